@@ -1,0 +1,59 @@
+"""adaedge runs a PyTorch model on a battery-powered terminal together with an edge server.
+
+Names are loaded when they are first used (PEP 562), so that ``from adaedge import Bundle, Scheduler, Terminal`` works
+where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from adaedge._version import __version__
+
+if TYPE_CHECKING:
+    from adaedge.builder import Space as Space
+    from adaedge.builder import build as build
+    from adaedge.bundle import Bundle as Bundle
+    from adaedge.graph import Splittable as Splittable
+    from adaedge.operating_point import Cost as Cost
+    from adaedge.operating_point import Decision as Decision
+    from adaedge.operating_point import OperatingPoint as OperatingPoint
+    from adaedge.operating_point import Profile as Profile
+    from adaedge.profiling import profile as profile
+    from adaedge.runtime import EdgeServer as EdgeServer
+    from adaedge.runtime import GrpcLink as GrpcLink
+    from adaedge.runtime import ReplayLink as ReplayLink
+    from adaedge.runtime import Terminal as Terminal
+    from adaedge.scheduling import Scheduler as Scheduler
+
+_HOMES = {
+    "Bundle": "bundle",
+    "Cost": "operating_point",
+    "Decision": "operating_point",
+    "EdgeServer": "runtime",
+    "GrpcLink": "runtime",
+    "OperatingPoint": "operating_point",
+    "Profile": "operating_point",
+    "ReplayLink": "runtime",
+    "Scheduler": "scheduling",
+    "Space": "builder",
+    "Splittable": "graph",
+    "Terminal": "runtime",
+    "build": "builder",
+    "profile": "profiling",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"adaedge has no {name!r}; it has: {', '.join(sorted(_HOMES))}")
+    value = getattr(importlib.import_module(f"adaedge.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

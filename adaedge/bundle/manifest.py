@@ -1,0 +1,275 @@
+"""The manifest: what a bundle holds, as data.
+
+May import: ``errors``, ``operating_point``. The schema, version 1, is the dataclasses below, written as canonical JSON
+(sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
+names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
+from adaedge.operating_point import OperatingPoint
+
+FORMAT = "adaedge-bundle"
+VERSION = 1
+NAME = "manifest.json"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the bundle: its SHA-256 in hexadecimal, and its length."""
+
+    sha256: str
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor that enters, leaves or crosses: the graph's name for it, NumPy type, shape at the example's batch.
+
+    Attributes:
+        axis: the channel dimension, along which a codec keeps one range per channel; ``None`` where there is none.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One graph, for an engine to load. ``graph`` is a path inside the bundle; ``macs`` are at the example's batch."""
+
+    graph: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The two halves of the model at one split point, width and precision.
+
+    Attributes:
+        head: what the terminal runs; ``None`` at ``input``.
+        tail: what finishes the frame; ``None`` at ``output``.
+        payload_bytes: bytes of the crossing tensors in their own type, without a header.
+        aliases: other module paths that end at this split point.
+    """
+
+    split: str
+    width: float
+    precision: str
+    head: Half | None
+    tail: Half | None
+    payload_bytes: int
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How good a point was measured to be.
+
+    Attributes:
+        metric: ``agreement`` (same answer as the full network) or ``top1`` (labels).
+        value: the fraction of samples.
+        samples: number of samples.
+        low: lower end of the 95 % interval (Wilson).
+        high: upper end of it.
+    """
+
+    metric: str
+    value: float
+    samples: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PointEntry:
+    """An operating point of the bundle, its mean payload with header, and its accuracy (``None``: not measured)."""
+
+    split: str
+    width: float
+    precision: str
+    codec: str
+    payload_bytes: float
+    accuracy: Accuracy | None = None
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The point itself."""
+        return OperatingPoint(self.split, self.width, self.precision, self.codec)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Geometry, done where the frame is: resize the short side to ``size / crop``, then crop the centre square.
+
+    Attributes:
+        size: (height, width) in pixels that the model takes.
+        crop: fraction of the resized frame that the crop keeps.
+        interpolation: ``bilinear`` or ``bicubic``.
+        mean: per channel, of pixels scaled to [0, 1]; applied inside the captured model.
+        std: per channel; applied inside the captured model.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    crop: float = 0.875
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything a bundle says about itself.
+
+    Attributes:
+        model: name of the model that was built.
+        adaedge: version of adaedge that built it.
+        inputs: the model's inputs; an image is uint8 (N, H, W, 3).
+        outputs: the model's outputs, flattened.
+        files: path → hash, of every file but the manifest.
+        cuts: every split point × width × precision.
+        points: every operating point.
+        preprocessing: geometry and normalisation; ``None`` where the input is not an image.
+        labels: name of each class; empty where there are none.
+        trained: whether the weights were trained, or random.
+        digest: SHA-256 of the manifest, the name of the bundle.
+
+    Example:
+        >>> manifest = Manifest("timm:resnet18", "0.1.0", (), (), {}, (), ())
+        >>> Manifest.from_bytes(manifest.to_bytes()).model
+        'timm:resnet18'
+    """
+
+    model: str
+    adaedge: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: dict[str, File]
+    cuts: tuple[Cut, ...]
+    points: tuple[PointEntry, ...]
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()
+    trained: bool = True
+    digest: str = field(default="")
+
+    def to_bytes(self) -> bytes:
+        """The manifest as canonical JSON, its digest filled in."""
+        return _canonical(asdict(self.sealed()))
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its digest filled in."""
+        unsealed = asdict(self) | {"digest": ""}
+        return replace(self, digest=hashlib.sha256(_canonical(unsealed)).hexdigest())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Read what ``to_bytes`` wrote, and refuse anything that differs from it by one byte.
+
+        Raises:
+            BundleError: if it is not a manifest.
+            BundleVersionError: if another version of the format wrote it.
+            IntegrityError: if a byte of it was changed.
+        """
+        try:
+            document: dict[str, Any] = json.loads(data)
+            written = (document.pop("format"), document.pop("version"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(
+                f"{NAME} is corrupted: it is not the JSON of a manifest ({error}). Copy the bundle again."
+            ) from error
+        if written != (FORMAT, VERSION):
+            raise BundleVersionError(
+                f"{NAME} is of {written[0]!r} version {written[1]!r}; this adaedge reads {FORMAT!r} version {VERSION}."
+                " Build the bundle again with `adaedge build`."
+            )
+        try:
+            manifest = _manifest(document)
+        except (AdaedgeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(
+                f"{NAME} is corrupted: a field does not read ({error}). Copy the bundle again."
+            ) from error
+        if manifest.to_bytes() != data:
+            raise IntegrityError(f"{NAME} is corrupted: its bytes do not match its digest. Copy the bundle again.")
+        return manifest
+
+    def cut(self, split: str, width: float = 1.0, precision: str = "fp32") -> Cut:
+        """The halves at a split point, by its name or by any module path that ends there.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        for cut in self.cuts:
+            if (cut.width, cut.precision) == (width, precision) and (split == cut.split or split in cut.aliases):
+                return cut
+        held = ", ".join(sorted({cut.split for cut in self.cuts}))
+        raise BundleError(
+            f"this bundle has no split point {split!r} at width {width:g} in {precision}; it has: {held}."
+            f" Build it with `--splits {split}`."
+        )
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    document = {"format": FORMAT, "version": VERSION} | document
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _manifest(document: dict[str, Any]) -> Manifest:
+    return Manifest(
+        **document
+        | {
+            "inputs": _specs(document["inputs"]),
+            "outputs": _specs(document["outputs"]),
+            "files": {path: File(**entry) for path, entry in document["files"].items()},
+            "cuts": tuple(_cut(entry) for entry in document["cuts"]),
+            "points": tuple(_point(entry) for entry in document["points"]),
+            "preprocessing": _preprocessing(document["preprocessing"]),
+            "labels": tuple(document["labels"]),
+        }
+    )
+
+
+def _specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(**entry | {"shape": tuple(entry["shape"])}) for entry in entries)
+
+
+def _half(entry: dict[str, Any] | None) -> Half | None:
+    if entry is None:
+        return None
+    return Half(**entry | {"inputs": _specs(entry["inputs"]), "outputs": _specs(entry["outputs"])})
+
+
+def _cut(entry: dict[str, Any]) -> Cut:
+    halves = {"head": _half(entry["head"]), "tail": _half(entry["tail"])}
+    return Cut(**entry | halves | {"aliases": tuple(entry["aliases"])})
+
+
+def _point(entry: dict[str, Any]) -> PointEntry:
+    accuracy = entry["accuracy"]
+    return PointEntry(**entry | {"accuracy": accuracy and Accuracy(**accuracy)})
+
+
+def _preprocessing(entry: dict[str, Any] | None) -> Preprocessing | None:
+    if entry is None:
+        return None
+    return Preprocessing(**entry | {key: tuple(entry[key]) for key in ("size", "mean", "std")})
+
+
+def check_hash(path: str, data: bytes | memoryview, file: File) -> None:
+    """Refuse a file whose bytes are not those that the manifest names.
+
+    Raises:
+        IntegrityError: naming the file.
+    """
+    if len(data) != file.length_bytes or hashlib.sha256(data).hexdigest() != file.sha256:
+        raise IntegrityError(f"{path} is corrupted: its bytes are not those that {NAME} names. Copy the bundle again.")

@@ -1,0 +1,100 @@
+"""Every error that adaedge raises on purpose.
+
+    AdaedgeError
+    ├── ModelError            a name that is no model, or weights that do not fit it
+    ├── CaptureError          a model that torch.export cannot capture, or that was captured wrongly
+    ├── SplitError            a split point that does not exist
+    ├── LevelError            a width or precision that cannot be
+    ├── BundleError           a folder that is not a bundle, or lacks what is asked of it
+    │   ├── BundleVersionError    written by another version of the format
+    │   └── IntegrityError        a file whose bytes are not those that the manifest names
+    ├── CodecError            a codec name that does not exist, or features that a codec cannot carry
+    ├── PayloadError          received bytes that are truncated, foreign, oversized or corrupted
+    ├── SourceError           a video, camera or folder of images that cannot be read
+    ├── TraceError            a rate trace that cannot be read, or is not one
+    ├── EnergyError           a power or energy figure that cannot be
+    ├── ProfileError          a profile that cannot be read, joined or used
+    ├── ScheduleError         a scheduler that was asked for something impossible
+    └── LinkError             the edge server did not give a usable answer
+        ├── LinkTimeoutError      not in time
+        ├── LinkDownError         nothing listens there, or the connection broke
+        └── RefusedError          the edge server answered, and the answer was no
+
+A message says what came, what was expected, and the way out.
+"""
+
+
+class AdaedgeError(Exception):
+    """Base of every error that adaedge raises on purpose."""
+
+
+class ModelError(AdaedgeError):
+    """A name that is no model, or weights that do not fit it."""
+
+
+class CaptureError(AdaedgeError):
+    """A model that ``torch.export`` cannot capture, or that was captured wrongly."""
+
+
+class SplitError(AdaedgeError):
+    """A split point that does not exist."""
+
+
+class LevelError(AdaedgeError):
+    """A width or precision that cannot be."""
+
+
+class BundleError(AdaedgeError):
+    """A folder that is not a bundle, or lacks what is asked of it."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle written by another version of the format."""
+
+
+class IntegrityError(BundleError):
+    """A file whose bytes are not those that the manifest names."""
+
+
+class CodecError(AdaedgeError):
+    """A codec name that does not exist, or features that a codec cannot carry."""
+
+
+class PayloadError(AdaedgeError):
+    """Received bytes that are truncated, foreign, oversized or corrupted."""
+
+
+class SourceError(AdaedgeError):
+    """A video, camera or folder of images that cannot be read."""
+
+
+class TraceError(AdaedgeError):
+    """A rate trace that cannot be read, or is not one."""
+
+
+class EnergyError(AdaedgeError):
+    """A power or energy figure that cannot be."""
+
+
+class ProfileError(AdaedgeError):
+    """A profile that cannot be read, joined or used."""
+
+
+class ScheduleError(AdaedgeError):
+    """A scheduler that was asked for something impossible."""
+
+
+class LinkError(AdaedgeError):
+    """The edge server did not give a usable answer."""
+
+
+class LinkTimeoutError(LinkError):
+    """The answer did not come in time."""
+
+
+class LinkDownError(LinkError):
+    """Nothing listens there, or the connection broke."""
+
+
+class RefusedError(LinkError):
+    """The edge server answered, and the answer was no."""
