@@ -1,0 +1,108 @@
+"""FrameRecord: what was predicted for a frame and what happened, one JSON line each.
+
+May import: ``operating_point``, ``energy``. The terminal and the simulation write it, the report reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adaedge.energy import EnergySplit
+from adaedge.errors import SourceError
+from adaedge.operating_point import Decision, OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What happened to one frame. Times are measured (or replayed); joules are modelled from them.
+
+    Attributes:
+        latency_s: seconds from the frame to its answer.
+        compute_s: seconds that the terminal computed, a local finish after a failed offload included.
+        upload_s: seconds that the payload was on the link.
+        wait_s: seconds from the payload's arrival to the answer's.
+        payload_bytes: bytes sent for this frame, probes included.
+        answer_bytes: bytes received.
+        answered_by: ``edge`` or ``terminal``.
+        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``); empty where none did.
+        energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
+    """
+
+    latency_s: float
+    compute_s: float
+    upload_s: float = 0.0
+    wait_s: float = 0.0
+    payload_bytes: int = 0
+    answer_bytes: int = 0
+    answered_by: str = "terminal"
+    failure: str = ""
+    energy: EnergySplit = field(default_factory=EnergySplit)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecord:
+    """One frame: the decision, the measurement, and the answer's class where there is one.
+
+    Attributes:
+        index: number of the frame, from 0.
+        time_s: when the frame arrived, from the start of the run.
+        deadline_s: seconds that the answer had.
+        decision: what was chosen and predicted.
+        measurement: what happened.
+        answer: index of the largest output; ``None`` where the output is not a class.
+    """
+
+    index: int
+    time_s: float
+    deadline_s: float
+    decision: Decision
+    measurement: Measurement
+    answer: int | None = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the answer came after its deadline."""
+        return self.measurement.latency_s > self.deadline_s
+
+    def to_json(self) -> str:
+        """The record as one line."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str) -> FrameRecord:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            SourceError: if the line is not a record.
+        """
+        try:
+            row: dict[str, Any] = json.loads(line)
+            decision, measurement = row.pop("decision"), row.pop("measurement")
+            decision |= {"point": OperatingPoint(**decision["point"]), "reasons": tuple(decision["reasons"])}
+            measurement |= {"energy": EnergySplit(**measurement["energy"])}
+            return cls(**row, decision=Decision(**decision), measurement=Measurement(**measurement))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SourceError(f"this line is not the record of a frame ({error}): {line[:80]!r}") from error
+
+
+def write_records(records: Iterable[FrameRecord], path: str | Path) -> None:
+    """Write records to ``path``, one JSON line each."""
+    with Path(path).open("w", encoding="utf-8") as file:
+        file.writelines(record.to_json() + "\n" for record in records)
+
+
+def read_records(path: str | Path) -> Iterator[FrameRecord]:
+    """Read records from ``path``.
+
+    Raises:
+        SourceError: if the file cannot be read or a line is not a record.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            yield from (FrameRecord.from_json(line) for line in file if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read the records {path}: {error}") from error

@@ -1,0 +1,21 @@
+"""What several tests share: the folder of real inputs, and no network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real photographs, clips and traces; the test is skipped where it is absent."""
+    root = Path(__file__).parent.parent
+    path = Path(os.environ.get("ADAEDGE_DATA", root.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip("the folder of real inputs is absent (ADAEDGE_DATA names it)")
+    return path
