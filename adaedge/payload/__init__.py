@@ -2,3 +2,23 @@
 
 May import: ``errors``, ``operating_point``.
 """
+
+from adaedge.payload.codecs import Codec, Features, get_codec
+from adaedge.payload.jpeg import Jpeg
+from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
+from adaedge.payload.wire import MAX_BYTES, Kind, Message, TensorHeader
+
+__all__ = [
+    "MAX_BYTES",
+    "Codec",
+    "Features",
+    "Jpeg",
+    "Kind",
+    "Message",
+    "TensorHeader",
+    "get_codec",
+    "pack",
+    "pack_answer",
+    "unpack",
+    "unpack_answer",
+]

@@ -52,6 +52,7 @@ MAGIC = b"ADAE"
 VERSION = 1
 MAX_BYTES = 64 * 2**20
 NO_AXIS = 255
+MAX_DIMENSIONS = 32
 BUNDLE_PREFIX_BYTES = 16
 DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool", "int8", "float64")
 
@@ -129,8 +130,15 @@ def encode(message: Message) -> bytes:
     """The bytes of a message, as the table above lays them out.
 
     Raises:
-        CodecError: if a tensor's type cannot cross the link.
+        CodecError: if a tensor's type cannot cross the link, or a field does not fit its place in the table.
     """
+    try:
+        return _encode(message)
+    except (struct.error, ValueError) as error:
+        raise CodecError(f"this message does not fit the wire format: {error}") from error
+
+
+def _encode(message: Message) -> bytes:
     parts = [b""]  # the fixed part is written last: it holds the header's length
     for text in (message.point.split, message.point.precision, message.point.codec):
         name = text.encode()
@@ -182,6 +190,8 @@ def decode(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYT
         raise PayloadError(f"oversized payload: {len(view)} bytes, and at most {max_bytes} are accepted")
     header, fixed = _checked_header(view)
     _, _, kind, _, prefix, sequence, deadline_s, edge_s, width = fixed
+    if math.isnan(deadline_s) or math.isnan(edge_s):
+        raise PayloadError("corrupted payload: its times are not numbers")
     if bundle is not None and not bundle.startswith(prefix.hex()):
         raise PayloadError(
             f"payload of another bundle: it says {prefix.hex()[:12]}, this is {bundle[:12]}."
@@ -246,10 +256,11 @@ def _decode_tensor(reader: _Reader, max_bytes: int) -> TensorHeader:
     dtype, bits, axis, ndim = _TENSOR.unpack(reader.take(_TENSOR.size))
     shape = reader.unpack(f"<{ndim}I")
     ranges = bytes(reader.take(4 * reader.unpack("<I")[0]))
-    if dtype >= len(DTYPES) or bits > 8:
-        raise PayloadError(f"corrupted payload: no such tensor type ({dtype}) or number of bits ({bits})")
+    if dtype >= len(DTYPES) or bits > 8 or ndim > MAX_DIMENSIONS:
+        raise PayloadError(f"corrupted payload: no tensor has type {dtype}, {bits} bits and {ndim} dimensions")
     tensor = TensorHeader(DTYPES[dtype], shape, bits, None if axis == NO_AXIS else axis, ranges)
-    if tensor.nbytes > max_bytes:
+    # A tensor without values is still refused for a dimension that no array can have.
+    if tensor.nbytes > max_bytes or math.prod(max(side, 1) for side in shape) > max_bytes:
         raise PayloadError(
             f"oversized payload: a tensor of shape {shape} takes {tensor.nbytes} bytes,"
             f" at most {max_bytes} are accepted"

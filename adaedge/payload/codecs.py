@@ -1,0 +1,157 @@
+"""A codec turns the tensors that cross into bytes and back; its name is part of the operating point.
+
+May import: ``errors``. Shares the header with ``payload.wire``.
+
+    raw          every value as it is
+    u1 … u8      floating-point values in 1 to 8 bits, a range per channel; integers and booleans as they are
+    …+zstd       either of these, compressed with zstd at level 1
+    jpeg@QUALITY a frame as a JPEG, quality 1 to 100; at split point ``input`` only
+
+Each of them writes one segment.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.jpeg import Jpeg
+from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
+from adaedge.payload.wire import Segment, TensorHeader
+
+Array = npt.NDArray[Any]
+Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+
+_FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
+_JPEG = re.compile(r"jpeg@([1-9][0-9]?|100)")
+_ZSTD_LEVEL = 1
+
+
+class Codec(Protocol):
+    """Tensors ⇄ segments."""
+
+    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
+        """How the tensors are written, and the bytes.
+
+        Args:
+            tensors: what crosses the link.
+            axes: for each tensor its channel dimension, or ``None``.
+
+        Raises:
+            CodecError: if this codec cannot carry them.
+        """
+        ...
+
+    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+        """The tensors, in memory of their own.
+
+        Args:
+            headers: how they are written.
+            segments: the bytes.
+            max_bytes: the most that all tensors together may take.
+
+        Raises:
+            PayloadError: if headers and segments contradict each other, this codec, or the limit.
+        """
+        ...
+
+
+def get_codec(name: str) -> Codec:
+    """The codec of that name.
+
+    Raises:
+        CodecError: if there is none.
+
+    Example:
+        >>> headers, (segment,) = get_codec("u4").encode([np.linspace(0, 1, 6, dtype=np.float32)], [None])
+        >>> bytes(segment).hex()
+        '0369cf'
+    """
+    if match := _FEATURES.fullmatch(name):
+        return Features(bits=int(match[1] or 0), compress=match[2] is not None)
+    if match := _JPEG.fullmatch(name):
+        return Jpeg(quality=int(match[1]))
+    raise CodecError(f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, and jpeg@1 to jpeg@100")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Tensors one after another, raw or quantised, as they are or compressed.
+
+    Attributes:
+        bits: bits of a floating-point value, 1 to 8; 0 for raw.
+        compress: whether zstd follows.
+    """
+
+    bits: int = 0
+    compress: bool = False
+
+    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
+        """Headers and the one segment."""
+        if len(axes) != len(tensors):
+            raise CodecError(f"{len(tensors)} tensors need as many axes (None where there is none); got {len(axes)}")
+        written = [
+            quantise(tensor, axis, self.bits)
+            if self.bits and np.issubdtype(tensor.dtype, np.floating)
+            else write_raw(tensor)
+            for tensor, axis in zip(tensors, axes, strict=True)
+        ]
+        segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
+        if self.compress:  # a compressor is not thread-safe, so each call has its own
+            segment = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(segment)
+        return tuple(header for header, _ in written), (segment,)
+
+    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+        """The tensors."""
+        for header in headers:
+            self._check(header)
+        total = sum(header.nbytes for header in headers)
+        if total > max_bytes:
+            raise PayloadError(f"oversized payload: {total} bytes decoded, at most {max_bytes} are accepted")
+        if len(segments) != 1:
+            raise PayloadError(f"corrupted payload: features are in one segment, {len(segments)} came")
+        lengths = [stored_bytes(header) for header in headers]
+        data = memoryview(_decompress(segments[0], sum(lengths)) if self.compress else segments[0])
+        if len(data) != sum(lengths):
+            raise PayloadError(f"corrupted payload: its tensors take {sum(lengths)} bytes, its segment has {len(data)}")
+        tensors, start = [], 0
+        for header, length in zip(headers, lengths, strict=True):
+            tensors.append(read(header, data[start : start + length]))
+            start += length
+        return tuple(tensors)
+
+    def _check(self, header: TensorHeader) -> None:
+        """Refuse a header that this codec does not write."""
+        quantised = self.bits if np.issubdtype(np.dtype(header.dtype), np.floating) else 0
+        axis = header.axis
+        ranges = 0 if not quantised else 1 if axis is None else math.prod(header.shape[axis : axis + 1])
+        if (
+            header.bits != quantised
+            or len(header.ranges) != 4 * ranges
+            or (axis is not None and not (quantised and axis < len(header.shape)))
+        ):
+            raise PayloadError(
+                f"corrupted payload: a {header.dtype} tensor of shape {header.shape} with {header.bits} bits, axis"
+                f" {axis} and {len(header.ranges) // 4} ranges is not what its codec writes"
+            )
+
+
+def _decompress(segment: Segment, length: int) -> bytes:
+    """The ``length`` bytes that were compressed; no more memory than that is ever taken."""
+    try:
+        # zstandard trusts the length that a frame claims for itself, so it is compared before anything is allocated.
+        claimed = zstandard.frame_content_size(segment)
+        if claimed != length:
+            raise PayloadError(f"corrupted payload: compressed {claimed} bytes, its tensors take {length}")
+        return zstandard.ZstdDecompressor().decompress(segment, max_output_size=length, allow_extra_data=False)
+    except (zstandard.ZstdError, ValueError) as error:
+        raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({error})") from error
