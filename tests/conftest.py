@@ -10,6 +10,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# These run in an environment without torch: `make test-terminal`.
+collect_ignore = ["terminal_only"]
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

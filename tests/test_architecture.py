@@ -1,0 +1,115 @@
+"""The house: its order, and its line between what needs torch and what does not."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import adaedge
+
+ROOT = Path(adaedge.__file__).parent
+UPPER = (
+    "_version", "errors", "operating_point", "energy", "channel", "payload", "engine", "bundle", "profiling", "scheduling",
+    "runtime", "simulation", "report",
+)  # fmt: skip
+LOWER = ("models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli")
+ORDER = UPPER + LOWER
+# What prepares models; onnx and onnxscript write graphs, which a terminal never does.
+TRAINING_PACKAGES = {
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "accelerate",
+    "torch_pruning",
+    "onnx",
+    "onnxscript",
+}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_part_imports_only_parts_listed_above_it(path):
+    part = part_of(path)
+    assert part in ORDER, f"{part} is not in the house: list it in its place"
+    for name in imports_of(path):
+        package, _, rest = name.partition(".")
+        if package == "adaedge" and rest.split(".")[0] in ORDER:
+            used = rest.split(".")[0]
+            assert ORDER.index(used) <= ORDER.index(part), f"{path.name} ({part}) must not import {used}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_runs_on_a_terminal_never_imports_what_prepares_models(path):
+    if part_of(path) in UPPER:
+        assert not {name.partition(".")[0] for name in imports_of(path)} & TRAINING_PACKAGES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_and_its_functions_stay_readable(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300, "a part becomes a folder when it passes 300 lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} passes 60 lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"^\s*(import|from) (pickle|marshal|shelve|dill|joblib)\b", text, re.MULTILINE)
+    for call in re.findall(r"torch\.load\([^)]*\)", text):
+        assert "weights_only=True" in call
+    assert "allow_pickle=True" not in text
+
+
+def test_the_upper_half_imports_where_torch_is_banned():
+    upper = [f"adaedge.{part}" for part in UPPER if (ROOT / part).is_dir() or (ROOT / f"{part}.py").exists()]
+    program = (
+        "import sys, importlib\n"
+        f"for name in {sorted(TRAINING_PACKAGES)!r}: sys.modules[name] = None\n"
+        f"for name in {upper!r}: importlib.import_module(name)\n"
+        "from adaedge import Bundle, Scheduler, Terminal, GrpcLink, EdgeServer, Profile, profile\n"
+        "import adaedge.cli\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_exists_and_no_module_bears_a_public_functions_name():
+    for name in adaedge.__all__:
+        assert getattr(adaedge, name) is not None
+    modules = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
+    functions = {name for name in adaedge.__all__ if name.islower() and callable(getattr(adaedge, name))}
+    assert not modules & functions
+    with pytest.raises(AttributeError, match="adaedge has no 'Splitable'; it has: .*Splittable"):
+        adaedge.Splitable  # noqa: B018
+
+
+def test_what_a_terminal_needs_is_said_twice_and_the_same():
+    root = ROOT.parent
+    wanted = [line for line in (root / "requirements-terminal.txt").read_text().splitlines() if line and line[0] != "#"]
+    dependencies = re.search(r"\ndependencies = \[(.*?)\n\]", (root / "pyproject.toml").read_text(), re.DOTALL)
+    first_block = dependencies.group(1).split("\n\n")[0]
+    assert re.findall(r'"(.*?)"', first_block) == wanted
