@@ -1,0 +1,24 @@
+"""Records of frames → summary, table, plots, one self-contained HTML page.
+
+May import: everything above it in the tree; never torch. matplotlib and rich are imported when something is drawn.
+"""
+
+from adaedge.report.origin import Origin, environment
+from adaedge.report.page import Context, write_html
+from adaedge.report.summary import PointUse, PolicySummary, summarize
+from adaedge.report.table import comparison_table
+from adaedge.report.verdict import Limits, Verdict, judge
+
+__all__ = [
+    "Context",
+    "Limits",
+    "Origin",
+    "PointUse",
+    "PolicySummary",
+    "Verdict",
+    "comparison_table",
+    "environment",
+    "judge",
+    "summarize",
+    "write_html",
+]

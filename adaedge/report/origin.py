@@ -1,0 +1,113 @@
+"""Origin: how the figures of a report are known, and on what they were obtained.
+
+May import: ``energy``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaedge._version import __version__
+from adaedge.energy import Provenance
+
+if TYPE_CHECKING:
+    from adaedge.energy import EnergyModel
+
+PACKAGES = ("onnxruntime", "numpy", "grpcio")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How the figures of a report are known. Joules are always modelled, from times and powers.
+
+    Attributes:
+        energy: the energy model that the run was charged by; ``None`` where the report was not told.
+        time: how latencies are known: ``measured``, or ``modelled`` in a simulation.
+        reference: what the answers were compared with.
+
+    Example:
+        >>> Origin().caption()
+        'Joules are modelled: times measured here, power figures as the run was configured.'
+    """
+
+    energy: EnergyModel | None = None
+    time: Provenance = Provenance.MEASURED
+    reference: str = "the full network in fp32"
+
+    def caption(self) -> str:
+        """One sentence for beneath a table."""
+        times = "times measured here" if self.time == Provenance.MEASURED else f"times {self.time}"
+        if self.energy is None:
+            return f"Joules are modelled: {times}, power figures as the run was configured."
+        compute, radio = self.energy.compute, self.energy.radio
+        powers = f"compute power {_sourced(compute.provenance, compute.source)}"
+        return f"Joules are modelled: {times}, {powers}, radio {radio.name} ({_by_provenance(radio.provenance)})."
+
+    def figures(self) -> list[tuple[str, str, str]]:
+        """Every kind of figure in the report: its name, how it is known, and its source."""
+        rows = [
+            ("latency, deadline misses", str(self.time), _CLOCK.get(self.time, "")),
+            ("bytes", str(self.time), "length of what was sent, headers and probes included"),
+            ("agreement", "measured", f"same answer as {self.reference}"),
+            ("joules", str(Provenance.MODELLED), "power × time, above idle; promotion and tail of the radio included"),
+        ]
+        if self.energy is None:
+            return [*rows, ("power", "not recorded", "the energy model that the run was configured with")]
+        compute, radio = self.energy.compute, self.energy.radio
+        rows.append((f"compute power, {compute.busy_w:g} W", str(compute.provenance), compute.source))
+        kinds = dict.fromkeys(radio.provenance.values())
+        return rows + [
+            (f"radio {radio.name}: {_names(radio.provenance, kind)}", str(kind), radio.source) for kind in kinds
+        ]
+
+
+_CLOCK = {
+    Provenance.MEASURED: "monotonic clock of the terminal, frame in to answer out",
+    Provenance.MODELLED: "profile of each part and the replayed link",
+}
+
+
+def environment() -> dict[str, str]:
+    """The machine and the versions that a run depends on."""
+    versions = {package: _version(package) for package in PACKAGES}
+    system = f"{platform.system()} {platform.machine()}"
+    about = {
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {system}",
+        "python": platform.python_version(),
+        "adaedge": __version__,
+    }
+    return about | {package: version for package, version in versions.items() if version}
+
+
+def _sourced(provenance: Provenance, source: str) -> str:
+    return f"{provenance} ({source})" if source else str(provenance)
+
+
+def _names(provenance: Mapping[str, Provenance], kind: Provenance) -> str:
+    return ", ".join(figure for figure, known in provenance.items() if known == kind)
+
+
+def _by_provenance(provenance: Mapping[str, Provenance]) -> str:
+    kinds = dict.fromkeys(provenance.values())
+    if len(kinds) == 1:
+        return str(next(iter(kinds)))
+    return "; ".join(f"{kind}: {_names(provenance, kind)}" for kind in kinds)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

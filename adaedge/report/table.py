@@ -1,0 +1,101 @@
+"""Policies side by side, as rows of text: for the terminal (rich) and for the page.
+
+May import: ``energy``, ``report.summary``, ``report.origin``, ``report.words``. Each column holds figures that are
+known in one way, and its heading says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adaedge.energy import Provenance
+from adaedge.report.origin import Origin
+from adaedge.report.summary import PolicySummary
+from adaedge.report.words import by_cause, percent, short
+
+if TYPE_CHECKING:
+    import rich.table
+
+POINTS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading: what, in which unit, and how its figures are known (empty for text)."""
+
+    name: str
+    unit: str = ""
+    known: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the cells are numbers, set to the right."""
+        return bool(self.known)
+
+
+def comparison(policies: Mapping[str, PolicySummary], origin: Origin) -> tuple[list[Column], list[list[str]]]:
+    """One row per policy: energy, latency, misses, bytes, agreement, points, switches."""
+    known = str(origin.time)
+    columns = [
+        Column("policy"),
+        Column("energy", "J/frame", str(Provenance.MODELLED)),
+        Column("latency", "p50, ms", known),
+        Column("latency", "p95, ms", known),
+        Column("missed", "%", known),
+        Column("sent", "KB/frame", known),
+        Column("agrees", "%", "measured"),
+        Column("switches", "", "counted"),
+        Column("points used"),
+    ]
+    return columns, [_row(name, summary) for name, summary in policies.items()]
+
+
+def causes(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[list[str]]]:
+    """One row per policy: joules per frame by cause."""
+    modelled = str(Provenance.MODELLED)
+    split = {name: by_cause(summary.energy) for name, summary in policies.items()}
+    words = list(next(iter(split.values())))
+    columns = [Column("policy"), *(Column(word, "J/frame", modelled) for word in [*words, "all"])]
+    return columns, [
+        [name, *(f"{joules:.4f}" for joules in [*parts.values(), sum(parts.values())])] for name, parts in split.items()
+    ]
+
+
+def comparison_table(policies: Mapping[str, PolicySummary], origin: Origin) -> rich.table.Table:
+    """The comparison as a rich table, 80 columns wide; beneath it the points used, and how the joules are known."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    columns, rows = comparison(policies, origin)
+    points = [f"{row[0]}: {row[-1]}" for row in rows]
+    caption = Text("\n".join(["Points used", *points, origin.caption()]))
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False, padding=0)
+    for column in columns[:-1]:
+        heading = "\n".join((column.name, column.unit, column.known)) if column.numeric else column.name
+        table.add_column(Text(heading), justify="right" if column.numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row[:-1]))
+    return table
+
+
+def _row(name: str, summary: PolicySummary) -> list[str]:
+    return [
+        name,
+        f"{summary.energy_j_per_frame:.4f}",
+        f"{1e3 * summary.latency_p50_s:.1f}",
+        f"{1e3 * summary.latency_p95_s:.1f}",
+        f"{100 * summary.deadline_miss_fraction:.1f}",
+        f"{summary.bytes_per_frame / 1e3:.2f}",
+        "–" if summary.agreement is None else f"{100 * summary.agreement:.1f}",
+        str(summary.switches),
+        _points(summary),
+    ]
+
+
+def _points(summary: PolicySummary) -> str:
+    shares = [f"{short(use.point)} {percent(use.frames / summary.frames)}" for use in summary.points_used]
+    hidden = len(shares) - POINTS_SHOWN
+    return ", ".join(shares[:POINTS_SHOWN] + ([f"{hidden} more"] if hidden > 0 else []))
