@@ -6,14 +6,20 @@ May import: ``errors``. Takes and returns NumPy arrays; knows nothing of bundles
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-Array = npt.NDArray[np.generic]
+from adaedge.errors import BundleError
+
+Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
+
+# The wheel from PyPI also offers AzureExecutionProvider, which sends inputs to a service: never pick that by itself.
+_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_ERRORS_ONLY = 3
 
 
 class Engine(Protocol):
@@ -26,31 +32,55 @@ class Engine(Protocol):
 
 @final
 class OnnxEngine:
-    """A graph in ONNX Runtime, its fp32 weights handed over from outside.
+    """A graph in ONNX Runtime, its weights handed over from outside. Thread-safe.
 
     Args:
-        graph: bytes of an ONNX model whose initializers are marked external.
-        weights: name → array, at least those that the graph names.
+        graph: bytes of an ONNX model whose large initializers are marked external.
+        weights: name → array of each of these initializers, in C order; other names are refused.
         threads: threads inside an operator.
+
+    Raises:
+        BundleError: if ONNX Runtime cannot load the graph.
     """
 
     def __init__(self, graph: bytes, weights: Mapping[str, Array], threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # The session keeps views: the arrays must live as long as it does.
-        self._weights = {
-            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for name, w in weights.items()
-        }
+        options.log_severity_level = _ERRORS_ONLY
+        # Views, not copies: ONNX Runtime may keep them, so they live as long as the session.
+        self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
         options.add_external_initializers(list(self._weights), list(self._weights.values()))
-        self._session = onnxruntime.InferenceSession(graph, options, providers=onnxruntime.get_available_providers())
+        available = onnxruntime.get_available_providers()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=[name for name in _PROVIDERS if name in available]
+            )
+        except Exception as error:  # ONNX Runtime's errors share no other base
+            raise BundleError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {error}. Build the bundle again with the"
+                " versions of onnx and onnxruntime that this machine has."
+            ) from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def run(self, inputs: Sequence[Array]) -> Arrays:
         """The graph's outputs, in its own order, for inputs in its own order."""
         feed = {name: np.ascontiguousarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
         return tuple(self._session.run(None, feed))
+
+
+@final
+class Passthrough:
+    """The half of a model that holds nothing: the head at ``input``, the tail at ``output``.
+
+    Example:
+        >>> Passthrough().run([np.ones(2)])[0].tolist()
+        [1.0, 1.0]
+    """
+
+    def run(self, inputs: Sequence[Array]) -> Arrays:
+        """The inputs themselves."""
+        return tuple(inputs)
 
 
 @final

@@ -1,4 +1,14 @@
 """What is deployed: a folder of JSON, safetensors and ONNX, hashed, versioned, loaded without executing anything.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
+
+    NAME.bundle/
+        manifest.json         what the bundle holds, and the hash of every other file
+        weights.safetensors   every large tensor of every graph, once
+        graphs/*.onnx         halves of the model; they name their weights and hold none
 """
+
+from adaedge.bundle.bundle import Bundle
+from adaedge.bundle.manifest import Accuracy, Cut, Half, Manifest, PointEntry, Preprocessing, TensorSpec
+
+__all__ = ["Accuracy", "Bundle", "Cut", "Half", "Manifest", "PointEntry", "Preprocessing", "TensorSpec"]

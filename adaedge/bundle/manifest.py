@@ -45,12 +45,21 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One graph, for an engine to load. ``graph`` is a path inside the bundle; ``macs`` are at the example's batch."""
+    """One graph, for an engine to load.
+
+    Attributes:
+        graph: path of the ONNX file inside the bundle.
+        inputs: what it takes, in its order.
+        outputs: what it returns, in its order.
+        macs: multiply-accumulates of one run, at the example's batch.
+        weights: names of the tensors of ``weights.safetensors`` that it takes as its initializers.
+    """
 
     graph: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     macs: int
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +255,8 @@ def _specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
 def _half(entry: dict[str, Any] | None) -> Half | None:
     if entry is None:
         return None
-    return Half(**entry | {"inputs": _specs(entry["inputs"]), "outputs": _specs(entry["outputs"])})
+    specs = {"inputs": _specs(entry["inputs"]), "outputs": _specs(entry["outputs"])}
+    return Half(**entry | specs | {"weights": tuple(entry["weights"])})
 
 
 def _cut(entry: dict[str, Any]) -> Cut:

@@ -1,0 +1,245 @@
+"""Bundle: what is deployed, loaded and runnable.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this part all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.bundle import folder, weights
+from adaedge.bundle.frames import prepare
+from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, TensorSpec
+from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
+from adaedge.errors import BundleError, CodecError, PayloadError
+from adaedge.operating_point import OUTPUT, OperatingPoint
+from adaedge.payload import Message, pack, pack_answer, unpack, unpack_answer
+
+_HEADER_BYTES = 2**16
+_RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
+
+
+@final
+class Bundle:
+    """A model with its split points, ready to run. Thread-safe; nothing from its files is ever executed.
+
+    The graphs take the example's batch (normally 1) and no other; `run` takes any multiple of it.
+
+    Args:
+        manifest: what the bundle holds.
+        files: path → bytes of every file that the manifest names.
+        threads: threads inside an operator.
+
+    Attributes:
+        manifest: what the bundle holds.
+        threads: threads inside an operator.
+    """
+
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes], *, threads: int = 1) -> None:
+        self.manifest = manifest.sealed()
+        self.threads = threads
+        self._files = files
+        self._weights = weights.views(files[WEIGHTS])
+        self._engines: dict[str, Engine] = {}
+        self._lock = Lock()
+
+    @classmethod
+    def load(cls, path: str | Path, *, threads: int = 1) -> Bundle:
+        """Read and verify a bundle.
+
+        Raises:
+            BundleError: if there is no bundle.
+            BundleVersionError: if another version of the format wrote it.
+            IntegrityError: if a file is missing, or its bytes are not those that the manifest names.
+        """
+        manifest, files = folder.read(path)
+        return cls(manifest, files, threads=threads)
+
+    def save(self, path: str | Path) -> None:
+        """Write the bundle to a folder, replacing a bundle that is there.
+
+        Raises:
+            BundleError: if something that is not a bundle is in the way, or the folder cannot be written.
+        """
+        folder.write(path, self.manifest, self._files)
+
+    def with_threads(self, threads: int) -> Bundle:
+        """The same bundle with another number of threads; files and weights are shared."""
+        return Bundle(self.manifest, self._files, threads=threads)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, in hexadecimal: the bundle's name."""
+        return self.manifest.digest
+
+    @property
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """Every operating point."""
+        return tuple(entry.point for entry in self.manifest.points)
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload that any operating point can need, header included."""
+        return _HEADER_BYTES + _RAW_FACTOR * max(cut.payload_bytes for cut in self.manifest.cuts)
+
+    def resolve(self, point: OperatingPoint) -> OperatingPoint:
+        """The same point, its split point by the name that the bundle uses.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        cut = self.manifest.cut(point.split, point.width, point.precision)
+        return replace(point, split=cut.split)
+
+    def head(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
+        """The terminal's half; at ``input`` it returns its inputs. Loaded when it is first asked for, then kept.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        return self._engine(self.manifest.cut(split, width, precision).head)
+
+    def tail(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
+        """The half that finishes the frame; at ``output`` it returns its inputs. Loaded and kept as the head.
+
+        Raises:
+            BundleError: if the bundle does not hold it.
+        """
+        return self._engine(self.manifest.cut(split, width, precision).tail)
+
+    def _engine(self, half: Half | None) -> Engine:
+        if half is None:
+            return Passthrough()
+        with self._lock:
+            if half.graph not in self._engines:
+                given = {name: self._weights[name] for name in half.weights}
+                self._engines[half.graph] = OnnxEngine(self._files[half.graph], given, self.threads)
+            return self._engines[half.graph]
+
+    def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3) of the model.
+
+        Raises:
+            BundleError: if the model's input is not an image.
+            SourceError: if it is not such a frame.
+        """
+        if self.manifest.preprocessing is None:
+            raise BundleError(
+                f"{self.manifest.model or 'this bundle'} does not take images; pass its inputs as they are"
+            )
+        return prepare(frame, self.manifest.preprocessing)
+
+    def run(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
+        """The model's outputs by way of an operating point: head, payload there and back, tail.
+
+        Args:
+            point: which way; the codec really encodes and decodes.
+            inputs: the model's inputs; a leading dimension that is a multiple of the example's batch is run batch by
+                batch, where every input and output has the batch as its first dimension.
+
+        Raises:
+            BundleError: if the bundle does not hold the point, or the inputs are not the model's.
+            CodecError: if the codec cannot carry what crosses there.
+        """
+        point = self.resolve(point)
+        batches = _batches(inputs, self.manifest.inputs, self.manifest.outputs)
+        results = [self._run_batch(point, batch) for batch in batches]
+        return results[0] if len(results) == 1 else tuple(map(np.concatenate, zip(*results, strict=True)))
+
+    def _run_batch(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
+        level = (point.split, point.width, point.precision)
+        features = self.head(*level).run(inputs)
+        if not point.is_local:
+            features = self.decode(self.encode(point, features))[1]
+        return self.tail(*level).run(features)
+
+    def encode(
+        self, point: OperatingPoint, features: Sequence[Array], *, sequence: int = 0, deadline_s: float = 0.0
+    ) -> bytes:
+        """The payload of the features that a head returned (at ``input``: of the inputs themselves).
+
+        Raises:
+            BundleError: if the bundle does not hold the point.
+            CodecError: if the codec cannot carry them, or the point sends nothing.
+        """
+        if point.is_local:
+            raise CodecError(f"{point} is local: it sends nothing. Encode at a split point before {OUTPUT!r}.")
+        point = self.resolve(point)
+        axes = [spec.axis for spec in self._crossing(point)]
+        return pack(point, features, axes, bundle=self.digest, sequence=sequence, deadline_s=deadline_s)
+
+    def decode(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
+        """The message and the features in a payload, as the tail at ``message.point`` takes them.
+
+        Raises:
+            PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
+        """
+        message, features = unpack(data, bundle=self.digest, max_bytes=self.max_payload_bytes)
+        try:
+            point = self.resolve(message.point)
+        except BundleError as error:
+            raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
+        if point.is_local:
+            raise PayloadError(f"a payload for {point}, which sends nothing")
+        _check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
+        return replace(message, point=point), features
+
+    def encode_answer(self, message: Message, outputs: Sequence[Array], *, edge_s: float) -> bytes:
+        """The payload of the answer to ``message``."""
+        return pack_answer(message.point, outputs, bundle=self.digest, sequence=message.sequence, edge_s=edge_s)
+
+    def decode_answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
+        """The message and the model's outputs in an answer.
+
+        Raises:
+            PayloadError: if it is truncated, foreign, oversized, corrupted, or not this model's answer.
+        """
+        outputs_bytes = sum(_nbytes(spec) for spec in self.manifest.outputs)
+        message, outputs = unpack_answer(data, bundle=self.digest, max_bytes=_HEADER_BYTES + outputs_bytes)
+        _check(outputs, self.manifest.outputs, PayloadError, "answer")
+        return message, outputs
+
+    def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
+        tail = self.manifest.cut(point.split, point.width, point.precision).tail
+        return self.manifest.outputs if tail is None else tail.inputs
+
+
+def _nbytes(spec: TensorSpec) -> int:
+    return int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
+
+
+def _batches(
+    inputs: Sequence[Array], specs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> list[tuple[Array, ...]]:
+    """The inputs cut into pieces of the example's batch; one piece where they are that batch."""
+    arrays = tuple(np.asarray(array) for array in inputs)
+    dimensions = {spec.shape[:1] for spec in (*specs, *outputs)}
+    count = 1
+    if len(dimensions) == 1 and dimensions != {()} and len(arrays) == len(specs) and arrays[0].ndim:
+        (batch,) = dimensions.pop()
+        count = len(arrays[0]) // batch if batch else 1
+    if count > 1 and all(array.ndim and len(array) == count * batch for array in arrays):
+        pieces = [tuple(array[i * batch : (i + 1) * batch] for array in arrays) for i in range(count)]
+    else:
+        pieces = [arrays]
+    _check(pieces[0], specs, BundleError, "inputs")
+    return pieces
+
+
+def _check(arrays: Sequence[Array], specs: Sequence[TensorSpec], error: Callable[[str], Exception], what: str) -> None:
+    """Refuse arrays that are not what the graph takes."""
+    came = [(array.dtype.name, tuple(array.shape)) for array in arrays]
+    expected = [(spec.dtype, spec.shape) for spec in specs]
+    if came != expected:
+        raise error(f"{what}: expected {_listed(expected)}; got {_listed(came)}")
+
+
+def _listed(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{dtype} {shape}" for dtype, shape in tensors) or "nothing"

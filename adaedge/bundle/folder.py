@@ -1,0 +1,79 @@
+"""A bundle's folder: read whole and verified, written whole or not at all.
+
+May import: ``errors``; of this part ``manifest``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from adaedge.bundle.manifest import FORMAT, NAME, Manifest, check_hash
+from adaedge.errors import BundleError, IntegrityError
+
+
+def read(path: str | Path) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest and every file that it names, each compared with its hash. Files that it does not name are not read.
+
+    Raises:
+        BundleError: if there is no bundle.
+        BundleVersionError: if another version of the format wrote it.
+        IntegrityError: if a file is missing, or its bytes are not those that the manifest names.
+    """
+    folder = Path(path)
+    try:
+        manifest = Manifest.from_bytes((folder / NAME).read_bytes())
+    except OSError as error:
+        raise BundleError(
+            f"{folder} is not a bundle: its {NAME} cannot be read ({error.strerror})."
+            " Write a bundle with `adaedge build MODEL -o FOLDER`."
+        ) from error
+    return manifest, {name: _read_file(folder, name, manifest) for name in manifest.files}
+
+
+def _read_file(folder: Path, name: str, manifest: Manifest) -> bytes:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name or ":" in name:
+        raise IntegrityError(f"{NAME} names {name!r}, which is outside the bundle. Do not use this bundle.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{name} cannot be read ({error.strerror}). Copy the whole bundle again.") from error
+    check_hash(name, data, manifest.files[name])
+    return data
+
+
+def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Write a bundle. A reader sees the old bundle or the new one, never half of one.
+
+    Raises:
+        BundleError: if something that is not a bundle is in the way, or the folder cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not is_bundle(folder) and not _is_empty_folder(folder):
+        raise BundleError(f"{folder} exists and is not a bundle; it was left as it is. Choose another name.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            new, old = Path(scratch) / "new", Path(scratch) / "old"
+            for name, data in {**files, NAME: manifest.to_bytes()}.items():
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                (new / name).write_bytes(data)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle {folder}: {error}") from error
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder holds a manifest of ours, of any version and in any state."""
+    try:
+        return f'"{FORMAT}"'.encode() in (folder / NAME).read_bytes()
+    except OSError:
+        return False
+
+
+def _is_empty_folder(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
