@@ -46,7 +46,7 @@ class EnergySplit:
     @property
     def total_j(self) -> float:
         """All of it."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return self.compute_j + self.promote_j + self.transmit_j + self.receive_j + self.wait_j + self.tail_j
 
     def __add__(self, other: EnergySplit) -> EnergySplit:
         return EnergySplit(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))

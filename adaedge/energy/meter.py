@@ -1,0 +1,107 @@
+"""EnergyMeter: the joules of what really happened, frame after frame.
+
+May import: ``errors``. Holds the radio's state explicitly: one meter for one terminal, used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+from adaedge.energy.model import EnergyModel
+from adaedge.energy.split import EnergySplit
+from adaedge.errors import EnergyError
+
+
+@final
+class EnergyMeter:
+    """Integrates the modelled power along time, so that a tail is charged once and for as long as it lasted.
+
+    The sum over all frames and ``close`` is the integral of the power over the run. The radio is idle at the start.
+
+    Args:
+        model: the terminal's processor and radio.
+
+    Example:
+        >>> from adaedge.energy import ComputePower, RadioPower
+        >>> meter = EnergyMeter(EnergyModel(ComputePower(4.0), RadioPower("test", uplink_w=1.0, tail_s=10, tail_w=0.1)))
+        >>> sent = meter.frame(0.0, compute_s=0.01, uploads=[(0.1, 0.2, 12_500)], end_s=0.2)
+        >>> local = meter.frame(1.0, compute_s=0.05, end_s=1.2)  # holds the tail since the answer
+        >>> round(sent.transmit_j, 6), round(local.tail_j, 6), round(meter.close().tail_j, 6)
+        (0.1, 0.1, 0.9)
+    """
+
+    def __init__(self, model: EnergyModel) -> None:
+        self._model = model
+        self._charged_s = -math.inf  # the radio's joules are counted until here
+        self._tail_end_s = -math.inf  # the radio is idle from here on, if nothing happens
+
+    def frame(
+        self,
+        start_s: float,
+        compute_s: float,
+        uploads: Sequence[tuple[float, float, int]] = (),
+        wait_s: float = 0.0,
+        answer_bytes: int = 0,
+        *,
+        end_s: float,
+    ) -> EnergySplit:
+        """Joules since the previous frame ended; the radio's tail after the previous upload is among them.
+
+        After the last upload come ``wait_s`` of waiting, then the answer at the rate of that upload, then the tail.
+
+        Args:
+            start_s: when the frame arrived.
+            compute_s: seconds that the terminal computed.
+            uploads: when each began and ended, and its bytes, in order; given up and failed ones too.
+            wait_s: seconds waited for the answer after the last upload.
+            answer_bytes: bytes received.
+            end_s: when the frame was answered.
+
+        Raises:
+            EnergyError: if a time runs backwards.
+        """
+        if end_s < start_s or any(end < begin for begin, end, _ in uploads) or min(compute_s, wait_s) < 0:
+            raise EnergyError(f"a frame and its uploads end after they begin; got {start_s} to {end_s}, {uploads}")
+        compute = EnergySplit(compute_j=self._model.compute.busy_w * compute_s)
+        radio = sum((self._upload(*upload) for upload in uploads), EnergySplit())
+        if uploads:
+            radio += self._answer(wait_s, answer_bytes, _rate_bps(*uploads[-1]))
+        return compute + radio + self._tail(end_s)
+
+    def close(self, end_s: float = math.inf) -> EnergySplit:
+        """Joules of the tail that remains, until ``end_s`` at most; the radio is idle afterwards."""
+        remaining = self._tail(end_s)
+        self._tail_end_s = -math.inf
+        return remaining
+
+    def _tail(self, until_s: float) -> EnergySplit:
+        """Charge the tail from where the radio was last charged."""
+        lasted_s = min(until_s, self._tail_end_s) - self._charged_s
+        self._charged_s = max(self._charged_s, until_s)
+        return EnergySplit(tail_j=self._model.radio.tail_w * lasted_s if lasted_s > 0 else 0.0)
+
+    def _upload(self, begin_s: float, end_s: float, payload_bytes: int) -> EnergySplit:
+        radio = self._model.radio
+        before = self._tail(begin_s)
+        woken_j = radio.promotion_w * radio.promotion_s if begin_s > self._tail_end_s else 0.0
+        sent_j = radio.uplink_w_per_bps * 8 * payload_bytes + radio.uplink_w * (end_s - begin_s)
+        self._connected_until(end_s)
+        return before + EnergySplit(promote_j=woken_j, transmit_j=sent_j)
+
+    def _answer(self, wait_s: float, answer_bytes: int, rate_bps: float) -> EnergySplit:
+        self._connected_until(self._charged_s + wait_s + 8 * answer_bytes / rate_bps)
+        return EnergySplit(
+            receive_j=self._model.radio.downlink_j(answer_bytes, rate_bps),
+            wait_j=(self._model.radio.tail_w + self._model.compute.wait_w) * wait_s,
+        )
+
+    def _connected_until(self, time_s: float) -> None:
+        self._charged_s = max(self._charged_s, time_s)
+        self._tail_end_s = max(self._tail_end_s, time_s + self._model.radio.tail_s)
+
+
+def _rate_bps(begin_s: float, end_s: float, payload_bytes: int) -> float:
+    """The rate of an upload; infinite where it is too short to say."""
+    return 8 * payload_bytes / (end_s - begin_s) if payload_bytes and end_s > begin_s else math.inf

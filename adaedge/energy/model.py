@@ -1,0 +1,98 @@
+"""EnergyModel: the joules of one frame, from what it computes and sends. Pure; takes numbers or NumPy arrays.
+
+May import: ``errors``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adaedge.energy.compute import ComputePower
+from adaedge.energy.radio import RadioPower
+from adaedge.energy.split import EnergySplit
+from adaedge.errors import EnergyError
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyModel:
+    """A terminal's processor and radio. All joules are above the terminal's idle power.
+
+    Attributes:
+        compute: the processor.
+        radio: the radio.
+
+    Example:
+        >>> model = EnergyModel(ComputePower(busy_w=4.0), RadioPower("test", uplink_w=1.0, tail_s=10.0, tail_w=0.1))
+        >>> model.local(compute_s=0.05).total_j
+        0.2
+        >>> model.offload(compute_s=0.01, payload_bytes=12_500, rate_bps=1e6, gap_s=1.0)
+        EnergySplit(compute_j=0.04, promote_j=0.0, transmit_j=0.1, receive_j=0.0, wait_j=0.0, tail_j=0.1)
+    """
+
+    compute: ComputePower
+    radio: RadioPower
+
+    @property
+    def provenance(self) -> str:
+        """How the figures are known, for the caption of a table."""
+        return f"compute {self.compute.provenance}; radio {self.radio.describe()}"
+
+    def local(self, compute_s: Any) -> EnergySplit:
+        """Joules of a frame that the terminal answers alone.
+
+        Args:
+            compute_s: seconds of computing; an array gives arrays.
+        """
+        return EnergySplit(compute_j=self.compute.busy_w * compute_s)
+
+    def offload(
+        self,
+        compute_s: Any,
+        payload_bytes: Any,
+        rate_bps: Any,
+        wait_s: Any = 0.0,
+        *,
+        answer_bytes: Any = 0.0,
+        downlink_bps: Any = None,
+        gap_s: Any = math.inf,
+        radio_idle: bool = False,
+    ) -> EnergySplit:
+        """Joules of a frame that crosses the link.
+
+        ``transmit = (α R + β) · 8 bytes / R`` and likewise for receiving; ``wait = (tail_w + wait_w) · wait_s``;
+        ``tail = tail_w · min(tail_s, gap_s)``; ``promote = promotion_w · promotion_s`` where the radio was idle.
+        Arguments may be arrays of one shape; where ``payload_bytes`` is 0 the radio is not used.
+
+        Args:
+            compute_s: seconds that the terminal computes.
+            payload_bytes: bytes sent.
+            rate_bps: rate of the uplink.
+            wait_s: seconds from the payload's arrival until the answer begins to arrive.
+            answer_bytes: bytes received.
+            downlink_bps: rate of the downlink; ``None`` for the uplink's.
+            gap_s: seconds from the answer to the next upload; the radio's tail lasts no longer.
+            radio_idle: whether the radio must be woken.
+
+        Raises:
+            EnergyError: if a rate is not positive.
+        """
+        downlink_bps = rate_bps if downlink_bps is None else downlink_bps
+        if not (np.min(rate_bps) > 0 and np.min(downlink_bps) > 0):
+            raise EnergyError(f"a link's rate is above 0 bit/s; got {rate_bps} up, {downlink_bps} down")
+        radio, used = self.radio, payload_bytes != 0
+        return EnergySplit(
+            compute_j=self.compute.busy_w * compute_s,
+            promote_j=used * (radio.promotion_w * radio.promotion_s * radio_idle),
+            transmit_j=radio.uplink_j(payload_bytes, rate_bps),
+            receive_j=used * radio.downlink_j(answer_bytes, downlink_bps),
+            wait_j=used * ((radio.tail_w + self.compute.wait_w) * wait_s),
+            tail_j=used * (radio.tail_w * _least(radio.tail_s, gap_s)),
+        )
+
+
+def _least(limit_s: float, gap_s: Any) -> Any:
+    return np.minimum(limit_s, gap_s) if isinstance(gap_s, np.ndarray) else min(limit_s, gap_s)
