@@ -1,0 +1,74 @@
+"""The three calls between terminal and edge server, byte by byte.
+
+May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests and replies are plain bytes, no protobuf.
+
+    Hello   request and reply: UTF-8 JSON {"wire": version of the payload's format, "bundle": SHA-256 in hexadecimal}.
+            Refused with FAILED_PRECONDITION where the two ends differ.
+    Infer   request: a payload (``payload/wire.py``) of kind features; reply: one of kind answer.
+    Probe   request: any bytes, to see how long they take; reply: their number, uint32 little-endian.
+
+Every call bears the metadata ``authorization: Bearer TOKEN``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+
+from adaedge.errors import PayloadError
+from adaedge.payload import wire
+
+SERVICE = "adaedge.Edge"
+HELLO = "Hello"
+INFER = "Infer"
+PROBE = "Probe"
+AUTHORIZATION = "authorization"
+PROBE_REPLY = struct.Struct("<I")
+
+
+def path(method: str) -> str:
+    """The gRPC path of a method."""
+    return f"/{SERVICE}/{method}"
+
+
+def bearer(token: str) -> str:
+    """The value of the authorization metadata."""
+    return f"Bearer {token}"
+
+
+def hello(bundle: str) -> bytes:
+    """What both ends say of themselves.
+
+    Example:
+        >>> hello("ab" * 32)[:23]
+        b'{"wire": 1, "bundle": "'
+    """
+    return json.dumps({"wire": wire.VERSION, "bundle": bundle}).encode()
+
+
+def mismatch(request: bytes, bundle: str) -> str:
+    """Why the end that sent ``request`` cannot work with this ``bundle``; empty where it can.
+
+    Raises:
+        PayloadError: if ``request`` is not a hello.
+
+    Example:
+        >>> mismatch(hello("ab" * 32), "cd" * 32)
+        'the terminal has bundle abababababab, the edge server cdcdcdcdcdcd. Copy the same bundle to both machines.'
+    """
+    try:
+        said = json.loads(request)
+        version, other = said["wire"], str(said["bundle"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise PayloadError(f"this is not a hello of adaedge: {request[:40]!r}") from error
+    if version != wire.VERSION:
+        return (
+            f"the terminal speaks wire format {version!s:.12}, the edge server {wire.VERSION}."
+            " Install the same version of adaedge on both machines."
+        )
+    if other != bundle:
+        return (
+            f"the terminal has bundle {other[:12]}, the edge server {bundle[:12]}."
+            " Copy the same bundle to both machines."
+        )
+    return ""

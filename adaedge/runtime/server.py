@@ -1,0 +1,202 @@
+"""EdgeServer: answers payloads over gRPC.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn, final
+
+import grpc
+
+from adaedge.errors import LinkError, PayloadError
+from adaedge.operating_point import OperatingPoint
+from adaedge.payload import wire
+from adaedge.runtime import rpc
+from adaedge.runtime.answering import Deployed, answer
+from adaedge.runtime.credentials import Credentials
+
+_log = logging.getLogger(__name__)
+_GRACE_S = 10.0
+# Calls that may wait for a worker, for each worker: more are refused at once, so that memory stays bounded.
+_QUEUE = 8
+
+
+@final
+class EdgeServer:
+    """An edge server for one bundle. It listens from ``start`` (or ``with``) until ``stop``.
+
+    Args:
+        bundle: what it answers with.
+        address: ``HOST:PORT`` to listen on; port 0 takes a free one.
+        credentials: certificate, key and token. ``None`` only with ``insecure``.
+        insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
+        max_bytes: the largest message, and the largest payload once decoded, that is accepted.
+        workers: payloads answered at the same time; as many as there are cores unless told.
+
+    Raises:
+        LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
+    """
+
+    def __init__(
+        self,
+        bundle: Deployed,
+        *,
+        address: str = "127.0.0.1:0",
+        credentials: Credentials | None = None,
+        insecure: bool = False,
+        max_bytes: int = wire.MAX_BYTES,
+        workers: int | None = None,
+    ) -> None:
+        workers = workers or os.cpu_count() or 1
+        self._bundle = bundle
+        self._max_bytes = max_bytes
+        token = None if credentials is None else credentials.token
+        self._server = grpc.server(
+            # Two more than compute, so that a probe is not kept waiting by a long queue of frames.
+            ThreadPoolExecutor(workers + 2, thread_name_prefix="adaedge-edge"),
+            handlers=[_Calls(bundle, token, max_bytes).handler()],
+            options=_options(max_bytes),
+            maximum_concurrent_rpcs=_QUEUE * (workers + 2),
+        )
+        self.address = self._bind(address, credentials, insecure)
+
+    def _bind(self, address: str, credentials: Credentials | None, insecure: bool) -> str:
+        try:
+            if insecure:
+                who = "anyone may use it" if credentials is None else "frames and token can be read"
+                warnings.warn(f"the edge server at {address} is not encrypted: {who}", stacklevel=3)
+                port = self._server.add_insecure_port(address)
+            elif credentials is None:
+                raise LinkError("an edge server needs credentials: pass Credentials.stored(FOLDER), or insecure=True")
+            else:
+                pair = [(credentials.key, credentials.certificate)]
+                port = self._server.add_secure_port(address, grpc.ssl_server_credentials(pair))
+        except RuntimeError as error:
+            raise LinkError(f"cannot listen on {address}: {error}. Is the port taken?") from error
+        return f"{address.rpartition(':')[0]}:{port}"
+
+    def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
+        """Load the tails of these points now (of all of them, unless told), instead of at each one's first payload."""
+        for point in self._bundle.points if points is None else points:
+            if not point.is_local:
+                self._bundle.tail(point.split, point.width, point.precision)
+
+    def answer(self, payload: bytes) -> bytes:
+        """The answer to one payload, in this process: what a ``ReplayLink`` needs."""
+        return answer(self._bundle, payload, max_bytes=self._max_bytes)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._server.start()
+
+    def stop(self, grace_s: float = _GRACE_S) -> None:
+        """Take no more calls, finish those that run for at most ``grace_s``, and stop."""
+        self._server.stop(grace_s).wait()
+
+    def __enter__(self) -> EdgeServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def serve_forever(server: EdgeServer, *, grace_s: float = _GRACE_S) -> None:
+    """Start the server and stay until SIGTERM or SIGINT; then finish the calls that run. For the main thread only."""
+    stopped = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.start()
+        stopped.wait()
+    finally:
+        server.stop(grace_s)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _options(max_bytes: int) -> list[tuple[str, int]]:
+    return [
+        # The header comes on top of the largest tensor; `unpack` judges by the exact limit and says why.
+        ("grpc.max_receive_message_length", max_bytes + 2**16),
+        ("grpc.max_send_message_length", max_bytes + 2**16),
+        # A payload larger than this would wait for a round trip in the middle.
+        ("grpc.http2.lookahead_bytes", 2**20),
+        # Terminals may ask every few seconds whether the connection lives.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.so_reuseport", 0),  # two servers on one port would share the terminals between them
+    ]
+
+
+@final
+class _Calls:
+    """The three calls. The token is checked before anything else."""
+
+    def __init__(self, bundle: Deployed, token: str | None, max_bytes: int) -> None:
+        self._bundle = bundle
+        self._expected = None if token is None else rpc.bearer(token).encode()
+        self._max_bytes = max_bytes
+
+    def handler(self) -> Any:
+        """What gRPC is given."""
+        calls = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe}
+        checked = {name: grpc.unary_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()}
+        return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
+
+    def _checked(self, call: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
+        def run(request: bytes, context: Any) -> bytes:
+            if not self._authorised(context.invocation_metadata()):
+                text = "no valid token. Copy the edge server's token to the terminal"
+                _abort(context, grpc.StatusCode.UNAUTHENTICATED, text)
+            return call(request, context)
+
+        return run
+
+    def _authorised(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        if self._expected is None:
+            return True
+        shown = next((value for key, value in metadata if key == rpc.AUTHORIZATION), "")
+        return hmac.compare_digest(shown if isinstance(shown, bytes) else shown.encode(), self._expected)
+
+    def _hello(self, request: bytes, context: Any) -> bytes:
+        try:
+            reason = rpc.mismatch(request, self._bundle.digest)
+        except PayloadError as error:
+            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if reason:
+            _abort(context, grpc.StatusCode.FAILED_PRECONDITION, reason)
+        return rpc.hello(self._bundle.digest)
+
+    def _infer(self, request: bytes, context: Any) -> bytes:
+        left_s = context.time_remaining()
+        if left_s is not None and left_s <= 0:
+            _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before the frame's turn came")
+        start_s = time.perf_counter()
+        try:
+            reply = answer(self._bundle, request, max_bytes=self._max_bytes)
+        except PayloadError as error:
+            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception:
+            # The terminal learns that it failed, the log why.
+            _log.exception("a payload of %d bytes could not be answered", len(request))
+            _abort(context, grpc.StatusCode.INTERNAL, "the edge server failed on this payload; its log says why")
+        _log.debug("answered %d bytes in %.1f ms", len(request), 1e3 * (time.perf_counter() - start_s))
+        return reply
+
+    def _probe(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002 -- gRPC passes both
+        return rpc.PROBE_REPLY.pack(len(request))
+
+
+def _abort(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
+    context.abort(code, text)
+    raise AssertionError("abort raises")

@@ -1,0 +1,182 @@
+"""LinkWatch: whether the edge server can be used and how fast the link is, from what was sent over it.
+
+May import: ``errors``, ``channel``, ``scheduling``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+from typing import final
+
+from adaedge.channel import RateEstimate, RateEstimator, Upload
+from adaedge.errors import LinkError, LinkTimeoutError
+from adaedge.runtime.clock import Clock
+from adaedge.runtime.link import Link
+from adaedge.scheduling import PROBE_BYTES, ProbePlan
+
+_log = logging.getLogger(__name__)
+# An upload that seems shorter than this was not measured: scheduling of threads takes as long.
+_SHORTEST_S = 5e-5
+# One time-out may be the radio's fault, and the rate estimate takes care of it; two in a row are an edge server that hangs.
+_TIMEOUTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """An upload that happened, for the energy meter: when it began and ended, and its bytes."""
+
+    start_s: float
+    end_s: float
+    payload_bytes: int
+
+
+@final
+class LinkWatch:
+    """Keeps the state of one link. Safe to use from several threads.
+
+    The link is *up* after a handshake and a probe, and after every answered payload; *down* after a refusal, a broken
+    connection, an unreadable answer, or two time-outs in a row. While it is down there is no estimate, so the scheduler stays
+    local, and probes (a handshake, then some bytes), as the plan allows them, bring it back. While it is up and unused, probes
+    keep the estimate fresh.
+
+    Args:
+        link: the link.
+        bundle: SHA-256 of the bundle, for the handshake.
+        estimator: turns uploads into a rate.
+        clock: the time.
+        plan: when to probe.
+        timeout_s: seconds that a handshake or a probe has.
+    """
+
+    def __init__(
+        self, link: Link, bundle: str, estimator: RateEstimator, clock: Clock, plan: ProbePlan, timeout_s: float
+    ) -> None:
+        self._link = link
+        self._bundle = bundle
+        self._estimator = estimator
+        self._clock = clock
+        self._plan = plan
+        self._timeout_s = timeout_s
+        self._up = False
+        self._timeouts = 0
+        self._round_trip_s = 0.0
+        self._probing = False
+        self._probes: list[Crossing] = []
+        self._lock = threading.Condition()
+
+    @property
+    def up(self) -> bool:
+        """Whether the edge server can be used, as far as is known."""
+        return self._up
+
+    def estimate(self, now_s: float) -> RateEstimate | None:
+        """The link's rate; ``None`` while it is down or nothing was sent yet."""
+        with self._lock:
+            estimate = self._estimator.estimate(now_s) if self._up else None
+            return estimate and replace(estimate, round_trip_s=self._round_trip_s)
+
+    def crossed(self, start_s: float, end_s: float, payload_bytes: int, edge_s: float, upload_s: float | None) -> float:
+        """A payload was answered. Returns the seconds of its upload: the link's own figure, or what the rest leaves."""
+        with self._lock:
+            self._up, self._timeouts = True, 0
+            upload_s = self._observe(start_s, end_s, payload_bytes, edge_s, upload_s)
+            self._plan = self._plan.used(end_s)
+        return upload_s
+
+    def failed(self, error: Exception, start_s: float, end_s: float, payload_bytes: int) -> None:
+        """A payload was not answered, or not readably."""
+        with self._lock:
+            self._plan = self._plan.used(end_s)
+            if isinstance(error, LinkTimeoutError):
+                self._gave_up(start_s, end_s, payload_bytes)
+                self._timeouts += 1
+                if self._timeouts < _TIMEOUTS:
+                    return
+            self._fall(error)
+
+    def refresh(self) -> None:
+        """Probe beside the caller, if a probe is due."""
+        with self._lock:
+            if self._probing or not self._plan.due(self._clock.now_s()):
+                return
+            self._probing = True
+        self._clock.run_aside(self._probe_aside)
+
+    def probe(self) -> None:
+        """Probe now: a handshake where the link is down, then some bytes.
+
+        Raises:
+            LinkError: if the edge server did not answer; the link is down then.
+        """
+        try:
+            if not self._up:
+                self._link.hello(self._bundle, self._timeout_s)
+                self._round_trip_s = self._timed(0)
+            self._timed(PROBE_BYTES)
+        except LinkError as error:
+            with self._lock:
+                self._plan = self._plan.after(self._clock.now_s(), ok=False)
+                self._fall(error)
+            raise
+        with self._lock:
+            self._plan = self._plan.after(self._clock.now_s(), ok=True)
+            if not self._up:
+                _log.info("the edge server can be used")
+            self._up, self._timeouts = True, 0
+
+    def take_probes(self) -> list[Crossing]:
+        """The probes since the last call, for the energy meter."""
+        with self._lock:
+            probes, self._probes = self._probes, []
+        return probes
+
+    def close(self) -> None:
+        """Wait for a probe that is under way, and close the link."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._probing, timeout=3 * self._timeout_s)
+        self._link.close()
+
+    def _probe_aside(self) -> None:
+        try:
+            self.probe()
+        except LinkError:
+            pass  # the link is down, and the next probe is planned
+        finally:
+            with self._lock:
+                self._probing = False
+                self._lock.notify_all()
+
+    def _timed(self, size_bytes: int) -> float:
+        """Seconds that a probe of so many bytes takes, there and back."""
+        start_s = self._clock.now_s()
+        try:
+            reply = self._link.probe(size_bytes, self._timeout_s)
+        except LinkTimeoutError:
+            with self._lock:
+                self._gave_up(start_s, self._clock.now_s(), size_bytes)
+                self._probes.append(Crossing(start_s, self._clock.now_s(), size_bytes))
+            raise
+        end_s = self._clock.now_s()
+        if size_bytes:
+            with self._lock:
+                upload_s = self._observe(start_s, end_s, size_bytes, 0.0, reply.upload_s)
+                self._probes.append(Crossing(start_s, start_s + upload_s, size_bytes))
+        return end_s - start_s
+
+    def _observe(self, start_s: float, end_s: float, size: int, edge_s: float, upload_s: float | None) -> float:
+        if upload_s is None:
+            upload_s = end_s - start_s - edge_s - self._round_trip_s
+        upload_s = max(upload_s, _SHORTEST_S)
+        self._estimator.observe(Upload(end_s, size, upload_s))
+        return upload_s
+
+    def _gave_up(self, start_s: float, end_s: float, size_bytes: int) -> None:
+        if size_bytes and end_s > start_s:
+            self._estimator.observe(Upload(end_s, size_bytes, end_s - start_s, completed=False))
+
+    def _fall(self, error: Exception) -> None:
+        if self._up:
+            _log.warning("frames are answered locally until the edge server is back: %s", error)
+        self._up = False
