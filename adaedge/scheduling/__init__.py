@@ -1,0 +1,29 @@
+"""What to run: policies choose among predictions, `Scheduler` holds their state, `ProbePlan` watches an unused link.
+
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``. No sockets, no clocks, no tensors: observations
+carry their time.
+"""
+
+from adaedge.scheduling.deadlines import offload_timeout_s
+from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, LeastLatency, Policy
+from adaedge.scheduling.prediction import Predictions, predict
+from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
+from adaedge.scheduling.scheduler import Scheduler, State
+from adaedge.scheduling.table import Limits, Table
+
+__all__ = [
+    "PROBE_BYTES",
+    "Choice",
+    "Fixed",
+    "LeastEnergy",
+    "LeastLatency",
+    "Limits",
+    "Policy",
+    "Predictions",
+    "ProbePlan",
+    "Scheduler",
+    "State",
+    "Table",
+    "offload_timeout_s",
+    "predict",
+]

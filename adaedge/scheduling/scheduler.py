@@ -1,0 +1,177 @@
+"""Scheduler: the table, the policy and their state; one decision per frame, with its reasons.
+
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``. It holds no clock: times come with the calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from adaedge.channel import RateEstimate
+from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
+from adaedge.scheduling.policy import Choice, LeastEnergy, Policy
+from adaedge.scheduling.prediction import Predictions, predict, residual_tail_s
+from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
+from adaedge.scheduling.table import Limits, Table
+
+if TYPE_CHECKING:
+    from adaedge.energy import EnergyModel
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a scheduler remembers from one frame to the next.
+
+    Attributes:
+        point: what was chosen for the frame before; ``None`` before the first.
+        now_s: when that was.
+        active_s: when the radio carried its last packet, as far as is known; ``-inf`` where it never did.
+    """
+
+    point: OperatingPoint | None = None
+    now_s: float = 0.0
+    active_s: float = -math.inf
+
+
+@final
+class Scheduler:
+    """Chooses an operating point per frame: the least energy that meets the deadline and the accuracy floor.
+
+    Args:
+        profile: what every point costs.
+        energy: the terminal's energy model.
+        deadline_s: seconds from a frame to its answer.
+        accuracy_floor: least accuracy of a point, in [0, 1].
+        period_s: seconds from a frame to the next; the deadline where it is ``None``.
+        policy: how to choose.
+        margin_s: seconds kept in reserve for a local finish; where it is ``None``, a tenth of the deadline, at most
+            10 ms.
+        horizon_s: seconds that the link is taken to stay as it is (see ``prediction``).
+        downlink_bps: rate of the answers; that of the uplink where it is ``None``.
+
+    Raises:
+        ScheduleError: if no point has the accuracy, or a limit cannot be.
+
+    Example:
+        >>> from adaedge.channel import RateEstimate
+        >>> from adaedge.energy import ComputePower, EnergyModel, presets
+        >>> local, offload = OperatingPoint("output"), OperatingPoint("input", codec="jpeg@90")
+        >>> profile = Profile(
+        ...     {
+        ...         local: Cost(head_s=0.15),
+        ...         offload: Cost(head_s=0.0, encode_s=0.005, payload_bytes=17e3, tail_s=0.01, finish_s=0.15),
+        ...     },
+        ...     bundle="00" * 32,
+        ...     terminal="a small board",
+        ...     edge="a server",
+        ... )
+        >>> energy = EnergyModel(ComputePower(busy_w=3.7), presets.WIFI_2012)
+        >>> scheduler = Scheduler(profile, energy, deadline_s=0.2)
+        >>> str(scheduler.choose(RateEstimate(rate_bps=20e6, low_bps=10e6)).point)
+        'input/w1/fp32/jpeg@90'
+        >>> scheduler.choose(None).reasons
+        ('least energy of 1 point that meets 0.200 s', 'the link is unknown or down: only local points count')
+    """
+
+    def __init__(
+        self,
+        profile: Profile | Mapping[OperatingPoint, Cost],
+        energy: EnergyModel,
+        *,
+        deadline_s: float,
+        accuracy_floor: float = 0.0,
+        period_s: float | None = None,
+        policy: Policy | None = None,
+        margin_s: float | None = None,
+        horizon_s: float = 30.0,
+        downlink_bps: float | None = None,
+    ) -> None:
+        margin_s = min(0.01, 0.1 * deadline_s) if margin_s is None else margin_s
+        period_s = deadline_s if period_s is None else period_s
+        self.limits = Limits(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
+        self.table = Table.build(profile, self.limits)
+        self.energy = energy
+        self.policy: Policy = LeastEnergy() if policy is None else policy
+        self.downlink_bps = downlink_bps
+        self.state = State()
+
+    def choose(self, estimate: RateEstimate | None, now_s: float | None = None) -> Decision:
+        """The point for a frame that has just arrived.
+
+        Args:
+            estimate: the link; ``None`` where it is unknown or down.
+            now_s: the time, on the clock of the estimate; where it is ``None``, frames arrive every ``period_s``.
+        """
+        now_s, active_s = self._times(estimate, now_s)
+        residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
+        predictions = predict(self.table, self.energy, estimate, residual_s=residual_s, downlink_bps=self.downlink_bps)
+        previous = None if self.state.point is None else self.table.rows[self.state.point]
+        choice = self.policy(self.table, predictions, previous)
+        decision = _decision(self.table, predictions, choice)
+        if not decision.point.is_local:
+            active_s = now_s + decision.latency_s
+        self.state = State(decision.point, now_s, active_s)
+        return decision
+
+    def timeout_s(self, point: OperatingPoint) -> float:
+        """Seconds after the frame arrived at which the terminal gives up waiting for the edge server."""
+        return float(self.table.timeout_s[self.table.row(point)])
+
+    def probe_plan(self) -> ProbePlan:
+        """How an unused link should be probed with this radio and this profile.
+
+        A probe of a sleeping radio costs E joules, its whole tail included; noticing a good link late costs up to
+        G watts. With a probe every I seconds during an outage of D seconds (the horizon), that is ``E·D/I + G·I/2``
+        joules, least at ``I = sqrt(2·E·D/G)``, the interval of Young (CACM 17(9), 1974) for checkpoints. It bounds the
+        longest wait; the waits before it double from 1 s, while the radio is still awake and a probe costs little.
+        """
+        gain_w = self._offload_gain_w()
+        if gain_w <= 0:
+            return ProbePlan.never()
+        probe = self.energy.offload(0.0, PROBE_BYTES, 1e6, radio_idle=True)
+        longest_s = math.sqrt(2 * float(probe.total_j) * self.limits.horizon_s / gain_w)
+        return ProbePlan(longest_s=max(8.0, longest_s))
+
+    def _offload_gain_w(self) -> float:
+        """Watts that the best offload saves against the best local point, on a link without limits."""
+        ideal = predict(self.table, self.energy, RateEstimate(1e12, 1e12), residual_s=self.energy.radio.tail_s)
+        local, offload = ideal.on_time & self.table.local, ideal.on_time & ~self.table.local
+        if not offload.any():
+            return 0.0
+        if not local.any():
+            return math.inf
+        gain_j = float(ideal.energy_j[local].min() - ideal.energy_j[offload].min())
+        return gain_j / self.limits.period_s
+
+    def _times(self, estimate: RateEstimate | None, now_s: float | None) -> tuple[float, float]:
+        seen_s = estimate.time_s if estimate is not None else -math.inf
+        if now_s is None:
+            next_s = self.state.now_s + self.limits.period_s if self.state.point is not None else 0.0
+            now_s = max(next_s, seen_s)
+        return now_s, max(self.state.active_s, seen_s)
+
+
+def _decision(table: Table, predictions: Predictions, choice: Choice) -> Decision:
+    row, estimate = choice.row, predictions.estimate
+    reasons = [choice.reason]
+    if estimate is None:
+        reasons.append("the link is unknown or down: only local points count")
+    elif late := len(table.points) - int(predictions.on_time.sum()):
+        reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {estimate.low_bps / 1e6:.3g} Mbit/s")
+    if table.below_floor:
+        reasons.append(f"{_points(table.below_floor, 'is', 'are')} below the accuracy floor")
+    return Decision(
+        table.points[row],
+        float(predictions.latency_s[row]),
+        float(predictions.energy_j[row]),
+        float(table.accuracy[row]),
+        None if estimate is None else estimate.rate_bps,
+        tuple(reasons),
+    )
+
+
+def _points(count: int, one: str, many: str) -> str:
+    return f"1 point {one}" if count == 1 else f"{count} points {many}"

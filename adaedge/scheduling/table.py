@@ -1,0 +1,160 @@
+"""Table: a profile as NumPy columns, with what follows from the limits alone. Limits: what the user asks for.
+
+May import: ``errors``, ``operating_point``. Built once, so that a decision among hundreds of points takes microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.errors import ScheduleError
+from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.scheduling.deadlines import can_finish_locally, offload_timeout_s
+
+Column = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the user asks for.
+
+    Attributes:
+        deadline_s: seconds from a frame to its answer.
+        accuracy_floor: least accuracy of a point, in [0, 1].
+        period_s: seconds from a frame to the next.
+        margin_s: seconds kept in reserve for a local finish.
+        horizon_s: seconds that the link is taken to stay as it is; waking the radio, and its last tail, are spread
+            over the frames in them.
+    """
+
+    deadline_s: float
+    accuracy_floor: float = 0.0
+    period_s: float = math.inf
+    margin_s: float = 0.01
+    horizon_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("deadline_s", "period_s", "horizon_s"):
+            if not getattr(self, name) > 0:
+                raise ScheduleError(f"{name} is a number of seconds above 0; got {getattr(self, name)}")
+        if not 0 <= self.margin_s < self.deadline_s:
+            raise ScheduleError(f"margin_s is at least 0 and below deadline_s={self.deadline_s}; got {self.margin_s}")
+        if not 0 <= self.accuracy_floor <= 1:
+            raise ScheduleError(f"accuracy_floor is a fraction in [0, 1]; got {self.accuracy_floor}")
+
+    @property
+    def horizon_frames(self) -> float:
+        """Frames over which a change of the radio's state is spread; at least one."""
+        return max(1.0, self.horizon_s / self.period_s)
+
+    def __str__(self) -> str:
+        floor = f" and {self.accuracy_floor:.4g}" if self.accuracy_floor else ""
+        return f"{self.deadline_s:.3f} s{floor}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The points at or above the accuracy floor, one row each. Treat the arrays as read-only.
+
+    Attributes:
+        limits: what the user asks for.
+        points: the points, in the order of the rows.
+        rows: point → row.
+        local: whether the terminal answers alone.
+        terminal_s: terminal: from the frame to the payload (to the answer where local).
+        edge_s: edge server: from the payload to the answer.
+        payload_bytes: on the uplink.
+        answer_bytes: on the downlink.
+        finish_s: terminal: from the features to the answer, when the edge server has not answered.
+        timeout_s: when the terminal gives up waiting, from the frame on.
+        limit_s: a point counts as on time when its predicted latency is at most this; ``-inf`` where an offload in vain
+            would miss a deadline that a local run meets.
+        accuracy: measured accuracy.
+        below_floor: number of points that the accuracy floor keeps out of the table.
+    """
+
+    limits: Limits
+    points: tuple[OperatingPoint, ...]
+    rows: Mapping[OperatingPoint, int]
+    local: Mask
+    terminal_s: Column
+    edge_s: Column
+    payload_bytes: Column
+    answer_bytes: Column
+    finish_s: Column
+    timeout_s: Column
+    limit_s: Column
+    accuracy: Column
+    below_floor: int
+
+    @classmethod
+    def build(cls, profile: Profile | Mapping[OperatingPoint, Cost], limits: Limits) -> Table:
+        """The table of a profile under given limits.
+
+        Raises:
+            ScheduleError: if no point has the accuracy.
+        """
+        if not profile:
+            raise ScheduleError("the profile holds no operating point. Profile a bundle with `adaedge profile BUNDLE`.")
+        held = {point: cost for point, cost in profile.items() if cost.accuracy >= limits.accuracy_floor}
+        if not held:
+            best, cost = max(profile.items(), key=lambda item: item[1].accuracy)
+            raise ScheduleError(
+                f"no point has an accuracy of {limits.accuracy_floor:.4g}; the best is {best} with {cost.accuracy:.4g}."
+                " Lower the accuracy floor, or build a bundle with better points."
+            )
+        costs = held.values()
+        return cls(
+            limits,
+            tuple(held),
+            {point: row for row, point in enumerate(held)},
+            np.array([point.is_local for point in held]),
+            _column(cost.terminal_s for cost in costs),
+            _column(cost.edge_s for cost in costs),
+            _column(cost.payload_bytes for cost in costs),
+            _column(cost.answer_bytes for cost in costs),
+            _column(cost.finish_s for cost in costs),
+            _column(offload_timeout_s(cost, limits.deadline_s, limits.margin_s) for cost in costs),
+            _limit_s(held, limits),
+            _column(cost.accuracy for cost in costs),
+            len(profile) - len(held),
+        )
+
+    def row(self, point: OperatingPoint) -> int:
+        """The row of a point.
+
+        Raises:
+            ScheduleError: if the table does not hold it.
+        """
+        try:
+            return self.rows[point]
+        except KeyError:
+            raise ScheduleError(
+                f"no point {point} at or above the accuracy floor of {self.limits.accuracy_floor:.4g};"
+                f" there are {len(self.points)}, such as {self.points[0]}. List them with `list(profile)`."
+            ) from None
+
+
+def _column(values: object) -> Column:
+    return np.fromiter(values, dtype=np.float64)  # type: ignore[call-overload, no-any-return]
+
+
+def _limit_s(costs: Mapping[OperatingPoint, Cost], limits: Limits) -> Column:
+    # Design: every offload leaves time to finish locally, wherever a local run can be in time at all.
+    deadline_s, margin_s = limits.deadline_s, limits.margin_s
+    local_fits = any(point.is_local and cost.terminal_s <= deadline_s for point, cost in costs.items())
+
+    def limit_s(point: OperatingPoint, cost: Cost) -> float:
+        if point.is_local:
+            return deadline_s
+        if local_fits and not can_finish_locally(cost, deadline_s, margin_s):
+            return -math.inf
+        return offload_timeout_s(cost, deadline_s, margin_s)
+
+    return _column(limit_s(point, cost) for point, cost in costs.items())
