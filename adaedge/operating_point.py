@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,27 @@ class Profile(Mapping[OperatingPoint, Cost]):
             for point, mine in terminal.items()
         }
         return cls(costs, terminal.bundle, terminal.terminal, edge.edge)
+
+    def slowed(self, factor: float) -> Profile:
+        """The same profile on a terminal that computes ``factor`` times slower: a stand-in for one that is not at hand.
+
+        Raises:
+            ProfileError: if ``factor`` is not a number above 0.
+
+        Example:
+            >>> local = OperatingPoint("output")
+            >>> Profile({local: Cost(head_s=0.02)}, "", "laptop", "laptop").slowed(5.0)[local].head_s
+            0.1
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise ProfileError(f"a terminal is slower by a factor above 0; got {factor}")
+        costs = {
+            point: replace(
+                cost, head_s=cost.head_s * factor, encode_s=cost.encode_s * factor, finish_s=cost.finish_s * factor
+            )
+            for point, cost in self.items()
+        }
+        return replace(self, costs=costs, terminal=f"{self.terminal}, {factor:.1f} times slower")
 
     def to_json(self) -> str:
         """The profile as one JSON document; every figure in it was measured, none was modelled."""

@@ -1,0 +1,5 @@
+"""``python -m adaedge`` is ``adaedge``."""
+
+from adaedge.cli import main
+
+main()

@@ -1,0 +1,64 @@
+"""The command line: ``adaedge inspect | build | profile | serve | run | simulate | report | demo``.
+
+May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate`` and ``report`` need no torch.
+An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from adaedge._version import __version__
+from adaedge.cli import measure, operate, prepare, show
+from adaedge.errors import AdaedgeError
+
+app = typer.Typer(
+    help="Run a PyTorch model on a battery-powered terminal together with an edge server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for command in (
+    prepare.inspect, prepare.build, measure.profile, operate.serve, operate.run, measure.simulate, measure.report,
+    prepare.demo,
+):  # fmt: skip
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"adaedge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 -- its callback does the work
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    if category is UserWarning:  # ours; a library's are not for the person at the command line
+        show.warn(str(message))
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        app()
+    except AdaedgeError as error:
+        show.fail(str(error))
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

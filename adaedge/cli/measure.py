@@ -1,0 +1,134 @@
+"""Commands that measure, replay and report: ``profile``, ``simulate``, ``report``. None needs torch.
+
+May import, inside the commands: every part above the line.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from adaedge.cli import show
+from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
+from adaedge.operating_point import OperatingPoint, Profile
+
+
+def profile(
+    bundle: Annotated[Path, typer.Argument(help="The folder that `adaedge build` wrote.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the profile.")] = None,
+    edge: Annotated[
+        Path | None, typer.Option(help="The edge server's own profile: joined to this one, which is the terminal's.")
+    ] = None,
+    repetitions: Annotated[int, typer.Option(help="Times that each part is run.")] = 30,
+    threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Time the parts of a bundle on this machine.
+
+    Example: `adaedge profile lite0.bundle -o terminal.json --edge edge.json`
+    """
+    from adaedge.bundle import Bundle
+    from adaedge.profiling import profile as measure
+
+    with show.progress() as report:
+        found = measure(Bundle.load(bundle), repetitions=repetitions, threads=threads, progress=report)
+    if edge is not None:
+        found = Profile.join(found, Profile.load(edge))
+    if out is not None:
+        found.save(out)
+    if as_json:
+        show.document(found.to_json())
+    else:
+        show.console.print(_profile_table(found))
+
+
+def _profile_table(found: Profile) -> Table:
+    table = Table(title="Medians, measured", caption=f"terminal: {found.terminal}\nedge server: {found.edge}")
+    headings = (
+        "head [ms]",
+        "encode [ms]",
+        "payload [KB]",
+        "decode [ms]",
+        "tail [ms]",
+        "finish locally [ms]",
+        "accuracy",
+    )
+    table.add_column("operating point")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for point, cost in found.items():
+        times = [
+            f"{1e3 * value:.2f}" for value in (cost.head_s, cost.encode_s, cost.decode_s, cost.tail_s, cost.finish_s)
+        ]
+        times.insert(2, f"{cost.payload_bytes / 1e3:.1f}")
+        table.add_row(str(point), *times, f"{cost.accuracy:.3f}")
+    return table
+
+
+def simulate(
+    profile: Annotated[Path, typer.Argument(help="A profile that `adaedge profile` wrote.")],
+    trace: Annotated[Path, typer.Option(help="A rate trace: mahimahi, `seconds Mbit/s`, or CSV.")],
+    policy: Annotated[
+        str, typer.Option(help="adaptive, local, static (the best in hindsight), clairvoyant, or an operating point.")
+    ] = "adaptive",
+    frames: Annotated[int, typer.Option(help="Number of frames.")] = 500,
+    deadline: DeadlineS = 0.2,
+    accuracy_floor: AccuracyFloor = 0.0,
+    period: PeriodS = 0.2,
+    compute: Compute = "raspberry-pi-4",
+    radio: Radio = "nr-low-band",
+    record: Annotated[Path | None, typer.Option(help="Where to write the record of every frame.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Replay a rate trace through a policy, without running the model.
+
+    Example: `adaedge simulate profile.json --trace walk.csv --policy adaptive --deadline 0.1`
+    """
+    from adaedge.channel import read_trace
+    from adaedge.report import summarize
+    from adaedge.runtime import write_records
+    from adaedge.simulation import replay
+
+    table = Profile.load(profile)
+    records = replay(
+        table,
+        energy_model(compute, radio),
+        read_trace(trace),
+        policy,
+        frames=frames,
+        deadline_s=deadline,
+        accuracy_floor=accuracy_floor,
+        period_s=period,
+    )
+    if record is not None:
+        write_records(records, record)
+    summary = summarize(records)
+    if as_json:
+        show.document(json.dumps({"policy": policy, "trace": str(trace)} | summary.as_dict(), indent=1))
+    else:
+        show.console.print(summary.text(policy))
+
+
+def report(
+    record: Annotated[Path, typer.Argument(help="The record that `adaedge run` or `adaedge simulate` wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained HTML page about a run.
+
+    Example: `adaedge report run.jsonl -o report.html`
+    """
+    from adaedge.report import summarize, write_html
+    from adaedge.runtime import read_records
+
+    records = list(read_records(record))
+    verdict = write_html(out, {record.stem: records})
+    if as_json:
+        show.document(json.dumps(summarize(records).as_dict(), indent=1))
+    else:
+        show.console.print(f"{verdict.headline}\nThe report is {out}.", highlight=False)

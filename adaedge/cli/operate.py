@@ -1,0 +1,115 @@
+"""Commands that run a bundle: ``serve`` on the edge server, ``run`` on the terminal. Neither needs torch.
+
+May import, inside the commands: ``bundle``, ``scheduling``, ``runtime``, ``report``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adaedge.cli import show
+from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
+from adaedge.errors import LinkError
+from adaedge.operating_point import Profile
+
+BundlePath = Annotated[Path, typer.Argument(help="The folder that `adaedge build` wrote.")]
+
+
+def serve(
+    bundle: BundlePath,
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:50051",
+    state: Annotated[
+        Path | None, typer.Option(help="The folder of certificate, key and token; made on first use.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="A name or address that the certificate is for.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
+) -> None:
+    """Answer terminals: gRPC with TLS and a bearer token. Stops on Ctrl-C or SIGTERM.
+
+    Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
+    """
+    from adaedge.bundle import Bundle
+    from adaedge.runtime import CERTIFICATE, TOKEN, Credentials, EdgeServer, default_folder, serve_forever
+
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    loaded = Bundle.load(bundle, threads=threads)
+    folder = state or default_folder()
+    credentials = None if insecure else Credentials.stored(folder, name or ())
+    server = EdgeServer(loaded, address=listen, credentials=credentials, insecure=insecure)
+    server.preload()
+    ready = {"address": server.address, "bundle": loaded.digest}
+    if credentials is not None:
+        ready |= {"certificate": str(folder / CERTIFICATE), "token": str(folder / TOKEN)}
+        ready |= {"fingerprint": credentials.fingerprint}
+    # One line of JSON, so that a program that starts an edge server learns where it listens.
+    print(json.dumps(ready), flush=True)  # noqa: T201 -- this line is for programs
+    serve_forever(server)
+
+
+def run(
+    bundle: BundlePath,
+    source: Annotated[str, typer.Option(help="A video file, a folder of images, or a camera by its number.")],
+    edge: Annotated[str, typer.Option(help="HOST:PORT of the edge server.")],
+    profile: Annotated[Path, typer.Option(help="The terminal's profile joined with the edge server's.")],
+    certificate: Annotated[Path | None, typer.Option(help="The edge server's certificate.")] = None,
+    token: Annotated[Path | None, typer.Option(help="The file that holds the edge server's token.")] = None,
+    deadline: DeadlineS = 0.2,
+    accuracy_floor: AccuracyFloor = 0.0,
+    period: PeriodS = 0.2,
+    frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    compute: Compute = "raspberry-pi-4",
+    radio: Radio = "nr-low-band",
+    record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
+    threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the terminal on a video, a camera or a folder of images. Every frame is answered, with or without the edge.
+
+    Example: `adaedge run lite0.bundle --edge edge.local:50051 --source clip.mp4 --profile profile.json
+    --certificate certificate.pem --token token`
+    """
+    from itertools import islice
+
+    from adaedge.bundle import Bundle
+    from adaedge.report import summarize
+    from adaedge.runtime import GrpcLink, Terminal, session
+    from adaedge.runtime import frames as read_frames
+    from adaedge.scheduling import Scheduler
+
+    scheduler = Scheduler(
+        Profile.load(profile),
+        energy_model(compute, radio),
+        deadline_s=deadline,
+        accuracy_floor=accuracy_floor,
+        period_s=period,
+    )
+    link = GrpcLink(edge, certificate=certificate, token=_token(token), insecure=insecure)
+    loaded = Bundle.load(bundle, threads=threads)
+    with Terminal(loaded, scheduler, link) as terminal, show.progress() as report, record.open("w") as file:
+        records = []
+        for frame in session(terminal, islice(read_frames(source), frames), period_s=period):
+            file.write(frame.to_json() + "\n")
+            records.append(frame)
+            report("frames", len(records), frames or 0)
+    summary = summarize(records)
+    if as_json:
+        show.document(json.dumps(summary.as_dict(), indent=1))
+    else:
+        show.console.print(f"{len(records)} frames in {record}; `adaedge report {record}` draws them.", highlight=False)
+
+
+def _token(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkError(f"cannot read the token {path}: {error}. Copy it from the edge server.") from error

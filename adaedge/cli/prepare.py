@@ -1,0 +1,165 @@
+"""Commands that prepare a model: ``inspect``, ``build``, ``demo``. They need torch.
+
+May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from adaedge.cli import show
+from adaedge.errors import BundleError, ModelError, SourceError
+
+if TYPE_CHECKING:
+    from adaedge.bundle import Bundle
+    from adaedge.graph import SplitPoint, Splittable
+
+ModelName = Annotated[
+    str,
+    typer.Argument(help="timm:NAME, torchvision:NAME, transformers:NAME_OR_FOLDER or package.module:callable"),
+]
+ModelArgs = Annotated[str, typer.Option(help="Arguments of the model's constructor, as a JSON object.")]
+Weights = Annotated[Path | None, typer.Option(help="A safetensors file with the model's own parameter names.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def inspect(
+    model: ModelName,
+    model_args: ModelArgs = "{}",
+    operators: Annotated[bool, typer.Option(help="Show the points inside modules too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the split points of a model: what crosses there, and what runs before.
+
+    Needs neither weights nor network.
+
+    Example: `adaedge inspect timm:efficientnet_lite0 --json`
+    """
+    from adaedge.graph import Splittable
+    from adaedge.models import load
+
+    loaded = load(model, pretrained=False, model_args=_object(model_args, "--model-args"))
+    split = Splittable(loaded.module, loaded.args, loaded.kwargs)
+    if as_json:
+        rows = [asdict(point) for point in split.points]
+        show.document(json.dumps({"model": model, "macs": split.points[-1].head_macs, "split_points": rows}, indent=1))
+    else:
+        show.console.print(_points_table(model, split, operators))
+
+
+def _points_table(model: str, split: Splittable, operators: bool) -> Table:
+    total = split.points[-1].head_macs
+    table = Table(title=f"{model}: {total / 1e6:,.0f} million MACs")
+    for heading in ("split point", "crosses [KB]", "tensors", "before it [% of MACs]"):
+        table.add_column(heading, justify="left" if heading == "split point" else "right")
+    for point in split.points:
+        if operators or ":" not in point.name:
+            share = 100 * point.head_macs / max(total, 1)
+            table.add_row(point.name, f"{point.payload_bytes / 1e3:,.1f}", str(len(point.crossing)), f"{share:.1f}")
+    return table
+
+
+def build(
+    model: ModelName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    splits: Annotated[
+        str, typer.Option(help="Split points, comma-separated; chosen by bytes and MACs unless given.")
+    ] = "",
+    codecs: Annotated[str, typer.Option(help="Codecs, comma-separated: raw, u1 … u8, +zstd, jpeg@QUALITY.")] = (
+        "raw,u8+zstd,u4+zstd,jpeg@90"
+    ),
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of images, or a video: what accuracy and bytes are measured on.")
+    ] = None,
+    weights: Weights = None,
+    random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
+    model_args: ModelArgs = "{}",
+    preprocessing: Annotated[
+        str, typer.Option(help="Size, crop, interpolation, mean, std as a JSON object, instead of the model's own.")
+    ] = "{}",
+    as_json: Json = False,
+) -> None:
+    """Build a bundle: the folder that a terminal and an edge server run without PyTorch.
+
+    Example: `adaedge build timm:efficientnet_lite0 -o lite0.bundle --splits blocks.1,blocks.3 --images photos/`
+    """
+    from adaedge.builder import Space
+    from adaedge.builder import build as build_bundle
+    from adaedge.models import load
+
+    if out.exists() and not (out / "manifest.json").exists():
+        raise BundleError(f"{out} exists and is not a bundle: it would be overwritten. Choose another folder with -o.")
+    loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
+    space = Space(splits=_names(splits) or _efficient(loaded), codecs=_names(codecs))
+    with show.progress() as report:
+        bundle = build_bundle(
+            loaded.module,
+            loaded.args,
+            space,
+            kwargs=loaded.kwargs,
+            calibrate=_frames(images) if images else None,
+            preprocessing=_preprocessing(loaded.preprocessing, preprocessing),
+            labels=loaded.labels,
+            name=model,
+            trained=loaded.trained,
+            progress=report,
+        )
+    bundle.save(out)
+    if as_json:
+        rows = [asdict(entry) for entry in bundle.manifest.points]
+        show.document(json.dumps({"bundle": str(out), "digest": bundle.digest, "points": rows}, indent=1))
+    else:
+        show.console.print(_bundle_table(out, bundle))
+
+
+def _bundle_table(out: Path, bundle: Bundle) -> Table:
+    table = Table(title=f"{out}: {len(bundle.points)} operating points of {bundle.manifest.model}")
+    for heading in ("operating point", "payload [KB, mean]", "accuracy (measured)"):
+        table.add_column(heading, justify="left" if heading == "operating point" else "right")
+    for entry in bundle.manifest.points:
+        accuracy = "not measured: give --images"
+        if entry.accuracy:
+            found = entry.accuracy
+            accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
+        table.add_row(str(entry.point), f"{entry.payload_bytes / 1e3:.1f}", accuracy)
+    return table
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for summary, report and records.")] = Path(
+        "demo"
+    ),
+    frames: Annotated[int | None, typer.Option(help="Stop after so many frames of the clip.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
+) -> None:
+    """Run a real clip through a real network on two processes and a fading link, by four policies.
+
+    Example: `adaedge demo --frames 100 -o demo`
+    """
+    from adaedge.demo import run
+
+    with show.progress() as report:
+        result = run(out, frames=frames, seed=seed, progress=report)
+    show.console.print(result.table)
+    show.console.print(result.headline, style="bold")
+    show.console.print(f"The report is {out / 'report.html'}, the figures are {out / 'summary.json'}.")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _object(text: str, option: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"{option} takes a JSON object; {text!r} is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{option} takes a JSON object, such as '{{\"num_classes\": 10}}'; got {text!r}")
+    return value

@@ -1,0 +1,131 @@
+"""The demo from beginning to end: build, serve, profile, run four policies, compare.
+
+May import everything but ``cli``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from adaedge.builder import Space, build
+from adaedge.bundle import Bundle
+from adaedge.demo import material, policies
+from adaedge.demo.edge import edge_server
+from adaedge.demo.policies import ACCURACY_FLOOR, DEADLINE_S, PERIOD_S, Stage
+from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel
+from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.profiling import profile
+from adaedge.report import Context, Limits, Origin, comparison_table, summarize, write_html
+from adaedge.runtime import FrameRecord, write_records
+
+Progress = Callable[[str, int, int], None]
+
+SPACE = Space(
+    splits=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
+    codecs=("raw+zstd", "u8+zstd", "u6+zstd", "u5+zstd", "u4+zstd", "jpeg@75", "jpeg@85", "jpeg@90", "jpeg@95"),
+)
+# What a Raspberry Pi 4 sustains in fp32: 9–11 GMAC/s in int8 were measured (TensorFlow Lite, 36 frames/s of MobileNetV2;
+# PyTorch, 30 frames/s), and fp32 is assumed to be 2.5 times slower.
+RASPBERRY_PI_4_MACS_PER_S = 4e9
+ENERGY = EnergyModel(RASPBERRY_PI_4, NR_LOW_BAND)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the demo has to say: the table, and the sentence above it."""
+
+    table: Table
+    headline: str
+
+
+def run(out: Path, *, frames: int | None, seed: int, progress: Progress) -> Shown:
+    """Run the demo and leave ``summary.json``, ``report.html``, the bundle, the profile and the records in ``out``.
+
+    Args:
+        out: folder to write; made where it is missing.
+        frames: stop after so many frames of the clip.
+        seed: of the synthesised trace.
+        progress: called as ``progress(what, done, total)``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    bundle = _bundle(out / "lite0.bundle", progress)
+    clip = list(islice(material.clip(), frames))
+    here = profile(bundle, progress=progress)
+    here.save(out / "profile.json")
+    slowdown = _slowdown(bundle, here)
+    trace = material.fading_link(len(clip) * PERIOD_S, seed)
+    with edge_server(out / "lite0.bundle", out / "edge") as edge:
+        stage = Stage(
+            bundle=bundle,
+            profile=here.slowed(slowdown),
+            energy=ENERGY,
+            trace=trace,
+            frames=clip,
+            address=edge["address"],
+            certificate=Path(edge["certificate"]).read_bytes(),
+            token=Path(edge["token"]).read_text(encoding="utf-8").strip(),
+            slowdown=slowdown,
+        )
+        records = policies.play_all(stage, progress)
+    return _conclude(out, stage, records, seed)
+
+
+def _bundle(path: Path, progress: Progress) -> Bundle:
+    model = material.network()
+    bundle = build(
+        model.module,
+        model.args,
+        SPACE,
+        calibrate=material.calibration(),
+        preprocessing=model.preprocessing,
+        labels=model.labels,
+        name=model.name,
+        progress=progress,
+    )
+    bundle.save(path)
+    return Bundle.load(path)
+
+
+def _slowdown(bundle: Bundle, here: Profile) -> float:
+    """Times by which a Raspberry Pi 4 is slower than this machine was measured to be; never faster."""
+    cut = bundle.manifest.cut(OUTPUT)
+    macs = cut.head.macs if cut.head else 0
+    return max(1.0, macs / RASPBERRY_PI_4_MACS_PER_S / here[OperatingPoint(OUTPUT)].head_s)
+
+
+def _conclude(out: Path, stage: Stage, records: dict[str, list[FrameRecord]], seed: int) -> Shown:
+    reference = [record.answer for record in records["local"]]
+    summaries = {name: summarize(run, reference) for name, run in records.items()}
+    origin = Origin(energy=stage.energy, reference="the full network in fp32 on the terminal")
+    settings = {
+        "model": material.MODEL,
+        "clip": material.CLIP,
+        "frames": len(stage.frames),
+        "deadline_s": DEADLINE_S,
+        "period_s": PERIOD_S,
+        "accuracy_floor": ACCURACY_FLOOR,
+        "terminal_slowdown": stage.slowdown,
+        "seed": seed,
+        "bundle": stage.bundle.digest,
+    }
+    context = Context(
+        title="adaedge demo", origin=origin, limits=Limits(ACCURACY_FLOOR), settings=settings, trace=stage.trace
+    )
+    verdict = write_html(out / "report.html", records, reference_answers=reference, focus="adaptive", context=context)
+    for name, run_records in records.items():
+        write_records(run_records, out / f"{name}.jsonl")
+    document: dict[str, Any] = {
+        "settings": settings,
+        "verdict": asdict(verdict),
+        "energy": origin.caption(),
+        "policies": {name: summary.as_dict() for name, summary in summaries.items()},
+    }
+    (out / "summary.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return Shown(comparison_table(summaries, origin), verdict.headline)
