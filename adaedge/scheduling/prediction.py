@@ -25,15 +25,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adaedge.channel import RateEstimate
+from adaedge.energy import EnergyModel
 from adaedge.scheduling.table import Column, Mask, Table
-
-if TYPE_CHECKING:
-    from adaedge.energy import EnergyModel
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
@@ -119,7 +116,7 @@ def _without_link(table: Table, energy: EnergyModel, residual_s: float) -> Predi
     latency_s = np.where(table.local, table.terminal_s, table.timeout_s + table.finish_s)
     tail_j = energy.radio.tail_w * max(0.0, residual_s) / table.limits.horizon_frames
     compute_s = table.terminal_s + np.where(table.local, 0.0, table.finish_s)
-    energy_j = energy.local(compute_s).total_j + tail_j
+    energy_j = np.asarray(energy.local(compute_s).total_j + tail_j)
     on_time = table.local & (latency_s <= table.limit_s)
     return Predictions(latency_s, latency_s, energy_j, on_time, None)
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from adaedge.channel import RateEstimate
+from adaedge.energy import EnergyModel
 from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
-from adaedge.scheduling.policy import Choice, LeastEnergy, Policy
+from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.table import Limits, Table
-
-if TYPE_CHECKING:
-    from adaedge.energy import EnergyModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class Scheduler:
 
     Example:
         >>> from adaedge.channel import RateEstimate
-        >>> from adaedge.energy import ComputePower, EnergyModel, presets
+        >>> from adaedge.energy import WIFI_2012, ComputePower, EnergyModel
         >>> local, offload = OperatingPoint("output"), OperatingPoint("input", codec="jpeg@90")
         >>> profile = Profile(
         ...     {
@@ -68,7 +66,7 @@ class Scheduler:
         ...     terminal="a small board",
         ...     edge="a server",
         ... )
-        >>> energy = EnergyModel(ComputePower(busy_w=3.7), presets.WIFI_2012)
+        >>> energy = EnergyModel(ComputePower(busy_w=3.7), WIFI_2012)
         >>> scheduler = Scheduler(profile, energy, deadline_s=0.2)
         >>> str(scheduler.choose(RateEstimate(rate_bps=20e6, low_bps=10e6)).point)
         'input/w1/fp32/jpeg@90'
@@ -128,7 +126,8 @@ class Scheduler:
         joules, least at ``I = sqrt(2·E·D/G)``, the interval of Young (CACM 17(9), 1974) for checkpoints. It bounds the
         longest wait; the waits before it double from 1 s, while the radio is still awake and a probe costs little.
         """
-        gain_w = self._offload_gain_w()
+        always_local = isinstance(self.policy, Fixed) and self.policy.point.is_local
+        gain_w = 0.0 if always_local else self._offload_gain_w()
         if gain_w <= 0:
             return ProbePlan.never()
         probe = self.energy.offload(0.0, PROBE_BYTES, 1e6, radio_idle=True)
