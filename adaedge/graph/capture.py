@@ -1,0 +1,192 @@
+"""Capture a model as one flat graph of functional operators, and hold it against the original.
+
+May import: ``errors``. The batch is made dynamic where that works: a capture that fails, or that differs from the
+original on a second random input of another batch size, is made again at the example's own batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim
+from torch.utils import _pytree as pytree
+
+from adaedge.errors import CaptureError
+from adaedge.graph.liveness import Liveness, analyse
+from adaedge.graph.second_input import randomised, resized
+from adaedge.graph.signature import Signature
+
+# Relative to the largest value of an output. Attention's fused inference path, which eager takes and a trace cannot,
+# differs from the captured one by about 1e-6.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A model as a graph: flat tensors in, flat leaves out, no operator that writes to its inputs.
+
+    Attributes:
+        graph: the captured operators; its parameters and buffers are the original's own objects.
+        signature: how arguments become the graph's inputs.
+        out_spec: how the graph's outputs become the model's own structure.
+        liveness: what crosses each place of the graph.
+    """
+
+    graph: fx.GraphModule
+    signature: Signature
+    out_spec: pytree.TreeSpec
+    liveness: Liveness
+
+
+def capture(net: nn.Module, signature: Signature, *, dynamic: bool = True) -> Capture:
+    """Capture ``net`` in evaluation mode, with a dynamic batch if possible.
+
+    Args:
+        net: the model; nothing of it is changed.
+        signature: the example call.
+        dynamic: whether to try a dynamic batch first.
+
+    Raises:
+        CaptureError: if ``torch.export`` cannot capture the model, or captured it wrongly.
+    """
+    attempts = [signature]
+    if dynamic and signature.batch:
+        attempts.insert(0, replace(signature, dynamic=True))
+    problem = CaptureError("nothing was tried")
+    with undisturbed(net, signature):
+        for attempt in attempts:
+            try:
+                return _captured(net, attempt)
+            except CaptureError as error:
+                problem = error
+    raise problem
+
+
+def _captured(net: nn.Module, signature: Signature) -> Capture:
+    # A dimension of length 1 would be specialised: export a dynamic batch with at least 2.
+    batch = signature.batch if not signature.dynamic else max(2, signature.batch or 0)
+    args, kwargs = signature.call(resized(signature, batch))
+    try:
+        shapes = _dynamic_shapes(net, signature)
+        program = torch.export.export(net, args, kwargs, strict=False, dynamic_shapes=shapes).run_decompositions({})
+    except Exception as error:  # torch.export raises whatever the model's own code raised under it
+        raise CaptureError(f"torch.export cannot capture {type(net).__name__}: {_first_line(error)}") from error
+    written = sorted(program.graph_signature.buffers_to_mutate.values())
+    if written:
+        raise CaptureError(
+            f"{type(net).__name__} writes to its buffer {written[0]} in evaluation; head and tail would hold different"
+            " states. Give the state as an input and return it as an output."
+        )
+    graph = _flat(program)
+    found = Capture(graph, signature, program.call_spec.out_spec, analyse(graph.graph))
+    if not {-1, max(len(found.liveness.steps), 1) - 1} <= found.liveness.crossing.keys():
+        raise CaptureError(f"an input or output of {type(net).__name__} is a number computed from data, not a tensor")
+    _verify(net, found)
+    return found
+
+
+def _dynamic_shapes(net: nn.Module, signature: Signature) -> dict[str, Any] | None:
+    """Export wants one entry per parameter of ``forward``, nested like the argument."""
+    if not signature.dynamic:
+        return None
+    marks = [{0: Dim.AUTO} if signature.is_batched(leaf) else None for leaf in signature.leaves]
+    args, kwargs = pytree.tree_unflatten(marks, signature.spec)
+    return dict(inspect.signature(net.forward).bind(*args, **kwargs).arguments)
+
+
+def _flat(program: torch.export.ExportedProgram) -> fx.GraphModule:
+    """The program's operators as a plain graph: without guards, assertions, constants as inputs, and write-backs."""
+    module = program.module()
+    graph = module.graph
+    for node in reversed(list(graph.nodes)):
+        if _is_check(node) or node.target is torch.ops.aten.copy_.default or (node.op == "placeholder" and not isinstance(node.meta.get("val"), torch.Tensor)):
+            graph.erase_node(node)
+        elif node.op == "output":
+            node.args = (tuple(pytree.tree_leaves(node.args[0])),)
+    graph.set_codegen(fx.graph.CodeGen())
+    graph.eliminate_dead_code()
+    return fx.GraphModule(module, graph)
+
+
+def _is_check(node: fx.Node) -> bool:
+    name = str(node.target)
+    return node.op in ("call_module", "call_function") and (
+        name == "_guards_fn" or "_assert" in name or "sym_constrain_range" in name
+    )
+
+
+def _verify(net: nn.Module, found: Capture) -> None:
+    signature = found.signature
+    batches = [signature.batch]
+    if signature.dynamic and signature.batch:
+        batches.append(signature.batch + 2)
+    for batch in batches:
+        tensors, expected = _answer(net, signature, batch)
+        try:
+            got = _seeded(lambda tensors=tensors: found.graph(*tensors))
+        except Exception as error:
+            raise CaptureError(
+                f"the capture of {type(net).__name__} fails at batch {batch}: {_first_line(error)}"
+            ) from error
+        leaves, spec = pytree.tree_flatten(expected)
+        if spec != found.out_spec or not all(_agree(*pair) for pair in zip(got, leaves, strict=True)):
+            raise CaptureError(
+                f"the capture of {type(net).__name__} differs from the model on a second input at batch {batch}:"
+                " its forward takes another path for other values or sizes"
+            )
+
+
+def _answer(net: nn.Module, signature: Signature, batch: int | None) -> tuple[list[torch.Tensor], Any]:
+    """A second input and the model's answer to it; the example itself where the model refuses random values."""
+    problem: Exception | None = None
+    for tensors in (randomised(signature, batch), resized(signature, batch)):
+        args, kwargs = signature.call([tensor.clone() for tensor in tensors])
+        try:
+            return tensors, _seeded(lambda args=args, kwargs=kwargs: net(*args, **kwargs))
+        except Exception as error:
+            problem = error
+    raise CaptureError(f"{type(net).__name__} itself fails at batch {batch}: {_first_line(problem)}") from problem
+
+
+def _seeded(run: Any) -> Any:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return run()
+
+
+def _agree(got: Any, expected: Any) -> bool:
+    if not isinstance(expected, torch.Tensor):
+        return bool(got == expected)
+    if got.shape != expected.shape or got.dtype != expected.dtype:
+        return False
+    if not expected.is_floating_point() or expected.numel() == 0:
+        return torch.equal(got, expected)
+    scale = expected.abs().nan_to_num(0.0, 0.0, 0.0).max().item()
+    return torch.allclose(got, expected, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True)
+
+
+def _first_line(error: Exception | None) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+
+
+@contextmanager
+def undisturbed(net: nn.Module, signature: Signature) -> Iterator[None]:
+    """Evaluation mode, then every module's own mode again; the random state and the list of warnings likewise."""
+    modes = {module: module.training for module in net.modules()}
+    devices = sorted({tensor.device.index or 0 for tensor in signature.tensors if tensor.is_cuda})
+    with warnings.catch_warnings(), torch.random.fork_rng(devices), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        try:
+            net.eval()
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode

@@ -1,0 +1,53 @@
+"""One instrumented run of a captured graph: the shape of every value and the MACs of every node.
+
+May import: nothing of adaedge. PyTorch's flop counter counts what each operator really dispatches to; a
+multiply-accumulate is two of its operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from torch import fx
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What one run showed.
+
+    Attributes:
+        macs: multiply-accumulates of each node.
+        tensors: type and shape of each node that is a tensor.
+    """
+
+    macs: dict[fx.Node, int] = field(default_factory=dict)
+    tensors: dict[fx.Node, tuple[torch.dtype, tuple[int, ...]]] = field(default_factory=dict)
+
+
+def measure(module: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> Costs:
+    """Run the graph once on these inputs."""
+    counter = FlopCounterMode(display=False)
+    meter = _Meter(module, counter)
+    with torch.no_grad(), torch.random.fork_rng([]), counter:
+        meter.run(*inputs)
+    return meter.costs
+
+
+@final
+class _Meter(fx.Interpreter):
+    def __init__(self, module: fx.GraphModule, counter: FlopCounterMode) -> None:
+        super().__init__(module)
+        self.costs = Costs()
+        self._counter = counter
+
+    def run_node(self, n: fx.Node) -> Any:
+        before = self._counter.get_total_flops()
+        value = super().run_node(n)
+        self.costs.macs[n] = (self._counter.get_total_flops() - before) // 2
+        if isinstance(value, torch.Tensor):
+            self.costs.tensors[n] = (value.dtype, tuple(value.shape))
+        return value
