@@ -1,6 +1,7 @@
 """The command line: ``adaedge inspect | build | profile | serve | run | simulate | report | demo``.
 
-May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate`` and ``report`` need no torch.
+May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate`` and ``report`` need no
+torch.
 An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
 """
 
@@ -30,6 +31,9 @@ for command in (
     app.command()(command)
 
 
+_NOT_ON_A_TERMINAL = frozenset({"torch", "torchvision", "timm", "transformers", "onnx", "onnxscript"})
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"adaedge {__version__}")
@@ -38,7 +42,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001 -- its callback does the work
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
@@ -52,12 +56,21 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object) -
 
 def main() -> None:
     """Run the command line."""
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    warnings.showwarning = _show_warning
     try:
         app()
     except AdaedgeError as error:
         show.fail(str(error))
-        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name not in _NOT_ON_A_TERMINAL:
+            raise
+        show.fail(
+            f"this command needs torch, and {error.name} is not installed here. Run it where models are prepared, or"
+            " install everything with `pip install adaedge`."
+        )
+    else:
+        return
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ May import, inside the commands: every part above the line.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from adaedge.cli import show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
-from adaedge.operating_point import OperatingPoint, Profile
+from adaedge.operating_point import Profile
 
 
 def profile(

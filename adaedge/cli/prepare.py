@@ -6,7 +6,7 @@ May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +14,13 @@ import typer
 from rich.table import Table
 
 from adaedge.cli import show
-from adaedge.errors import BundleError, ModelError, SourceError
+from adaedge.errors import BundleError, ModelError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
-    from adaedge.graph import SplitPoint, Splittable
+    from adaedge.bundle.manifest import Preprocessing
+    from adaedge.graph import Splittable
+    from adaedge.models import Model
 
 ModelName = Annotated[
     str,
@@ -92,6 +94,7 @@ def build(
     from adaedge.builder import Space
     from adaedge.builder import build as build_bundle
     from adaedge.models import load
+    from adaedge.runtime import frames
 
     if out.exists() and not (out / "manifest.json").exists():
         raise BundleError(f"{out} exists and is not a bundle: it would be overwritten. Choose another folder with -o.")
@@ -103,7 +106,7 @@ def build(
             loaded.args,
             space,
             kwargs=loaded.kwargs,
-            calibrate=_frames(images) if images else None,
+            calibrate=list(frames(images)) if images else None,
             preprocessing=_preprocessing(loaded.preprocessing, preprocessing),
             labels=loaded.labels,
             name=model,
@@ -149,6 +152,28 @@ def demo(
     show.console.print(result.table)
     show.console.print(result.headline, style="bold")
     show.console.print(f"The report is {out / 'report.html'}, the figures are {out / 'summary.json'}.")
+
+
+def _efficient(model: Model) -> tuple[str, ...]:
+    from adaedge.graph import Splittable, efficient
+
+    return efficient(Splittable(model.module, model.args, model.kwargs, dynamic=False).points)
+
+
+def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
+    from adaedge.bundle.manifest import Preprocessing
+
+    given = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in _object(text, "--preprocessing").items()
+    }
+    if not given:
+        return own
+    try:
+        return replace(own or Preprocessing(), **given)
+    except TypeError as error:
+        names = ", ".join(field.name for field in fields(Preprocessing))
+        raise ModelError(f"--preprocessing takes {names}; got {', '.join(given)}") from error
 
 
 def _names(text: str) -> tuple[str, ...]:

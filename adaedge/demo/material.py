@@ -21,7 +21,7 @@ Frame = npt.NDArray[np.uint8]
 MODEL = "timm:efficientnet_lite0"
 CLIP = "bikes.mp4"
 OTHER_CLIPS = ("bigbuckbunny.mp4", "carphone_pristine.mp4")
-# Neighbouring frames of a clip are nearly the same picture: scoring all of them would claim more samples than there are.
+# Neighbouring frames are nearly the same picture: scoring all of them would claim more samples than there are.
 EVERY = 2
 
 

@@ -6,7 +6,7 @@ May import everything but ``cli``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,8 +31,8 @@ SPACE = Space(
     splits=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
     codecs=("raw+zstd", "u8+zstd", "u6+zstd", "u5+zstd", "u4+zstd", "jpeg@75", "jpeg@85", "jpeg@90", "jpeg@95"),
 )
-# What a Raspberry Pi 4 sustains in fp32: 9–11 GMAC/s in int8 were measured (TensorFlow Lite, 36 frames/s of MobileNetV2;
-# PyTorch, 30 frames/s), and fp32 is assumed to be 2.5 times slower.
+# What a Raspberry Pi 4 sustains in fp32: 9–11 GMAC/s in int8 were measured (MobileNetV2 at 36 frames/s in TensorFlow
+# Lite, at 30 in PyTorch), and fp32 is assumed to be 2.5 times slower.
 RASPBERRY_PI_4_MACS_PER_S = 4e9
 ENERGY = EnergyModel(RASPBERRY_PI_4, NR_LOW_BAND)
 

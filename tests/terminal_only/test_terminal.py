@@ -1,0 +1,114 @@
+"""What runs on a terminal and an edge server, in an environment that has no torch.
+
+``make test-terminal`` makes the environment, builds a bundle elsewhere and names it in ``ADAEDGE_BUNDLE``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import adaedge
+
+BUNDLE = Path(os.environ["ADAEDGE_BUNDLE"]).resolve()
+
+
+def command(*arguments):
+    done = subprocess.run([sys.executable, "-m", "adaedge", *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def edge_server(state):
+    arguments = ["serve", str(BUNDLE), "--listen", "127.0.0.1:0", "--state", str(state)]
+    process = subprocess.Popen([sys.executable, "-m", "adaedge", *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        Image.fromarray(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("profile")
+    command("profile", BUNDLE, "--repetitions", 3, "-o", folder / "edge.json")
+    command("profile", BUNDLE, "--repetitions", 3, "-o", folder / "joined.json", "--edge", folder / "edge.json")
+    return folder / "joined.json"
+
+
+def test_there_is_no_torch_here():
+    for name in ("torch", "torchvision", "timm", "transformers", "onnx", "onnxscript"):
+        assert importlib.util.find_spec(name) is None
+
+
+def test_the_public_names_of_the_upper_half_are_here():
+    from adaedge import Bundle, EdgeServer, GrpcLink, Profile, Scheduler, Terminal, profile
+
+    for found in (Bundle, EdgeServer, GrpcLink, Profile, Scheduler, Terminal, profile):
+        assert found.__module__.startswith("adaedge.")
+    assert "site-packages" in adaedge.__file__
+
+
+def test_what_needs_torch_says_so():
+    done = subprocess.run([sys.executable, "-m", "adaedge", "inspect", "timm:resnet18"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "needs torch" in done.stderr
+    assert "pip install adaedge" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bundle_runs_at_every_point():
+    bundle = adaedge.Bundle.load(BUNDLE)
+    frame = np.random.default_rng(1).integers(0, 256, (1, *bundle.manifest.inputs[0].shape[1:]), dtype=np.uint8)
+    local = bundle.run(adaedge.OperatingPoint("output"), (frame,))[0]
+    assert len(bundle.points) > 4
+    for point in bundle.points:
+        output = bundle.run(point, (frame,))[0]
+        assert output.shape == local.shape
+        if point.codec.startswith("raw"):
+            np.testing.assert_allclose(output, local, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_answer_a_folder_of_frames(tmp_path, photographs, profile):
+    record = tmp_path / "run.jsonl"
+    with edge_server(tmp_path / "edge") as edge:
+        found = json.loads(
+            command(
+                *("run", BUNDLE, "--source", photographs, "--edge", edge["address"], "--profile", profile),
+                *("--certificate", edge["certificate"], "--token", edge["token"], "--record", record),
+                *("--period", 0.05, "--deadline", 1.0, "--json"),
+            )
+        )
+    assert found["deadline_miss_fraction"] == 0
+    assert len(record.read_text().splitlines()) == 6
+    command("report", record, "-o", tmp_path / "report.html")
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+def test_a_trace_is_replayed(tmp_path, profile):
+    trace = tmp_path / "rate.csv"
+    trace.write_text("seconds,mbps\n0,20\n10,0.2\n20,20\n")
+    found = json.loads(command("simulate", profile, "--trace", trace, "--frames", 50, "--json"))
+    assert found["deadline_miss_fraction"] <= 1
+    assert found["energy_j_per_frame"] > 0
