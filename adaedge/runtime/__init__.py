@@ -4,6 +4,33 @@ May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload`
 ``profiling``, ``scheduling``. Never torch.
 """
 
+from adaedge.runtime.answering import answer
+from adaedge.runtime.clock import Clock, ManualClock, MonotonicClock, SkippingClock
+from adaedge.runtime.credentials import Credentials, default_folder
+from adaedge.runtime.link import GrpcLink, Link, Reply
 from adaedge.runtime.record import FrameRecord, Measurement, read_records, write_records
+from adaedge.runtime.server import EdgeServer, serve_forever
+from adaedge.runtime.shaped import ReplayLink, ShapedLink
+from adaedge.runtime.sources import frames
 
-__all__ = ["FrameRecord", "Measurement", "read_records", "write_records"]
+__all__ = [
+    "Clock",
+    "Credentials",
+    "EdgeServer",
+    "FrameRecord",
+    "GrpcLink",
+    "Link",
+    "ManualClock",
+    "Measurement",
+    "MonotonicClock",
+    "ReplayLink",
+    "Reply",
+    "ShapedLink",
+    "SkippingClock",
+    "answer",
+    "default_folder",
+    "frames",
+    "read_records",
+    "serve_forever",
+    "write_records",
+]

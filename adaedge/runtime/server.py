@@ -1,6 +1,6 @@
 """EdgeServer: answers payloads over gRPC.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``.
+May import: ``errors``, ``operating_point``, ``bundle``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, NoReturn, final
 
 import grpc
 
+from adaedge.bundle import Bundle
 from adaedge.errors import LinkError, PayloadError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import wire
 from adaedge.runtime import rpc
-from adaedge.runtime.answering import Deployed, answer
+from adaedge.runtime.answering import answer
 from adaedge.runtime.credentials import Credentials
 
 _log = logging.getLogger(__name__)
@@ -35,12 +35,13 @@ _QUEUE = 8
 class EdgeServer:
     """An edge server for one bundle. It listens from ``start`` (or ``with``) until ``stop``.
 
+    Several terminals may use it at once; no message larger than the bundle can need is accepted.
+
     Args:
         bundle: what it answers with.
         address: ``HOST:PORT`` to listen on; port 0 takes a free one.
         credentials: certificate, key and token. ``None`` only with ``insecure``.
         insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
-        max_bytes: the largest message, and the largest payload once decoded, that is accepted.
         workers: payloads answered at the same time; as many as there are cores unless told.
 
     Raises:
@@ -49,23 +50,21 @@ class EdgeServer:
 
     def __init__(
         self,
-        bundle: Deployed,
+        bundle: Bundle,
         *,
         address: str = "127.0.0.1:0",
         credentials: Credentials | None = None,
         insecure: bool = False,
-        max_bytes: int = wire.MAX_BYTES,
         workers: int | None = None,
     ) -> None:
         workers = workers or os.cpu_count() or 1
         self._bundle = bundle
-        self._max_bytes = max_bytes
         token = None if credentials is None else credentials.token
         self._server = grpc.server(
             # Two more than compute, so that a probe is not kept waiting by a long queue of frames.
             ThreadPoolExecutor(workers + 2, thread_name_prefix="adaedge-edge"),
-            handlers=[_Calls(bundle, token, max_bytes).handler()],
-            options=_options(max_bytes),
+            handlers=[_Calls(bundle, token).handler()],
+            options=_options(bundle.max_payload_bytes),
             maximum_concurrent_rpcs=_QUEUE * (workers + 2),
         )
         self.address = self._bind(address, credentials, insecure)
@@ -90,10 +89,6 @@ class EdgeServer:
         for point in self._bundle.points if points is None else points:
             if not point.is_local:
                 self._bundle.tail(point.split, point.width, point.precision)
-
-    def answer(self, payload: bytes) -> bytes:
-        """The answer to one payload, in this process: what a ``ReplayLink`` needs."""
-        return answer(self._bundle, payload, max_bytes=self._max_bytes)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -126,9 +121,7 @@ def serve_forever(server: EdgeServer, *, grace_s: float = _GRACE_S) -> None:
 
 def _options(max_bytes: int) -> list[tuple[str, int]]:
     return [
-        # The header comes on top of the largest tensor; `unpack` judges by the exact limit and says why.
-        ("grpc.max_receive_message_length", max_bytes + 2**16),
-        ("grpc.max_send_message_length", max_bytes + 2**16),
+        ("grpc.max_receive_message_length", max_bytes),
         # A payload larger than this would wait for a round trip in the middle.
         ("grpc.http2.lookahead_bytes", 2**20),
         # Terminals may ask every few seconds whether the connection lives.
@@ -142,10 +135,9 @@ def _options(max_bytes: int) -> list[tuple[str, int]]:
 class _Calls:
     """The three calls. The token is checked before anything else."""
 
-    def __init__(self, bundle: Deployed, token: str | None, max_bytes: int) -> None:
+    def __init__(self, bundle: Bundle, token: str | None) -> None:
         self._bundle = bundle
         self._expected = None if token is None else rpc.bearer(token).encode()
-        self._max_bytes = max_bytes
 
     def handler(self) -> Any:
         """What gRPC is given."""
@@ -183,7 +175,7 @@ class _Calls:
             _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before the frame's turn came")
         start_s = time.perf_counter()
         try:
-            reply = answer(self._bundle, request, max_bytes=self._max_bytes)
+            reply = answer(self._bundle, request)
         except PayloadError as error:
             _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception:

@@ -19,7 +19,7 @@ from adaedge.scheduling import PROBE_BYTES, ProbePlan
 _log = logging.getLogger(__name__)
 # An upload that seems shorter than this was not measured: scheduling of threads takes as long.
 _SHORTEST_S = 5e-5
-# One time-out may be the radio's fault, and the rate estimate takes care of it; two in a row are an edge server that hangs.
+# One time-out may be the radio's fault, and the rate estimate takes care of it; two in a row are a server that hangs.
 _TIMEOUTS = 2
 
 
@@ -37,9 +37,9 @@ class LinkWatch:
     """Keeps the state of one link. Safe to use from several threads.
 
     The link is *up* after a handshake and a probe, and after every answered payload; *down* after a refusal, a broken
-    connection, an unreadable answer, or two time-outs in a row. While it is down there is no estimate, so the scheduler stays
-    local, and probes (a handshake, then some bytes), as the plan allows them, bring it back. While it is up and unused, probes
-    keep the estimate fresh.
+    connection, an unreadable answer, or two time-outs in a row. While it is down there is no estimate, so the scheduler
+    stays local, and probes (a handshake, then some bytes), as the plan allows them, bring it back. While it is up and
+    unused, probes keep the estimate fresh.
 
     Args:
         link: the link.

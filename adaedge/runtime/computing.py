@@ -1,0 +1,87 @@
+"""What the terminal itself computes: from a frame to the features, and from the features to a local answer.
+
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar, final
+
+import numpy as np
+
+from adaedge.bundle import Bundle
+from adaedge.engine import Arrays, Engine
+from adaedge.errors import BundleError, SourceError
+from adaedge.operating_point import OUTPUT, OperatingPoint
+from adaedge.runtime.clock import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@final
+class Stopwatch:
+    """Seconds that the terminal computed for one frame.
+
+    Args:
+        clock: the time.
+        slowdown: how many times slower than this machine the terminal is. The difference is slept after each
+            computation, so latencies are those of such a terminal; heat, memory and contention are not.
+    """
+
+    def __init__(self, clock: Clock, slowdown: float = 1.0) -> None:
+        self._clock = clock
+        self._slowdown = slowdown
+        self.compute_s = 0.0
+
+    def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns; its seconds are counted, whether it returns or raises."""
+        start_s = self._clock.now_s()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            time.sleep((self._slowdown - 1) * (self._clock.now_s() - start_s))
+            self.compute_s += self._clock.now_s() - start_s
+
+
+def inputs_of(bundle: Bundle, frame: Any) -> Arrays:
+    """The model's inputs for a frame: an image of any size, or, where the model takes no image, the inputs themselves.
+
+    Raises:
+        SourceError: if the frame is not what the bundle takes.
+    """
+    if bundle.manifest.preprocessing is not None:
+        return (bundle.preprocess(np.asarray(frame)),)
+    inputs = tuple(np.asarray(part) for part in (frame if isinstance(frame, tuple | list) else (frame,)))
+    came = [(part.dtype.name, part.shape) for part in inputs]
+    taken = [(spec.dtype, tuple(spec.shape)) for spec in bundle.manifest.inputs]
+    if came != taken:
+        raise SourceError(f"a frame of this bundle is {_listed(taken)}; got {_listed(came)}")
+    return inputs
+
+
+def finisher(bundle: Bundle, point: OperatingPoint) -> Engine:
+    """What turns the head's features into the answer when the edge server does not.
+
+    At ``input`` it is the local model where the bundle has one: it is loaded anyway.
+    """
+    if bundle.manifest.cut(point.split, point.width, point.precision).head is None:
+        try:
+            return bundle.head(OUTPUT, point.width, point.precision)
+        except BundleError:
+            pass  # no local model at this width and precision: the tail is the whole model as well
+    return bundle.tail(point.split, point.width, point.precision)
+
+
+def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
+    """Load and run once everything that these points may need, their local finish included."""
+    zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
+    for split, width, precision in dict.fromkeys((point.split, point.width, point.precision) for point in points):
+        features = bundle.head(split, width, precision).run(zeros)
+        finisher(bundle, OperatingPoint(split, width, precision)).run(features)
+
+
+def _listed(kinds: list[tuple[str, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{dtype} {shape}" for dtype, shape in kinds)

@@ -1,0 +1,44 @@
+"""Session: frames in, one record each out, paced by the clock.
+
+May import: ``operating_point``, ``engine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from adaedge.engine import Arrays
+from adaedge.runtime.record import FrameRecord
+from adaedge.runtime.terminal import Terminal
+
+
+def run(terminal: Terminal, frames: Iterable[Any], *, period_s: float | None = None) -> Iterator[FrameRecord]:
+    """Run frames through a terminal and yield a record as each is answered, so that none is lost if the source breaks.
+
+    A frame is taken every ``period_s``. A run that falls behind takes the next frame at once and drops none: its frames
+    then start late, which ``time_s`` shows. ``period_s=0`` takes each frame as soon as the one before is answered.
+
+    Args:
+        terminal: an entered terminal; its clock paces the run.
+        frames: what ``Terminal.infer`` takes.
+        period_s: seconds from a frame to the next; the scheduler's unless told.
+
+    Raises:
+        SourceError: what the source raises, and what ``Terminal.infer`` raises for a frame that does not fit.
+    """
+    period_s = terminal.scheduler.limits.period_s if period_s is None else period_s
+    deadline_s = terminal.scheduler.limits.deadline_s
+    begin_s = terminal.clock.now_s()
+    for index, frame in enumerate(frames):
+        terminal.clock.sleep_until(begin_s + index * period_s)
+        time_s = terminal.clock.now_s() - begin_s
+        result = terminal.infer(frame)
+        yield FrameRecord(index, time_s, deadline_s, result.decision, result.measurement, answer_class(result.output))
+
+
+def answer_class(outputs: Arrays) -> int | None:
+    """Index of the largest value of the first output, where that is one row of classes; ``None`` otherwise."""
+    first = outputs[0]
+    one_row = first.ndim == 2 and first.shape[0] == 1 and first.shape[1] > 1
+    return int(first.argmax()) if one_row else None

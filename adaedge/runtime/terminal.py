@@ -1,0 +1,240 @@
+"""Terminal: a frame in, its answer out, whatever the link does.
+
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``scheduling``.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from adaedge.bundle import Bundle
+from adaedge.channel import HarmonicMean, RateEstimator
+from adaedge.energy import EnergyMeter, EnergySplit
+from adaedge.engine import Arrays
+from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, PayloadError, RefusedError, ScheduleError
+from adaedge.operating_point import Decision, OperatingPoint
+from adaedge.runtime.clock import Clock, MonotonicClock
+from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
+from adaedge.runtime.link import Link
+from adaedge.runtime.record import Measurement
+from adaedge.runtime.watch import Crossing, LinkWatch
+from adaedge.scheduling import ProbePlan, Scheduler
+
+_FAILURES: dict[type[Exception], str] = {
+    LinkTimeoutError: "timeout",
+    LinkDownError: "down",
+    RefusedError: "refused",
+    PayloadError: "corrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to one frame.
+
+    Attributes:
+        output: the model's outputs.
+        decision: what was chosen and predicted.
+        measurement: what happened.
+    """
+
+    output: Arrays
+    decision: Decision
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An offload: the outputs, or why there are none."""
+
+    outputs: Arrays | None = None
+    failure: str = ""
+    crossing: Crossing | None = None
+    wait_s: float = 0.0
+    answer_bytes: int = 0
+
+
+@final
+class Terminal:
+    """Runs each frame at the operating point that the scheduler chooses. Every frame gets an answer.
+
+    An offload is given up in time for a local finish from the head's features (at ``input``: for a local run). While
+    the edge server cannot be used, frames are answered locally and the link is probed beside them, as the plan says.
+    ``infer`` is safe to call from several threads; the energy of frames that overlap is charged one after the other.
+
+    Args:
+        bundle: the model.
+        scheduler: chooses, and knows deadline and energy model.
+        link: the way to the edge server; the terminal closes it.
+        estimator: turns uploads into a rate; ``HarmonicMean`` unless told.
+        clock: the time; real unless told.
+        plan: when to probe an unused link; the scheduler's plan unless told.
+        preload: load and run everything once on entering, so that no frame waits for it: 30 to 50 MB for each copy of a
+            network like EfficientNet-Lite0. Otherwise each part is loaded when it is first used.
+        slowdown: how many times slower than this machine the terminal is; the difference is slept after each
+            computation. For experiments: it stands for a slower processor, not for its heat or its memory.
+        contact_s: seconds that the edge server has to answer a handshake or a probe.
+
+    Raises:
+        ScheduleError: if the scheduler's profile names points that the bundle does not hold, or ``slowdown`` is below
+            1.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        scheduler: Scheduler,
+        link: Link,
+        *,
+        estimator: RateEstimator | None = None,
+        clock: Clock | None = None,
+        plan: ProbePlan | None = None,
+        preload: bool = True,
+        slowdown: float = 1.0,
+        contact_s: float = 2.0,
+    ) -> None:
+        if slowdown < 1:
+            raise ScheduleError(f"slowdown is how many times slower the terminal is, at least 1; got {slowdown}")
+        _check_points(scheduler.table.points, bundle)
+        self.bundle = bundle
+        self.scheduler = scheduler
+        self.clock: Clock = MonotonicClock() if clock is None else clock
+        self._link = link
+        self._preload = preload
+        self._slowdown = slowdown
+        self._meter = EnergyMeter(scheduler.energy)
+        self._sequence = 0
+        self._lock = threading.Lock()
+        self._watch = LinkWatch(
+            link,
+            bundle.digest,
+            HarmonicMean() if estimator is None else estimator,
+            self.clock,
+            scheduler.probe_plan() if plan is None else plan,
+            contact_s,
+        )
+
+    @property
+    def offloads(self) -> bool:
+        """Whether the edge server can be used, as far as is known."""
+        return self._watch.up
+
+    def __enter__(self) -> Terminal:
+        """Load the model and reach the edge server; warn where that fails and begin locally."""
+        if self._preload:
+            preload(self.bundle, self.scheduler.table.points)
+        try:
+            self._watch.probe()
+        except LinkError as error:
+            warnings.warn(f"frames are answered locally until the edge server is reached: {error}", stacklevel=2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> EnergySplit:
+        """Close the link. Returns the joules of the radio's tail after the last frame."""
+        self._watch.close()
+        with self._lock:
+            return self._meter.close()
+
+    def infer(self, frame: Any) -> Result:
+        """The answer to one frame.
+
+        Args:
+            frame: uint8 (H, W, 3) of any size; where the model takes no image, its inputs, an array or a tuple of them.
+
+        Raises:
+            SourceError: if the frame is not what the bundle takes. Nothing else is affected.
+        """
+        start_s = self.clock.now_s()
+        stopwatch = Stopwatch(self.clock, self._slowdown)
+        inputs = stopwatch(inputs_of, self.bundle, frame)
+        decision, sequence = self._choose()
+        point = decision.point
+        features = stopwatch(self.bundle.head(point.split, point.width, point.precision).run, inputs)
+        if point.is_local:
+            attempt = _Attempt(features)
+        else:
+            give_up_s = start_s + self.scheduler.timeout_s(point)
+            attempt = self._offload(point, features, sequence, give_up_s, stopwatch)
+        outputs = attempt.outputs
+        if outputs is None:
+            outputs = stopwatch(finisher(self.bundle, point).run, features)
+        measurement = self._measured(
+            start_s, stopwatch.compute_s, attempt, by_edge=not (point.is_local or attempt.failure)
+        )
+        self._watch.refresh()
+        return Result(outputs, decision, measurement)
+
+    def _choose(self) -> tuple[Decision, int]:
+        with self._lock:
+            now_s = self.clock.now_s()
+            self._sequence += 1
+            return self.scheduler.choose(self._watch.estimate(now_s), now_s), self._sequence
+
+    def _offload(
+        self, point: OperatingPoint, features: Arrays, sequence: int, give_up_s: float, stopwatch: Stopwatch
+    ) -> _Attempt:
+        left_s = give_up_s - self.clock.now_s()
+        payload = stopwatch(self.bundle.encode, point, features, sequence=sequence, deadline_s=max(0.0, left_s))
+        start_s = self.clock.now_s()
+        if start_s >= give_up_s:
+            return _Attempt(failure="timeout")  # computing took what time there was: nothing is sent
+        try:
+            reply = self._link.exchange(payload, give_up_s - start_s)
+            outputs, edge_s = self._read(reply.data, point, sequence)
+        except (LinkError, PayloadError) as error:
+            end_s = self.clock.now_s()
+            self._watch.failed(error, start_s, end_s, len(payload))
+            return _Attempt(failure=_word(error), crossing=Crossing(start_s, end_s, len(payload)))
+        end_s = self.clock.now_s()
+        upload_s = self._watch.crossed(start_s, end_s, len(payload), edge_s, reply.upload_s)
+        arrived_s = min(start_s + upload_s, end_s)
+        crossing = Crossing(start_s, arrived_s, len(payload))
+        return _Attempt(outputs, "", crossing, end_s - arrived_s, len(reply.data))
+
+    def _read(self, data: bytes, point: OperatingPoint, sequence: int) -> tuple[Arrays, float]:
+        message, outputs = self.bundle.decode_answer(data)
+        if (message.sequence, message.point) != (sequence, self.bundle.resolve(point)):
+            raise PayloadError(
+                f"an answer to another frame: number {message.sequence} at {message.point} came,"
+                f" number {sequence} at {point} was asked"
+            )
+        return outputs, message.edge_s
+
+    def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, by_edge: bool) -> Measurement:
+        end_s = self.clock.now_s()
+        own = [] if attempt.crossing is None else [attempt.crossing]
+        crossings = sorted(self._watch.take_probes() + own, key=lambda crossing: crossing.start_s)
+        uploads = [(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings]
+        with self._lock:
+            energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
+        return Measurement(
+            latency_s=end_s - start_s,
+            compute_s=compute_s,
+            upload_s=sum(crossing.end_s - crossing.start_s for crossing in own),
+            wait_s=attempt.wait_s,
+            payload_bytes=sum(crossing.payload_bytes for crossing in crossings),
+            answer_bytes=attempt.answer_bytes,
+            answered_by="edge" if by_edge else "terminal",
+            failure=attempt.failure,
+            energy=energy,
+        )
+
+
+def _word(error: Exception) -> str:
+    return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "down")
+
+
+def _check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:
+    strange = [str(point) for point in points if point not in bundle.points]
+    if strange:
+        raise ScheduleError(
+            f"the profile names points that this bundle does not hold: {', '.join(strange[:3])}."
+            " Profile this bundle with `adaedge profile`."
+        )

@@ -1,0 +1,90 @@
+"""A bundle of a network so small that it costs next to nothing, to measure and test what surrounds a network."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx
+import safetensors.numpy
+from onnx import TensorProto, helper, numpy_helper
+
+from adaedge._version import __version__
+from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, Preprocessing, TensorSpec
+from adaedge.bundle.manifest import WEIGHTS, File
+
+CHANNELS = 8
+CLASSES = 10
+_HEAD = [
+    helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
+    helper.make_node("Transpose", ["real"], ["planes"], perm=[0, 3, 1, 2]),
+    helper.make_node("Conv", ["planes", "kernel"], ["sums"], pads=[1, 1, 1, 1], strides=[4, 4]),
+    helper.make_node("Relu", ["sums"], ["features"]),
+]
+_TAIL = [
+    helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
+    helper.make_node("Flatten", ["pooled"], ["flat"]),
+    helper.make_node("MatMul", ["flat", "linear"], ["logits"]),
+]
+
+
+def tiny_bundle(size: int = 64, *, seed: int = 0) -> Bundle:
+    """Convolution, ReLU | pooling, linear layer; random weights. Split points: ``input``, ``relu``, ``output``.
+
+    Args:
+        size: height and width of the image that it takes.
+        seed: another seed is another bundle.
+    """
+    image = TensorSpec("image", "uint8", (1, size, size, 3))
+    features = TensorSpec("features", "float32", (1, CHANNELS, size // 4, size // 4), axis=1)
+    logits = TensorSpec("logits", "float32", (1, CLASSES))
+    whole = Half("graphs/whole.onnx", (image,), (logits,), 0)
+    first = Half("graphs/head.onnx", (image,), (features,), 0)
+    last = Half("graphs/tail.onnx", (features,), (logits,), 0)
+    nodes = {whole: _HEAD + _TAIL, first: _HEAD, last: _TAIL}
+    files = {half.graph: _graph(nodes[half], half, seed) for half in nodes}
+    files[WEIGHTS] = safetensors.numpy.save({})
+    pixels, crossing = 3 * size**2, 4 * CHANNELS * (size // 4) ** 2
+    manifest = Manifest(
+        model="tiny",
+        adaedge=__version__,
+        inputs=(image,),
+        outputs=(logits,),
+        files={path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()},
+        cuts=(
+            Cut("input", 1.0, "fp32", None, whole, pixels),
+            Cut("relu", 1.0, "fp32", first, last, crossing, aliases=("features",)),
+            Cut("output", 1.0, "fp32", whole, None, 4 * CLASSES),
+        ),
+        points=(
+            PointEntry("input", 1.0, "fp32", "raw", pixels + 100),
+            PointEntry("input", 1.0, "fp32", "jpeg@90", pixels / 5),
+            PointEntry("relu", 1.0, "fp32", "u8", crossing / 4 + 200),
+            PointEntry("output", 1.0, "fp32", "raw", 0),
+        ),
+        preprocessing=Preprocessing(size=(size, size), crop=1.0),
+        trained=False,
+    )
+    return Bundle(manifest, files)
+
+
+def _graph(nodes: list[onnx.NodeProto], half: Half, seed: int) -> bytes:
+    generator = np.random.default_rng(seed)
+    weights = {
+        "kernel": generator.normal(size=(CHANNELS, 3, 3, 3)).astype(np.float32) / 100,
+        "linear": generator.normal(size=(CHANNELS, CLASSES)).astype(np.float32),
+    }
+    used = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes,
+        half.graph,
+        [_value(spec) for spec in half.inputs],
+        [_value(spec) for spec in half.outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items() if name in used],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString()
+
+
+def _value(spec: TensorSpec) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), spec.shape)
