@@ -1,0 +1,132 @@
+"""Estimators: from the uploads that happened to the rate of the next one. They hold a few numbers and no clock.
+
+May import: ``errors``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol, final
+
+from adaedge.channel.estimate import RateEstimate, Upload
+
+_LEAST_S = 1e-6
+_LEAST_SHARE = 0.1
+
+
+class RateEstimator(Protocol):
+    """Learns from uploads what the next one will find."""
+
+    def observe(self, upload: Upload) -> None:
+        """Learn from an upload, completed or given up."""
+        ...
+
+    def estimate(self, now_s: float) -> RateEstimate | None:
+        """What is known at ``now_s``; ``None`` before any upload. Its ``time_s`` says how old that is."""
+        ...
+
+
+@final
+class HarmonicMean:
+    """Bits over seconds of the last uploads: their harmonic mean, each weighted by its bytes.
+
+    So a small upload, whose duration says little of the rate, counts little. ``low_bps`` is the mean divided by
+    1 + the largest relative error of the last predictions, as RobustMPC does (Yin et al., SIGCOMM 2015, section 4.4).
+
+    An upload that was given up proves that the rate was at most ``8 * payload_bytes / duration_s``. Where the estimate
+    was higher, the link has changed: everything before it is forgotten and that bound becomes the estimate. The next
+    upload that completes replaces the bound.
+
+    Args:
+        window: number of uploads remembered.
+        window_s: uploads older than this, seen from the newest, are forgotten.
+        round_trip_s: seconds of each upload's duration that are not transfer; 0 where they are subtracted already.
+
+    Example:
+        >>> estimator = HarmonicMean()
+        >>> estimator.estimate(now_s=0.0) is None
+        True
+        >>> estimator.observe(Upload(time_s=1.0, payload_bytes=125_000, duration_s=0.1))
+        >>> estimator.estimate(now_s=1.5).rate_bps
+        10000000.0
+    """
+
+    def __init__(self, window: int = 5, window_s: float = 10.0, round_trip_s: float = 0.0) -> None:
+        self._window_s = window_s
+        self._round_trip_s = round_trip_s
+        self._samples: deque[tuple[float, float, float]] = deque(maxlen=window)  # when, bits, seconds
+        self._errors: deque[float] = deque(maxlen=window)
+        self._bounded = False  # the only sample is the bound of an upload that was given up
+        self._time_s = 0.0
+
+    def observe(self, upload: Upload) -> None:
+        """Learn from an upload, completed or given up."""
+        bits, seconds = 8.0 * upload.payload_bytes, _transfer_s(upload, self._round_trip_s)
+        if bits <= 0:
+            return  # an empty message tells the round trip, not the rate
+        predicted, found = self._rate_bps(), bits / seconds
+        self._time_s = upload.time_s
+        if not upload.completed and predicted is not None and found >= predicted:
+            return  # the bound is above what was expected: nothing new
+        if predicted is not None:
+            self._errors.append(abs(predicted - found) / found)
+        if self._bounded or not upload.completed:
+            self._samples.clear()
+        self._bounded = not upload.completed
+        self._samples.append((upload.time_s, bits, seconds))
+        while self._samples[0][0] < upload.time_s - self._window_s:
+            self._samples.popleft()
+
+    def estimate(self, now_s: float) -> RateEstimate | None:
+        """What is known; it does not change while nothing is sent, so look at its ``time_s``."""
+        del now_s
+        rate_bps = self._rate_bps()
+        if rate_bps is None:
+            return None
+        low_bps = rate_bps / (1 + max(self._errors, default=0.0))
+        return RateEstimate(rate_bps, low_bps, self._round_trip_s, self._time_s)
+
+    def _rate_bps(self) -> float | None:
+        if not self._samples:
+            return None
+        return sum(bits for _, bits, _ in self._samples) / sum(seconds for _, _, seconds in self._samples)
+
+
+@final
+class LastUpload:
+    """The rate of the last upload, with a fixed margin below it; the simplest estimator, for comparison.
+
+    Args:
+        margin: ``low_bps`` is this fraction of the rate.
+        round_trip_s: seconds of each upload's duration that are not transfer; 0 where they are subtracted already.
+
+    Example:
+        >>> estimator = LastUpload(margin=0.5)
+        >>> estimator.observe(Upload(time_s=1.0, payload_bytes=125_000, duration_s=0.1))
+        >>> estimator.estimate(now_s=1.5).low_bps
+        5000000.0
+    """
+
+    def __init__(self, margin: float = 0.7, round_trip_s: float = 0.0) -> None:
+        self._margin = margin
+        self._round_trip_s = round_trip_s
+        self._estimate: RateEstimate | None = None
+
+    def observe(self, upload: Upload) -> None:
+        """Learn from an upload; one that was given up can only lower the estimate."""
+        if upload.payload_bytes <= 0:
+            return
+        rate_bps = 8.0 * upload.payload_bytes / _transfer_s(upload, self._round_trip_s)
+        if not upload.completed and self._estimate is not None:
+            rate_bps = min(rate_bps, self._estimate.rate_bps)
+        self._estimate = RateEstimate(rate_bps, self._margin * rate_bps, self._round_trip_s, upload.time_s)
+
+    def estimate(self, now_s: float) -> RateEstimate | None:
+        """What is known; it does not change while nothing is sent, so look at its ``time_s``."""
+        del now_s
+        return self._estimate
+
+
+def _transfer_s(upload: Upload, round_trip_s: float) -> float:
+    """Seconds of the transfer itself: at least a tenth of the duration, for a round trip varies."""
+    return max(upload.duration_s - round_trip_s, _LEAST_SHARE * upload.duration_s, _LEAST_S)
