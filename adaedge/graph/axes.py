@@ -71,7 +71,7 @@ def _reshaped(axis: int, before: Sequence[int], after: Sequence[int]) -> int | N
     behind = math.prod(before[axis + 1 :])
     found = [at for at in range(len(after)) if math.prod(after[at + 1 :]) == behind]
     sizable = [at for at in found if after[at] > 1 or before[axis] == 1]
-    return (sizable or [None])[-1]
+    return sizable[-1] if sizable else None
 
 
 def _without(axis: int, lost: Sequence[int]) -> int | None:

@@ -106,7 +106,8 @@ def _flat(program: torch.export.ExportedProgram) -> fx.GraphModule:
     module = program.module()
     graph = module.graph
     for node in reversed(list(graph.nodes)):
-        if _is_check(node) or node.target is torch.ops.aten.copy_.default or (node.op == "placeholder" and not isinstance(node.meta.get("val"), torch.Tensor)):
+        is_constant = node.op == "placeholder" and not isinstance(node.meta.get("val"), torch.Tensor)
+        if is_constant or _is_check(node) or node.target is torch.ops.aten.copy_.default:
             graph.erase_node(node)
         elif node.op == "output":
             node.args = (tuple(pytree.tree_leaves(node.args[0])),)

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 import torch
 from torch import fx
 from torch.utils._sympy.interp import sympy_interp
@@ -25,14 +25,19 @@ def head_graph(module: fx.GraphModule, crossing: Sequence[fx.Node]) -> fx.GraphM
 
 def tapped_graph(module: fx.GraphModule, crossing: Sequence[fx.Node]) -> fx.GraphModule:
     """The whole graph, with the model's output tensors and these nodes as its outputs."""
-    outputs = [leaf for leaf in module.graph.output_node().args[0] if is_tensor(leaf)]
+    outputs = [leaf for leaf in _outputs(module) if is_tensor(leaf)]
     return _part(module, module.graph.find_nodes(op="placeholder"), (*outputs, *crossing), {})
 
 
 def tail_graph(module: fx.GraphModule, crossing: Sequence[fx.Node], liveness: Liveness, place: int) -> fx.GraphModule:
     """The graph from the crossing tensors to the model's flat outputs."""
     aboard = {*crossing, *liveness.steps[place + 1 :]}
-    return _part(module, crossing, module.graph.output_node().args[0], liveness.kinds, aboard)
+    return _part(module, crossing, _outputs(module), liveness.kinds, aboard)
+
+
+def _outputs(module: fx.GraphModule) -> tuple[Any, ...]:
+    leaves: Any = module.graph.output_node().args[0]
+    return tuple(leaves)
 
 
 def is_tensor(leaf: Any) -> bool:
@@ -43,7 +48,7 @@ def is_tensor(leaf: Any) -> bool:
 def _part(
     module: fx.GraphModule,
     inputs: Sequence[fx.Node],
-    outputs: Any,
+    outputs: Sequence[Any],
     kinds: Mapping[fx.Node, Kind],
     aboard: Iterable[fx.Node] = (),
 ) -> fx.GraphModule:
@@ -69,7 +74,7 @@ def _part(
     return fx.GraphModule(module, graph)
 
 
-def _needed(outputs: Any, stop: set[fx.Node]) -> set[fx.Node]:
+def _needed(outputs: Sequence[Any], stop: set[fx.Node]) -> set[fx.Node]:
     needed: set[fx.Node] = set()
     stack: list[fx.Node] = [leaf for leaf in outputs if isinstance(leaf, fx.Node)]
     while stack:

@@ -65,5 +65,5 @@ def _call(key: str, entry: tuple[str, object]) -> str:
 def _operator(node: fx.Node) -> str:
     if node.target is operator.getitem:
         return _operator(node.all_input_nodes[0])
-    name = getattr(node.target, "_opname", None) or getattr(node.target, "__name__", str(node.target))
+    name = str(getattr(node.target, "_opname", None) or getattr(node.target, "__name__", node.target))
     return "batch_norm" if "batch_norm" in name else name.strip("_")
