@@ -4,7 +4,7 @@ May import: ``errors``, ``operating_point``, ``energy``, ``channel``. No sockets
 carry their time.
 """
 
-from adaedge.scheduling.deadlines import offload_timeout_s
+from adaedge.scheduling.deadlines import default_margin_s, offload_timeout_s
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, LeastLatency, Policy
 from adaedge.scheduling.prediction import Predictions, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
@@ -24,6 +24,7 @@ __all__ = [
     "Scheduler",
     "State",
     "Table",
+    "default_margin_s",
     "offload_timeout_s",
     "predict",
 ]

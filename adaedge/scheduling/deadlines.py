@@ -8,6 +8,11 @@ from __future__ import annotations
 from adaedge.operating_point import Cost
 
 
+def default_margin_s(deadline_s: float) -> float:
+    """Seconds kept in reserve for a local finish, unless told: a tenth of the deadline, at most 10 ms."""
+    return min(0.01, 0.1 * deadline_s)
+
+
 def can_finish_locally(cost: Cost, deadline_s: float, margin_s: float) -> bool:
     """Whether the terminal could still answer alone by the deadline, had it offloaded in vain."""
     return cost.terminal_s + cost.finish_s + margin_s <= deadline_s

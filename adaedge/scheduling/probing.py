@@ -12,23 +12,24 @@ from typing import Self
 PROBE_BYTES = 8192
 """Bytes of a probe: six packets, which still cross in one flight (TCP's initial window is ten segments, RFC 6928), so
 that their duration tells the rate and not how a connection starts; and few enough to cost 65 ms at 1 Mbit/s."""
+ENOUGH = 5
+"""Probes in a row after which a link is known: as many as the rate estimator remembers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
     """When an unused link should be probed.
 
-    A probe is due when nothing was uploaded for ``wait_s``. Every probe that is not followed by an offload doubles the
-    wait, up to ``longest_s``; an offload, or the first probe that succeeds after a failed one, resets it to
-    ``interval_s``: a link that has just come back is measured a few times in a row, one that is there and not worth
-    using is left alone.
+    A probe is due when nothing was uploaded for ``wait_s``. A probe that fails doubles the wait, up to ``longest_s``;
+    one that succeeds, and an offload, reset it to ``interval_s``. But a link that has answered five probes in a row and
+    is still not worth an offload is known well enough: from then on the wait doubles as well.
 
     Attributes:
         interval_s: the shortest wait.
         longest_s: the longest wait; ``inf`` for both means never.
         wait_s: the wait now.
         used_s: when the link was last used, ``-inf`` where it never was: then a probe is due at once.
-        failed: whether the last probe failed.
+        answered: how many probes in a row were answered since the last offload.
 
     Example:
         >>> plan = ProbePlan().used(10.0)
@@ -42,7 +43,7 @@ class ProbePlan:
     longest_s: float = 8.0
     wait_s: float = 0.0
     used_s: float = -math.inf
-    failed: bool = False
+    answered: int = 0
 
     @classmethod
     def never(cls) -> Self:
@@ -55,10 +56,11 @@ class ProbePlan:
 
     def after(self, now_s: float, ok: bool) -> Self:
         """The plan after a probe that ended at ``now_s``; ``ok`` says whether the edge server answered it."""
-        came_back = ok and self.failed
-        wait_s = self.interval_s if came_back else min(self.longest_s, max(self.interval_s, 2 * self.wait_s))
-        return replace(self, wait_s=wait_s, used_s=now_s, failed=not ok)
+        answered = self.answered + 1 if ok else 0
+        doubled_s = min(self.longest_s, max(self.interval_s, 2 * self.wait_s))
+        wait_s = self.interval_s if 0 < answered <= ENOUGH else doubled_s
+        return replace(self, wait_s=wait_s, used_s=now_s, answered=answered)
 
     def used(self, now_s: float) -> Self:
         """The plan after a frame's payload was on the link, in vain or not, until ``now_s``."""
-        return replace(self, wait_s=self.interval_s, used_s=now_s, failed=False)
+        return replace(self, wait_s=self.interval_s, used_s=now_s, answered=0)

@@ -27,15 +27,18 @@ def test_failures_double_the_wait_up_to_the_longest() -> None:
     assert waits == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
 
 
-def test_a_link_that_came_back_is_probed_soon_one_that_stays_unused_rarely() -> None:
+def test_a_link_that_came_back_is_measured_soon_one_that_stays_unused_rarely() -> None:
     plan = ProbePlan()
     for time_s in (0.0, 1.0, 3.0):
         plan = plan.after(time_s, ok=False)
-    plan = plan.after(7.0, ok=True)
-    assert plan.wait_s == 1.0
-    plan = plan.after(8.0, ok=True)
-    assert plan.wait_s == 2.0
-    assert plan.used(9.0).wait_s == 1.0
+    assert plan.wait_s == 4.0
+    waits = []
+    for _ in range(9):
+        plan = plan.after(plan.used_s + plan.wait_s, ok=True)
+        waits.append(plan.wait_s)
+    assert waits == [1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 8.0]
+    assert plan.used(100.0).wait_s == 1.0
+    assert plan.used(100.0).after(101.0, ok=True).wait_s == 1.0
 
 
 def test_never() -> None:

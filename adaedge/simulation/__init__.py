@@ -1,0 +1,12 @@
+"""Replay a rate trace through a scheduler, without a model and without waiting; find what hindsight would have chosen.
+
+May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``. Scheduler, rate estimator,
+probe plan, time-out and energy meter are those of the runtime. What is modelled: computing takes its median time, the
+link takes what the trace says, waking the radio takes its promotion, and nothing else happens. A terminal works on one
+frame at a time and takes the next when it is free.
+"""
+
+from adaedge.simulation.hindsight import MISSES_ALLOWED, best_static, clairvoyant, least
+from adaedge.simulation.replay import Outcome, simulate
+
+__all__ = ["MISSES_ALLOWED", "Outcome", "best_static", "clairvoyant", "least", "simulate"]

@@ -1,0 +1,226 @@
+"""Replay: a terminal, its radio and a link, along the time of a trace.
+
+May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from adaedge.channel import HarmonicMean, RateEstimate, RateEstimator, Trace, Upload
+from adaedge.energy import EnergyMeter, EnergyModel, EnergySplit
+from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
+from adaedge.runtime.record import FrameRecord, Measurement
+from adaedge.scheduling import PROBE_BYTES, Limits, ProbePlan, Scheduler, offload_timeout_s
+
+_PROBE_TIMEOUT_S = 2.0
+_TIMEOUTS = 2  # this many in a row, and the link is down until a probe succeeds, as in the runtime
+_SHORTEST_S = 1e-6
+Costs = Profile | Mapping[OperatingPoint, Cost]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replay comes to.
+
+    Attributes:
+        energy_j_per_frame: mean modelled joules of the terminal, failed offloads and probes included.
+        miss_fraction: fraction of frames answered after their deadline.
+    """
+
+    energy_j_per_frame: float
+    miss_fraction: float
+
+    @classmethod
+    def of(cls, records: Sequence[FrameRecord]) -> Outcome:
+        """Sum up records."""
+        energy_j = sum(record.measurement.energy.total_j for record in records)
+        return cls(energy_j / len(records), sum(record.missed for record in records) / len(records))
+
+
+def simulate(
+    profile: Costs,
+    energy: EnergyModel,
+    trace: Trace,
+    scheduler: Scheduler,
+    *,
+    frames: int,
+    period_s: float,
+    estimator: RateEstimator | None = None,
+    round_trip_s: float = 0.02,
+    start_s: float = 0.0,
+) -> list[FrameRecord]:
+    """Replay a trace: one record per frame, as the runtime writes them.
+
+    Args:
+        profile: what every point costs.
+        energy: what the terminal really draws; the scheduler may believe otherwise.
+        trace: the rate of the uplink.
+        scheduler: chooses; its state goes on from where it is.
+        frames: number of frames.
+        period_s: seconds from a frame to the next.
+        estimator: turns uploads into a rate; a new ``HarmonicMean`` unless told.
+        round_trip_s: seconds that an empty message takes there and back.
+        start_s: where in the trace the first frame arrives.
+
+    Returns:
+        One record per frame. The radio's tail after the last one is charged to it.
+    """
+    watch = _Watch(HarmonicMean() if estimator is None else estimator, scheduler.probe_plan(), round_trip_s)
+
+    def choose(_: int, now_s: float) -> Decision:
+        return scheduler.choose(watch.estimate(now_s), now_s)
+
+    replayed = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, watch)
+    return replayed.run(choose, range(frames), period_s, start_s)
+
+
+class _Watch:
+    """What the terminal knows of the link: estimator, probe plan, and whether the link is down."""
+
+    def __init__(self, estimator: RateEstimator, plan: ProbePlan, round_trip_s: float) -> None:
+        self._estimator = estimator
+        self._plan = plan
+        self._round_trip_s = round_trip_s
+        self._timeouts = 0
+        self._probe: Upload | None = None  # under way, or not yet seen to have ended
+
+    def estimate(self, now_s: float) -> RateEstimate | None:
+        """The link at ``now_s``, a probe that ended before it included."""
+        if self._probe is not None and self._probe.time_s <= now_s:
+            self._estimator.observe(self._probe)
+            self._plan = self._plan.after(self._probe.time_s, self._probe.completed)
+            self._timeouts = 0 if self._probe.completed else _TIMEOUTS
+            self._probe = None
+        estimate = self._estimator.estimate(now_s) if self._timeouts < _TIMEOUTS else None
+        return estimate and replace(estimate, round_trip_s=self._round_trip_s)
+
+    def offloaded(self, upload: Upload) -> None:
+        """A payload was answered, or given up."""
+        self._timeouts = 0 if upload.completed else self._timeouts + 1
+        self._plan = self._plan.used(upload.time_s)
+        if upload.duration_s > 0:
+            self._estimator.observe(upload)
+
+    def wants_probe(self, now_s: float) -> bool:
+        """Whether a probe should be sent."""
+        return self._probe is None and self._plan.due(now_s)
+
+    def probed(self, probe: Upload) -> None:
+        """A probe was sent; it is known when it has ended."""
+        self._probe = probe
+
+
+class Replay:
+    """A terminal, its radio and the link, along the time of a trace."""
+
+    def __init__(
+        self,
+        profile: Costs,
+        energy: EnergyModel,
+        trace: Trace,
+        limits: Limits,
+        round_trip_s: float,
+        downlink_bps: float | None,
+        watch: _Watch | None = None,
+    ) -> None:
+        self._profile = profile
+        self._radio = energy.radio
+        self._meter = EnergyMeter(energy)
+        self._trace = trace
+        self._limits = limits
+        self._round_trip_s = round_trip_s
+        self._downlink_bps = downlink_bps
+        self._watch = watch
+        self._awake_until_s = -math.inf
+        self._link_free_s = -math.inf
+
+    def run(
+        self, choose: Callable[[int, float], Decision], frames: Iterable[int], period_s: float, start_s: float
+    ) -> list[FrameRecord]:
+        """Replay frames, each at the point that ``choose(index, now_s)`` says."""
+        records: list[FrameRecord] = []
+        free_s = start_s
+        for index in frames:
+            now_s = max(start_s + index * period_s, free_s)
+            decision = choose(index, now_s)
+            answer = self._local if decision.point.is_local else self._offload
+            measurement = answer(self._profile[decision.point], now_s)
+            free_s = now_s + measurement.latency_s
+            records.append(FrameRecord(index, now_s - start_s, self._limits.deadline_s, decision, measurement))
+        return [*records[:-1], _with_tail(records[-1], self._meter.close())] if records else []
+
+    def _local(self, cost: Cost, now_s: float) -> Measurement:
+        end_s = now_s + cost.head_s
+        uploads = []
+        if self._watch is not None and self._watch.wants_probe(end_s):
+            uploads = [self._send_probe(self._watch, end_s)]
+        energy = self._meter.frame(now_s, cost.head_s, uploads, end_s=end_s)
+        return Measurement(cost.head_s, cost.head_s, payload_bytes=sum(sent[2] for sent in uploads), energy=energy)
+
+    def _offload(self, cost: Cost, now_s: float) -> Measurement:
+        size = math.ceil(cost.payload_bytes)
+        give_up_s = now_s + offload_timeout_s(cost, self._limits.deadline_s, self._limits.margin_s)
+        begin_s = self._begin_s(now_s + cost.terminal_s)
+        transfer_s = max(_SHORTEST_S, float(self._trace.transfer_s(size, begin_s)))
+        answer_s = 8 * cost.answer_bytes / (self._downlink_bps or 8 * size / transfer_s)
+        wait_s = self._round_trip_s + cost.edge_s
+        if begin_s + transfer_s + wait_s + answer_s > give_up_s:
+            return self._in_vain(cost, now_s, begin_s, give_up_s, size, transfer_s)
+        end_s = begin_s + transfer_s + wait_s + answer_s
+        self._used(begin_s + transfer_s, end_s)
+        answer_bytes = math.ceil(cost.answer_bytes)
+        sent = (begin_s, begin_s + transfer_s, size)
+        energy = self._meter.frame(now_s, cost.terminal_s, [sent], wait_s, answer_bytes, end_s=end_s)
+        if self._watch is not None:
+            self._watch.offloaded(Upload(end_s, size, transfer_s))
+        return Measurement(
+            end_s - now_s, cost.terminal_s, transfer_s, wait_s, size, answer_bytes, "edge", energy=energy
+        )
+
+    def _in_vain(
+        self, cost: Cost, now_s: float, begin_s: float, give_up_s: float, size: int, transfer_s: float
+    ) -> Measurement:
+        give_up_s = max(give_up_s, now_s + cost.terminal_s)
+        begin_s = min(begin_s, give_up_s)
+        sent_s = min(begin_s + transfer_s, give_up_s)
+        crossed = (
+            size if begin_s + transfer_s <= give_up_s else int(self._trace.bytes_within(begin_s, sent_s - begin_s))
+        )
+        self._used(sent_s, give_up_s)
+        compute_s, wait_s = cost.terminal_s + cost.finish_s, give_up_s - sent_s
+        end_s = give_up_s + cost.finish_s
+        energy = self._meter.frame(now_s, compute_s, [(begin_s, sent_s, crossed)], wait_s, end_s=end_s)
+        if self._watch is not None:
+            # The answer's way back and the edge server's computing did not fit either: the rest bounds the upload.
+            bound_s = max(0.0, give_up_s - begin_s - self._round_trip_s - cost.edge_s)
+            self._watch.offloaded(Upload(give_up_s, size, bound_s, completed=False))
+        return Measurement(
+            end_s - now_s, compute_s, sent_s - begin_s, wait_s, crossed, failure="timeout", energy=energy
+        )
+
+    def _send_probe(self, watch: _Watch, now_s: float) -> tuple[float, float, int]:
+        begin_s = self._begin_s(now_s)
+        transfer_s = max(_SHORTEST_S, float(self._trace.transfer_s(PROBE_BYTES, begin_s)))
+        completed = transfer_s + self._round_trip_s <= _PROBE_TIMEOUT_S
+        lasted_s = transfer_s if completed else _PROBE_TIMEOUT_S
+        crossed = PROBE_BYTES if completed else int(self._trace.bytes_within(begin_s, lasted_s))
+        seen_s = begin_s + lasted_s + (self._round_trip_s if completed else 0.0)
+        self._used(begin_s + lasted_s, seen_s)
+        watch.probed(Upload(seen_s, PROBE_BYTES, lasted_s, completed))
+        return (begin_s, begin_s + lasted_s, crossed)
+
+    def _begin_s(self, ready_s: float) -> float:
+        """When an upload that is ready at ``ready_s`` begins: the link is free and the radio awake."""
+        ready_s = max(ready_s, self._link_free_s)
+        return ready_s + (self._radio.promotion_s if ready_s > self._awake_until_s else 0.0)
+
+    def _used(self, link_free_s: float, active_s: float) -> None:
+        self._link_free_s = link_free_s
+        self._awake_until_s = active_s + self._radio.tail_s
+
+
+def _with_tail(record: FrameRecord, tail: EnergySplit) -> FrameRecord:
+    return replace(record, measurement=replace(record.measurement, energy=record.measurement.energy + tail))
