@@ -5,7 +5,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.bundle import folder, weights
+from adaedge.bundle.batches import check, join, pieces
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, TensorSpec
 from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
@@ -136,6 +137,17 @@ class Bundle:
             )
         return prepare(frame, self.manifest.preprocessing)
 
+    def inputs_of(self, sample: Any) -> Arrays:
+        """A sample as the model's inputs: a frame of any size is preprocessed, a tuple of arrays is taken as it is.
+
+        Raises:
+            SourceError: if the model takes images, and it is neither a frame nor a tuple.
+        """
+        if isinstance(sample, tuple | list):
+            return tuple(np.asarray(array) for array in sample)
+        array = np.asarray(sample)
+        return (array,) if self.manifest.preprocessing is None else (self.preprocess(array),)
+
     def run(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
         """The model's outputs by way of an operating point: head, payload there and back, tail.
 
@@ -149,11 +161,9 @@ class Bundle:
             CodecError: if the codec cannot carry what crosses there.
         """
         point = self.resolve(point)
-        batches = _batches(inputs, self.manifest.inputs, self.manifest.outputs)
-        results = [self._run_batch(point, batch) for batch in batches]
-        return results[0] if len(results) == 1 else tuple(map(np.concatenate, zip(*results, strict=True)))
+        return join([self._run_piece(point, piece) for piece in pieces(inputs, self.manifest)])
 
-    def _run_batch(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
+    def _run_piece(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
         level = (point.split, point.width, point.precision)
         features = self.head(*level).run(inputs)
         if not point.is_local:
@@ -188,7 +198,7 @@ class Bundle:
             raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
         if point.is_local:
             raise PayloadError(f"a payload for {point}, which sends nothing")
-        _check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
+        check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
         return replace(message, point=point), features
 
     def encode_answer(self, message: Message, outputs: Sequence[Array], *, edge_s: float) -> bytes:
@@ -203,7 +213,7 @@ class Bundle:
         """
         outputs_bytes = sum(_nbytes(spec) for spec in self.manifest.outputs)
         message, outputs = unpack_answer(data, bundle=self.digest, max_bytes=_HEADER_BYTES + outputs_bytes)
-        _check(outputs, self.manifest.outputs, PayloadError, "answer")
+        check(outputs, self.manifest.outputs, PayloadError, "answer")
         return message, outputs
 
     def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
@@ -213,33 +223,3 @@ class Bundle:
 
 def _nbytes(spec: TensorSpec) -> int:
     return int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
-
-
-def _batches(
-    inputs: Sequence[Array], specs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
-) -> list[tuple[Array, ...]]:
-    """The inputs cut into pieces of the example's batch; one piece where they are that batch."""
-    arrays = tuple(np.asarray(array) for array in inputs)
-    dimensions = {spec.shape[:1] for spec in (*specs, *outputs)}
-    count = 1
-    if len(dimensions) == 1 and dimensions != {()} and len(arrays) == len(specs) and arrays[0].ndim:
-        (batch,) = dimensions.pop()
-        count = len(arrays[0]) // batch if batch else 1
-    if count > 1 and all(array.ndim and len(array) == count * batch for array in arrays):
-        pieces = [tuple(array[i * batch : (i + 1) * batch] for array in arrays) for i in range(count)]
-    else:
-        pieces = [arrays]
-    _check(pieces[0], specs, BundleError, "inputs")
-    return pieces
-
-
-def _check(arrays: Sequence[Array], specs: Sequence[TensorSpec], error: Callable[[str], Exception], what: str) -> None:
-    """Refuse arrays that are not what the graph takes."""
-    came = [(array.dtype.name, tuple(array.shape)) for array in arrays]
-    expected = [(spec.dtype, spec.shape) for spec in specs]
-    if came != expected:
-        raise error(f"{what}: expected {_listed(expected)}; got {_listed(came)}")
-
-
-def _listed(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> str:
-    return ", ".join(f"{dtype} {shape}" for dtype, shape in tensors) or "nothing"

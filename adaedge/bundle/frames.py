@@ -49,7 +49,7 @@ def prepare(frame: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArra
         image = image.resize((size[1], size[0]), _FILTERS[preprocessing.interpolation])
     # Python's rounding, half to even, as torchvision's CenterCrop. No side is smaller than the crop.
     top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
-    return np.asarray(image.crop((left, top, left + width, top + height)))[None]
+    return np.array(image.crop((left, top, left + width, top + height)))[None]
 
 
 def _resized(frame: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:

@@ -1,0 +1,10 @@
+"""Model + space of operating points → bundle.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``graph``.
+"""
+
+from adaedge.builder.assembly import build
+from adaedge.builder.scoring import Evaluate, Predict, top1
+from adaedge.builder.space import Space
+
+__all__ = ["Evaluate", "Predict", "Space", "build", "top1"]

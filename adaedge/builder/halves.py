@@ -1,0 +1,171 @@
+"""One ONNX export, cut into heads and tails by the tensors that cross.
+
+May import: ``errors``; of ``bundle`` the manifest.
+
+Exporting takes seconds, cutting milliseconds. The export is not optimised: that would fold batch-norm into the
+convolutions, and the weights would no longer be the model's own. Each half is cut first and has its constants folded
+then, because folding may lead a computation around a tensor that crosses.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common as passes
+from onnxscript import optimizer
+from torch import nn
+
+from adaedge.builder.weight_file import WeightFile
+from adaedge.bundle.manifest import WEIGHTS
+from adaedge.errors import CaptureError
+
+# ONNX Runtime reads small tensors while it infers shapes, so they stay in the graph.
+_EXTERNAL_BYTES = 128
+
+
+def export(net: nn.Module, tensors: Sequence[torch.Tensor]) -> ir.Model:
+    """A module as an ONNX graph of its own operators, at the example's shapes.
+
+    Args:
+        net: takes flat tensors and returns a flat tuple of them.
+        tensors: the example.
+
+    Raises:
+        CaptureError: if it cannot be exported.
+    """
+    try:
+        with _quiet():
+            program = torch.onnx.export(net, tuple(tensors), dynamo=True, optimize=False, verbose=False)
+    except Exception as error:  # the exporter raises whatever the model's own code raised under it
+        raise CaptureError(
+            f"the model cannot be exported to ONNX: {_first_line(error)}. A bundle needs ONNX; `Splittable` runs the"
+            " model in PyTorch without it."
+        ) from error
+    if program is None:
+        raise CaptureError("the model cannot be exported to ONNX: the exporter returned nothing")
+    model = program.model
+    passes.InlinePass()(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    _name_transposed_weights(model.graph)
+    return model
+
+
+def cut(
+    model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], weights: WeightFile
+) -> tuple[bytes, tuple[str, ...]]:
+    """The part of a graph between ``inputs`` and ``outputs``.
+
+    Args:
+        model: the exported graph; left as it is.
+        inputs: values that the part takes; one may come twice, or be used by nothing.
+        outputs: values that the part returns; one may come twice, or be an input.
+        weights: takes the part's large tensors.
+
+    Returns:
+        The bytes of an ONNX model, and the names of the tensors in ``weights`` that it takes.
+
+    Raises:
+        ValueError: if the outputs depend on more than the inputs.
+    """
+    unique = list(dict.fromkeys(inputs))
+    graph = ir.convenience.extract(model.graph, unique, outputs)
+    _repeat_inputs(graph, [unique.index(value) for value in inputs])
+    part = ir.Model(graph, ir_version=model.ir_version)
+    passes.OutputFixPass()(part)  # an output that is an input, or comes twice, needs an Identity
+    optimizer.fold_constants(part, should_fold=lambda node: True if _transposes_weight(node) else None)
+    passes.RemoveUnusedNodesPass()(part)
+    passes.ClearMetadataAndDocStringPass()(part)
+    names = _move_weights(graph, weights)
+    return ir.to_proto(part).SerializeToString(), names
+
+
+def source(value: ir.Value) -> ir.Value:
+    """The value that ``value`` is a plain copy of: itself, where no Identity made it."""
+    node = value.producer()
+    while node is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+        value = node.inputs[0]
+        node = value.producer()
+    return value
+
+
+def _repeat_inputs(graph: ir.Graph, order: Sequence[int]) -> None:
+    """Give the graph one input for each entry of ``order``; those that come again are used by nothing."""
+    unique = list(graph.inputs)
+    repeated = [
+        unique[index] if index not in order[:place] else _like(unique[index], f"{unique[index].name}_again_{place}")
+        for place, index in enumerate(order)
+    ]
+    graph.inputs[:] = repeated
+
+
+def _like(value: ir.Value, name: str) -> ir.Value:
+    return ir.Value(name=name, shape=value.shape, type=value.type)
+
+
+def _transposes_weight(node: ir.Node) -> bool:
+    given = node.inputs[0] if node.op_type == "Transpose" else None
+    return given is not None and given.is_initializer()
+
+
+def _name_transposed_weights(graph: ir.Graph) -> None:
+    """Name each transposed weight after the weight: it is what folding leaves of it."""
+    for node in graph:
+        if _transposes_weight(node) and node.inputs[0] is not None:
+            node.outputs[0].name = f"{node.inputs[0].name}.T"
+
+
+def _move_weights(graph: ir.Graph, weights: WeightFile) -> tuple[str, ...]:
+    """Move the graph's large tensors to the weight file; it keeps their names."""
+    values = sorted(graph.initializers.values(), key=lambda value: str(value.name))
+    graph.initializers.clear()
+    kept: dict[str, ir.Value] = {}
+    for value in values:  # in the order of their names, so that building again gives the same bytes
+        tensor, name = value.const_value, str(value.name)
+        if tensor is not None and tensor.nbytes >= _EXTERNAL_BYTES and tensor.dtype in _STORED:
+            name = weights.add(name, tensor.numpy())
+            value.const_value = ir.ExternalTensor(
+                WEIGHTS, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.numpy().shape), name=name
+            )
+        if name in kept:
+            ir.convenience.replace_all_uses_with(value, kept[name])
+            continue
+        value.name = name
+        kept[name] = value
+        graph.register_initializer(value)
+    return tuple(name for name, value in kept.items() if isinstance(value.const_value, ir.ExternalTensor))
+
+
+_STORED = {
+    ir.DataType.FLOAT,
+    ir.DataType.FLOAT16,
+    ir.DataType.DOUBLE,
+    ir.DataType.INT64,
+    ir.DataType.INT32,
+    ir.DataType.INT8,
+    ir.DataType.UINT8,
+    ir.DataType.BOOL,
+}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints and warns of its own insides; what matters raises."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,180 @@
+"""Time the parts of a bundle on this machine and compose what each operating point costs.
+
+May import: ``operating_point``, ``payload``, ``engine``, ``bundle``.
+
+Each head, each codec side and each tail is timed once, not the product of all dimensions: costs compose. The parts are
+run in a random order in every repetition, after a warm-up, so that a slow moment of the machine falls on all of them.
+Engines are synchronous: a call returns when its result is there.
+"""
+
+from __future__ import annotations
+
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from adaedge.bundle import Bundle, PointEntry, TensorSpec
+from adaedge.bundle.manifest import Half
+from adaedge.engine import Array, Arrays
+from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.payload import Kind, Message
+
+Progress = Callable[[str, int, int], None]
+
+_PREPROCESS = "preprocess"
+_WARM_UP = 3
+_MAX_FRAMES = 8  # features are made of so many frames, in turn: memory is bounded
+
+
+def profile(
+    bundle: Bundle,
+    *,
+    repetitions: int = 30,
+    frames: Iterable[Any] | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> Profile:
+    """Measure every operating point of a bundle on this machine, as terminal and as edge server.
+
+    Times are medians. Payload lengths and accuracies are those that were measured when the bundle was built; an
+    accuracy that was not measured is 0, so that it never passes an accuracy floor.
+
+    Args:
+        bundle: what to measure.
+        repetitions: how often each part is run after the warm-up.
+        frames: uint8 frames (H, W, 3) as the camera gives them, whose resizing then counts as part of every head; or
+            tuples of input arrays. Without any, inputs are random (frames smooth), and resizing is not counted.
+        threads: threads inside an operator.
+        progress: called as ``progress(what, done, total)``.
+        seed: of the order in which the parts are run, and of the random frames.
+    """
+    if threads != bundle.threads:
+        bundle = bundle.with_threads(threads)
+    given = list(islice(frames or (), _MAX_FRAMES))
+    inputs = [bundle.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
+    parts = _parts(bundle, inputs)
+    if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
+        parts[_PREPROCESS] = _Part(bundle.preprocess, given)
+    seconds = _medians(parts, repetitions, random.Random(seed), progress)
+    machine = machine_name(threads)
+    costs = {entry.point: _cost(bundle, entry, seconds) for entry in bundle.manifest.points}
+    return Profile(costs, bundle.digest, machine, machine)
+
+
+def machine_name(threads: int) -> str:
+    """This machine, for people: processor, threads, engine."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model")))
+    processor = next(named, platform.processor() or platform.machine())
+    return f"{processor}, {threads} thread{'s' if threads > 1 else ''}, ONNX Runtime {onnxruntime.__version__}"
+
+
+@dataclass(slots=True)
+class _Part:
+    """One thing to time: a call with each of a few inputs in turn."""
+
+    run: Callable[[Any], object]
+    inputs: Sequence[Any]
+    seconds: list[float] = field(default_factory=list)
+
+    def time(self, turn: int) -> None:
+        given = self.inputs[turn % len(self.inputs)]
+        start = time.perf_counter()
+        self.run(given)
+        self.seconds.append(time.perf_counter() - start)
+
+
+def _parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
+    """Every part by its key: the path of a graph, or a codec's side of an operating point."""
+    parts: dict[str, _Part] = {}
+    for cut in bundle.manifest.cuts:
+        head, tail = bundle.head(cut.split), bundle.tail(cut.split)
+        features = [head.run(given) for given in inputs]
+        if cut.head:
+            parts.setdefault(cut.head.graph, _Part(head.run, inputs))
+        if cut.tail:
+            parts.setdefault(cut.tail.graph, _Part(tail.run, features))
+        for entry in bundle.manifest.points:
+            if entry.split == cut.split and not entry.point.is_local:
+                parts |= _codec_parts(bundle, entry.point, features)
+    return parts
+
+
+def _codec_parts(bundle: Bundle, point: OperatingPoint, features: Sequence[Arrays]) -> dict[str, _Part]:
+    def encode(given: Arrays) -> bytes:
+        return bundle.encode(point, given)
+
+    payloads = [encode(given) for given in features]
+    return {f"encode {point}": _Part(encode, features), f"decode {point}": _Part(bundle.decode, payloads)}
+
+
+def _medians(
+    parts: dict[str, _Part], repetitions: int, order: random.Random, progress: Progress | None
+) -> dict[str, float]:
+    shuffled = list(parts.values())
+    for turn in range(_WARM_UP + repetitions):
+        if progress:
+            progress("profile", turn, _WARM_UP + repetitions)
+        order.shuffle(shuffled)
+        for part in shuffled:
+            part.time(turn)
+    if progress:
+        progress("profile", _WARM_UP + repetitions, _WARM_UP + repetitions)
+    return {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
+
+
+def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float]) -> Cost:
+    point = entry.point
+    cut = bundle.manifest.cut(point.split, point.width, point.precision)
+    accuracy = entry.accuracy.value if entry.accuracy else 0.0
+    head_s = seconds.get(_PREPROCESS, 0.0) + _of(cut.head, seconds)
+    if point.is_local:
+        return Cost(head_s=head_s, accuracy=accuracy)
+    tail_s = _of(cut.tail, seconds)
+    return Cost(
+        head_s=head_s,
+        encode_s=seconds[f"encode {point}"],
+        payload_bytes=entry.payload_bytes,
+        decode_s=seconds[f"decode {point}"],
+        tail_s=tail_s,
+        answer_bytes=_answer_bytes(bundle, point),
+        finish_s=tail_s,
+        accuracy=accuracy,
+    )
+
+
+def _of(half: Half | None, seconds: dict[str, float]) -> float:
+    return seconds[half.graph] if half else 0.0
+
+
+def _answer_bytes(bundle: Bundle, point: OperatingPoint) -> int:
+    outputs = [np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.outputs]
+    return len(bundle.encode_answer(Message(Kind.FEATURES, bundle.digest, 0, point, (), ()), outputs, edge_s=0.0))
+
+
+def _random_inputs(specs: Sequence[TensorSpec], seed: int) -> list[Arrays]:
+    values = np.random.default_rng(seed)
+    return [tuple(_random(spec, values) for spec in specs) for _ in range(2)]
+
+
+def _random(spec: TensorSpec, values: np.random.Generator) -> Array:
+    """A frame is smooth, so that a JPEG of it is like one of a photograph; an index or mask is 1, which always fits."""
+    if spec.dtype == "uint8" and len(spec.shape) == 4 and spec.shape[3] == 3:
+        size = (spec.shape[2], spec.shape[1])
+        small = values.integers(256, size=(spec.shape[0], 14, 14, 3), dtype=np.uint8)
+        return np.stack([np.asarray(Image.fromarray(image).resize(size)) for image in small])
+    if np.issubdtype(np.dtype(spec.dtype), np.floating):
+        return values.standard_normal(spec.shape).astype(spec.dtype)
+    return np.ones(spec.shape, spec.dtype)
