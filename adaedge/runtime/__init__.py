@@ -10,8 +10,10 @@ from adaedge.runtime.credentials import Credentials, default_folder
 from adaedge.runtime.link import GrpcLink, Link, Reply
 from adaedge.runtime.record import FrameRecord, Measurement, read_records, write_records
 from adaedge.runtime.server import EdgeServer, serve_forever
+from adaedge.runtime.session import run
 from adaedge.runtime.shaped import ReplayLink, ShapedLink
 from adaedge.runtime.sources import frames
+from adaedge.runtime.terminal import Result, Terminal
 
 __all__ = [
     "Clock",
@@ -25,12 +27,15 @@ __all__ = [
     "MonotonicClock",
     "ReplayLink",
     "Reply",
+    "Result",
     "ShapedLink",
     "SkippingClock",
+    "Terminal",
     "answer",
     "default_folder",
     "frames",
     "read_records",
+    "run",
     "serve_forever",
     "write_records",
 ]

@@ -1,0 +1,79 @@
+from functools import partial
+
+import numpy as np
+import pytest
+
+from adaedge.channel import Trace
+from adaedge.energy import ComputePower, EnergyModel, presets
+from adaedge.errors import SourceError
+from adaedge.operating_point import OperatingPoint
+from adaedge.runtime import FrameRecord, ManualClock, ReplayLink, Terminal, answer, read_records, run, write_records
+from adaedge.runtime.session import answer_class
+from adaedge.scheduling import Scheduler
+
+LOCAL = OperatingPoint("output")
+ENERGY = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
+
+
+@pytest.fixture
+def terminal(bundle, profile):
+    link = ReplayLink(Trace((0.0, 1e6), (1e6, 1e6)), partial(answer, bundle), ManualClock())
+    scheduler = Scheduler(profile, ENERGY, deadline_s=0.1, period_s=0.2)
+    with Terminal(bundle, scheduler, link, clock=link.clock, preload=False) as entered:
+        yield entered
+
+
+def test_a_record_for_each_frame_paced_by_the_clock(terminal, bundle, frame):
+    images = [np.roll(frame, shift, axis=0) for shift in range(5)]
+    records = list(run(terminal, images))
+    assert [record.index for record in records] == list(range(5))
+    assert [record.time_s for record in records] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    for image, record in zip(images, records, strict=True):
+        assert record.answer == int(bundle.run(record.decision.point, (image[None],))[0].argmax())
+        assert record.deadline_s == 0.1
+        assert not record.missed
+
+
+def test_a_run_that_falls_behind_drops_nothing(terminal, frame):
+    records = list(run(terminal, [frame] * 5, period_s=0.001))
+    starts = [record.time_s for record in records]
+    ends = [record.time_s + record.measurement.latency_s for record in records]
+    assert len(records) == 5
+    assert all(start >= end - 1e-9 for start, end in zip(starts[1:], ends, strict=False))
+
+
+def test_what_a_source_yields_before_it_breaks_is_recorded(terminal, frame):
+    def breaking():
+        yield frame
+        yield frame
+        raise SourceError("clip.mp4 breaks off after 2 frames")
+
+    records = []
+    with pytest.raises(SourceError, match="breaks off"):
+        records.extend(run(terminal, breaking()))
+    assert len(records) == 2
+
+
+def test_records_are_written_and_read_back(terminal, frame, tmp_path):
+    records = list(run(terminal, [frame] * 3))
+    write_records(records, tmp_path / "run.jsonl")
+    assert list(read_records(tmp_path / "run.jsonl")) == records
+    assert (tmp_path / "run.jsonl").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize("line", ["", "[]", "{}", "nonsense", '{"index": 0}'])
+def test_a_line_that_is_no_record_is_refused(line):
+    with pytest.raises(SourceError, match="this line is not the record of a frame"):
+        FrameRecord.from_json(line)
+
+
+def test_records_that_cannot_be_read_are_told(tmp_path):
+    with pytest.raises(SourceError, match=r"cannot read the records .*none\.jsonl"):
+        list(read_records(tmp_path / "none.jsonl"))
+
+
+def test_the_answer_is_a_class_only_where_there_is_one_row_of_them():
+    assert answer_class((np.array([[0.1, 0.7, 0.2]]), np.zeros(3))) == 1
+    assert answer_class((np.zeros((1, 8, 14, 14)),)) is None
+    assert answer_class((np.zeros((2, 10)),)) is None
+    assert answer_class((np.zeros((1, 1)),)) is None

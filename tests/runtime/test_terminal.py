@@ -1,0 +1,304 @@
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from adaedge.channel import Trace
+from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
+from adaedge.errors import LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
+from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, Terminal, answer
+from adaedge.scheduling import Fixed, ProbePlan, Scheduler
+
+FEATURES = OperatingPoint("relu", codec="u8")
+LOCAL = OperatingPoint("output")
+FAST = Trace((0.0, 1e6), (1e7, 1e7))
+ENERGY = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
+PLAN = ProbePlan(interval_s=0.05, longest_s=0.1)
+
+
+class Faulty:
+    """A link in this process that can be told what goes wrong next."""
+
+    def __init__(self, bundle, clock=None):
+        self.link = ReplayLink(FAST, partial(answer, bundle), clock or ManualClock())
+        self.clock = self.link.clock
+        self.fault = None
+        self.hellos = self.probes = self.exchanges = 0
+
+    def _fail(self, timeout_s):
+        if isinstance(self.fault, LinkTimeoutError):
+            self.clock.sleep_until(self.clock.now_s() + timeout_s)
+        if isinstance(self.fault, Exception):
+            raise self.fault
+
+    def hello(self, bundle, timeout_s):
+        self.hellos += 1
+        self._fail(timeout_s)
+        self.link.hello(bundle, timeout_s)
+
+    def exchange(self, payload, timeout_s):
+        self.exchanges += 1
+        self._fail(timeout_s)
+        reply = self.link.exchange(payload, timeout_s)
+        return Reply(self.fault(reply.data), reply.upload_s) if callable(self.fault) else reply
+
+    def probe(self, size_bytes, timeout_s):
+        self.probes += 1
+        self._fail(timeout_s)
+        return self.link.probe(size_bytes, timeout_s)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def faulty(bundle):
+    return Faulty(bundle)
+
+
+def terminal_of(bundle, profile, link, **options):
+    scheduler = Scheduler(profile, ENERGY, deadline_s=0.1, policy=options.pop("policy", None))
+    return Terminal(bundle, scheduler, link, clock=link.clock, plan=PLAN, preload=False, **options)
+
+
+def local_answer(bundle, frame):
+    return bundle.run(LOCAL, (bundle.preprocess(frame),))[0]
+
+
+def test_a_frame_is_offloaded_and_its_answer_is_the_bundles(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty) as terminal:
+        result = terminal.infer(frame)
+    assert result.decision.point == FEATURES
+    assert np.array_equal(result.output[0], bundle.run(FEATURES, (frame[None],))[0])
+    done = result.measurement
+    assert (done.answered_by, done.failure) == ("edge", "")
+    payload = bundle.encode(FEATURES, bundle.head("relu").run((frame[None],)), sequence=1)
+    assert done.payload_bytes == len(payload) + 8192  # the probe on entering is recorded with the first frame
+    assert done.upload_s == pytest.approx(8 * len(payload) / 1e7)
+    assert done.answer_bytes > 0
+    assert faulty.closed
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (LinkTimeoutError("late"), "timeout"),
+        (LinkDownError("gone"), "down"),
+        (RefusedError("no"), "refused"),
+        (lambda data: data[:-3], "corrupted"),
+        (lambda data: b"", "corrupted"),
+        (lambda data: b"HTTP/1.1 200 OK\r\n\r\n" * 9, "corrupted"),
+        (lambda data: bytes([*data[:-1], data[-1] ^ 1]), "corrupted"),
+        (lambda data: bytes(10_000_000), "corrupted"),
+    ],
+)
+def test_whatever_goes_wrong_the_frame_is_answered_locally(bundle, profile, faulty, frame, fault, word):
+    with terminal_of(bundle, profile, faulty) as terminal:
+        faulty.fault = fault
+        result = terminal.infer(frame)
+        assert result.decision.point == FEATURES
+        assert np.array_equal(result.output[0], local_answer(bundle, frame))
+        assert (result.measurement.failure, result.measurement.answered_by) == (word, "terminal")
+        assert result.measurement.latency_s <= 0.1
+        assert result.measurement.payload_bytes > 8192
+
+
+def test_an_offload_of_the_frame_itself_is_finished_by_the_local_model(bundle, faulty, frame):
+    offload = OperatingPoint("input")
+    profile = Profile({offload: Cost(0.0, payload_bytes=12e3, finish_s=0.01)}, bundle.digest, "", "")
+    with terminal_of(bundle, profile, faulty) as terminal:
+        faulty.fault = LinkDownError("gone")
+        assert np.array_equal(terminal.infer(frame).output[0], local_answer(bundle, frame))
+
+
+@pytest.mark.parametrize("spoil", ["sequence", "point", "bundle"])
+def test_an_answer_to_something_else_is_not_believed(bundle, other_bundle, profile, faulty, frame, spoil):
+    def swapped(data):
+        message, outputs = bundle.decode_answer(data)
+        from dataclasses import replace
+
+        if spoil == "sequence":
+            message = replace(message, sequence=message.sequence + 1)
+        if spoil == "point":
+            message = replace(message, point=OperatingPoint("input"))
+        return (other_bundle if spoil == "bundle" else bundle).encode_answer(message, outputs, edge_s=0.0)
+
+    with terminal_of(bundle, profile, faulty) as terminal:
+        faulty.fault = swapped
+        result = terminal.infer(frame)
+    assert result.measurement.failure == "corrupted"
+    assert np.array_equal(result.output[0], local_answer(bundle, frame))
+
+
+def test_while_the_edge_is_down_nothing_is_offloaded_and_it_comes_back(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty) as terminal:
+        faulty.fault = LinkDownError("gone")
+        assert terminal.infer(frame).measurement.failure == "down"
+        assert not terminal.offloads
+        for _ in range(5):
+            faulty.clock.sleep_until(faulty.clock.now_s() + 0.1)
+            result = terminal.infer(frame)
+            assert (result.decision.point, result.measurement.failure) == (LOCAL, "")
+        assert faulty.exchanges == 1
+        assert faulty.hellos >= 3
+        faulty.fault = None
+        faulty.clock.sleep_until(faulty.clock.now_s() + 0.2)
+        terminal.infer(frame)  # the probe after it finds the edge server
+        assert terminal.offloads
+        assert terminal.infer(frame).measurement.answered_by == "edge"
+
+
+def test_one_timeout_is_the_radios_fault_two_are_the_servers(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty, policy=Fixed(FEATURES)) as terminal:
+        faulty.fault = LinkTimeoutError("late")
+        terminal.infer(frame)
+        assert terminal.offloads
+        terminal.infer(frame)
+        assert not terminal.offloads
+
+
+def test_an_edge_that_cannot_be_reached_is_a_warning_not_an_end(bundle, profile, faulty, frame):
+    faulty.fault = RefusedError("the terminal has bundle 12, the edge server 34")
+    terminal = terminal_of(bundle, profile, faulty)
+    with pytest.warns(
+        UserWarning, match="answered locally until the edge server is reached: the terminal has bundle 12"
+    ):
+        terminal.__enter__()
+    assert terminal.infer(frame).decision.point == LOCAL
+    terminal.close()
+
+
+def test_a_link_that_is_not_used_is_probed_as_planned(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL)) as terminal:
+        before = faulty.probes
+        for _ in range(10):
+            faulty.clock.sleep_until(faulty.clock.now_s() + 0.06)
+            terminal.infer(frame)
+    assert 3 <= faulty.probes - before <= 10
+    assert faulty.hellos == 1
+
+
+def test_a_plan_of_never_never_probes(bundle, profile, faulty, frame):
+    scheduler = Scheduler(profile, ENERGY, deadline_s=0.1, policy=Fixed(LOCAL))
+    with Terminal(bundle, scheduler, faulty, clock=faulty.clock, plan=ProbePlan.never(), preload=False) as terminal:
+        before = faulty.probes
+        for _ in range(5):
+            faulty.clock.sleep_until(faulty.clock.now_s() + 100)
+            terminal.infer(frame)
+    assert faulty.probes == before
+
+
+def test_probes_are_charged_and_recorded(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL)) as terminal:
+        first = terminal.infer(frame).measurement
+        assert first.payload_bytes == 8192
+        radio = presets.WIFI_2012
+        probe_s = 8192 * 8 / 1e7
+        assert first.energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * 8192 + radio.uplink_w * probe_s)
+
+
+def test_energy_is_charged_along_time_and_the_last_tail_on_closing(bundle, profile, faulty, frame):
+    terminal = terminal_of(bundle, profile, faulty)
+    with terminal:
+        energy = terminal.infer(frame).measurement.energy
+        assert energy.transmit_j > 0
+    left = terminal.close()
+    assert isinstance(left, EnergySplit)
+
+
+def test_a_frame_of_the_wrong_shape_is_an_error_and_nothing_else_happens(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty) as terminal:
+        state = terminal.scheduler.state
+        with pytest.raises(SourceError, match=r"a frame is uint8 \(height, width, 3\); got float64 \(2, 2\)"):
+            terminal.infer(np.zeros((2, 2)))
+        assert terminal.scheduler.state == state
+        assert terminal.infer(frame).measurement.answered_by == "edge"
+
+
+def test_a_model_that_takes_no_image_takes_its_inputs(bundle, profile, frame):
+    from dataclasses import replace
+
+    from adaedge.bundle import Bundle
+
+    plain = Bundle(replace(bundle.manifest, preprocessing=None), bundle._files)
+    link = Faulty(plain)
+    with terminal_of(plain, replace(profile, bundle=plain.digest), link) as terminal:
+        assert terminal.infer(frame[None]).measurement.answered_by == "edge"
+        assert terminal.infer((frame[None],)).measurement.answered_by == "edge"
+        with pytest.raises(
+            SourceError, match=r"a frame of this bundle is uint8 \(1, 64, 64, 3\); got uint8 \(64, 64, 3\)"
+        ):
+            terminal.infer(frame)
+
+
+def test_a_profile_of_another_bundle_is_refused(bundle, faulty):
+    strange = Profile({OperatingPoint("blocks.9"): Cost(0.1), LOCAL: Cost(0.1)}, bundle.digest, "", "")
+    with pytest.raises(ScheduleError, match=r"does not hold: blocks.9/w1/fp32/raw. Profile this bundle"):
+        terminal_of(bundle, strange, faulty)
+
+
+def test_a_slower_terminal_takes_longer_and_says_so(bundle, profile, server, credentials, frame):
+    link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+    scheduler = Scheduler(profile, ENERGY, deadline_s=1.0, policy=Fixed(LOCAL))
+    with Terminal(bundle, scheduler, link, slowdown=100.0) as terminal:
+        done = terminal.infer(frame).measurement
+    assert done.compute_s > 0.005
+    assert done.latency_s >= done.compute_s
+    with pytest.raises(ScheduleError, match=r"at least 1; got 0\.5"):
+        Terminal(bundle, scheduler, link, slowdown=0.5)
+
+
+def test_over_the_real_link_from_several_threads(bundle, profile, server, credentials):
+    link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+    scheduler = Scheduler(profile, ENERGY, deadline_s=2.0)
+    generator = np.random.default_rng(5)
+    images = generator.integers(0, 256, (40, 48, 80, 3), dtype=np.uint8)
+    results = {}
+
+    with Terminal(bundle, scheduler, link) as terminal:
+
+        def use(indices):
+            for index in indices:
+                results[index] = terminal.infer(images[index])
+
+        threads = [threading.Thread(target=use, args=(range(start, 40, 4),)) for start in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert len(results) == 40
+    for index, result in results.items():
+        expected = bundle.run(result.decision.point, (bundle.preprocess(images[index]),))[0]
+        assert np.array_equal(result.output[0], expected)
+    assert any(result.measurement.answered_by == "edge" for result in results.values())
+
+
+def test_the_links_rate_is_learnt_from_what_crossed(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty) as terminal:
+        decision = terminal.infer(frame).decision
+    assert decision.rate_bps == pytest.approx(1e7, rel=0.01)
+
+
+def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
+    from adaedge.channel import LastUpload
+    from adaedge.runtime.watch import LinkWatch
+
+    watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
+    watch.probe()
+    upload_s = watch.crossed(1.0, 1.5, 100_000, edge_s=0.3, upload_s=None)
+    assert upload_s == pytest.approx(0.2)
+    assert watch.estimate(1.5).rate_bps == pytest.approx(8 * 100_000 / 0.2)
+    assert watch.crossed(2.0, 2.5, 100_000, edge_s=0.3, upload_s=0.1) == 0.1
+
+
+def test_leaving_waits_for_a_probe_under_way(bundle, profile, server, credentials, frame):
+    link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+    plan = ProbePlan(interval_s=0.0, longest_s=0.0)
+    before = threading.active_count()
+    with Terminal(bundle, Scheduler(profile, ENERGY, deadline_s=1.0, policy=Fixed(LOCAL)), link, plan=plan) as terminal:
+        terminal.infer(frame)
+    time.sleep(0.1)
+    assert not [thread for thread in threading.enumerate() if thread.name == "adaedge-aside"], before
