@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from adaedge.cli import show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
-from adaedge.operating_point import Profile
+from adaedge.energy import EnergyModel, Provenance
+from adaedge.errors import ScheduleError
+from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+
+if TYPE_CHECKING:
+    from adaedge.channel import Trace
+    from adaedge.report import Origin
+    from adaedge.runtime import FrameRecord
 
 
 def profile(
@@ -89,20 +96,16 @@ def simulate(
     Example: `adaedge simulate profile.json --trace walk.csv --policy adaptive --deadline 0.1`
     """
     from adaedge.channel import read_trace
-    from adaedge.report import summarize
+    from adaedge.report import comparison_table, summarize
     from adaedge.runtime import write_records
-    from adaedge.simulation import replay
 
-    table = Profile.load(profile)
-    records = replay(
-        table,
+    records = _replay(
+        Profile.load(profile),
         energy_model(compute, radio),
         read_trace(trace),
         policy,
-        frames=frames,
-        deadline_s=deadline,
-        accuracy_floor=accuracy_floor,
-        period_s=period,
+        {"deadline_s": deadline, "accuracy_floor": accuracy_floor, "period_s": period},
+        frames,
     )
     if record is not None:
         write_records(records, record)
@@ -110,7 +113,34 @@ def simulate(
     if as_json:
         show.document(json.dumps({"policy": policy, "trace": str(trace)} | summary.as_dict(), indent=1))
     else:
-        show.console.print(summary.text(policy))
+        show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
+
+
+def _replay(
+    costs: Profile, energy: EnergyModel, trace: Trace, policy: str, limits: dict[str, float], frames: int
+) -> list[FrameRecord]:
+    from adaedge.scheduling import Fixed, LeastEnergy, Scheduler
+    from adaedge.simulation import best_static, clairvoyant, simulate
+
+    if policy == "static":
+        return best_static(costs, energy, trace, frames=frames, **limits)[1]
+    if policy == "clairvoyant":
+        return clairvoyant(costs, energy, trace, frames=frames, **limits)
+    named = {"adaptive": LeastEnergy(), "local": Fixed(OperatingPoint(OUTPUT))}
+    if policy not in named and "/" not in policy:
+        raise ScheduleError(
+            f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, or an operating point such as"
+            f" {next(iter(costs))}"
+        )
+    chosen = named.get(policy) or Fixed(OperatingPoint.parse(policy))
+    scheduler = Scheduler(costs, energy, policy=chosen, **limits)
+    return simulate(costs, energy, trace, scheduler, frames=frames, period_s=limits["period_s"])
+
+
+def _simulated(compute: str, radio: str) -> Origin:
+    from adaedge.report import Origin
+
+    return Origin(energy_model(compute, radio), time=Provenance.MODELLED)
 
 
 def report(

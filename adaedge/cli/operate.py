@@ -36,7 +36,8 @@ def serve(
     Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
     """
     from adaedge.bundle import Bundle
-    from adaedge.runtime import CERTIFICATE, TOKEN, Credentials, EdgeServer, default_folder, serve_forever
+    from adaedge.runtime import Credentials, EdgeServer, default_folder, serve_forever
+    from adaedge.runtime.credentials import CERTIFICATE, TOKEN
 
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     loaded = Bundle.load(bundle, threads=threads)
@@ -95,7 +96,7 @@ def run(
     loaded = Bundle.load(bundle, threads=threads)
     with Terminal(loaded, scheduler, link) as terminal, show.progress() as report, record.open("w") as file:
         records = []
-        for frame in session(terminal, islice(read_frames(source), frames), period_s=period):
+        for frame in session.run(terminal, islice(read_frames(source), frames), period_s=period):
             file.write(frame.to_json() + "\n")
             records.append(frame)
             report("frames", len(records), frames or 0)

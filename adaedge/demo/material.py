@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.channel import MovingTerminal, Trace, synthesize
+from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, synthesize
 from adaedge.errors import SourceError
 from adaedge.models import Model, load
 from adaedge.runtime import frames
@@ -60,5 +60,9 @@ def _path(name: str) -> Path:
 
 
 def fading_link(duration_s: float, seed: int) -> Trace:
-    """The uplink of a terminal that moves away from its base station, behind a building, and comes back."""
-    return synthesize(MovingTerminal(), duration_s=duration_s, seed=seed)
+    """The uplink of a robot indoors, past which a wall comes for a fifth of the time: the fade."""
+    wall_s = (0.44 * duration_s, 0.64 * duration_s)
+    robot = MovingTerminal(((10.0, 40.0), (10.0, 300.0)), speed_mps=8.0, blocked_s=(wall_s,))
+    # 5 MHz of the cell are the robot's; the building's own wall takes 22 dB (3GPP TR 38.901, 7.4.3: some 20 dB).
+    radio = UrbanMicrocell(bandwidth_hz=5e6, loss_db=22.0)
+    return synthesize(robot, duration_s, rng=np.random.default_rng(seed), radio=radio)

@@ -14,15 +14,19 @@ import numpy.typing as npt
 from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
+from adaedge.simulation import best_static
 
 Frame = npt.NDArray[np.uint8]
 
 DEADLINE_S = 0.2
 PERIOD_S = 0.2
 ACCURACY_FLOOR = 0.95
+_LOADED_S = 20.0
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,31 @@ class Stage:
     slowdown: float
 
 
-def play(stage: Stage, policy: Policy, progress: Callable[[int], None]) -> list[FrameRecord]:
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A trace that begins once the terminal has loaded its graphs, so that every policy meets the same rates."""
+
+    trace: Trace
+
+    def transfer_s(self, payload_bytes: float, start_s: float) -> float:
+        return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - _LOADED_S)))
+
+
+def play_all(stage: Stage, progress: Progress) -> dict[str, list[FrameRecord]]:
+    """Run every policy; the local answers are what the others are compared with."""
+    records = {"local": play(stage, Fixed(OperatingPoint(OUTPUT)), "local", progress)}
+    reference = [record.answer for record in records["local"]]
+    records["offload"] = play(stage, Fixed(offload_point(stage.profile)), "full offload", progress)
+    records["static"] = play(stage, Fixed(static_point(stage, reference, progress)), "best static", progress)
+    records["adaptive"] = play(stage, LeastEnergy(), "adaptive", progress)
+    return records
+
+
+def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[FrameRecord]:
     """Run the clip through one policy, from the start of the trace."""
+    clock = SkippingClock()
+    grpc_link = GrpcLink(stage.address, certificate=stage.certificate, token=stage.token)
+    link = ShapedLink(grpc_link, _Begun(stage.trace), clock)
     scheduler = Scheduler(
         stage.profile,
         stage.energy,
@@ -62,48 +89,47 @@ def play(stage: Stage, policy: Policy, progress: Callable[[int], None]) -> list[
         period_s=PERIOD_S,
         policy=policy,
     )
-    clock = SkippingClock()
-    link = ShapedLink(GrpcLink(stage.address, certificate=stage.certificate, token=stage.token), stage.trace, clock)
     records = []
     with Terminal(stage.bundle, scheduler, link, clock=clock, slowdown=stage.slowdown) as terminal:
-        for record in session(terminal, stage.frames, period_s=PERIOD_S):
+        clock.sleep_until(_LOADED_S)
+        for record in session.run(terminal, stage.frames):
             records.append(record)
-            progress(len(records))
+            progress(name, len(records), len(stage.frames))
     return records
 
 
-def local() -> Policy:
-    """The terminal alone."""
-    return Fixed(OperatingPoint(OUTPUT))
+def offload_point(profile: Profile) -> OperatingPoint:
+    """The JPEG of the lowest quality that meets the floor; of the highest quality there is where none does."""
+    jpegs = sorted((point for point in profile if point.codec.startswith("jpeg@")), key=_quality)
+    return next((point for point in jpegs if profile[point].accuracy >= ACCURACY_FLOOR), jpegs[-1])
 
 
-def offload(profile: Profile) -> Policy:
-    """Every frame as a JPEG of the lowest quality that meets the floor; of the highest there is where none does."""
-    qualities = sorted((int(p.codec.removeprefix("jpeg@")), p) for p in profile if p.codec.startswith("jpeg@"))
-    enough = [point for _, point in qualities if profile[point].accuracy >= ACCURACY_FLOOR]
-    return Fixed(enough[0] if enough else qualities[-1][1])
+def _quality(point: OperatingPoint) -> int:
+    return int(point.codec.removeprefix("jpeg@"))
 
 
-def adaptive() -> Policy:
-    """The least energy that meets deadline and floor at the estimated rate."""
-    return LeastEnergy()
+def static_point(stage: Stage, reference: Sequence[int | None], progress: Progress) -> OperatingPoint:
+    """The point of least energy in hindsight: by replay of this very trace, with the agreement on this very clip."""
+    costs = dict(stage.profile)
+    while True:
+        point, _ = best_static(
+            costs,
+            stage.energy,
+            stage.trace,
+            deadline_s=DEADLINE_S,
+            accuracy_floor=0.0,
+            frames=len(stage.frames),
+            period_s=PERIOD_S,
+        )
+        if point.is_local or _agreement(stage, point, reference, progress) >= ACCURACY_FLOOR:
+            return point
+        del costs[point]
 
 
-def agreement(stage: Stage, point: OperatingPoint, reference: Sequence[int | None]) -> float:
+def _agreement(stage: Stage, point: OperatingPoint, reference: Sequence[int | None], progress: Progress) -> float:
     """Fraction of the clip's frames on which a point answers what the full network answers."""
-    answers = [int(np.argmax(stage.bundle.run(point, (stage.bundle.preprocess(frame),))[0])) for frame in stage.frames]
-    return float(np.mean([mine == theirs for mine, theirs in zip(answers, reference, strict=True)]))
-
-
-__all__ = [
-    "ACCURACY_FLOOR",
-    "DEADLINE_S",
-    "INPUT",
-    "PERIOD_S",
-    "Stage",
-    "adaptive",
-    "agreement",
-    "local",
-    "offload",
-    "play",
-]
+    same = 0
+    for done, (frame, answer) in enumerate(zip(stage.frames, reference, strict=True), 1):
+        same += int(np.argmax(stage.bundle.run(point, (stage.bundle.preprocess(frame),))[0])) == answer
+        progress(f"hindsight: {point.split} {point.codec}", done, len(stage.frames))
+    return same / len(stage.frames)

@@ -1,0 +1,157 @@
+"""The command line: what it prints, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import adaedge
+from adaedge import cli
+
+COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
+MODEL = "timm:resnet10t"
+
+
+def adaedge_command(*arguments):
+    """The output of a command, as a program sees it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # random weights
+        done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def failing_command(*arguments):
+    """The words of a command that fails, in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "adaedge", *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        Image.fromarray(rng.integers(0, 256, (200, 300, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, photographs):
+    path = tmp_path_factory.mktemp("bundle") / "small.bundle"
+    options = ("--splits", "layer2", "--codecs", "raw,u4+zstd,jpeg@90", "--images", photographs, "--random-weights")
+    found = json.loads(adaedge_command("build", MODEL, "-o", path, *options, "--json"))
+    assert found["digest"] == adaedge.Bundle.load(path).digest
+    return path
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory, bundle):
+    path = tmp_path_factory.mktemp("profile") / "profile.json"
+    adaedge_command("profile", bundle, "--repetitions", 3, "-o", path)
+    return path
+
+
+@pytest.fixture
+def trace(tmp_path):
+    path = tmp_path / "rate.csv"
+    path.write_text("seconds,mbps\n0,20\n10,0.2\n20,20\n")
+    return path
+
+
+def test_the_version():
+    assert adaedge_command("--version") == f"adaedge {adaedge.__version__}\n"
+
+
+def test_help_names_every_command_and_each_shows_an_example():
+    overview = adaedge_command("--help")
+    for command in COMMANDS:
+        assert command in overview
+        assert "Example: adaedge" in adaedge_command(command, "--help").replace("`", "")
+
+
+def test_inspect_prints_one_document_with_the_split_points():
+    found = json.loads(adaedge_command("inspect", MODEL, "--json"))
+    points = {point["name"]: point for point in found["split_points"]}
+    assert found["split_points"][0]["name"] == "input"
+    assert found["split_points"][-1]["name"] == "output"
+    assert points["input"]["payload_bytes"] == 3 * 176 * 176 * 4
+    assert points["layer2"]["head_macs"] + points["layer2"]["tail_macs"] == found["macs"]
+
+
+def test_inspect_shows_modules_and_with_operators_what_is_between():
+    assert "layer2" in adaedge_command("inspect", MODEL)
+    assert ":" not in adaedge_command("inspect", MODEL).split("\n", 3)[3]
+    assert len(adaedge_command("inspect", MODEL, "--operators")) > len(adaedge_command("inspect", MODEL))
+
+
+def test_build_says_what_each_point_sends_and_how_good_it_is(bundle):
+    entries = {str(entry.point): entry for entry in adaedge.Bundle.load(bundle).manifest.points}
+    assert "output/w1/fp32/raw" in entries
+    assert entries["input/w1/fp32/jpeg@90"].payload_bytes > 1000
+    assert entries["layer2/w1/fp32/raw"].accuracy.samples == 4
+
+
+def test_simulate_replays_a_trace_by_every_policy(profile, trace):
+    found = {}
+    for policy in ("adaptive", "local", "static", "clairvoyant", "layer2/w1/fp32/u4+zstd"):
+        options = ("--trace", trace, "--policy", policy, "--frames", 50, "--json")
+        found[policy] = json.loads(adaedge_command("simulate", profile, *options))
+    assert found["local"]["bytes_per_frame"] == 0
+    assert found["layer2/w1/fp32/u4+zstd"]["bytes_per_frame"] > 0
+    assert found["static"]["energy_j_per_frame"] <= found["local"]["energy_j_per_frame"] * (1 + 1e-9)
+
+
+def test_simulate_and_report_meet_in_a_record(tmp_path, profile, trace):
+    record, page = tmp_path / "run.jsonl", tmp_path / "report.html"
+    adaedge_command("simulate", profile, "--trace", trace, "--frames", 20, "--record", record)
+    assert len(record.read_text().splitlines()) == 20
+    adaedge_command("report", record, "-o", page)
+    assert "<svg" in page.read_text()
+
+
+def test_an_unknown_model_is_one_line_with_the_nearest_names():
+    assert "resnet18" in failing_command("inspect", "timm:resnet81")
+
+
+def test_an_unknown_split_point_is_one_line_with_the_nearest_names(tmp_path):
+    words = failing_command("build", MODEL, "-o", tmp_path / "b", "--splits", "layer22", "--random-weights")
+    assert "no split point 'layer22'; nearest: layer2" in words
+
+
+def test_a_folder_that_is_not_a_bundle_is_never_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert "is not a bundle" in failing_command("build", MODEL, "-o", tmp_path, "--random-weights")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_model_arguments_that_are_no_json_say_so():
+    assert "--model-args takes a JSON object" in failing_command("inspect", MODEL, "--model-args", "num_classes=3")
+
+
+def test_a_preset_that_does_not_exist_names_those_that_do(profile, trace):
+    options = ("--trace", trace, "--radio", "lte-1999")
+    assert "there are: nr-low-band" in failing_command("simulate", profile, *options)
+
+
+def test_a_policy_that_does_not_exist_names_those_that_do(profile, trace):
+    words = failing_command("simulate", profile, "--trace", trace, "--policy", "best")
+    assert "adaptive, local, static, clairvoyant" in words
+
+
+def test_random_weights_are_said_to_be_random(tmp_path, bundle):
+    assert not adaedge.Bundle.load(bundle).manifest.trained
+    program = [sys.executable, "-m", "adaedge", "build", MODEL, "-o", str(tmp_path / "b"), "--splits", "layer2"]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert "warning: " in done.stderr
+    assert "random" in done.stderr
