@@ -1,0 +1,206 @@
+"""The wire format: pinned by literals, read back exactly, refused whatever is wrong with it."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaedge.errors import CodecError, PayloadError
+from adaedge.operating_point import OperatingPoint
+from adaedge.payload import Kind, Message, TensorHeader, pack, pack_answer, unpack, unpack_answer, wire
+
+BUNDLE = "0123456789abcdef" * 4
+POINT = OperatingPoint("blocks.3", width=0.5, codec="u4")
+FEATURE = np.array([[[0.0, 1.0], [-1.0, 3.0]]], np.float32)
+FEATURES_HEX = (
+    "41444145" "0100" "00" "00" "87000000"  # ADAE, version 1, features, reserved, 135 bytes of header
+    "0123456789abcdef0123456789abcdef"  # bundle
+    "0201000000000000" "000000000000d03f" "0000000000000000" "000000000000e03f"  # sequence 258, 0.25 s, 0 s, width 0.5
+    "0800626c6f636b732e33" "040066703332" "02007534"  # blocks.3, fp32, u4
+    "02"  # two tensors
+    "00040103" "010000000200000002000000" "02000000" "0000803f80bf4040"  # float32, 4 bits, axis 1, 1×2×2; 0…1, -1…3
+    "0200ff01" "01000000" "00000000"  # int64, raw, no axis, 1; no ranges
+    "0100" "0a000000" "33f5fdc7"  # one segment of 10 bytes, its CRC-32
+    "130d2d40"  # CRC-32 of the header
+    "0f0f" "0700000000000000"  # levels 0, 15, 0, 15; the integer 7
+)  # fmt: skip
+ANSWER_HEX = (
+    "41444145" "0100" "01" "00" "6f000000"
+    "0123456789abcdef0123456789abcdef"
+    "0201000000000000" "0000000000000000" "000000000000c03f" "000000000000e03f"  # the edge server took 0.125 s
+    "0800626c6f636b732e33" "040066703332" "02007534"
+    "01" "0000ff02" "0100000002000000" "00000000"  # float32, raw, 1×2
+    "0100" "08000000" "3a2cdfcc" "ea1986c2"
+    "0000c03f" "000000c0"  # 1.5, -2
+)  # fmt: skip
+
+
+def reseal(data: bytes) -> bytes:
+    """The same message with the header's checksum made right again."""
+    length = struct.unpack_from("<I", data, 8)[0]
+    header = data[: length - 4]
+    return header + struct.pack("<I", zlib.crc32(header)) + data[length:]
+
+
+def test_features_are_these_bytes():
+    data = pack(POINT, [FEATURE, np.array([7], np.int64)], [1, None], bundle=BUNDLE, sequence=258, deadline_s=0.25)
+    assert data.hex() == FEATURES_HEX
+    message, (feature, token) = unpack(bytes.fromhex(FEATURES_HEX), bundle=BUNDLE)
+    assert (message.point, message.sequence, message.deadline_s, message.kind) == (POINT, 258, 0.25, Kind.FEATURES)
+    np.testing.assert_array_equal(feature, FEATURE)
+    assert token.dtype == np.int64
+    assert token.tolist() == [7]
+
+
+def test_answers_are_these_bytes():
+    data = pack_answer(POINT, [np.array([[1.5, -2.0]], np.float32)], bundle=BUNDLE, sequence=258, edge_s=0.125)
+    assert data.hex() == ANSWER_HEX
+    message, (output,) = unpack_answer(bytes.fromhex(ANSWER_HEX), bundle=BUNDLE)
+    assert (message.sequence, message.edge_s, message.kind) == (258, 0.125, Kind.ANSWER)
+    assert output.tolist() == [[1.5, -2.0]]
+
+
+def test_magic_of_something_else_is_foreign():
+    with pytest.raises(PayloadError, match="foreign payload: it starts with b'\\\\x89PNG'"):
+        unpack(b"\x89PNG" + bytes(200))
+
+
+def test_a_version_from_elsewhere_names_both():
+    data = bytearray.fromhex(FEATURES_HEX)
+    data[4] = 9
+    with pytest.raises(PayloadError, match=r"wire format 9; this adaedge reads 1.*Install the same version"):
+        unpack(bytes(data))
+
+
+def test_another_bundle_is_refused_by_name():
+    with pytest.raises(PayloadError, match="another bundle: it says 0123456789ab, this is ffffffffffff"):
+        unpack(bytes.fromhex(FEATURES_HEX), bundle="f" * 64)
+
+
+def test_without_a_bundle_the_prefix_is_reported():
+    message, _ = unpack(bytes.fromhex(FEATURES_HEX))
+    assert message.bundle == BUNDLE[:32]
+    message, _ = unpack(bytes.fromhex(FEATURES_HEX), bundle=BUNDLE)
+    assert message.bundle == BUNDLE
+
+
+def test_an_answer_is_not_features_and_features_are_no_answer():
+    with pytest.raises(PayloadError, match="answer came where features belongs"):
+        unpack(bytes.fromhex(ANSWER_HEX))
+    with pytest.raises(PayloadError, match="features came where answer belongs"):
+        unpack_answer(bytes.fromhex(FEATURES_HEX))
+
+
+def test_every_truncation_is_refused():
+    data = bytes.fromhex(FEATURES_HEX)
+    for length in range(len(data)):
+        with pytest.raises(PayloadError, match="truncated payload"):
+            unpack(data[:length])
+
+
+def test_every_flipped_bit_is_refused():
+    data = bytes.fromhex(FEATURES_HEX)
+    for bit in range(len(data) * 8):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(PayloadError):
+            unpack(bytes(changed))
+
+
+def test_bytes_after_the_end_are_refused():
+    with pytest.raises(PayloadError, match="oversized payload: its segments should hold 10 bytes, 11 came"):
+        unpack(bytes.fromhex(FEATURES_HEX) + b"\0")
+
+
+def test_a_limit_on_what_comes_and_on_what_it_becomes():
+    data = bytes.fromhex(FEATURES_HEX)
+    with pytest.raises(PayloadError, match="oversized payload: 145 bytes, and at most 144"):
+        unpack(data, max_bytes=144)
+    point = OperatingPoint("input", codec="u1+zstd")
+    small = pack(point, [np.zeros(100_000, np.float32)], [None], bundle=BUNDLE)
+    assert len(small) < 300
+    with pytest.raises(PayloadError, match=r"a tensor of shape \(100000,\) takes 400000 bytes"):
+        unpack(small, max_bytes=399_999)
+    two = pack(point, [np.zeros(50_000, np.float32)] * 2, [None] * 2, bundle=BUNDLE)
+    with pytest.raises(PayloadError, match="oversized payload: 400000 bytes decoded"):
+        unpack(two, max_bytes=399_999)
+
+
+def headers(**changes):
+    return TensorHeader(**({"dtype": "uint8", "shape": (2,)} | changes))
+
+
+def forged(header, segments=(b"ab",), **changes):
+    message = Message(Kind.FEATURES, BUNDLE, 0, OperatingPoint("s"), (header,), tuple(segments))
+    return wire.encode(replace(message, **changes))
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        (headers(shape=(3,)), "its tensors take 3 bytes, its segment has 2"),
+        (headers(shape=(2**31, 2**31, 0)), "oversized"),
+        (headers(shape=(2**32 - 1,) * 20), "oversized"),
+        (headers(shape=(1,) * 33), "33 dimensions"),
+        (headers(axis=0), "not what its codec writes"),
+        (headers(ranges=b"abcd"), "not what its codec writes"),
+        (headers(bits=4), "not what its codec writes"),
+    ],
+)
+def test_headers_that_contradict_themselves_are_refused(header, text):
+    with pytest.raises(PayloadError, match=text):
+        unpack(forged(header))
+
+
+def test_times_and_widths_that_are_no_numbers_are_refused():
+    with pytest.raises(PayloadError, match="its times are not numbers"):
+        unpack(forged(headers(), deadline_s=math.nan))
+    data = bytearray(forged(headers()))
+    struct.pack_into("<d", data, 52, math.nan)
+    with pytest.raises(PayloadError, match="width is the fraction of channels kept"):
+        unpack(reseal(bytes(data)))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_there_is_one_segment(count):
+    with pytest.raises(PayloadError, match=f"features are in one segment, {count} came"):
+        unpack(forged(headers(shape=(2 * count,)), [b"ab"] * count))
+
+
+def test_unknown_type_in_a_sealed_header():
+    data = bytearray(forged(headers()))
+    data[data.index(b"\x04\x00\xff\x01")] = 200
+    with pytest.raises(PayloadError, match="no tensor has type 200"):
+        unpack(reseal(bytes(data)))
+
+
+def test_what_does_not_fit_the_table_is_refused_when_written():
+    with pytest.raises(CodecError, match="complex64 tensor cannot cross"):
+        wire.encode(Message(Kind.FEATURES, BUNDLE, 0, POINT, (headers(dtype="complex64"),), ()))
+    for changes in ({"sequence": -1}, {"bundle": "xyz"}, {"tensors": (headers(),) * 256}):
+        with pytest.raises(CodecError, match="does not fit the wire format"):
+            wire.encode(replace(Message(Kind.FEATURES, BUNDLE, 0, POINT, (), ()), **changes))
+
+
+floats = st.floats(width=32, min_value=-(2.0**127), max_value=2.0**127)
+
+
+@given(floats)
+def test_bfloat16_brackets_its_value_tightly(value):
+    values = np.array([value], np.float32)
+    low, high = (wire.from_bfloat16(wire.to_bfloat16(values, up=up))[0] for up in (False, True))
+    assert low <= values[0] <= high
+    assert high - low <= max(abs(values[0]) * 2**-7, 2.0**-126)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.5, 3.0, -256.0, 2.0**-126])
+def test_bfloat16_keeps_what_it_can_hold(value):
+    for up in (False, True):
+        assert wire.from_bfloat16(wire.to_bfloat16(np.array([value], np.float32), up=up))[0] == value
