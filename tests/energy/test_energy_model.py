@@ -1,0 +1,85 @@
+"""EnergyModel: each term pinned by hand; arrays give what numbers give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaedge.energy import LTE_2021, RASPBERRY_PI_4, ComputePower, EnergyModel, EnergySplit, RadioPower
+from adaedge.errors import EnergyError
+
+RADIO = RadioPower(
+    "hand",
+    uplink_w_per_bps=2e-7,
+    uplink_w=1.0,
+    downlink_w_per_bps=1e-7,
+    downlink_w=0.5,
+    promotion_s=0.2,
+    promotion_w=1.5,
+    tail_s=10.0,
+    tail_w=0.3,
+)
+MODEL = EnergyModel(ComputePower(busy_w=4.0, wait_w=0.1), RADIO)
+
+
+def test_every_term_by_hand():
+    split = MODEL.offload(
+        compute_s=0.02,
+        payload_bytes=125_000,
+        rate_bps=4e6,
+        wait_s=0.05,
+        answer_bytes=1_000,
+        downlink_bps=8e6,
+        gap_s=2.0,
+        radio_idle=True,
+    )
+    assert split.compute_j == pytest.approx(0.08)  # 4 W * 20 ms
+    assert split.promote_j == pytest.approx(0.3)  # 1.5 W * 0.2 s
+    assert split.transmit_j == pytest.approx(0.45)  # 1.8 W * 0.25 s
+    assert split.receive_j == pytest.approx(0.0013)  # 1.3 W * 1 ms
+    assert split.wait_j == pytest.approx(0.02)  # 0.4 W * 50 ms
+    assert split.tail_j == pytest.approx(0.6)  # 0.3 W * 2 s
+    assert split.total_j == pytest.approx(1.4513)
+
+
+def test_defaults_are_a_whole_tail_an_awake_radio_and_the_uplinks_rate():
+    split = MODEL.offload(0.02, 125_000, 4e6, answer_bytes=500)
+    assert split.tail_j == pytest.approx(3.0)
+    assert split.promote_j == 0
+    assert split.receive_j == pytest.approx(0.0009)  # 0.9 W * 1 ms
+    assert MODEL.offload(0.02, 125_000, 4e6, gap_s=11.0).tail_j == pytest.approx(3.0)
+
+
+def test_local_is_compute_alone():
+    assert MODEL.local(0.05) == EnergySplit(compute_j=0.2)
+    assert MODEL.offload(0.05, 0, 4e6, radio_idle=True) == MODEL.local(0.05)
+
+
+@given(st.floats(1e3, 1e9), st.integers(1, 10**7), st.floats(0, 20), st.booleans())
+def test_arrays_give_what_numbers_give(rate_bps, payload_bytes, gap_s, radio_idle):
+    options = {"answer_bytes": 300.0, "radio_idle": radio_idle}
+    compute_s, wait_s = np.array([0.01, 0.02]), np.array([0.0, 0.03])
+    sizes, gaps = np.array([payload_bytes, 0]), np.array([gap_s, gap_s])
+    table = MODEL.offload(compute_s, sizes, rate_bps, wait_s, gap_s=gaps, **options)
+    for row in range(2):
+        alone = MODEL.offload(
+            float(compute_s[row]), int(sizes[row]), rate_bps, float(wait_s[row]), gap_s=gap_s, **options
+        )
+        assert table.total_j[row] == pytest.approx(alone.total_j)
+        assert isinstance(alone.total_j, float)
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.array([1e6, 0.0])])
+def test_a_link_without_rate_is_refused(rate):
+    with pytest.raises(EnergyError, match="a link's rate is above 0 bit/s"):
+        MODEL.offload(0.01, 1000, rate)
+    with pytest.raises(EnergyError, match="a link's rate is above 0 bit/s"):
+        MODEL.offload(0.01, 1000, 1e6, downlink_bps=rate)
+
+
+def test_a_caption_says_how_figures_are_known():
+    assert MODEL.provenance == "compute assumed; radio assumed"
+    caption = EnergyModel(RASPBERRY_PI_4, LTE_2021).provenance
+    assert caption == "compute preset; radio uplink, downlink preset, others assumed"
