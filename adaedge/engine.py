@@ -58,15 +58,22 @@ class OnnxEngine:
             )
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {error}. Build the bundle again with the"
+                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {_first_line(error)}. Build the bundle again with the"
                 " versions of onnx and onnxruntime that this machine has."
             ) from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def run(self, inputs: Sequence[Array]) -> Arrays:
-        """The graph's outputs, in its own order, for inputs in its own order."""
-        feed = {name: np.ascontiguousarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
-        return tuple(self._session.run(None, feed))
+        """The graph's outputs, in its own order, for inputs in its own order.
+
+        Raises:
+            BundleError: if ONNX Runtime cannot run the graph on them.
+        """
+        try:
+            feed = {name: np.ascontiguousarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
+            return tuple(self._session.run(None, feed))
+        except Exception as error:  # ONNX Runtime's errors share no other base
+            raise BundleError(f"ONNX Runtime cannot run a graph: {_first_line(error)}") from error
 
 
 @final
@@ -98,3 +105,7 @@ class FakeEngine:
     def run(self, inputs: Sequence[Array]) -> Arrays:
         """What the function returns."""
         return self._function(*inputs)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -89,6 +89,8 @@ def make_parts(
     # The tap's own graph takes and returns flat tensors, whatever the model's call looks like.
     tap: Any = splittable.tap([point.name for point in inner])
     model = export(tap.graph, tensors)
+    if wrapped:
+        _give_outer_names(model.graph)
     values = [source(value) for value in model.graph.outputs]
     count = len(values) - sum(len(point.crossing) for point in inner)
     outputs, crossing = values[:count], values[count:]
@@ -116,6 +118,14 @@ def make_parts(
         aliases = tuple(outer_name(alias, wrapped) for alias in point.aliases if not (wrapped and alias == "net"))
         parts.cuts.append(Cut(name, 1.0, "fp32", head, tail, point.payload_bytes, aliases))
     return parts
+
+
+def _give_outer_names(graph: ir.Graph) -> None:
+    """Name the weights as the user's model does, where no other value has that name."""
+    taken = set(ir.convenience.create_value_mapping(graph))
+    names = {name: name.removeprefix(PREFIX) for name in graph.initializers if name.startswith(PREFIX)}
+    free = {name: outer for name, outer in names.items() if outer not in taken}
+    ir.convenience.rename_values([graph.initializers[name] for name in free], list(free.values()))
 
 
 @dataclass(frozen=True, slots=True)

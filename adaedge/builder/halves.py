@@ -79,7 +79,10 @@ def cut(
     part = ir.Model(graph, ir_version=model.ir_version)
     passes.OutputFixPass()(part)  # an output that is an input, or comes twice, needs an Identity
     optimizer.fold_constants(part, should_fold=lambda node: True if _transposes_weight(node) else None)
+    _drop_zero_biases(graph)
     passes.RemoveUnusedNodesPass()(part)
+    for value in ir.convenience.create_value_mapping(graph).values():
+        value.metadata_props.clear()  # the exporter's notes: three quarters of the bytes
     passes.ClearMetadataAndDocStringPass()(part)
     names = _move_weights(graph, weights)
     return ir.to_proto(part).SerializeToString(), names
@@ -118,6 +121,18 @@ def _name_transposed_weights(graph: ir.Graph) -> None:
     for node in graph:
         if _transposes_weight(node) and node.inputs[0] is not None:
             node.outputs[0].name = f"{node.inputs[0].name}.T"
+
+
+def _drop_zero_biases(graph: ir.Graph) -> None:
+    """Drop convolutions' zero biases: the exporter writes one where there is none, in 3-D of a wrong shape.
+
+    (onnxscript 0.7.2, ``aten_conv3d``: shape (channels, 2), which ONNX Runtime refuses.)
+    """
+    for node in graph:
+        if node.op_type == "Conv" and len(node.inputs) == 3 and node.inputs[2] is not None:
+            bias = node.inputs[2].const_value
+            if bias is not None and not bias.numpy().any():
+                node.resize_inputs(2)
 
 
 def _move_weights(graph: ir.Graph, weights: WeightFile) -> tuple[str, ...]:

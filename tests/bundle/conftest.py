@@ -1,0 +1,56 @@
+"""One small image model, built once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from adaedge.builder import Space, build
+from adaedge.bundle import Preprocessing
+
+PREPROCESSING = Preprocessing(size=(32, 32), crop=0.875, interpolation="bilinear")
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.left = nn.Conv2d(8, 8, 1)
+        self.right = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, image):
+        stem = self.stem(image)
+        left = self.left(stem)
+        return self.head((left * self.right(stem)).mean((2, 3)))
+
+
+@pytest.fixture(scope="session")
+def net():
+    torch.manual_seed(0)
+    net = Net()
+    for _ in range(3):
+        net(torch.randn(8, 3, 32, 32) * 2 + 1)  # running statistics other than 0 and 1
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
+def frames():
+    values = np.random.default_rng(0)
+    return [values.integers(256, size=(40, 48, 3), dtype=np.uint8) for _ in range(6)]
+
+
+@pytest.fixture(scope="session")
+def bundle(net, frames):
+    return build(
+        net,
+        (torch.zeros(1, 3, 32, 32),),
+        Space(splits=["stem", "left"], codecs=["raw", "u8", "u2+zstd", "jpeg@90"]),
+        calibrate=frames,
+        preprocessing=PREPROCESSING,
+        labels=["a", "b", "c", "d", "e"],
+        name="tests:net",
+        trained=False,
+    )
