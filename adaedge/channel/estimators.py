@@ -56,23 +56,25 @@ class HarmonicMean:
         self._round_trip_s = round_trip_s
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=window)  # when, bits, seconds
         self._errors: deque[float] = deque(maxlen=window)
-        self._bounded = False  # the only sample is the bound of an upload that was given up
+        self._weak = False  # the only sample is a bound, or mostly round trip: the next good one replaces it
         self._time_s = 0.0
 
     def observe(self, upload: Upload) -> None:
         """Learn from an upload, completed or given up."""
         bits, seconds = 8.0 * upload.payload_bytes, _transfer_s(upload, self._round_trip_s)
-        if bits <= 0:
-            return  # an empty message tells the round trip, not the rate
+        round_trip = _is_round_trip(upload, self._round_trip_s)
+        if bits <= 0 or (round_trip and self._samples and not self._weak):
+            return  # it tells the round trip, not the rate
         predicted, found = self._rate_bps(), bits / seconds
         self._time_s = upload.time_s
         if not upload.completed and predicted is not None and found >= predicted:
             return  # the bound is above what was expected: nothing new
         if predicted is not None:
             self._errors.append(abs(predicted - found) / found)
-        if self._bounded or not upload.completed:
+        weak = round_trip or not upload.completed
+        if weak or self._weak:
             self._samples.clear()
-        self._bounded = not upload.completed
+        self._weak = weak
         self._samples.append((upload.time_s, bits, seconds))
         while self._samples[0][0] < upload.time_s - self._window_s:
             self._samples.popleft()
@@ -114,7 +116,7 @@ class LastUpload:
 
     def observe(self, upload: Upload) -> None:
         """Learn from an upload; one that was given up can only lower the estimate."""
-        if upload.payload_bytes <= 0:
+        if upload.payload_bytes <= 0 or (self._estimate and _is_round_trip(upload, self._round_trip_s)):
             return
         rate_bps = 8.0 * upload.payload_bytes / _transfer_s(upload, self._round_trip_s)
         if not upload.completed and self._estimate is not None:
@@ -125,6 +127,11 @@ class LastUpload:
         """What is known; it does not change while nothing is sent, so look at its ``time_s``."""
         del now_s
         return self._estimate
+
+
+def _is_round_trip(upload: Upload, round_trip_s: float) -> bool:
+    """Whether so much of an upload's duration is the round trip that the rest says nothing of the rate."""
+    return upload.completed and upload.duration_s - round_trip_s < _LEAST_SHARE * upload.duration_s
 
 
 def _transfer_s(upload: Upload, round_trip_s: float) -> float:
