@@ -230,7 +230,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
                 point = OperatingPoint(**{key: row.pop(key) for key in keys})
                 costs[point] = Cost(**row)
             return cls(costs, document["bundle"], document["terminal"], document["edge"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (LevelError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProfileError(f"this is not a profile ({error}). Write one with `adaedge profile BUNDLE`.") from error
 
     def save(self, path: str | Path) -> None:

@@ -31,7 +31,9 @@ class HarmonicMean:
     """Bits over seconds of the last uploads: their harmonic mean, each weighted by its bytes.
 
     So a small upload, whose duration says little of the rate, counts little. ``low_bps`` is the mean divided by
-    1 + the largest relative error of the last predictions, as RobustMPC does (Yin et al., SIGCOMM 2015, section 4.4).
+    1 + the largest relative error of the last predictions, as in RobustMPC (Yin et al., SIGCOMM 2015). There the error
+    is relative to the rate found; here to the larger of the two rates, and it ages as uploads do: a link that is not
+    used because its estimate is low gives no upload that could raise it again.
 
     An upload that was given up proves that the rate was at most ``8 * payload_bytes / duration_s``. Where the estimate
     was higher, the link has changed: everything before it is forgotten and that bound becomes the estimate. The next
@@ -39,7 +41,7 @@ class HarmonicMean:
 
     Args:
         window: number of uploads remembered.
-        window_s: uploads older than this, seen from the newest, are forgotten.
+        window_s: uploads and errors older than this, seen from the newest, are forgotten.
         round_trip_s: seconds of each upload's duration that are not transfer; 0 where they are subtracted already.
 
     Example:
@@ -51,11 +53,11 @@ class HarmonicMean:
         10000000.0
     """
 
-    def __init__(self, window: int = 5, window_s: float = 10.0, round_trip_s: float = 0.0) -> None:
+    def __init__(self, window: int = 5, window_s: float = 2.0, round_trip_s: float = 0.0) -> None:
         self._window_s = window_s
         self._round_trip_s = round_trip_s
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=window)  # when, bits, seconds
-        self._errors: deque[float] = deque(maxlen=window)
+        self._errors: deque[tuple[float, float]] = deque(maxlen=window)  # when, relative
         self._weak = False  # the only sample is a bound, or mostly round trip: the next good one replaces it
         self._time_s = 0.0
 
@@ -70,14 +72,13 @@ class HarmonicMean:
         if not upload.completed and predicted is not None and found >= predicted:
             return  # the bound is above what was expected: nothing new
         if predicted is not None:
-            self._errors.append(abs(predicted - found) / found)
+            self._errors.append((upload.time_s, abs(predicted - found) / max(predicted, found)))
         weak = round_trip or not upload.completed
         if weak or self._weak:
             self._samples.clear()
         self._weak = weak
         self._samples.append((upload.time_s, bits, seconds))
-        while self._samples[0][0] < upload.time_s - self._window_s:
-            self._samples.popleft()
+        self._forget(upload.time_s - self._window_s)
 
     def estimate(self, now_s: float) -> RateEstimate | None:
         """What is known; it does not change while nothing is sent, so look at its ``time_s``."""
@@ -85,8 +86,14 @@ class HarmonicMean:
         rate_bps = self._rate_bps()
         if rate_bps is None:
             return None
-        low_bps = rate_bps / (1 + max(self._errors, default=0.0))
+        low_bps = rate_bps / (1 + max((error for _, error in self._errors), default=0.0))
         return RateEstimate(rate_bps, low_bps, self._round_trip_s, self._time_s)
+
+    def _forget(self, before_s: float) -> None:
+        while self._samples[0][0] < before_s:
+            self._samples.popleft()
+        while self._errors and self._errors[0][0] < before_s:
+            self._errors.popleft()
 
     def _rate_bps(self) -> float | None:
         if not self._samples:

@@ -27,10 +27,10 @@ def test_nothing_is_known_before_the_first_upload(estimator):
 
 
 def test_the_harmonic_mean_by_hand():
-    # 1 Mbit at 10 and at 2.5 Mbit/s: 2 Mbit in 0.1 + 0.4 s. The second was predicted as 10: an error of 3.
+    # 1 Mbit at 10 and at 2.5 Mbit/s: 2 Mbit in 0.1 + 0.4 s. The second was predicted as 10: an error of 0.75.
     estimate = after(HarmonicMean(), upload(1.0, 125_000, 10e6), upload(2.0, 125_000, 2.5e6))
     assert estimate.rate_bps == pytest.approx(4e6)
-    assert estimate.low_bps == pytest.approx(4e6 / (1 + 3))
+    assert estimate.low_bps == pytest.approx(4e6 / (1 + 0.75))
     assert estimate.time_s == 2.0
 
 
@@ -51,8 +51,17 @@ def test_only_the_last_uploads_count():
 def test_what_is_long_ago_does_not_count():
     estimate = after(HarmonicMean(window_s=10.0), upload(0.0, 10_000, 1e6), upload(10.5, 10_000, 8e6))
     assert estimate.rate_bps == pytest.approx(8e6)
+    assert estimate.low_bps == pytest.approx(8e6 / 1.875)
     estimate = after(HarmonicMean(window_s=10.0), upload(0.0, 10_000, 1e6), upload(9.5, 10_000, 8e6))
     assert estimate.rate_bps == pytest.approx(2 / (1 / 1e6 + 1 / 8e6))
+
+
+def test_errors_age_with_uploads_so_that_a_dip_does_not_keep_low_down():
+    dip = [upload(0.0, 10_000, 8e6), upload(0.1, 10_000, 1e6)]
+    estimator = HarmonicMean(window_s=2.0)
+    assert after(estimator, *dip).low_bps == pytest.approx(16e6 / 9 / 1.875)
+    assert after(estimator, upload(3.0, 8192, 8e6)).low_bps == pytest.approx(8e6 / (1 + 7 / 9))  # of 16/9 predicted
+    assert after(estimator, upload(6.0, 8192, 8e6)).low_bps == pytest.approx(8e6)
 
 
 def test_a_small_upload_hardly_moves_the_mean():
@@ -85,14 +94,14 @@ def test_an_upload_that_was_given_up_is_a_bound():
     estimator = HarmonicMean()
     estimate = after(estimator, *good, given_up)
     assert estimate.rate_bps == pytest.approx(2e6)
-    assert estimate.low_bps == pytest.approx(2e6 / (1 + 9))  # predicted 20, at most 2
+    assert estimate.low_bps == pytest.approx(2e6 / (1 + 0.9))  # predicted 20, at most 2
     assert estimate.time_s == 1.0
     # Again, and smaller: the bound falls.
     assert after(estimator, Upload(1.2, 5_000, 0.08, completed=False)).rate_bps == pytest.approx(5e5)
     # It is back: one upload that completes replaces the bound, and low stays careful for a while.
     back = after(estimator, upload(2.0, 8_192, 15e6))
     assert back.rate_bps == pytest.approx(15e6)
-    assert back.low_bps < 3e6
+    assert back.low_bps < 8e6
     calm = after(estimator, *[upload(2.1 + 0.1 * index, 20_000, 15e6) for index in range(5)])
     assert calm.low_bps == pytest.approx(15e6)
 

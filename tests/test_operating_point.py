@@ -1,0 +1,147 @@
+"""OperatingPoint, Cost, Profile, Decision: values that cannot be wrong, and a profile that travels as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaedge.errors import LevelError, ProfileError
+from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
+
+LOCAL = OperatingPoint("output")
+SPLIT = OperatingPoint("blocks.3", 0.75, "int8", "u4+zstd")
+BUNDLE = "ab" * 32
+COSTS = {
+    LOCAL: Cost(head_s=0.013),
+    SPLIT: Cost(0.004, 0.001, 6200.0, 0.002, 0.003, 4100.0, 0.009, 0.97),
+}
+PROFILE = Profile(COSTS, BUNDLE, "terminal", "edge")
+
+names = st.text(min_size=1, max_size=20).filter(lambda text: not any(mark in text for mark in "/"))
+widths = st.sampled_from([1.0, 0.75, 0.5, 0.25, 0.125])
+
+
+@given(st.text(min_size=1), widths, names, names)
+def test_a_point_is_written_and_read(split, width, precision, codec):
+    point = OperatingPoint(split, width, precision, codec)
+    assert OperatingPoint.parse(str(point)) == point
+
+
+@pytest.mark.parametrize(
+    "text", ["", "output", "a/b", "a/wx/fp32/raw", "a/w2/fp32/raw", "/w1/fp32/raw", "a/w0/fp32/raw"]
+)
+def test_what_is_no_point_is_refused(text):
+    with pytest.raises(LevelError, match=r"SPLIT/wWIDTH/PRECISION/CODEC|width is the fraction|empty name"):
+        OperatingPoint.parse(text)
+
+
+@pytest.mark.parametrize("width", [0, -0.5, 1.01, math.nan])
+def test_a_width_is_a_fraction(width):
+    with pytest.raises(LevelError, match=r"width is the fraction of channels kept, in \(0, 1\]; got"):
+        OperatingPoint("output", width)
+
+
+def test_a_point_has_a_split_and_does_not_change():
+    with pytest.raises(LevelError, match="split is the name of a split point; got an empty name"):
+        OperatingPoint("")
+    with pytest.raises(FrozenInstanceError):
+        LOCAL.split = "input"
+    assert LOCAL.is_local
+    assert not SPLIT.is_local
+    assert sorted([LOCAL, SPLIT]) == [SPLIT, LOCAL]
+    assert len({LOCAL, OperatingPoint("output")}) == 1
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Cost)])
+@pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf])
+def test_a_cost_is_finite_and_not_negative(field, value):
+    with pytest.raises(ProfileError, match=f"{field} is a finite number, at least 0; got {value}"):
+        Cost(**({"head_s": 0.0} | {field: value}))
+
+
+def test_an_accuracy_is_a_fraction():
+    with pytest.raises(ProfileError, match=r"accuracy is a fraction in \[0, 1\]; got 74"):
+        Cost(0.1, accuracy=74)
+
+
+def test_costs_add_up_by_machine():
+    cost = COSTS[SPLIT]
+    assert cost.terminal_s == pytest.approx(0.005)
+    assert cost.edge_s == pytest.approx(0.005)
+
+
+def test_a_profile_is_a_mapping():
+    assert dict(PROFILE) == COSTS
+    assert len(PROFILE) == 2
+    assert PROFILE[SPLIT] == COSTS[SPLIT]
+    assert OperatingPoint("input") not in PROFILE
+
+
+def test_a_profile_travels_as_json(tmp_path):
+    assert Profile.from_json(PROFILE.to_json()) == PROFILE
+    PROFILE.save(tmp_path / "profile.json")
+    assert Profile.load(tmp_path / "profile.json") == PROFILE
+
+
+def test_a_join_takes_each_column_from_its_machine():
+    terminal = Profile({SPLIT: Cost(1, 2, 3, 4, 5, 6, 7, 0.8)}, BUNDLE, "pi", "pi")
+    edge = Profile({SPLIT: Cost(10, 20, 30, 40, 50, 60, 70, 0.9)}, BUNDLE, "server", "server")
+    joined = Profile.join(terminal, edge)
+    assert joined[SPLIT] == Cost(1, 2, 3, 40, 50, 6, 7, 0.8)
+    assert (joined.terminal, joined.edge, joined.bundle) == ("pi", "server", BUNDLE)
+
+
+def test_profiles_that_do_not_fit_are_not_joined():
+    with pytest.raises(ProfileError, match=r"terminal has abababababab, edge cdcdcdcdcdcd. Copy the same bundle"):
+        Profile.join(PROFILE, Profile(COSTS, "cd" * 32, "a", "b"))
+    with pytest.raises(ProfileError, match=r"different operating points: blocks.3/w0.75/int8/u4\+zstd"):
+        Profile.join(PROFILE, Profile({LOCAL: COSTS[LOCAL]}, BUNDLE, "a", "b"))
+
+
+def edited(**changes):
+    return json.dumps(json.loads(PROFILE.to_json()) | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "this is not a profile .* Write one with `adaedge profile BUNDLE`"),
+        ("[]", "this is not a profile"),
+        ("{}", "this is not a profile"),
+        (edited(version=2), "not a version 1 profile: format 'adaedge-profile', version 2. Write it again"),
+        (edited(format="other"), "not a version 1 profile: format 'other'"),
+        (edited(points=[{"split": "output"}]), "this is not a profile"),
+        (edited(points=None), "this is not a profile"),
+    ],
+)
+def test_what_is_no_profile_is_refused(text, error):
+    with pytest.raises(ProfileError, match=error):
+        Profile.from_json(text)
+
+
+def test_a_wrong_figure_in_a_file_is_refused():
+    document = json.loads(PROFILE.to_json())
+    document["points"][0]["head_s"] = -1
+    with pytest.raises(ProfileError, match="head_s is a finite number"):
+        Profile.from_json(json.dumps(document))
+    document["points"][0] |= {"head_s": 1, "width": 3}
+    with pytest.raises(ProfileError, match="width is the fraction"):
+        Profile.from_json(json.dumps(document))
+
+
+def test_a_missing_profile_names_its_path(tmp_path):
+    with pytest.raises(ProfileError, match=r"cannot read the profile .*absent.json"):
+        Profile.load(tmp_path / "absent.json")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ProfileError, match="cannot read the profile"):
+        Profile.load(tmp_path / "binary")
+
+
+def test_a_decision_knows_its_defaults():
+    decision = Decision(LOCAL, 0.01, 0.05)
+    assert (decision.accuracy, decision.rate_bps, decision.reasons) == (1.0, None, ())
