@@ -1,6 +1,6 @@
 """One tensor ⇄ bytes: raw, or uniformly quantised and packed. Pure functions of arrays.
 
-May import: ``errors``. Shares the header and bfloat16 with ``payload.wire``.
+May import: ``errors``. Shares the header with ``payload.wire``.
 
 Raw values are written little-endian in C order. Quantised values are unsigned integers of ``bits`` bits in C order,
 packed densely, the first value in the highest bits of the first byte (as ``numpy.packbits``); the last byte is filled
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.wire import DTYPES, Segment, TensorHeader, from_bfloat16, to_bfloat16
+from adaedge.payload.bfloat16 import from_bfloat16, to_bfloat16
+from adaedge.payload.wire import DTYPES, Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload import Features, Jpeg, TensorHeader, get_codec, wire
+from adaedge.payload import Features, Jpeg, TensorHeader, get_codec
+from adaedge.payload.bfloat16 import from_bfloat16
 
 LIMIT = 2**24
 NAMES = [base + tail for base in ("raw", *(f"u{bits}" for bits in range(1, 9))) for tail in ("", "+zstd")]
@@ -57,7 +58,7 @@ def test_quantised_values_are_within_half_a_step(values, bits, compress, data):
     assert (back.dtype, back.shape) == (values.dtype, values.shape)
     if not compress:
         assert len(segment) == -(-values.size * bits // 8)
-    low, high = wire.from_bfloat16(np.frombuffer(header.ranges, "<u2").reshape(-1, 2)).astype(np.float64).T
+    low, high = from_bfloat16(np.frombuffer(header.ranges, "<u2").reshape(-1, 2)).astype(np.float64).T
     shape = [1] * values.ndim
     if axis is not None:
         shape[axis] = -1

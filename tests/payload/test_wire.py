@@ -9,8 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
@@ -187,20 +185,3 @@ def test_what_does_not_fit_the_table_is_refused_when_written():
     for changes in ({"sequence": -1}, {"bundle": "xyz"}, {"tensors": (headers(),) * 256}):
         with pytest.raises(CodecError, match="does not fit the wire format"):
             wire.encode(replace(Message(Kind.FEATURES, BUNDLE, 0, POINT, (), ()), **changes))
-
-
-floats = st.floats(width=32, min_value=-(2.0**127), max_value=2.0**127)
-
-
-@given(floats)
-def test_bfloat16_brackets_its_value_tightly(value):
-    values = np.array([value], np.float32)
-    low, high = (wire.from_bfloat16(wire.to_bfloat16(values, up=up))[0] for up in (False, True))
-    assert low <= values[0] <= high
-    assert high - low <= max(abs(values[0]) * 2**-7, 2.0**-126)
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, -1.5, 3.0, -256.0, 2.0**-126])
-def test_bfloat16_keeps_what_it_can_hold(value):
-    for up in (False, True):
-        assert wire.from_bfloat16(wire.to_bfloat16(np.array([value], np.float32), up=up))[0] == value
