@@ -1,4 +1,4 @@
-"""A bundle of a network so small that it costs next to nothing, to measure and test what surrounds a network."""
+"""A bundle of a network as small or as slow as is needed to measure and test what surrounds a network."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ from adaedge.bundle.manifest import WEIGHTS, File
 
 CHANNELS = 8
 CLASSES = 10
+WIDE = 64  # channels of the tail's convolutions
 _HEAD = [
     helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
     helper.make_node("Transpose", ["real"], ["planes"], perm=[0, 3, 1, 2]),
     helper.make_node("Conv", ["planes", "kernel"], ["sums"], pads=[1, 1, 1, 1], strides=[4, 4]),
     helper.make_node("Relu", ["sums"], ["features"]),
 ]
-_TAIL = [
-    helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
-    helper.make_node("Flatten", ["pooled"], ["flat"]),
-    helper.make_node("MatMul", ["flat", "linear"], ["logits"]),
-]
 
 
-def tiny_bundle(size: int = 64, *, seed: int = 0) -> Bundle:
+def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0) -> Bundle:
     """Convolution, ReLU | pooling, linear layer; random weights. Split points: ``input``, ``relu``, ``output``.
 
     Args:
         size: height and width of the image that it takes.
         seed: another seed is another bundle.
+        depth: convolutions in the tail; without any it costs next to nothing.
     """
     image = TensorSpec("image", "uint8", (1, size, size, 3))
     features = TensorSpec("features", "float32", (1, CHANNELS, size // 4, size // 4), axis=1)
@@ -41,8 +38,10 @@ def tiny_bundle(size: int = 64, *, seed: int = 0) -> Bundle:
     whole = Half("graphs/whole.onnx", (image,), (logits,), 0)
     first = Half("graphs/head.onnx", (image,), (features,), 0)
     last = Half("graphs/tail.onnx", (features,), (logits,), 0)
-    nodes = {whole: _HEAD + _TAIL, first: _HEAD, last: _TAIL}
-    files = {half.graph: _graph(nodes[half], half, seed) for half in nodes}
+    tail = _tail(depth)
+    nodes = {whole: _HEAD + tail, first: _HEAD, last: tail}
+    weights = _weights(seed, depth)
+    files = {half.graph: _graph(nodes[half], half, weights) for half in nodes}
     files[WEIGHTS] = safetensors.numpy.save({})
     pixels, crossing = 3 * size**2, 4 * CHANNELS * (size // 4) ** 2
     manifest = Manifest(
@@ -68,12 +67,29 @@ def tiny_bundle(size: int = 64, *, seed: int = 0) -> Bundle:
     return Bundle(manifest, files)
 
 
-def _graph(nodes: list[onnx.NodeProto], half: Half, seed: int) -> bytes:
+def _tail(depth: int) -> list[onnx.NodeProto]:
+    nodes, name = [], "features"
+    for index in range(depth):
+        nodes.append(helper.make_node("Conv", [name, f"kernel{index}"], [f"conv{index}"], pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"conv{index}"], [f"relu{index}"]))
+        name = f"relu{index}"
+    return [
+        *nodes,
+        helper.make_node("GlobalAveragePool", [name], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "linear"], ["logits"]),
+    ]
+
+
+def _weights(seed: int, depth: int) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    weights = {
-        "kernel": generator.normal(size=(CHANNELS, 3, 3, 3)).astype(np.float32) / 100,
-        "linear": generator.normal(size=(CHANNELS, CLASSES)).astype(np.float32),
-    }
+    shapes = {"kernel": (CHANNELS, 3, 3, 3), "linear": (WIDE if depth else CHANNELS, CLASSES)}
+    shapes |= {f"kernel{index}": (WIDE, WIDE if index else CHANNELS, 3, 3) for index in range(depth)}
+    scale = {name: np.sqrt(2 / np.prod(shape[1:])) for name, shape in shapes.items()} | {"linear": 1.0}
+    return {name: generator.normal(0, scale[name], shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _graph(nodes: list[onnx.NodeProto], half: Half, weights: dict[str, np.ndarray]) -> bytes:
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,

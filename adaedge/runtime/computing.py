@@ -47,14 +47,12 @@ class Stopwatch:
 
 
 def inputs_of(bundle: Bundle, frame: Any) -> Arrays:
-    """The model's inputs for a frame: an image of any size, or, where the model takes no image, the inputs themselves.
+    """The model's inputs for a frame: an image of any size, or the inputs themselves as a tuple of arrays.
 
     Raises:
         SourceError: if the frame is not what the bundle takes.
     """
-    if bundle.manifest.preprocessing is not None:
-        return (bundle.preprocess(np.asarray(frame)),)
-    inputs = tuple(np.asarray(part) for part in (frame if isinstance(frame, tuple | list) else (frame,)))
+    inputs = bundle.inputs_of(frame)
     came = [(part.dtype.name, part.shape) for part in inputs]
     taken = [(spec.dtype, tuple(spec.shape)) for spec in bundle.manifest.inputs]
     if came != taken:

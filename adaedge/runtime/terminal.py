@@ -146,7 +146,7 @@ class Terminal:
         """The answer to one frame.
 
         Args:
-            frame: uint8 (H, W, 3) of any size; where the model takes no image, its inputs, an array or a tuple of them.
+            frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays.
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.

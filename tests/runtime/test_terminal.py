@@ -234,6 +234,13 @@ def test_a_model_that_takes_no_image_takes_its_inputs(bundle, profile, frame):
             terminal.infer(frame)
 
 
+def test_inputs_that_do_not_fit_are_refused(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty) as terminal:
+        assert terminal.infer((frame[None],)).measurement.answered_by == "edge"
+        with pytest.raises(SourceError, match=r"got uint8 \(1, 64, 64, 3\), uint8 \(64, 64, 3\)"):
+            terminal.infer((frame[None], frame))
+
+
 def test_a_profile_of_another_bundle_is_refused(bundle, faulty):
     strange = Profile({OperatingPoint("blocks.9"): Cost(0.1), LOCAL: Cost(0.1)}, bundle.digest, "", "")
     with pytest.raises(ScheduleError, match=r"does not hold: blocks.9/w1/fp32/raw. Profile this bundle"):
