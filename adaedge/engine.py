@@ -19,7 +19,7 @@ Arrays = tuple[Array, ...]
 
 # The wheel from PyPI also offers AzureExecutionProvider, which sends inputs to a service: never pick that by itself.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors raise; a line on the terminal besides would say it twice
 
 
 class Engine(Protocol):
@@ -47,7 +47,7 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         # Views, not copies: ONNX Runtime may keep them, so they live as long as the session.
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
         options.add_external_initializers(list(self._weights), list(self._weights.values()))
@@ -58,8 +58,8 @@ class OnnxEngine:
             )
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {_first_line(error)}. Build the bundle again with the"
-                " versions of onnx and onnxruntime that this machine has."
+                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {_first_line(error)}. Build the bundle"
+                " again with the versions of onnx and onnxruntime that this machine has."
             ) from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from adaedge._version import __version__
-from adaedge.builder.cuts import Parts, find_points, make_parts
+from adaedge.builder.cuts import Parts, find_points, make_parts, outer_name
 from adaedge.builder.frames import Preprocessed
 from adaedge.builder.scoring import Evaluate, Scorer, agreement
 from adaedge.builder.space import Space, codecs_for
@@ -26,7 +26,7 @@ from adaedge.bundle import Bundle, Manifest, PointEntry, Preprocessing
 from adaedge.bundle.manifest import WEIGHTS, File
 from adaedge.engine import Arrays
 from adaedge.errors import CaptureError, ModelError
-from adaedge.graph import Splittable
+from adaedge.graph import SplitPoint, Splittable
 
 Progress = Callable[[str, int, int], None]
 
@@ -88,9 +88,9 @@ def build(
     splittable = Splittable(model, *example, dynamic=False)
     tensors = [leaf for leaf in pytree.tree_leaves(example) if isinstance(leaf, torch.Tensor)]
     points = find_points(splittable, space.splits, wrapped=preprocessing is not None)
+    entries = _entries(points, space, wrapped=preprocessing is not None)
     report("export", 0, 1)
     parts = make_parts(splittable, points, tensors, wrapped=preprocessing is not None)
-    entries = _entries(parts, space)
     manifest, files = _assembled(parts, entries)
     manifest = replace(manifest, model=name, preprocessing=preprocessing, labels=tuple(labels), trained=trained)
     bundle = Bundle(manifest, files)
@@ -124,14 +124,14 @@ def _model(
     return Preprocessed(net, preprocessing), ((frame.to(image.device, torch.uint8),), {})
 
 
-def _entries(parts: Parts, space: Space) -> tuple[PointEntry, ...]:
+def _entries(points: Sequence[SplitPoint], space: Space, *, wrapped: bool) -> tuple[PointEntry, ...]:
     """Every operating point, nothing of it measured yet."""
     entries = []
-    for cut in parts.cuts:
-        specs = parts.outputs if cut.tail is None else cut.tail.inputs
-        crossing = [(spec.dtype, spec.shape) for spec in specs]
-        for codec in codecs_for(cut.split, crossing, space.codecs):
-            entries.append(PointEntry(cut.split, cut.width, cut.precision, codec, payload_bytes=0.0))
+    for point in points:
+        name = outer_name(point.name, wrapped)
+        crossing = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
+        for codec in codecs_for(name, crossing, space.codecs):
+            entries.append(PointEntry(name, 1.0, "fp32", codec, payload_bytes=0.0))
     return tuple(entries)
 
 

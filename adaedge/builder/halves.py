@@ -78,7 +78,8 @@ def cut(
     _repeat_inputs(graph, [unique.index(value) for value in inputs])
     part = ir.Model(graph, ir_version=model.ir_version)
     passes.OutputFixPass()(part)  # an output that is an input, or comes twice, needs an Identity
-    optimizer.fold_constants(part, should_fold=lambda node: True if _transposes_weight(node) else None)
+    with _quiet():
+        optimizer.fold_constants(part, should_fold=lambda node: True if _transposes_weight(node) else None)
     _drop_zero_biases(graph)
     passes.RemoveUnusedNodesPass()(part)
     for value in ir.convenience.create_value_mapping(graph).values():
@@ -170,16 +171,18 @@ _STORED = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints and warns of its own insides; what matters raises."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter prints and warns of its own insides; what matters raises, or is found when graphs are verified."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:
