@@ -15,7 +15,7 @@ import adaedge
 ROOT = Path(adaedge.__file__).parent
 UPPER = ["_version", "errors", "operating_point", "energy", "channel", "payload", "engine", "bundle", "profiling"]
 UPPER += ["scheduling", "runtime", "simulation", "report"]
-LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli"]
+LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli", "__main__"]
 ORDER = UPPER + LOWER
 # What prepares models; onnx and onnxscript write graphs, which a terminal never does.
 TRAINING_PACKAGES = {
