@@ -4,7 +4,15 @@ May import: ``operating_point``, ``energy``, ``channel``.
 
 **Latency** of an offload at rate R:
 ``head + encode + promotion (radio asleep) + round trip + 8·payload/R + decode + tail + 8·answer/downlink``.
-The deadline is judged at ``estimate.low_bps``, energy at ``estimate.rate_bps``.
+
+**Deadline.** Where a local run fits it, an offload that is given up is finished locally in time, so the deadline is met
+whatever the link does. Such a point is judged at the expected rate, and what may go wrong is a matter of energy: *risk*
+is the chance that the edge server does not answer in time, and a failure costs the local finish and a radio that sends
+for nothing. ``low_bps`` is read as one standard deviation below ``rate_bps``, both on a logarithmic scale; the normal
+distribution is approximated by the logistic one with the usual factor 1.702, so that
+``risk = 1 - 1 / (1 + (needed / rate) ** (1.702 / ln(rate / low)))``, where *needed* is the rate at which the answer
+comes just before the give-up. Where not even a local run fits, nothing catches a slow upload, and the deadline is
+judged at ``low_bps``.
 
 **Energy** of a frame has to look further than the frame, because a radio remembers: after the last packet it stays
 awake for ``tail_s`` (10 s in cellular networks) at ``tail_w``. Take the link to stay as it is for N frames
@@ -34,6 +42,8 @@ from adaedge.scheduling.table import Column, Mask, Table
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
+_LOGISTIC = 1.702
+_LEAST_SPREAD = 0.1  # no rate is known better than to a tenth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +52,16 @@ class Predictions:
 
     Attributes:
         latency_s: seconds from the frame to the answer, at the expected rate.
-        late_s: the same at the low rate, which the deadline is judged by.
-        energy_j: joules of the terminal per frame, state changes of the radio spread over the horizon.
-        on_time: whether the point meets the deadline, even if the edge server never answers.
+        late_s: the same at the low rate.
+        risk: chance that the edge server does not answer before the terminal gives up, in [0, 1].
+        energy_j: expected joules of the terminal per frame, state changes of the radio spread over the horizon.
+        on_time: whether the point meets the deadline.
         estimate: the link that was assumed; ``None`` where it is unknown or down, then only local points are on time.
     """
 
     latency_s: Column
     late_s: Column
+    risk: Column
     energy_j: Column
     on_time: Mask
     estimate: RateEstimate | None
@@ -74,51 +86,76 @@ def predict(
     """
     if estimate is None or not estimate.rate_bps >= DOWN_BPS:
         return _without_link(table, energy, residual_s)
+    wake_s = energy.radio.promotion_s if residual_s <= 0 else 0.0
+    low_bps = min(max(estimate.low_bps, DOWN_BPS), estimate.rate_bps)
+    awake_s = _latency_s(table, estimate.round_trip_s, estimate.rate_bps, downlink_bps)
+    latency_s = np.where(table.local, table.terminal_s, awake_s + wake_s)
+    slow_s = _latency_s(table, estimate.round_trip_s, low_bps, downlink_bps)
+    late_s = np.where(table.local, table.terminal_s, slow_s + wake_s)
+    window_s = np.maximum(1e-9, table.timeout_s - table.terminal_s - table.edge_s - estimate.round_trip_s - wake_s)
+    risk = _risk(table, window_s, estimate.rate_bps, low_bps, downlink_bps)
+    local_j = energy.local(table.terminal_s).total_j + energy.radio.tail_w * residual_s / table.limits.horizon_frames
+    offload_j = _offload_j(table, energy, estimate, awake_s, downlink_bps, asleep=residual_s <= 0)
+    sent_s = table.payload_bytes * (8.0 / estimate.rate_bps)
+    wasted_j = energy.local(table.finish_s).total_j + energy.radio.uplink_w * np.maximum(0.0, window_s - sent_s)
+    energy_j = np.where(table.local, local_j, offload_j + risk * wasted_j)
+    on_time = (latency_s if table.guards else late_s) <= table.limit_s
+    return Predictions(latency_s, late_s, risk, energy_j, on_time, estimate)
+
+
+def _latency_s(table: Table, round_trip_s: float, rate_bps: float, downlink_bps: float | None) -> Column:
+    """Seconds of an offload while the radio is awake."""
+    answer_s = table.answer_bytes * (8.0 / (downlink_bps or rate_bps))
+    return table.terminal_s + table.payload_bytes * (8.0 / rate_bps) + round_trip_s + table.edge_s + answer_s
+
+
+def _risk(table: Table, window_s: Column, rate_bps: float, low_bps: float, downlink_bps: float | None) -> Column:
+    """Chance that payload and answer take longer than the window."""
+    if downlink_bps is None:
+        needed_bps = 8 * (table.payload_bytes + table.answer_bytes) / window_s
+    else:
+        needed_bps = 8 * table.payload_bytes / np.maximum(1e-9, window_s - table.answer_bytes * (8.0 / downlink_bps))
+    steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(rate_bps / low_bps))
+    odds = np.minimum(needed_bps / rate_bps, 1e3) ** steepness
+    return np.where(table.local, 0.0, odds / (1 + odds))
+
+
+def _offload_j(
+    table: Table,
+    energy: EnergyModel,
+    estimate: RateEstimate,
+    awake_s: Column,
+    downlink_bps: float | None,
+    *,
+    asleep: bool,
+) -> Column:
+    """Joules per frame of offloading over the horizon, where all goes well."""
     radio, limits = energy.radio, table.limits
-    asleep = residual_s <= 0
-    latency_s = _latency_s(table, estimate.round_trip_s, estimate.rate_bps, downlink_bps)
-    gap_s = np.maximum(0.0, limits.period_s - latency_s + table.terminal_s)
+    gap_s = np.maximum(0.0, limits.period_s - awake_s + table.terminal_s)
     steady = energy.offload(
         table.terminal_s,
         table.payload_bytes,
         estimate.rate_bps,
-        wait_s=estimate.round_trip_s + table.edge_s,
+        estimate.round_trip_s + table.edge_s,
         answer_bytes=table.answer_bytes,
         downlink_bps=downlink_bps,
         gap_s=gap_s,
     )
-    leftover_j = radio.tail_w * np.maximum(0.0, radio.tail_s - gap_s)
     spread = 1.0 / limits.horizon_frames
     promotions = np.where(gap_s < radio.tail_s, asleep * spread, 1.0)
-    offload_j = steady.total_j + promotions * radio.promotion_w * radio.promotion_s + leftover_j * spread
-    local_j = energy.local(table.terminal_s).total_j + radio.tail_w * max(0.0, residual_s) * spread
-    wake_s = radio.promotion_s if asleep else 0.0
-    low_bps = min(max(estimate.low_bps, DOWN_BPS), estimate.rate_bps)
-    late_s = np.where(
-        table.local, table.terminal_s, wake_s + _latency_s(table, estimate.round_trip_s, low_bps, downlink_bps)
-    )
-    return Predictions(
-        np.where(table.local, table.terminal_s, wake_s + latency_s),
-        late_s,
-        np.where(table.local, local_j, offload_j),
-        late_s <= table.limit_s,
-        estimate,
-    )
-
-
-def _latency_s(table: Table, round_trip_s: float, rate_bps: float, downlink_bps: float | None) -> Column:
-    answer_s = table.answer_bytes * (8.0 / (downlink_bps or rate_bps))
-    return table.terminal_s + table.payload_bytes * (8.0 / rate_bps) + round_trip_s + table.edge_s + answer_s
+    leftover_s = np.maximum(0.0, radio.tail_s - gap_s)
+    change_j = promotions * (radio.promotion_w * radio.promotion_s) + leftover_s * (radio.tail_w * spread)
+    return np.asarray(steady.total_j + change_j)
 
 
 def _without_link(table: Table, energy: EnergyModel, residual_s: float) -> Predictions:
     # An offload would be given up and finished locally: finite numbers, but no reason to try one.
     latency_s = np.where(table.local, table.terminal_s, table.timeout_s + table.finish_s)
-    tail_j = energy.radio.tail_w * max(0.0, residual_s) / table.limits.horizon_frames
     compute_s = table.terminal_s + np.where(table.local, 0.0, table.finish_s)
+    tail_j = energy.radio.tail_w * residual_s / table.limits.horizon_frames
     energy_j = np.asarray(energy.local(compute_s).total_j + tail_j)
     on_time = table.local & (latency_s <= table.limit_s)
-    return Predictions(latency_s, latency_s, energy_j, on_time, None)
+    return Predictions(latency_s, latency_s, np.where(table.local, 0.0, 1.0), energy_j, on_time, None)
 
 
 def residual_tail_s(tail_s: float, active_s: float, now_s: float) -> float:

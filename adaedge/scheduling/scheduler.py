@@ -160,7 +160,10 @@ def _decision(table: Table, predictions: Predictions, choice: Choice) -> Decisio
     if estimate is None:
         reasons.append("the link is unknown or down: only local points count")
     elif late := len(table.points) - int(predictions.on_time.sum()):
-        reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {estimate.low_bps / 1e6:.3g} Mbit/s")
+        rate_bps = estimate.rate_bps if table.guards else estimate.low_bps
+        reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {rate_bps / 1e6:.3g} Mbit/s")
+    if not table.local[row] and estimate is not None and predictions.risk[row] >= 0.005:
+        reasons.append(f"the edge server answers in time with a chance of {100 * (1 - predictions.risk[row]):.0f} %")
     if table.below_floor:
         reasons.append(f"{_points(table.below_floor, 'is', 'are')} below the accuracy floor")
     return Decision(

@@ -75,6 +75,7 @@ class Table:
         timeout_s: when the terminal gives up waiting, from the frame on.
         limit_s: a point counts as on time when its predicted latency is at most this; ``-inf`` where an offload in vain
             would miss a deadline that a local run meets.
+        guards: whether a local run fits the deadline, so that one fits after every offload on time that is given up.
         accuracy: measured accuracy.
         below_floor: number of points that the accuracy floor keeps out of the table.
     """
@@ -90,6 +91,7 @@ class Table:
     finish_s: Column
     timeout_s: Column
     limit_s: Column
+    guards: bool
     accuracy: Column
     below_floor: int
 
@@ -110,6 +112,7 @@ class Table:
                 " Lower the accuracy floor, or build a bundle with better points."
             )
         costs = held.values()
+        guards = any(point.is_local and cost.terminal_s <= limits.deadline_s for point, cost in held.items())
         return cls(
             limits,
             tuple(held),
@@ -121,7 +124,8 @@ class Table:
             _column(cost.answer_bytes for cost in costs),
             _column(cost.finish_s for cost in costs),
             _column(offload_timeout_s(cost, limits.deadline_s, limits.margin_s) for cost in costs),
-            _limit_s(held, limits),
+            _column(_limit_s(point, cost, limits, guards) for point, cost in held.items()),
+            guards,
             _column(cost.accuracy for cost in costs),
             len(profile) - len(held),
         )
@@ -145,16 +149,10 @@ def _column(values: object) -> Column:
     return np.fromiter(values, dtype=np.float64)  # type: ignore[call-overload, no-any-return]
 
 
-def _limit_s(costs: Mapping[OperatingPoint, Cost], limits: Limits) -> Column:
-    # Design: every offload leaves time to finish locally, wherever a local run can be in time at all.
-    deadline_s, margin_s = limits.deadline_s, limits.margin_s
-    local_fits = any(point.is_local and cost.terminal_s <= deadline_s for point, cost in costs.items())
-
-    def limit_s(point: OperatingPoint, cost: Cost) -> float:
-        if point.is_local:
-            return deadline_s
-        if local_fits and not can_finish_locally(cost, deadline_s, margin_s):
-            return -math.inf
-        return offload_timeout_s(cost, deadline_s, margin_s)
-
-    return _column(limit_s(point, cost) for point, cost in costs.items())
+def _limit_s(point: OperatingPoint, cost: Cost, limits: Limits, guards: bool) -> float:
+    if point.is_local:
+        return limits.deadline_s
+    # Every offload leaves time to finish locally, wherever a local run can be in time at all.
+    if guards and not can_finish_locally(cost, limits.deadline_s, limits.margin_s):
+        return -math.inf
+    return offload_timeout_s(cost, limits.deadline_s, limits.margin_s)

@@ -66,15 +66,17 @@ def simulate(
         start_s: where in the trace the first frame arrives.
 
     Returns:
-        One record per frame. The radio's tail after the last one is charged to it.
+        One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail after
+        the last to that.
     """
     watch = _Watch(HarmonicMean() if estimator is None else estimator, scheduler.probe_plan(), round_trip_s)
 
     def choose(_: int, now_s: float) -> Decision:
         return scheduler.choose(watch.estimate(now_s), now_s)
 
-    replayed = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, watch)
-    return replayed.run(choose, range(frames), period_s, start_s)
+    replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, watch)
+    replay.contact(start_s)
+    return replay.run(choose, range(frames), period_s, start_s)
 
 
 class _Watch:
@@ -136,6 +138,16 @@ class Replay:
         self._watch = watch
         self._awake_until_s = -math.inf
         self._link_free_s = -math.inf
+        self._before = EnergySplit()
+
+    def contact(self, start_s: float) -> None:
+        """Reach the edge server just before the first frame, as a terminal does, unless no probe is ever due."""
+        if self._watch is not None and self._watch.wants_probe(start_s):
+            transfer_s = min(_PROBE_TIMEOUT_S, max(_SHORTEST_S, float(self._trace.transfer_s(PROBE_BYTES, start_s))))
+            begin_s, completed = start_s - transfer_s, transfer_s < _PROBE_TIMEOUT_S
+            self._before = self._meter.frame(begin_s, 0.0, [(begin_s, start_s, PROBE_BYTES)], end_s=start_s)
+            self._watch.probed(Upload(start_s, PROBE_BYTES, transfer_s, completed))
+            self._used(start_s, start_s)
 
     def run(
         self, choose: Callable[[int, float], Decision], frames: Iterable[int], period_s: float, start_s: float
@@ -150,7 +162,10 @@ class Replay:
             measurement = answer(self._profile[decision.point], now_s)
             free_s = now_s + measurement.latency_s
             records.append(FrameRecord(index, now_s - start_s, self._limits.deadline_s, decision, measurement))
-        return [*records[:-1], _with_tail(records[-1], self._meter.close())] if records else []
+        if records:
+            records[0] = _with(records[0], self._before)
+            records[-1] = _with(records[-1], self._meter.close())
+        return records
 
     def _local(self, cost: Cost, now_s: float) -> Measurement:
         end_s = now_s + cost.head_s
@@ -222,5 +237,5 @@ class Replay:
         self._awake_until_s = active_s + self._radio.tail_s
 
 
-def _with_tail(record: FrameRecord, tail: EnergySplit) -> FrameRecord:
-    return replace(record, measurement=replace(record.measurement, energy=record.measurement.energy + tail))
+def _with(record: FrameRecord, more: EnergySplit) -> FrameRecord:
+    return replace(record, measurement=replace(record.measurement, energy=record.measurement.energy + more))

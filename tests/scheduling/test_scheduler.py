@@ -98,7 +98,7 @@ def test_latency_by_hand() -> None:
 
 
 def test_energy_of_an_offload_by_hand() -> None:
-    table = Table.build(profile(), Limits(0.2, period_s=0.2, horizon_s=20.0))
+    table = Table.build(profile(), Limits(0.5, period_s=0.2, horizon_s=20.0))
     # compute 4 W · 5 ms; transmit (1e-7·8e6 + 2) W · 17 ms; receive (1e-8·8e6 + 1) W · 4 ms; wait (0.5 + 1) W · 20 ms
     transfer_j = 0.02 + 2.8 * 0.017 + 1.08 * 0.004 + 1.5 * 0.02
     gap_s = 0.2 - 0.046 + 0.005
@@ -117,9 +117,32 @@ def test_energy_of_a_local_run_by_hand() -> None:
 
 
 def test_frames_rarer_than_the_tail_pay_a_promotion_and_a_tail_each() -> None:
-    table = Table.build(profile(), Limits(0.2, period_s=60.0))
+    table = Table.build(profile(), Limits(0.5, period_s=60.0))
     transfer_j = 0.02 + 2.8 * 0.017 + 1.08 * 0.004 + 1.5 * 0.02
     assert predict(table, ENERGY, link(8)).energy_j[1] == pytest.approx(transfer_j + 0.5 * 10 + 0.05)
+
+
+def test_risk_by_hand() -> None:
+    table = Table.build(profile(), Limits(0.2, period_s=0.2))
+    # FULL gives up at 40 ms; 5 ms encode, 10 ms edge, 10 ms round trip leave 15 ms for 21 kB: 11.2 Mbit/s are needed.
+    assert predict(table, CHEAP, link(11.2)).risk[1] == pytest.approx(0.5)
+    # low = rate / 2: needed / rate = 2 to the power of 1.702 / ln 2
+    odds = 2 ** (1.702 / math.log(2))
+    predictions = predict(table, CHEAP, link(5.6, low=2.8))
+    assert predictions.risk[1] == pytest.approx(odds / (1 + odds))
+    assert predictions.risk[0] == 0.0
+    # With an answer at 16 Mbit/s (2 ms), 17 kB have 13 ms: 10.46 Mbit/s.
+    answered = predict(table, CHEAP, link(8 * 17 / 13), downlink_bps=16e6)
+    assert answered.risk[1] == pytest.approx(0.5)
+
+
+def test_a_failure_costs_the_local_finish_and_a_radio_that_sends_for_nothing() -> None:
+    table = Table.build(profile(), Limits(0.2, period_s=0.2))
+    # all well: compute 0.02 J, transmit (1e-7·11.2e6 + 2) W · 12.14 ms, receive 1.112 W · 2.857 ms, wait 1.5 W · 20 ms
+    well_j = 0.02 + 3.12 * 8 * 17e3 / 11.2e6 + 1.112 * 8 * 4e3 / 11.2e6 + 1.5 * 0.02
+    # in vain, in one case of two: 4 W · 150 ms, and 2 W while the window of 15 ms is longer than the upload
+    wasted_j = 0.6 + 2.0 * (0.015 - 8 * 17e3 / 11.2e6)
+    assert predict(table, CHEAP, link(11.2)).energy_j[1] == pytest.approx(well_j + 0.5 * wasted_j)
 
 
 def test_offload_timeout_by_hand() -> None:
@@ -136,24 +159,50 @@ def test_offload_timeout_by_hand() -> None:
 
 def test_takes_the_least_energy_and_says_why() -> None:
     scheduler = Scheduler(profile(), CHEAP, deadline_s=0.2, accuracy_floor=0.95)
-    decision = scheduler.choose(link(12), now_s=0.0)
+    decision = scheduler.choose(link(40), now_s=0.0)
     assert decision.point == FULL
     assert decision.reasons == (
         "least energy of 3 points that meet 0.200 s and 0.95",
         "1 point is below the accuracy floor",
     )
-    assert decision.rate_bps == 12e6
+    assert decision.rate_bps == 40e6
     assert decision.accuracy == 1.0
 
 
-def test_the_deadline_is_judged_at_the_low_rate() -> None:
-    scheduler = Scheduler(profile(), CHEAP, deadline_s=0.2, accuracy_floor=0.95)
-    decision = scheduler.choose(link(12, low=1.2), now_s=0.0)
+def test_where_a_local_finish_is_in_time_the_expected_rate_decides_and_the_risk_is_told() -> None:
+    scheduler = Scheduler(profile(), CHEAP, deadline_s=0.2, accuracy_floor=0.97)
+    decision = scheduler.choose(link(12, low=10), now_s=0.0)
+    assert decision.point == FULL
+    assert decision.reasons == (
+        "least energy of 2 points that meet 0.200 s and 0.97",
+        "the edge server answers in time with a chance of 66 %",
+        "2 points are below the accuracy floor",
+    )
+    decision = scheduler.choose(link(1.2), now_s=0.2)
     assert decision.point == LOCAL
     assert decision.reasons == (
-        "least energy of 1 point that meets 0.200 s and 0.95",
+        "least energy of 1 point that meets 0.200 s and 0.97",
+        "1 point misses the deadline at 1.2 Mbit/s",
+        "2 points are below the accuracy floor",
+    )
+
+
+def test_a_doubtful_link_is_left_alone() -> None:
+    near = {LOCAL: Cost(head_s=0.05), FULL: Cost(0.0, 0.015, payload_bytes=17e3, finish_s=0.05)}
+    scheduler = Scheduler(profile(near), CHEAP, deadline_s=0.12, policy=LeastEnergy(hysteresis=0.0))
+    assert scheduler.choose(link(5), now_s=0.0).point == FULL
+    assert scheduler.choose(link(5, low=0.05), now_s=0.1).point == LOCAL
+
+
+def test_where_no_local_run_fits_the_low_rate_decides() -> None:
+    scheduler = Scheduler(profile(), CHEAP, deadline_s=0.1, accuracy_floor=0.97)
+    assert (
+        scheduler.choose(link(8, low=4), now_s=0.0).reasons[0] == "least energy of 1 point that meets 0.100 s and 0.97"
+    )
+    decision = scheduler.choose(link(8, low=1.2), now_s=0.1)
+    assert decision.reasons[:2] == (
+        "no point meets 0.100 s and 0.97: smallest latency, 0.150 s",
         "2 points miss the deadline at 1.2 Mbit/s",
-        "1 point is below the accuracy floor",
     )
 
 
@@ -174,7 +223,10 @@ def test_without_a_link_and_without_a_local_point_numbers_stay_finite() -> None:
 
 
 def test_an_estimate_whose_low_rate_is_zero_leaves_local() -> None:
-    assert Scheduler(profile(), CHEAP, deadline_s=0.2).choose(link(12, low=0.0), now_s=0.0).point == SMALL
+    slow = {point: cost for point, cost in costs().items() if point != LOCAL}
+    decision = Scheduler(profile(slow), CHEAP, deadline_s=0.04).choose(link(12, low=0.0), now_s=0.0)
+    assert decision.reasons[0].startswith("no point meets 0.040 s")
+    assert decision.point == SMALL
 
 
 def test_nothing_in_time_takes_the_smallest_latency_above_the_floor() -> None:
@@ -212,10 +264,10 @@ def test_hysteresis_keeps_a_point_that_is_nearly_as_good() -> None:
 
 def test_hysteresis_does_not_hold_a_point_that_became_too_slow() -> None:
     near = {LOCAL: Cost(head_s=0.02), FULL: Cost(0.0, 0.005, payload_bytes=17e3, finish_s=0.02)}
-    scheduler = Scheduler(profile(near), CHEAP, deadline_s=0.2, policy=LeastEnergy(hysteresis=0.9))
+    scheduler = Scheduler(profile(near), CHEAP, deadline_s=0.2, policy=LeastEnergy(hysteresis=0.99))
     scheduler.state = State(point=FULL)
-    assert scheduler.choose(link(8), now_s=0.0).point == FULL
-    assert scheduler.choose(link(8, low=0.5), now_s=0.2).point == LOCAL
+    assert scheduler.choose(link(2), now_s=0.0).point == FULL
+    assert scheduler.choose(link(0.5), now_s=0.2).point == LOCAL
 
 
 # The radio remembers.
@@ -347,28 +399,28 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
         seen_s = -math.inf if estimate is None else estimate.time_s
         residual_s = max(0.0, max(before.active_s, seen_s) + ROUND.tail_s - now_s)
 
-        def late_s(point: OperatingPoint, estimate=estimate, residual_s=residual_s) -> float:
+        def judged_s(point: OperatingPoint, estimate=estimate, residual_s=residual_s) -> float:
             # Written again from the words of the law, point by point, without the table.
             cost = table[point]
             if point.is_local:
                 return cost.head_s
             if estimate is None or estimate.rate_bps < 1:
                 return math.inf
-            rate = min(max(estimate.low_bps, 1.0), estimate.rate_bps)
+            rate = estimate.rate_bps if local_fits else min(max(estimate.low_bps, 1.0), estimate.rate_bps)
             wake_s = 0.0 if residual_s > 0 else ROUND.promotion_s
             return (
                 cost.terminal_s + wake_s + estimate.round_trip_s + cost.edge_s
                 + 8 * (cost.payload_bytes + cost.answer_bytes) / rate
             )  # fmt: skip
 
-        def on_time(point: OperatingPoint, slack_s: float, late_s=late_s) -> bool:
+        def on_time(point: OperatingPoint, slack_s: float, judged_s=judged_s) -> bool:
             cost = table[point]
             finish_fits = cost.terminal_s + cost.finish_s + margin_s <= deadline_s
             if point.is_local:
                 return cost.head_s <= deadline_s
             if not finish_fits:
-                return not local_fits and late_s(point) <= deadline_s + slack_s
-            return late_s(point) <= deadline_s - cost.finish_s - margin_s + slack_s
+                return not local_fits and judged_s(point) <= deadline_s + slack_s
+            return judged_s(point) <= deadline_s - cost.finish_s - margin_s + slack_s
 
         assert decision.accuracy >= floor
         assert math.isfinite(decision.latency_s)
