@@ -70,7 +70,8 @@ def test_a_file_and_its_functions_stay_readable(path):
     assert text.count("\n") <= 300, "a part becomes a folder when it passes 300 lines"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} passes 60 lines"
+            lines = node.end_lineno - node.body[bool(ast.get_docstring(node)) and len(node.body) > 1].lineno
+            assert lines < 60, f"{path.name}: {node.name} passes 60 lines"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
