@@ -111,18 +111,12 @@ class GrpcLink:
         if insecure:
             warnings.warn(f"the link to {address} is not encrypted: frames and token can be read", stacklevel=2)
         self._lock = threading.Lock()
-        self._doubtful = False
+        self._timeouts = 0  # in a row
         self._channel = self._connect()
 
     def hello(self, bundle: str, timeout_s: float) -> None:
         """Agree with the edge server on the bundle's hash; after a time-out, over a new connection."""
-        with self._lock:
-            if self._doubtful:
-                # The old connection may lead nowhere and never say so.
-                self._channel.close()
-                self._channel = self._connect()
-                self._doubtful = False
-        self._call(rpc.HELLO, rpc.hello(bundle), timeout_s)
+        self._call(rpc.HELLO, rpc.hello(bundle), timeout_s, trusted=1)
 
     def exchange(self, payload: bytes, timeout_s: float) -> Reply:
         """Send a payload and wait for its answer."""
@@ -141,16 +135,26 @@ class GrpcLink:
             return grpc.insecure_channel(self._address, self._options)
         return grpc.secure_channel(self._address, grpc.ssl_channel_credentials(self._pem), self._options)
 
-    def _call(self, method: str, request: bytes, timeout_s: float) -> bytes:
+    def _channel_now(self, trusted: int) -> grpc.Channel:
+        """The connection; a new one after ``trusted`` time-outs, for the old one may lead nowhere and never say so."""
+        with self._lock:
+            if self._timeouts >= trusted:
+                self._channel.close()
+                self._channel = self._connect()
+                self._timeouts = 0
+            return self._channel
+
+    def _call(self, method: str, request: bytes, timeout_s: float, *, trusted: int = 3) -> bytes:
         if timeout_s <= 0:
             raise LinkTimeoutError(f"no time is left to reach the edge server at {self._address}")
         try:
-            call = self._channel.unary_unary(rpc.path(method), None, None)  # bytes in, bytes out
+            call = self._channel_now(trusted).unary_unary(rpc.path(method), None, None)  # bytes in, bytes out
             reply: bytes = call(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._said(error, timeout_s) from error
         except ValueError as error:  # what gRPC raises on a closed channel
             raise LinkDownError(f"the link to {self._address} is closed") from error
+        self._timeouts = 0
         return reply
 
     def _said(self, error: grpc.RpcError, timeout_s: float) -> LinkError:
@@ -158,7 +162,7 @@ class GrpcLink:
         text = str(error.details() or "")
         kind = _WORDS.get(code, RefusedError)
         if kind is LinkTimeoutError:
-            self._doubtful = True
+            self._timeouts += 1
             return LinkTimeoutError(f"no answer from {self._address} within {timeout_s:.3f} s")
         if kind is RefusedError:
             return RefusedError(f"the edge server at {self._address} refused ({code.name}): {text}")

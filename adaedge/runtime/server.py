@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, final
 
 import grpc
+import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.errors import LinkError, PayloadError
@@ -85,10 +86,11 @@ class EdgeServer:
         return f"{address.rpartition(':')[0]}:{port}"
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
-        """Load the tails of these points now (of all of them, unless told), instead of at each one's first payload."""
-        for point in self._bundle.points if points is None else points:
-            if not point.is_local:
-                self._bundle.tail(point.split, point.width, point.precision)
+        """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
+        for level in {(point.split, point.width, point.precision) for point in points or self._bundle.points}:
+            half = self._bundle.manifest.cut(*level).tail
+            if half is not None:
+                self._bundle.tail(*level).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
 
     def start(self) -> None:
         """Begin to answer."""

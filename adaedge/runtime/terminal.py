@@ -124,11 +124,15 @@ class Terminal:
         return self._watch.up
 
     def __enter__(self) -> Terminal:
-        """Load the model and reach the edge server; warn where that fails and begin locally."""
+        """Load the model and reach the edge server; warn where that fails and begin locally.
+
+        Where the plan never wants a probe, because offloading cannot pay, the radio is left alone.
+        """
         if self._preload:
             preload(self.bundle, self.scheduler.table.points)
         try:
-            self._watch.probe()
+            if self._watch.due():
+                self._watch.probe()
         except LinkError as error:
             warnings.warn(f"frames are answered locally until the edge server is reached: {error}", stacklevel=2)
         return self

@@ -62,6 +62,7 @@ class LinkWatch:
         self._plan = plan
         self._timeout_s = timeout_s
         self._up = False
+        self._told = False  # somebody knows that it is down
         self._timeouts = 0
         self._round_trip_s = 0.0
         self._probing = False
@@ -98,10 +99,14 @@ class LinkWatch:
                     return
             self._fall(error)
 
+    def due(self) -> bool:
+        """Whether the plan wants a probe now."""
+        return self._plan.due(self._clock.now_s())
+
     def refresh(self) -> None:
         """Probe beside the caller, if a probe is due."""
         with self._lock:
-            if self._probing or not self._plan.due(self._clock.now_s()):
+            if self._probing or not self.due():
                 return
             self._probing = True
         self._clock.run_aside(self._probe_aside)
@@ -120,6 +125,7 @@ class LinkWatch:
         except LinkError as error:
             with self._lock:
                 self._plan = self._plan.after(self._clock.now_s(), ok=False)
+                self._told = True  # whoever asked for the probe knows
                 self._fall(error)
             raise
         with self._lock:
@@ -179,6 +185,6 @@ class LinkWatch:
             self._estimator.observe(Upload(end_s, size_bytes, end_s - start_s, completed=False))
 
     def _fall(self, error: Exception) -> None:
-        if self._up:
+        if self._up or not self._told:
             _log.warning("frames are answered locally until the edge server is back: %s", error)
-        self._up = False
+        self._up, self._told = False, True

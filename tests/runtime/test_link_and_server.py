@@ -261,6 +261,14 @@ def test_a_hello_after_a_timeout_connects_anew(server, credentials, bundle):
         with pytest.raises(LinkTimeoutError):
             link.probe(0, 0.1)
         before = link._channel
+        for _ in range(2):
+            with pytest.raises(LinkTimeoutError):
+                link.exchange(b"", 0.1)
+        assert link._channel is before
+        with pytest.raises(LinkError):
+            link.exchange(b"", 0.1)  # after three
+        assert link._channel is not before
+        before = link._channel
         with pytest.raises(LinkError):
             link.hello(bundle.digest, 0.1)
         assert link._channel is not before

@@ -184,11 +184,21 @@ def test_a_link_that_is_not_used_is_probed_as_planned(bundle, profile, faulty, f
 def test_a_plan_of_never_never_probes(bundle, profile, faulty, frame):
     scheduler = Scheduler(profile, ENERGY, deadline_s=0.1, policy=Fixed(LOCAL))
     with Terminal(bundle, scheduler, faulty, clock=faulty.clock, plan=ProbePlan.never(), preload=False) as terminal:
-        before = faulty.probes
         for _ in range(5):
             faulty.clock.sleep_until(faulty.clock.now_s() + 100)
-            terminal.infer(frame)
-    assert faulty.probes == before
+            assert terminal.infer(frame).measurement.energy.total_j == 0  # nothing takes time on this clock
+    assert (faulty.hellos, faulty.probes) == (0, 0)
+
+
+def test_an_edge_that_was_never_reached_is_told_once(bundle, profile, faulty, frame, caplog):
+    scheduler = Scheduler(profile, ENERGY, deadline_s=0.1, policy=Fixed(FEATURES))
+    with Terminal(bundle, scheduler, faulty, clock=faulty.clock, plan=ProbePlan.never(), preload=False) as terminal:
+        faulty.fault = RefusedError("another bundle")
+        for _ in range(3):
+            assert terminal.infer(frame).measurement.failure == "refused"
+    assert [record.message for record in caplog.records] == [
+        "frames are answered locally until the edge server is back: another bundle"
+    ]
 
 
 def test_probes_are_charged_and_recorded(bundle, profile, faulty, frame):
