@@ -30,6 +30,7 @@ class Origin:
         energy: the energy model that the run was charged by; ``None`` where the report was not told.
         time: how latencies are known: ``measured``, or ``modelled`` in a simulation.
         reference: what the answers were compared with.
+        note: what a reader must know of the times, for example that the terminal was slowed to stand for another.
 
     Example:
         >>> Origin().caption()
@@ -39,20 +40,26 @@ class Origin:
     energy: EnergyModel | None = None
     time: Provenance = Provenance.MEASURED
     reference: str = "the full network in fp32"
+    note: str = ""
 
     def caption(self) -> str:
         """One sentence for beneath a table."""
         times = "times measured here" if self.time == Provenance.MEASURED else f"times {self.time}"
+        times += f" ({self.note})" if self.note else ""
         if self.energy is None:
             return f"Joules are modelled: {times}, power figures as the run was configured."
         compute, radio = self.energy.compute, self.energy.radio
         powers = f"compute power {_sourced(compute.provenance, compute.source)}"
-        return f"Joules are modelled: {times}, {powers}, radio {radio.name} ({_by_provenance(radio.provenance)})."
+        return f"Joules are modelled: {times}, {powers}, radio {radio.name} ({radio.describe()})."
 
     def figures(self) -> list[tuple[str, str, str]]:
         """Every kind of figure in the report: its name, how it is known, and its source."""
         rows = [
-            ("latency, deadline misses", str(self.time), _CLOCK.get(self.time, "")),
+            (
+                "latency, deadline misses",
+                str(self.time),
+                "; ".join(filter(None, (_CLOCK.get(self.time, ""), self.note))),
+            ),
             ("bytes", str(self.time), "length of what was sent, headers and probes included"),
             ("agreement", "measured", f"same answer as {self.reference}"),
             ("joules", str(Provenance.MODELLED), "power × time, above idle; promotion and tail of the radio included"),
@@ -91,13 +98,6 @@ def _sourced(provenance: Provenance, source: str) -> str:
 
 def _names(provenance: Mapping[str, Provenance], kind: Provenance) -> str:
     return ", ".join(figure for figure, known in provenance.items() if known == kind)
-
-
-def _by_provenance(provenance: Mapping[str, Provenance]) -> str:
-    kinds = dict.fromkeys(provenance.values())
-    if len(kinds) == 1:
-        return str(next(iter(kinds)))
-    return "; ".join(f"{kind}: {_names(provenance, kind)}" for kind in kinds)
 
 
 def _processor() -> str:

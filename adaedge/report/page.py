@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaedge.errors import SourceError
-from adaedge.report import plots
+from adaedge.report.distributions import energy_by_policy, latency_distribution, predicted_latency
 from adaedge.report.origin import Origin, environment
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison
+from adaedge.report.timeline import timeline
 from adaedge.report.verdict import Limits, Verdict, judge
 from adaedge.runtime.record import FrameRecord
 
@@ -154,24 +155,22 @@ def _tables(summaries: Mapping[str, PolicySummary], focus: str, origin: Origin) 
 
 
 def _over_time(records: Sequence[FrameRecord], trace: Trace | None) -> str:
-    link = "The rate of the link, what" if trace else "What"
-    chosen = f"{link} the scheduler assumed and what uploads achieved; beneath, the operating point of each frame."
-    spent = (
-        "Modelled energy of the terminal over time, by cause; transmit holds waking the radio, sending and receiving."
+    link = "the rate of the link, what" if trace else "what"
+    caption = (
+        f"From the top: {link} the scheduler assumed and what uploads achieved; the operating point of each frame; the"
+        " modelled energy of the terminal by cause. Transmit holds waking the radio, sending and receiving."
     )
-    return _figure(plots.timeline(records, trace), chosen, wide=True) + _figure(
-        plots.energy_over_time(records), spent, wide=True
-    )
+    return _figure(timeline(records, trace), caption, wide=True)
 
 
 def _distributions(
     policies: Mapping[str, Sequence[FrameRecord]], summaries: Mapping[str, PolicySummary], focus: str
 ) -> str:
     figures = [
-        _figure(plots.energy_by_policy(summaries), "Mean modelled energy of a frame, by cause."),
-        _figure(plots.latency_distribution(policies), "Fraction of frames answered within a latency."),
+        _figure(energy_by_policy(summaries), "Mean modelled energy of a frame, by cause."),
+        _figure(latency_distribution(policies), "Fraction of frames answered within a latency."),
         _figure(
-            plots.predicted_latency(policies[focus]),
+            predicted_latency(policies[focus]),
             f"{focus}: latency of each frame against what was predicted when its point was chosen.",
         ),
     ]
