@@ -43,7 +43,8 @@ class EdgeServer:
         address: ``HOST:PORT`` to listen on; port 0 takes a free one.
         credentials: certificate, key and token. ``None`` only with ``insecure``.
         insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
-        workers: payloads answered at the same time; as many as there are cores unless told.
+        workers: calls answered at the same time; unless told, two more than there are cores, so that a probe need not
+            wait until a frame is computed.
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
@@ -58,15 +59,15 @@ class EdgeServer:
         insecure: bool = False,
         workers: int | None = None,
     ) -> None:
-        workers = workers or os.cpu_count() or 1
+        workers = workers or (os.cpu_count() or 1) + 2
         self._bundle = bundle
         token = None if credentials is None else credentials.token
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="adaedge-edge")
         self._server = grpc.server(
-            # Two more than compute, so that a probe is not kept waiting by a long queue of frames.
-            ThreadPoolExecutor(workers + 2, thread_name_prefix="adaedge-edge"),
+            self._workers,
             handlers=[_Calls(bundle, token).handler()],
             options=_options(bundle.max_payload_bytes),
-            maximum_concurrent_rpcs=_QUEUE * (workers + 2),
+            maximum_concurrent_rpcs=_QUEUE * workers,
         )
         self.address = self._bind(address, credentials, insecure)
 
@@ -99,6 +100,7 @@ class EdgeServer:
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more calls, finish those that run for at most ``grace_s``, and stop."""
         self._server.stop(grace_s).wait()
+        self._workers.shutdown(wait=False)
 
     def __enter__(self) -> EdgeServer:
         self.start()

@@ -91,9 +91,10 @@ def test_a_certificate_that_adaedge_did_not_make_is_held_to_its_names(credential
 
     assert is_own(credentials.certificate)
     assert not is_own(_foreign_certificate())
+    assert not is_own(_foreign_certificate("edge.example"))
 
 
-def _foreign_certificate():
+def _foreign_certificate(*names):
     import datetime
 
     from cryptography import x509
@@ -105,6 +106,9 @@ def _foreign_certificate():
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edge.example")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    if names:
+        alternative = x509.SubjectAlternativeName([x509.DNSName(each) for each in names])
+        builder = builder.add_extension(alternative, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 

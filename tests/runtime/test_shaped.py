@@ -80,6 +80,16 @@ def test_an_upload_that_waits_in_vain_is_given_up():
     first.join()
 
 
+def test_waiting_for_the_link_counts_against_the_timeout():
+    link = ShapedLink(Echo(), STEADY, MonotonicClock())
+    first = threading.Thread(target=link.exchange, args=(bytes(25_000), 1.0))  # 0.2 s
+    first.start()
+    time.sleep(0.05)
+    with pytest.raises(LinkTimeoutError, match="did not cross the link within"):
+        link.exchange(bytes(25_000), 0.3)
+    first.join()
+
+
 def test_an_outage_holds_back_a_hello_too():
     link = ShapedLink(Echo(), Trace((0.0, 100.0), (0.0, 1e6)), MonotonicClock())
     with pytest.raises(LinkTimeoutError):

@@ -79,6 +79,18 @@ def test_a_file_without_video_is_refused(tmp_path):
     assert "holds no video. Name a file with a video in it" in until_it_breaks(path)[1]
 
 
+def test_a_video_without_a_frame_is_refused(tmp_path):
+    path = tmp_path / "empty.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    came, text = until_it_breaks(path)
+    assert not came
+    assert "empty.avi" in text
+    assert "Copy it again" in text
+
+
 def test_what_does_not_exist_is_refused(tmp_path):
     assert "Name a video file, a folder of images, or a camera" in until_it_breaks(tmp_path / "none.mp4")[1]
 

@@ -205,6 +205,7 @@ def test_probes_are_charged_and_recorded(bundle, profile, faulty, frame):
     with terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL)) as terminal:
         first = terminal.infer(frame).measurement
         assert first.payload_bytes == 8192
+        assert terminal.infer(frame).measurement.payload_bytes == 0
         radio = presets.WIFI_2012
         probe_s = 8192 * 8 / 1e7
         assert first.energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * 8192 + radio.uplink_w * probe_s)
