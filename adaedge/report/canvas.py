@@ -41,6 +41,7 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name from outside may hold a $
 }
 _MANY = 2_000  # marks, beyond which they become one picture: a page stays a few megabytes
 
