@@ -19,14 +19,16 @@ awake for ``tail_s`` (10 s in cellular networks) at ``tail_w``. Take the link to
 (``horizon_s``), and compare doing the same thing for all of them, which is best while nothing changes:
 
 - offloading N frames: N·(compute + transfer + wait + tail_w·min(tail_s, gap)), where *gap* is the time from an answer
-  to the next upload; plus the promotion if the radio sleeps now; plus what is left of the tail after the last frame,
+  to the next upload; plus, where the radio sleeps now, the promotion and the rest of the tail after the last frame,
   tail_w·(tail_s − min(tail_s, gap));
 - answering N frames locally: N·compute, plus what is left of the tail now, tail_w·residual.
 
-Divided by N, these are the two columns. While offloading, the two leftovers cancel, so the tail neither holds the
-scheduler at offloading nor drives it away; from sleep, an offload must earn its promotion and one whole tail within the
-horizon. A single frame would have to earn a whole tail at once (stuck local), and a rule that ignores the tail would
-wake the radio for every small gain. Where the gap is longer than the tail, every frame pays its promotion.
+Divided by N, these are the two columns. From sleep, an offload must earn its promotion and one whole tail within the
+horizon: a single frame would have to earn them at once (stuck local), and a rule that ignores them would wake the radio
+for every small gain. While the radio is awake the tail is there in any case: going local in a short fade saves nothing
+of it, so the rest of it is charged to the local run; only over a horizon longer than the tail does staying local save
+power. Between the two lies a band in which the scheduler goes on with what it does, as a cost of change asks for. Where
+the gap is longer than the tail, every frame pays its promotion.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adaedge.channel import RateEstimate
-from adaedge.energy import EnergyModel
-from adaedge.scheduling.table import Column, Mask, Table
+from adaedge.energy import EnergyModel, RadioPower
+from adaedge.scheduling.table import Column, Limits, Mask, Table
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
@@ -86,66 +88,55 @@ def predict(
     """
     if estimate is None or not estimate.rate_bps >= DOWN_BPS:
         return _without_link(table, energy, residual_s)
-    wake_s = energy.radio.promotion_s if residual_s <= 0 else 0.0
-    low_bps = min(max(estimate.low_bps, DOWN_BPS), estimate.rate_bps)
-    awake_s = _latency_s(table, estimate.round_trip_s, estimate.rate_bps, downlink_bps)
-    latency_s = np.where(table.local, table.terminal_s, awake_s + wake_s)
-    slow_s = _latency_s(table, estimate.round_trip_s, low_bps, downlink_bps)
-    late_s = np.where(table.local, table.terminal_s, slow_s + wake_s)
-    window_s = np.maximum(1e-9, table.timeout_s - table.terminal_s - table.edge_s - estimate.round_trip_s - wake_s)
-    risk = _risk(table, window_s, estimate.rate_bps, low_bps, downlink_bps)
-    local_j = energy.local(table.terminal_s).total_j + energy.radio.tail_w * residual_s / table.limits.horizon_frames
-    offload_j = _offload_j(table, energy, estimate, awake_s, downlink_bps, asleep=residual_s <= 0)
-    sent_s = table.payload_bytes * (8.0 / estimate.rate_bps)
-    wasted_j = energy.local(table.finish_s).total_j + energy.radio.uplink_w * np.maximum(0.0, window_s - sent_s)
-    energy_j = np.where(table.local, local_j, offload_j + risk * wasted_j)
-    on_time = (latency_s if table.guards else late_s) <= table.limit_s
-    return Predictions(latency_s, late_s, risk, energy_j, on_time, estimate)
-
-
-def _latency_s(table: Table, round_trip_s: float, rate_bps: float, downlink_bps: float | None) -> Column:
-    """Seconds of an offload while the radio is awake."""
-    answer_s = table.answer_bytes * (8.0 / (downlink_bps or rate_bps))
-    return table.terminal_s + table.payload_bytes * (8.0 / rate_bps) + round_trip_s + table.edge_s + answer_s
-
-
-def _risk(table: Table, window_s: Column, rate_bps: float, low_bps: float, downlink_bps: float | None) -> Column:
-    """Chance that payload and answer take longer than the window."""
-    if downlink_bps is None:
-        needed_bps = 8 * (table.payload_bytes + table.answer_bytes) / window_s
-    else:
-        needed_bps = 8 * table.payload_bytes / np.maximum(1e-9, window_s - table.answer_bytes * (8.0 / downlink_bps))
-    steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(rate_bps / low_bps))
-    odds = np.minimum(needed_bps / rate_bps, 1e3) ** steepness
-    return np.where(table.local, 0.0, odds / (1 + odds))
-
-
-def _offload_j(
-    table: Table,
-    energy: EnergyModel,
-    estimate: RateEstimate,
-    awake_s: Column,
-    downlink_bps: float | None,
-    *,
-    asleep: bool,
-) -> Column:
-    """Joules per frame of offloading over the horizon, where all goes well."""
-    radio, limits = energy.radio, table.limits
-    gap_s = np.maximum(0.0, limits.period_s - awake_s + table.terminal_s)
+    # A local point sends nothing and has no edge server, so most terms are 0 there by themselves.
+    radio, asleep = energy.radio, residual_s <= 0
+    rate_bps, low_bps = estimate.rate_bps, min(max(estimate.low_bps, DOWN_BPS), estimate.rate_bps)
+    wake_s = radio.promotion_s if asleep else 0.0
+    fixed_s = table.terminal_s + table.edge_s + table.remote * (estimate.round_trip_s + wake_s)
+    latency_s = fixed_s + _transfer_s(table, rate_bps, downlink_bps)
+    late_s = fixed_s + _transfer_s(table, low_bps, downlink_bps)
+    window_s = np.maximum(1e-9, table.timeout_s - fixed_s)
+    risk = _risk(table, window_s, rate_bps, low_bps, downlink_bps)
+    gap_s = np.maximum(0.0, (table.limits.period_s + wake_s) - latency_s + table.terminal_s)
     steady = energy.offload(
         table.terminal_s,
         table.payload_bytes,
-        estimate.rate_bps,
+        rate_bps,
         estimate.round_trip_s + table.edge_s,
         answer_bytes=table.answer_bytes,
         downlink_bps=downlink_bps,
         gap_s=gap_s,
     )
-    spread = 1.0 / limits.horizon_frames
-    promotions = np.where(gap_s < radio.tail_s, asleep * spread, 1.0)
-    leftover_s = np.maximum(0.0, radio.tail_s - gap_s)
-    change_j = promotions * (radio.promotion_w * radio.promotion_s) + leftover_s * (radio.tail_w * spread)
-    return np.asarray(steady.total_j + change_j)
+    change_j = np.where(table.local, radio.tail_w * residual_s, _wake_j(radio, gap_s, table.limits, asleep=asleep))
+    sending_s = np.maximum(0.0, window_s - table.payload_bytes * (8.0 / rate_bps))
+    wasted_j = energy.local(table.finish_s).total_j + radio.uplink_w * sending_s
+    energy_j = steady.total_j + change_j / table.limits.horizon_frames + risk * wasted_j
+    on_time = (latency_s if table.guards else late_s) <= table.limit_s
+    return Predictions(latency_s, late_s, risk, np.asarray(energy_j), on_time, estimate)
+
+
+def _transfer_s(table: Table, rate_bps: float, downlink_bps: float | None) -> Column:
+    """Seconds of payload and answer on the link."""
+    return table.payload_bytes * (8.0 / rate_bps) + table.answer_bytes * (8.0 / (downlink_bps or rate_bps))
+
+
+def _risk(table: Table, window_s: Column, rate_bps: float, low_bps: float, downlink_bps: float | None) -> Column:
+    """Chance that payload and answer take longer than the window."""
+    if downlink_bps is None:
+        needed_bps = 8.0 * (table.payload_bytes + table.answer_bytes) / window_s
+    else:
+        needed_bps = 8.0 * table.payload_bytes / np.maximum(1e-9, window_s - table.answer_bytes * (8.0 / downlink_bps))
+    steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(rate_bps / low_bps))
+    odds = np.minimum(needed_bps / rate_bps, 1e3) ** steepness
+    return np.asarray(odds / (1.0 + odds))
+
+
+def _wake_j(radio: RadioPower, gap_s: Column, limits: Limits, *, asleep: bool) -> Column:
+    """Joules of the radio's changes of state, if the frames of the horizon are offloaded."""
+    promotion_j = radio.promotion_w * radio.promotion_s
+    promotions = np.where(gap_s < radio.tail_s, float(asleep), limits.horizon_frames)
+    leftover_s = np.maximum(0.0, radio.tail_s - gap_s) if asleep else 0.0
+    return np.asarray(promotions * promotion_j + radio.tail_w * leftover_s)
 
 
 def _without_link(table: Table, energy: EnergyModel, residual_s: float) -> Predictions:

@@ -48,7 +48,8 @@ class Scheduler:
         policy: how to choose.
         margin_s: seconds kept in reserve for a local finish; where it is ``None``, a tenth of the deadline, at most
             10 ms.
-        horizon_s: seconds that the link is taken to stay as it is (see ``prediction``).
+        horizon_s: seconds that the link is taken to stay as it is (see ``prediction``); by default twice the tail of a
+            cellular radio.
         downlink_bps: rate of the answers; that of the uplink where it is ``None``.
 
     Raises:
@@ -85,7 +86,7 @@ class Scheduler:
         period_s: float | None = None,
         policy: Policy | None = None,
         margin_s: float | None = None,
-        horizon_s: float = 30.0,
+        horizon_s: float = 20.0,
         downlink_bps: float | None = None,
     ) -> None:
         margin_s = default_margin_s(deadline_s) if margin_s is None else margin_s

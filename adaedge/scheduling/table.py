@@ -37,7 +37,7 @@ class Limits:
     accuracy_floor: float = 0.0
     period_s: float = math.inf
     margin_s: float = 0.01
-    horizon_s: float = 30.0
+    horizon_s: float = 20.0
 
     def __post_init__(self) -> None:
         for name in ("deadline_s", "period_s", "horizon_s"):
@@ -67,6 +67,7 @@ class Table:
         points: the points, in the order of the rows.
         rows: point → row.
         local: whether the terminal answers alone.
+        remote: 0 where it does, 1 elsewhere, to multiply with.
         terminal_s: terminal: from the frame to the payload (to the answer where local).
         edge_s: edge server: from the payload to the answer.
         payload_bytes: on the uplink.
@@ -84,6 +85,7 @@ class Table:
     points: tuple[OperatingPoint, ...]
     rows: Mapping[OperatingPoint, int]
     local: Mask
+    remote: Column
     terminal_s: Column
     edge_s: Column
     payload_bytes: Column
@@ -118,6 +120,7 @@ class Table:
             tuple(held),
             {point: row for row, point in enumerate(held)},
             np.array([point.is_local for point in held]),
+            _column(not point.is_local for point in held),
             _column(cost.terminal_s for cost in costs),
             _column(cost.edge_s for cost in costs),
             _column(cost.payload_bytes for cost in costs),

@@ -66,8 +66,8 @@ def simulate(
         start_s: where in the trace the first frame arrives.
 
     Returns:
-        One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail after
-        the last to that.
+        One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail
+        after the last to that.
     """
     watch = _Watch(HarmonicMean() if estimator is None else estimator, scheduler.probe_plan(), round_trip_s)
 

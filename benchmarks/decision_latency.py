@@ -1,0 +1,101 @@
+"""How long does a decision take? The bar: estimator update and choice among 512 points, p99 at most 150 microseconds.
+
+python -m benchmarks.decision_latency [--smoke]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from adaedge.channel import HarmonicMean, Upload
+from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel
+from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
+from adaedge.scheduling import Scheduler
+from benchmarks import result
+
+POINTS = (8, 64, 512)
+WARM_UP = 500
+BLOCK = 500
+
+
+def profile(points: int, rng: np.random.Generator) -> Profile:
+    """Random points that are worth a thought: deeper splits compute more and send less."""
+    costs = {OperatingPoint(OUTPUT): Cost(head_s=0.1)}
+    for index in range(points - 1):
+        depth = rng.random()
+        costs[OperatingPoint(f"blocks.{index // 8}", codec=f"u{index % 8 + 1}")] = Cost(
+            head_s=0.1 * depth,
+            encode_s=0.002,
+            payload_bytes=4e4 * (1.05 - depth) * (index % 8 + 1) / 8,
+            tail_s=0.01 * (1 - depth),
+            answer_bytes=4e3,
+            finish_s=0.1 * (1 - depth),
+            accuracy=0.9 + 0.1 * rng.random(),
+        )
+    return Profile(costs, bundle="00" * 32, terminal="random", edge="random")
+
+
+class Arm:
+    """A scheduler and an estimator on a link whose rate walks at random."""
+
+    def __init__(self, points: int, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        energy = EnergyModel(RASPBERRY_PI_4, NR_LOW_BAND)
+        table = profile(points, self._rng)
+        self._scheduler = Scheduler(table, energy, deadline_s=0.2, accuracy_floor=0.9, period_s=0.2)
+        self._estimator = HarmonicMean()
+        self._now_s, self._log_bps = 0.0, np.log(8e6)
+
+    def block(self, repetitions: int) -> list[float]:
+        """Seconds of each update and choice."""
+        seconds = []
+        for _ in range(repetitions):
+            self._now_s += 0.2
+            self._log_bps += 0.3 * self._rng.standard_normal() - 0.1 * (self._log_bps - np.log(8e6))
+            upload = Upload(self._now_s - 0.1, 10_000, float(8e4 / np.exp(self._log_bps)))
+            begin = time.perf_counter()
+            self._estimator.observe(upload)
+            self._scheduler.choose(self._estimator.estimate(self._now_s), self._now_s)
+            seconds.append(time.perf_counter() - begin)
+        return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="few repetitions, nothing written")
+    blocks = 1 if parser.parse_args().smoke else 40
+    arms = {points: Arm(points, points) for points in POINTS}
+    found: dict[int, list[float]] = {points: [] for points in POINTS}
+    for arm in arms.values():
+        arm.block(WARM_UP)
+    order = np.random.default_rng(0)
+    gc.collect()
+    with Progress() as progress:
+        task = progress.add_task("decisions", total=blocks * len(POINTS))
+        for _ in range(blocks):
+            for points in order.permutation(POINTS).tolist():
+                found[points] += arms[points].block(BLOCK)
+                progress.advance(task)
+    rows = [{"points": points} | _quantiles(seconds) for points, seconds in found.items()]
+    table = Table("points", "median", "p90", "p99", "p99.9", title="update and choice, microseconds")
+    for row in rows:
+        table.add_row(str(row["points"]), *(f"{1e6 * row[key]:.0f}" for key in ("p50_s", "p90_s", "p99_s", "p999_s")))
+    Console().print(table)
+    if blocks > 1:
+        result.write("decision_latency", rows, repetitions=blocks * BLOCK, warm_up=WARM_UP, bar_p99_s=150e-6)
+
+
+def _quantiles(seconds: list[float]) -> dict[str, float]:
+    names, levels = ("p50_s", "p90_s", "p99_s", "p999_s"), (0.5, 0.9, 0.99, 0.999)
+    return dict(zip(names, np.quantile(seconds, levels).tolist(), strict=True))
+
+
+if __name__ == "__main__":
+    main()
