@@ -37,6 +37,13 @@ def test_transfers_by_hand(payload_bytes, start_s, expected_s):
     assert TRACE.transfer_s(payload_bytes, start_s) == pytest.approx(expected_s, abs=1e-9)
 
 
+def test_a_transfer_does_not_wait_for_a_pause_at_the_end():
+    trace = Trace([0.0, 1.0], [8e6, 0.0], 3.0)
+    assert trace.transfer_s(1_000_000, 0.0) == pytest.approx(1.0)
+    assert trace.transfer_s(2_000_000, 0.0) == pytest.approx(4.0)
+    assert trace.transfer_s(1, 1.0) == pytest.approx(2.000001)
+
+
 def test_rates_and_bytes_by_hand():
     assert [TRACE.rate_at(time) for time in (0.0, 0.99, 1.0, 2.9, 3.0, 3.99, 4.0, 5.0, -0.5)] == [
         8e6, 8e6, 0, 0, 4e6, 4e6, 8e6, 0, 4e6,
@@ -96,6 +103,7 @@ def test_every_round_is_like_the_first(samples, payload_bytes, start_s, rounds):
 def test_the_last_sample_lasts_as_long_as_samples_do():
     assert Trace([0, 2, 4], [1, 1, 1]).duration_s == 6
     assert Trace([0], [1]).duration_s == 1
+    assert Trace([0, 1, 2, 10], [1, 1, 1, 1]).duration_s == 11
     assert Trace([7, 8, 8, 9], [1, 2, 3, 4]).duration_s == 3  # a stamp that comes twice: the later sample holds
     assert Trace([7, 8, 8, 9], [1, 2, 3, 4]).rate_at(1.5) == 3
     assert Trace([5, 6], [1, 2]).times_s.tolist() == [0, 1]

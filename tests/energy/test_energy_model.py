@@ -74,7 +74,7 @@ def test_arrays_give_what_numbers_give(rate_bps, payload_bytes, gap_s, radio_idl
 @pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.array([1e6, 0.0])])
 def test_a_link_without_rate_is_refused(rate):
     with pytest.raises(EnergyError, match="a link's rate is above 0 bit/s"):
-        MODEL.offload(0.01, 1000, rate)
+        MODEL.offload(0.01, 1000, rate, downlink_bps=1e6)
     with pytest.raises(EnergyError, match="a link's rate is above 0 bit/s"):
         MODEL.offload(0.01, 1000, 1e6, downlink_bps=rate)
 

@@ -228,6 +228,7 @@ def changed(**changes):
         (changed(bits=5), "not what its codec writes"),
         (changed(bits=0), "not what its codec writes"),
         (changed(axis=2), "not what its codec writes"),
+        (changed(axis=2, ranges=FLOAT.ranges[:4]), "not what its codec writes"),
         (changed(axis=0), "not what its codec writes"),
         (changed(axis=None), "not what its codec writes"),
         (changed(ranges=b""), "not what its codec writes"),
@@ -236,6 +237,7 @@ def changed(**changes):
         (changed(ranges=np.array([[0x7FC0, 0]] * 4, "<u2").tobytes()), "not finite, or upside down"),
         (changed(ranges=np.array([[0x3F80, 0]] * 4, "<u2").tobytes()), "not finite, or upside down"),
         (changed(shape=(3, 4)), "its tensors take 6 bytes, its segment has 4"),
+        (changed(shape=(1, 4)), "its tensors take 2 bytes, its segment has 4"),
         (changed(dtype="int32"), "not what its codec writes"),
     ],
 )

@@ -172,6 +172,15 @@ def test_there_is_one_segment(count):
         unpack(forged(headers(shape=(2 * count,)), [b"ab"] * count))
 
 
+def test_a_header_with_bytes_to_spare_is_refused():
+    data = forged(headers())
+    length = struct.unpack_from("<I", data, 8)[0]
+    longer = bytearray(data[: length - 4] + b"\0\0" + data[length - 4 :])
+    struct.pack_into("<I", longer, 8, length + 2)
+    with pytest.raises(PayloadError, match="2 bytes too many in its header"):
+        unpack(reseal(bytes(longer)))
+
+
 def test_unknown_type_in_a_sealed_header():
     data = bytearray(forged(headers()))
     data[data.index(b"\x04\x00\xff\x01")] = 200
