@@ -109,7 +109,7 @@ def predict(
     )
     change_j = np.where(table.local, radio.tail_w * residual_s, _wake_j(radio, gap_s, table.limits, asleep=asleep))
     sending_s = np.maximum(0.0, window_s - table.payload_bytes * (8.0 / rate_bps))
-    wasted_j = energy.local(table.finish_s).total_j + radio.uplink_w * sending_s
+    wasted_j = energy.local(table.finish_s).compute_j + radio.uplink_w * sending_s
     energy_j = steady.total_j + change_j / table.limits.horizon_frames + risk * wasted_j
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
     return Predictions(latency_s, late_s, risk, np.asarray(energy_j), on_time, estimate)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
@@ -160,7 +162,7 @@ def _decision(table: Table, predictions: Predictions, choice: Choice) -> Decisio
     reasons = [choice.reason]
     if estimate is None:
         reasons.append("the link is unknown or down: only local points count")
-    elif late := len(table.points) - int(predictions.on_time.sum()):
+    elif late := len(table.points) - int(np.count_nonzero(predictions.on_time)):
         rate_bps = estimate.rate_bps if table.guards else estimate.low_bps
         reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {rate_bps / 1e6:.3g} Mbit/s")
     if not table.local[row] and estimate is not None and predictions.risk[row] >= 0.005:
