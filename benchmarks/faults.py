@@ -193,7 +193,7 @@ class Tally:
     failed_offloads: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     wrong: int = 0
-    late: int = 0
+    late: list[dict[str, Any]] = field(default_factory=list)
     latency_s: list[float] = field(default_factory=list)
     resumed_s: list[float] = field(default_factory=list)
     not_resumed: int = 0
@@ -207,7 +207,9 @@ class Tally:
             "failed_offloads": dict(self.failed_offloads),
             "unanswered": self.unanswered,
             "wrong_answers": self.wrong,
-            "later_than_deadline_plus_25_ms": self.late,
+            "later_than_deadline_plus_25_ms": len(self.late),
+            "of_these_while_a_local_run_fitted": sum(frame["compute_s"] <= DEADLINE_S for frame in self.late),
+            "late_frames": self.late,
             "latency_median_s": statistics.median(self.latency_s),
             "worst_s_after_deadline": max(self.latency_s) - DEADLINE_S,
             "not_resumed": self.not_resumed,
@@ -243,7 +245,9 @@ class Frames:
         tally.wrong += not np.allclose(answered.output[0], self.expected[done.answered_by][index], rtol=1e-4)
         tally.failed_offloads.update([done.failure] if done.failure else [])
         tally.latency_s.append(done.latency_s)
-        tally.late += done.latency_s > DEADLINE_S + ALLOWED_S
+        if done.latency_s > DEADLINE_S + ALLOWED_S:
+            figures = ("latency_s", "compute_s", "upload_s", "wait_s", "answered_by", "failure")
+            tally.late.append({name: getattr(done, name) for name in figures})
         time.sleep(max(0.0, start_s + PERIOD_S - time.monotonic()))
         return done.answered_by == "edge"
 
