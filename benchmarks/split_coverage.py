@@ -1,0 +1,220 @@
+"""How many models can be captured, and is head + tail exact at their split points?
+
+Every model of the pinned list, in a process that is started again when a model kills it or takes too long. Reference
+is the eager model in evaluation mode without gradients (attention's fused inference path off: a trace cannot take it).
+`exact`: bit for bit at the captured batch, on an input other than the example. `batch 3`: within 1e-4 of the largest
+value, bit for bit where `batch3_exact` says so. A partial result is kept and continued after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import random
+import time
+import traceback
+import warnings
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from adaedge.graph import SplitPoint, Splittable
+from benchmarks import result
+from benchmarks.model_list import ENTRIES, Entry, build
+
+CUTS, SEVERAL, CORRECT = 20, 5, 1e-4
+TIMEOUT_S = 600
+SMOKE = ("timm:resnet18", "timm:swin_tiny_patch4_window7_224", "transformers:BertModel", "pytorchvideo:slowfast_r18")
+PARTIAL = result.RESULTS / "split_coverage.partial.jsonl"
+
+
+def check(entry: Entry, cuts: int = CUTS) -> dict[str, Any]:
+    """One row: capture the model and hold head + tail against it at ``cuts`` split points."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    net = build(entry)
+    args, kwargs = entry.call(1, torch.Generator().manual_seed(1))
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        split = Splittable(net, args, kwargs)
+    chosen = choose(split.points, cuts, seed=entry.name)
+    row: dict[str, Any] = {
+        "model": entry.name,
+        "captured": split.obstacle is None,
+        "obstacle": split.obstacle and str(split.obstacle)[:300],
+        "dynamic_batch": split.dynamic,
+        "capture_s": round(time.perf_counter() - started, 2),
+        "macs": split.points[-1].head_macs,
+        "split_points": len(split.points),
+        "of_several_tensors": sum(len(point.crossing) > 1 for point in split.points),
+        "most_tensors": max(len(point.crossing) for point in split.points),
+        "tried": len(chosen),
+        "tried_of_several": sum(len(point.crossing) > 1 for point in chosen),
+    }
+    row |= _outputs(net, entry)
+    errors = [compare(net, split, entry, point, batch=1, seed=2) for point in chosen]
+    row |= {"exact": sum(error == 0 for error in errors), "worst_error": max(errors)}
+    errors = [compare(net, split, entry, point, batch=3, seed=3) for point in chosen] if split.dynamic else [1.0]
+    return row | {
+        "batch3_correct": sum(error <= CORRECT for error in errors),
+        "batch3_exact": sum(error == 0 for error in errors),
+        "batch3_worst_error": max(errors),
+    }
+
+
+def choose(points: tuple[SplitPoint, ...], count: int, seed: str) -> list[SplitPoint]:
+    """Both ends, five points where several tensors cross, and others at random."""
+    draw = random.Random(seed)
+    inner = list(points[1:-1])
+    several = [point for point in inner if len(point.crossing) > 1]
+    chosen = [points[0], points[-1], *draw.sample(several, min(SEVERAL, len(several)))]
+    rest = [point for point in inner if point not in chosen]
+    return chosen + draw.sample(rest, max(0, min(count - len(chosen), len(rest))))
+
+
+def compare(net: nn.Module, split: Splittable, entry: Entry, point: SplitPoint, *, batch: int, seed: int) -> float:
+    """Largest difference of head + tail from the model, relative to the largest value of that output; 0: bit-exact."""
+    args, kwargs = entry.call(batch, torch.Generator().manual_seed(seed))
+    own_args, own_kwargs = entry.call(
+        batch, torch.Generator().manual_seed(seed)
+    )  # SlowFast changes the list it is given
+    head, tail = split.at(point.name)
+    with torch.no_grad():
+        expected, spec = pytree.tree_flatten(net(*own_args, **own_kwargs))
+        features = head(*args, **kwargs)
+        got, got_spec = pytree.tree_flatten(tail(*features))
+    if spec != got_spec or len(features) != len(point.crossing):
+        return float("inf")
+    return max(_difference(*pair) for pair in zip(got, expected, strict=True))
+
+
+def _difference(got: Any, expected: Any) -> float:
+    if not isinstance(expected, torch.Tensor):
+        return 0.0 if got == expected else float("inf")
+    if got.shape != expected.shape or got.dtype != expected.dtype:
+        return float("inf")
+    if torch.equal(got, expected):
+        return 0.0
+    scale = expected.double().abs().max().item()
+    # Never 0 where a bit differs.
+    return max((got.double() - expected.double()).abs().max().item() / max(scale, 1e-30), 1e-12)
+
+
+def _outputs(net: nn.Module, entry: Entry) -> dict[str, Any]:
+    """Are there outputs, finite, and changed by a changed input?"""
+    answers = []
+    for seed in (2, 4):
+        args, kwargs = entry.call(1, torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            leaves = pytree.tree_leaves(net(*args, **kwargs))
+        answers.append([leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.numel()])
+    pairs = list(zip(*answers, strict=False))
+    changed = max((_difference(*pair) for pair in pairs), default=0.0)
+    finite = all(bool(torch.isfinite(leaf).all()) for leaf in answers[0])
+    return {"outputs": len(answers[0]), "finite": finite, "changed_by_input": round(changed, 6)}
+
+
+def _work(pipe: Connection, cuts: int) -> None:
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    while (name := pipe.recv()) is not None:
+        try:
+            pipe.send(check(ENTRIES[name], cuts))
+        except Exception as error:
+            traceback.print_exc()
+            pipe.send({"model": name, "captured": False, "obstacle": f"{type(error).__name__}: {error}"[:300]})
+
+
+class Worker:
+    """A process that checks models, started again after a crash or a time-out."""
+
+    def __init__(self, cuts: int) -> None:
+        self._cuts = cuts
+        self._process: Any = None
+
+    def check(self, name: str) -> dict[str, Any]:
+        """The row of one model."""
+        if self._process is None or not self._process.is_alive():
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_work, args=(theirs, self._cuts), daemon=True)
+            self._process.start()
+            theirs.close()
+        self._pipe.send(name)
+        try:
+            if self._pipe.poll(TIMEOUT_S):
+                row: dict[str, Any] = self._pipe.recv()
+                return row
+            problem = f"not finished within {TIMEOUT_S} s"
+        except EOFError:
+            problem = "the process died"
+        self._process.kill()
+        self._process.join()
+        return {"model": name, "captured": False, "obstacle": problem}
+
+    def close(self) -> None:
+        """Let the process end."""
+        if self._process is not None and self._process.is_alive():
+            self._pipe.send(None)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures that the bars speak of."""
+    captured = [row for row in rows if row["captured"]]
+    return {
+        "models": len(rows),
+        "captured": len(captured),
+        "captured_fraction": round(len(captured) / len(rows), 4),
+        "cuts": sum(row["tried"] for row in captured),
+        "exact_cuts": sum(row["exact"] for row in captured),
+        "models_exact": sum(row["exact"] == row["tried"] for row in captured),
+        "models_batch3_correct": sum(row["batch3_correct"] == row["tried"] for row in captured),
+        "batch3_correct_fraction": round(sum(row["batch3_correct"] == row["tried"] for row in captured) / len(rows), 4),
+        "median_capture_s": sorted(row["capture_s"] for row in captured)[len(captured) // 2] if captured else None,
+        "not_captured": {row["model"]: row["obstacle"] for row in rows if not row["captured"]},
+        "not_exact": [row["model"] for row in captured if row["exact"] < row["tried"]],
+        "not_correct_at_batch_3": [row["model"] for row in captured if row["batch3_correct"] < row["tried"]],
+        "hollow": [row["model"] for row in captured if not row["finite"] or row["changed_by_input"] < 1e-4],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", help="comma-separated parts of names; default: all")
+    parser.add_argument("--cuts", type=int, default=CUTS)
+    parser.add_argument("--smoke", action="store_true", help="four models, nothing written")
+    options = parser.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    parts = options.models.split(",") if options.models else [""]
+    names = list(SMOKE) if options.smoke else [name for name in ENTRIES if any(part in name for part in parts)]
+    whole = not options.smoke and not options.models
+    done = {row["model"]: row for row in _partial()} if whole else {}
+    worker = Worker(options.cuts)
+    for name in track([name for name in names if name not in done], "models"):
+        done[name] = row = worker.check(name)
+        print(json.dumps(row), flush=True)
+        if whole:
+            result.RESULTS.mkdir(exist_ok=True)
+            with PARTIAL.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    worker.close()
+    rows = [done[name] for name in names]
+    print(json.dumps(summary(rows), indent=1))
+    if whole:
+        result.write("split_coverage", rows, summary=summary(rows), cuts=options.cuts, threads=1, batch=1)
+        PARTIAL.unlink()
+
+
+def _partial() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in PARTIAL.read_text(encoding="utf-8").splitlines()] if PARTIAL.exists() else []
+
+
+if __name__ == "__main__":
+    main()
