@@ -5,6 +5,7 @@ May import: every part above the line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,6 @@ Frame = npt.NDArray[np.uint8]
 DEADLINE_S = 0.2
 PERIOD_S = 0.2
 ACCURACY_FLOOR = 0.95
-_LOADED_S = 20.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,14 +56,15 @@ class Stage:
     slowdown: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A trace that begins once the terminal has loaded its graphs, so that every policy meets the same rates."""
+@dataclass(slots=True)
+class _FromFirstFrame:
+    """A trace that begins with the first frame, so that every policy meets the same rates however long it loads."""
 
     trace: Trace
+    begin_s: float = math.inf
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
-        return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - _LOADED_S)))
+        return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - self.begin_s)))
 
 
 def play_all(stage: Stage, progress: Progress) -> dict[str, list[FrameRecord]]:
@@ -80,7 +81,8 @@ def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[Fr
     """Run the clip through one policy, from the start of the trace."""
     clock = SkippingClock()
     grpc_link = GrpcLink(stage.address, certificate=stage.certificate, token=stage.token)
-    link = ShapedLink(grpc_link, _Begun(stage.trace), clock)
+    trace = _FromFirstFrame(stage.trace)
+    link = ShapedLink(grpc_link, trace, clock)
     scheduler = Scheduler(
         stage.profile,
         stage.energy,
@@ -91,7 +93,7 @@ def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[Fr
     )
     records = []
     with Terminal(stage.bundle, scheduler, link, clock=clock, slowdown=stage.slowdown) as terminal:
-        clock.sleep_until(_LOADED_S)
+        trace.begin_s = clock.now_s()
         for record in session.run(terminal, stage.frames):
             records.append(record)
             progress(name, len(records), len(stage.frames))
