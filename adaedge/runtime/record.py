@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,13 @@ class FrameRecord:
     def missed(self) -> bool:
         """Whether the answer came after its deadline."""
         return self.measurement.latency_s > self.deadline_s
+
+    def plus(self, energy: EnergySplit) -> FrameRecord:
+        """The record with more joules: those of the radio's tail after the last frame, which ``Terminal.close`` tells.
+
+        With them in its last record, the joules of a run are all of its joules.
+        """
+        return replace(self, measurement=replace(self.measurement, energy=self.measurement.energy + energy))
 
     def to_json(self) -> str:
         """The record as one line."""

@@ -194,7 +194,8 @@ class Terminal:
             outputs, edge_s = self._read(reply.data, point, sequence)
         except (LinkError, PayloadError) as error:
             end_s = self.clock.now_s()
-            self._watch.failed(error, start_s, end_s, len(payload))
+            table = self.scheduler.table
+            self._watch.failed(error, start_s, end_s, len(payload), float(table.edge_s[table.row(point)]))
             return _Attempt(failure=_word(error), crossing=Crossing(start_s, end_s, len(payload)))
         end_s = self.clock.now_s()
         upload_s = self._watch.crossed(start_s, end_s, len(payload), edge_s, reply.upload_s)

@@ -88,12 +88,12 @@ class LinkWatch:
             self._plan = self._plan.used(end_s)
         return upload_s
 
-    def failed(self, error: Exception, start_s: float, end_s: float, payload_bytes: int) -> None:
-        """A payload was not answered, or not readably."""
+    def failed(self, error: Exception, start_s: float, end_s: float, payload_bytes: int, edge_s: float) -> None:
+        """A payload was not answered, or not readably. ``edge_s`` is what the edge server was expected to compute."""
         with self._lock:
             self._plan = self._plan.used(end_s)
             if isinstance(error, LinkTimeoutError):
-                self._gave_up(start_s, end_s, payload_bytes)
+                self._gave_up(start_s, end_s - edge_s, payload_bytes)
                 self._timeouts += 1
                 if self._timeouts < _TIMEOUTS:
                     return
@@ -181,8 +181,10 @@ class LinkWatch:
         return upload_s
 
     def _gave_up(self, start_s: float, end_s: float, size_bytes: int) -> None:
-        if size_bytes and end_s > start_s:
-            self._estimator.observe(Upload(end_s, size_bytes, end_s - start_s, completed=False))
+        # The way back did not fit either: what is left bounds the upload.
+        bound_s = end_s - start_s - self._round_trip_s
+        if size_bytes and bound_s > 0:
+            self._estimator.observe(Upload(end_s, size_bytes, bound_s, completed=False))
 
     def _fall(self, error: Exception) -> None:
         if self._up or not self._told:

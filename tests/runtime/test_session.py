@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adaedge.channel import Trace
-from adaedge.energy import ComputePower, EnergyModel, presets
+from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import SourceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import FrameRecord, ManualClock, ReplayLink, Terminal, answer, read_records, run, write_records
@@ -59,6 +59,11 @@ def test_records_are_written_and_read_back(terminal, frame, tmp_path):
     write_records(records, tmp_path / "run.jsonl")
     assert list(read_records(tmp_path / "run.jsonl")) == records
     assert (tmp_path / "run.jsonl").read_text().count("\n") == 3
+
+
+def test_a_record_takes_the_joules_of_the_last_tail(terminal, frame):
+    (record,) = run(terminal, [frame])
+    assert record.plus(EnergySplit(tail_j=2.0)).measurement.energy.tail_j == record.measurement.energy.tail_j + 2.0
 
 
 @pytest.mark.parametrize("line", ["", "[]", "{}", "nonsense", '{"index": 0}'])

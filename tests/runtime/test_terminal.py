@@ -216,8 +216,15 @@ def test_energy_is_charged_along_time_and_the_last_tail_on_closing(bundle, profi
     with terminal:
         energy = terminal.infer(frame).measurement.energy
         assert energy.transmit_j > 0
-    left = terminal.close()
-    assert isinstance(left, EnergySplit)
+    assert terminal.close() == EnergySplit()  # leaving has closed it
+
+
+def test_the_last_tail_is_told_on_closing(bundle, profile, faulty, frame):
+    terminal = terminal_of(bundle, profile, faulty)
+    terminal.__enter__()
+    assert terminal.infer(frame).measurement.answered_by == "edge"
+    radio = presets.WIFI_2012
+    assert terminal.close().tail_j == pytest.approx(radio.tail_w * radio.tail_s)
 
 
 def test_a_frame_of_the_wrong_shape_is_an_error_and_nothing_else_happens(bundle, profile, faulty, frame):
@@ -310,6 +317,16 @@ def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
     assert upload_s == pytest.approx(0.2)
     assert watch.estimate(1.5).rate_bps == pytest.approx(8 * 100_000 / 0.2)
     assert watch.crossed(2.0, 2.5, 100_000, edge_s=0.3, upload_s=0.1) == 0.1
+
+
+def test_what_is_given_up_bounds_the_rate(bundle, faulty):
+    from adaedge.channel import LastUpload
+    from adaedge.runtime.watch import LinkWatch
+
+    watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
+    watch.probe()
+    watch.failed(LinkTimeoutError("late"), 1.0, 1.5, 100_000, edge_s=0.1)
+    assert watch.estimate(1.5).rate_bps == pytest.approx(8 * 100_000 / 0.4)
 
 
 def test_leaving_waits_for_a_probe_under_way(bundle, profile, server, credentials, frame):
