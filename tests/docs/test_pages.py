@@ -36,6 +36,8 @@ import typer.main
 from PIL import Image
 from typer.testing import CliRunner
 
+from adaedge import errors
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -195,6 +197,20 @@ def test_fences_are_closed_and_name_their_language():
         text = page.read_text(encoding="utf-8")
         assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(blocks_of(text)), page
         assert all(block.language for block in blocks_of(text)), page
+
+
+def test_the_reference_names_every_option_and_every_error():
+    from adaedge.cli import app
+
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    for name, command in typer.main.get_command(app).commands.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}"))
+        named = set(re.findall(r"`(--[a-z-]+)`", row))
+        assert named == {option.opts[0] for option in command.params if option.opts[0].startswith("--")}, name
+    drawn = [line.strip() for line in errors.__doc__.splitlines() if "Error " in line]
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    assert drawn
+    assert all(line in page for line in drawn)
 
 
 def test_a_page_that_lies_is_caught(tmp_path):
