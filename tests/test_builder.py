@@ -16,7 +16,7 @@ from adaedge.builder.scoring import wilson
 from adaedge.builder.weight_file import WeightFile
 from adaedge.bundle import Accuracy, Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine
-from adaedge.errors import CaptureError, CodecError, LevelError, ModelError, SplitError
+from adaedge.errors import BundleError, CaptureError, CodecError, LevelError, ModelError, SplitError
 from adaedge.graph import Splittable
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 
@@ -136,6 +136,9 @@ def test_the_examples_batch_is_the_graphs_and_multiples_are_cut(branches):
         expected = net(x, scale)["sum"].numpy()
     found = bundle.run(OperatingPoint("second"), arrays((x, scale)))
     assert np.allclose(found[2], expected, rtol=1e-5, atol=1e-6)
+    for wrong in (1, 5):
+        with pytest.raises(BundleError, match=rf"inputs: expected float32 \(2, 4\).*got float32 \({wrong}, 4\)"):
+            bundle.run(OperatingPoint("second"), arrays(tensors((wrong, 4), (wrong, 1))))
 
 
 def test_a_part_whose_values_repeat_or_pass_through_is_still_a_graph(branches):
@@ -379,3 +382,15 @@ def test_wilson_holds_the_fraction_and_is_symmetric(samples, data):
     assert hits / samples - 1e-12 <= high <= 1
     mirrored = wilson(samples - hits, samples)
     assert np.allclose(mirrored, (1 - high, 1 - low))
+
+
+def test_an_output_without_a_batch_is_never_put_together_from_pieces():
+    class Total(nn.Module):
+        def forward(self, x):
+            return x * 2, x.sum()
+
+    bundle = build(Total().eval(), tensors((1, 4)), Space())
+    assert bundle.run(OperatingPoint(INPUT), arrays(tensors((1, 4))))[1].shape == ()
+    for point in bundle.points:
+        with pytest.raises(BundleError, match=r"inputs: expected float32 \(1, 4\); got float32 \(3, 4\)"):
+            bundle.run(point, arrays(tensors((3, 4))))

@@ -78,9 +78,9 @@ def build(
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
-        >>> bundle = build(net, (torch.rand(1, 4),), Space(splits=["1"], codecs=["raw", "u8"]))
+        >>> bundle = build(net, (torch.rand(1, 4),), Space(splits=["1"], codecs=["raw"]))
         >>> [str(point) for point in bundle.points]
-        ['input/w1/fp32/raw', '1/w1/fp32/raw', '1/w1/fp32/u8', 'output/w1/fp32/raw']
+        ['input/w1/fp32/raw', '1/w1/fp32/raw', 'output/w1/fp32/raw']
     """
     report = progress or _silent
     report("capture", 0, 1)
