@@ -152,11 +152,13 @@ def report(
 
     Example: `adaedge report run.jsonl -o report.html`
     """
-    from adaedge.report import summarize, write_html
+    from adaedge.report import Context, Origin, summarize, write_html
     from adaedge.runtime import read_records
 
     records = list(read_records(record))
-    verdict = write_html(out, {record.stem: records})
+    # A record does not say whether it was run or simulated, so neither does the page.
+    context = Context(title=f"adaedge: {record.name}", origin=Origin(time=None))
+    verdict = write_html(out, {record.stem: records}, context=context)
     if as_json:
         show.document(json.dumps(summarize(records).as_dict(), indent=1))
     else:

@@ -28,7 +28,8 @@ class Origin:
 
     Attributes:
         energy: the energy model that the run was charged by; ``None`` where the report was not told.
-        time: how latencies are known: ``measured``, or ``modelled`` in a simulation.
+        time: how latencies and bytes are known: ``measured`` in a run, ``modelled`` in a simulation, ``None`` where the
+            report was not told.
         reference: what the answers were compared with.
         note: what a reader must know of the times, for example that the terminal was slowed to stand for another.
 
@@ -38,13 +39,14 @@ class Origin:
     """
 
     energy: EnergyModel | None = None
-    time: Provenance = Provenance.MEASURED
+    time: Provenance | None = Provenance.MEASURED
     reference: str = "the full network in fp32"
     note: str = ""
 
     def caption(self) -> str:
         """One sentence for beneath a table."""
-        times = "times measured here" if self.time == Provenance.MEASURED else f"times {self.time}"
+        named = {None: "times as recorded", Provenance.MEASURED: "times measured here"}
+        times = named.get(self.time, f"times {self.time}")
         times += f" ({self.note})" if self.note else ""
         if self.energy is None:
             return f"Joules are modelled: {times}, power figures as the run was configured."
@@ -52,15 +54,20 @@ class Origin:
         powers = f"compute power {_sourced(compute.provenance, compute.source)}"
         return f"Joules are modelled: {times}, {powers}, radio {radio.name} ({radio.describe()})."
 
+    @property
+    def known(self) -> str:
+        """How latencies and bytes are known, for the heading of a column."""
+        return "recorded" if self.time is None else str(self.time)
+
     def figures(self) -> list[tuple[str, str, str]]:
         """Every kind of figure in the report: its name, how it is known, and its source."""
         rows = [
             (
                 "latency, deadline misses",
-                str(self.time),
+                self.known,
                 "; ".join(filter(None, (_CLOCK.get(self.time, ""), self.note))),
             ),
-            ("bytes", str(self.time), "length of what was sent, headers and probes included"),
+            ("bytes", self.known, "length of what was sent, headers and probes included"),
             ("agreement", "measured", f"same answer as {self.reference}"),
             ("joules", str(Provenance.MODELLED), "power × time, above idle; promotion and tail of the radio included"),
         ]
@@ -75,6 +82,7 @@ class Origin:
 
 
 _CLOCK = {
+    None: "by `adaedge run`: measured; by `adaedge simulate`: modelled",
     Provenance.MEASURED: "monotonic clock of the terminal, frame in to answer out",
     Provenance.MODELLED: "profile of each part and the replayed link",
 }

@@ -37,7 +37,7 @@ class Column:
 
 def comparison(policies: Mapping[str, PolicySummary], origin: Origin) -> tuple[list[Column], list[list[str]]]:
     """One row per policy: energy, latency, misses, bytes, agreement, points, switches."""
-    known = str(origin.time)
+    known = origin.known
     columns = [
         Column("policy"),
         Column("energy", "J/frame", str(Provenance.MODELLED)),

@@ -157,6 +157,9 @@ def test_no_column_mixes_what_was_measured_with_what_was_modelled(policies):
     assert known["latency", "p50, ms"] == known["missed", "%"] == "measured"
     simulated = {column.name: column.known for column in comparison(summaries, Origin(time=Provenance.MODELLED))[0]}
     assert simulated["latency"] == simulated["missed"] == "modelled"
+    untold = {column.name: column.known for column in comparison(summaries, Origin(time=None))[0]}
+    assert untold["latency"] == untold["missed"] == "recorded"
+    assert "times as recorded" in Origin(time=None).caption()
     assert rows[1] == [
         "adaptive",
         "0.0790",
