@@ -19,6 +19,7 @@ from adaedge.energy import (
     WIFI_2012,
     ComputePower,
     EnergyModel,
+    Provenance,
 )
 from adaedge.errors import EnergyError
 
@@ -34,19 +35,31 @@ RADIO = {
 DeadlineS = Annotated[float, typer.Option(help="Seconds that an answer may take.")]
 AccuracyFloor = Annotated[float, typer.Option(help="Least accuracy of an operating point, as the bundle measured it.")]
 PeriodS = Annotated[float, typer.Option(help="Seconds from one frame to the next.")]
-Compute = Annotated[str, typer.Option(help=f"The terminal's computing power: {', '.join(COMPUTE)}.")]
+Compute = Annotated[
+    str, typer.Option(help=f"The terminal's computing power: {', '.join(COMPUTE)}, or your own watts above idle.")
+]
 Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIO)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def energy_model(compute: str, radio: str) -> EnergyModel:
-    """The energy model of two presets.
+    """The energy model of two presets; of the user's own watts where ``compute`` is a number.
 
     Raises:
         EnergyError: naming the presets that there are.
     """
-    if compute not in COMPUTE:
-        raise EnergyError(f"no computing preset {compute!r}; there are: {', '.join(COMPUTE)}")
     if radio not in RADIO:
         raise EnergyError(f"no radio preset {radio!r}; there are: {', '.join(RADIO)}")
-    return EnergyModel(COMPUTE[compute], RADIO[radio])
+    return EnergyModel(_compute(compute), RADIO[radio])
+
+
+def _compute(text: str) -> ComputePower:
+    if text in COMPUTE:
+        return COMPUTE[text]
+    try:
+        busy_w = float(text)
+    except ValueError as error:
+        raise EnergyError(
+            f"no computing preset {text!r}; there are: {', '.join(COMPUTE)}, or give your own watts above idle"
+        ) from error
+    return ComputePower(busy_w, provenance=Provenance.CALIBRATED, source="the user's own watts above idle")

@@ -144,6 +144,17 @@ def test_a_preset_that_does_not_exist_names_those_that_do(profile, trace):
     assert "there are: nr-low-band" in failing_command("simulate", profile, *options)
 
 
+def test_watts_of_ones_own_take_the_place_of_a_preset(profile, trace):
+    joules = []
+    for watts in ("2", "4"):
+        options = ("--trace", trace, "--policy", "local", "--compute", watts, "--json")
+        joules.append(json.loads(adaedge_command("simulate", profile, *options))["energy_j_per_frame"])
+    assert joules[1] == pytest.approx(2 * joules[0])
+    words = failing_command("simulate", profile, "--trace", trace, "--compute", "much")
+    assert "there are: raspberry-pi-4, jetson-nano, or give your own watts" in words
+    assert "at least 0" in failing_command("simulate", profile, "--trace", trace, "--compute", "-1")
+
+
 def test_a_policy_that_does_not_exist_names_those_that_do(profile, trace):
     words = failing_command("simulate", profile, "--trace", trace, "--policy", "best")
     assert "adaptive, local, static, clairvoyant" in words
