@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given
@@ -34,7 +35,8 @@ class Branches(nn.Module):
 
     def forward(self, x, scale):
         first = self.first(x).relu()
-        second = self.second(first)
+        kept = first.clone()
+        second = self.second(first.clone().clone()) + kept.mean(1, keepdim=True)
         return {"twice": (first, first), "sum": second * scale + x, "count": second.argmax(1)}
 
 
@@ -129,6 +131,26 @@ def test_inputs_outputs_and_duplicates_may_cross(branches):
             assert np.allclose(one, other.numpy(), rtol=1e-5, atol=1e-6), split
 
 
+def test_every_split_point_of_an_awkward_model_can_be_cut(branches):
+    net, _ = branches
+    example = tensors((2, 4), (2, 1))
+    names = [point.name for point in Splittable(net, example, dynamic=False).points]
+    assert len(names) > 6
+    bundle = build(net, example, Space(splits=names))  # which holds each of them against the model
+    assert [cut.split for cut in bundle.manifest.cuts] == names
+
+
+def test_copies_of_copies_lead_back_to_their_source(branches):
+    class Copies(nn.Module):
+        def forward(self, x):
+            return x.exp().clone().clone().clone()
+
+    exported = export(Copies(), tensors((2, 4)))
+    value = source(exported.graph.outputs[0])
+    assert value.producer().op_type == "Exp"
+    assert source(value) is value
+
+
 def test_the_examples_batch_is_the_graphs_and_multiples_are_cut(branches):
     net, bundle = branches
     x, scale = tensors((6, 4), (6, 1))
@@ -148,6 +170,10 @@ def test_a_part_whose_values_repeat_or_pass_through_is_still_a_graph(branches):
     x, first = exported.graph.inputs[0], source(exported.graph.outputs[0])
     file = WeightFile()
     head, names = cut(exported, list(exported.graph.inputs), [first, x, first], file)
+    graph = onnx.load_from_string(head).graph
+    outputs = {value.name for value in graph.output}
+    assert len(outputs) == 3, "ONNX wants each output once"
+    assert not outputs & {value.name for value in graph.input}, "and none of them an input"
     engine = OnnxEngine(head, {name: file.tensors[name] for name in names})
     values = arrays(tensors((2, 4), (2, 1)))
     one, same, again = engine.run(values)
