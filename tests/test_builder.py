@@ -420,3 +420,13 @@ def test_an_output_without_a_batch_is_never_put_together_from_pieces():
     for point in bundle.points:
         with pytest.raises(BundleError, match=r"inputs: expected float32 \(1, 4\); got float32 \(3, 4\)"):
             bundle.run(point, arrays(tensors((3, 4))))
+
+
+def test_a_convolution_in_three_dimensions_without_bias_runs():
+    torch.manual_seed(0)
+    net = nn.Conv3d(1, 2, 2, bias=False).eval()
+    (clip,) = tensors((1, 1, 3, 4, 4))
+    bundle = build(net, (clip,), Space())
+    with torch.no_grad():
+        expected = net(clip).numpy()
+    assert np.allclose(bundle.run(OperatingPoint(OUTPUT), (clip.numpy(),))[0], expected, rtol=1e-5, atol=1e-6)
