@@ -55,7 +55,8 @@ class OperatingPoint:
         return self.split == OUTPUT
 
     def __str__(self) -> str:
-        return f"{self.split}/w{self.width:g}/{self.precision}/{self.codec}"
+        width = repr(float(self.width)).removesuffix(".0")  # not `:g`, which would not read back
+        return f"{self.split}/w{width}/{self.precision}/{self.codec}"
 
     @classmethod
     def parse(cls, text: str) -> OperatingPoint:

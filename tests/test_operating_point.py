@@ -145,3 +145,9 @@ def test_a_missing_profile_names_its_path(tmp_path):
 def test_a_decision_knows_its_defaults():
     decision = Decision(LOCAL, 0.01, 0.05)
     assert (decision.accuracy, decision.rate_bps, decision.reasons) == (1.0, None, ())
+
+
+@pytest.mark.parametrize("width", [1.0, 1, 0.5, 1 / 3, 1e-9])
+def test_a_point_reads_back_as_it_was_written(width):
+    point = OperatingPoint("a/b", width, "int8", "u4+zstd")
+    assert OperatingPoint.parse(str(point)) == point
