@@ -263,19 +263,28 @@ TRANSFORMERS = [
     transformers_entry("DeiTModel", image(64), **_VISION),
     transformers_entry("BeitModel", image(64), **_VISION),
     transformers_entry("Dinov2Model", image(64), **_VISION),
-    transformers_entry("SwinModel", image(64), image_size=64, embed_dim=16, depths=[2, 2], num_heads=[2, 2], window_size=4),
+    transformers_entry(
+        "SwinModel", image(64), image_size=64, embed_dim=16, depths=[2, 2], num_heads=[2, 2], window_size=4
+    ),
     transformers_entry("ConvNextModel", image(64), hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 2, 1]),
     transformers_entry(
-        "SegformerForSemanticSegmentation", image(64), hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=32,
-    ),  # fmt: skip
+        "SegformerForSemanticSegmentation",
+        image(64),
+        hidden_sizes=[8, 16, 24, 32],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=32,
+    ),
     Entry("transformers:DetrForObjectDetection", _detr, image(128)),
     transformers_entry("VideoMAEForVideoClassification", _frames, num_frames=4, **_VISION),
     transformers_entry("TimesformerForVideoClassification", _frames, num_frames=4, **_VISION),
     transformers_entry(
-        "VivitForVideoClassification", _frames, num_frames=4, tubelet_size=[2, 16, 16],
+        "VivitForVideoClassification",
+        _frames,
+        num_frames=4,
+        tubelet_size=[2, 16, 16],
         **{k: v for k, v in _VISION.items() if k != "patch_size"},
-    ),  # fmt: skip
+    ),
     transformers_entry("CLIPModel", _text_and_image, **_clip_towers(**_SPECIAL), projection_dim=16),
     transformers_entry("SiglipModel", _text_and_image, **_clip_towers(**_SPECIAL, projection_size=32)),
     Entry("transformers:SmolVLMModel", _smolvlm, _image_in_text),
@@ -283,17 +292,34 @@ TRANSFORMERS = [
     transformers_entry("RobertaForSequenceClassification", _masked, **_TEXT),
     transformers_entry("AlbertModel", tokens(), embedding_size=16, **_TEXT),
     transformers_entry("DistilBertModel", _masked, vocab_size=100, dim=32, n_layers=2, n_heads=2, hidden_dim=64),
-    transformers_entry("GPT2LMHeadModel", tokens(use_cache=False), vocab_size=100, n_embd=32, n_layer=2, n_head=2, **_SPECIAL),
+    transformers_entry(
+        "GPT2LMHeadModel", tokens(use_cache=False), vocab_size=100, n_embd=32, n_layer=2, n_head=2, **_SPECIAL
+    ),
     transformers_entry("LlamaForCausalLM", tokens(use_cache=False), **_TEXT, **_SPECIAL),
     transformers_entry("Qwen2ForCausalLM", tokens(use_cache=False), num_key_value_heads=2, **_TEXT, **_SPECIAL),
-    transformers_entry("T5ForConditionalGeneration", _two_texts, vocab_size=100, d_model=32, d_ff=64, num_layers=2, num_heads=2, d_kv=16),
+    transformers_entry(
+        "T5ForConditionalGeneration",
+        _two_texts,
+        vocab_size=100,
+        d_model=32,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        d_kv=16,
+    ),
     transformers_entry("BartModel", _two_texts, **_SEQ2SEQ, **_SPECIAL),
     transformers_entry("WhisperModel", _speech, num_mel_bins=20, max_source_positions=32, **_SEQ2SEQ, **_SPECIAL),
     transformers_entry(
-        "Wav2Vec2Model", _wave, conv_dim=[16, 16, 16], conv_stride=[5, 4, 4], conv_kernel=[10, 8, 4],
-        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, **_TEXT,
-    ),  # fmt: skip
-]  # fmt: skip
+        "Wav2Vec2Model",
+        _wave,
+        conv_dim=[16, 16, 16],
+        conv_stride=[5, 4, 4],
+        conv_kernel=[10, 8, 4],
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        **_TEXT,
+    ),
+]
 
 
 def _mvit_v2_s() -> nn.Module:

@@ -6,10 +6,12 @@ original on a second random input of another batch size, is made again at the ex
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
+import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,7 +77,8 @@ def _captured(net: nn.Module, signature: Signature) -> Capture:
     args, kwargs = signature.call(resized(signature, batch))
     try:
         shapes = _dynamic_shapes(net, signature)
-        program = torch.export.export(net, args, kwargs, strict=False, dynamic_shapes=shapes).run_decompositions({})
+        with contextlib.redirect_stderr(io.StringIO()):  # it prints every graph that it gives up on
+            program = torch.export.export(net, args, kwargs, strict=False, dynamic_shapes=shapes).run_decompositions({})
     except Exception as error:  # torch.export raises whatever the model's own code raised under it
         raise CaptureError(f"torch.export cannot capture {type(net).__name__}: {_first_line(error)}") from error
     written = sorted(program.graph_signature.buffers_to_mutate.values())
@@ -178,16 +181,20 @@ def _first_line(error: Exception | None) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def undisturbed(net: nn.Module, signature: Signature) -> Iterator[None]:
-    """Evaluation mode, then every module's own mode again; the random state and the list of warnings likewise."""
+    """Evaluation mode, then every module's own mode again; the random state, warnings and log levels likewise."""
     modes = {module: module.training for module in net.modules()}
     devices = sorted({tensor.device.index or 0 for tensor in signature.tensors if tensor.is_cuda})
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = log.level
     with warnings.catch_warnings(), torch.random.fork_rng(devices), torch.enable_grad():
         warnings.simplefilter("ignore")
         try:
+            log.setLevel(logging.CRITICAL)
             net.eval()
             yield
         finally:
+            log.setLevel(level)
             for module, mode in modes.items():
                 module.training = mode

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, final
 
 import torch
@@ -110,7 +111,7 @@ class WholePlan:
     """The two ends of a model that could not be captured: it runs whole, on either side."""
 
     def __init__(self, net: nn.Module, signature: Signature) -> None:
-        self.signature = signature
+        self.signature = signature = replace(signature, dynamic=True)  # the model itself takes what it takes
         self._net = net
         with undisturbed(net, signature), torch.no_grad(), FlopCounterMode(display=False) as counter:
             args, kwargs = signature.call([tensor.clone() for tensor in signature.tensors])

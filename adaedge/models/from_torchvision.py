@@ -29,7 +29,7 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
     """
     if name not in models.list_models():
         raise unknown(name, "torchvision", models.list_models())
-    published = getattr(models.get_model_weights(name), "DEFAULT", None)
+    published: Any = getattr(models.get_model_weights(name), "DEFAULT", None)
     module, trained = _module(name, pretrained, arguments, published)
     transform = published.transforms() if published else None
     preprocessing = _preprocessing(transform) if isinstance(transform, presets.ImageClassification) else None

@@ -39,8 +39,8 @@ def trained_or_random(
     except (OSError, RuntimeError, ValueError) as error:
         problem = str(error).strip() or type(error).__name__
     warnings.warn(
-        f"{label} has random weights: trained ones could not be had ({problem.splitlines()[0].rstrip('.')}). Give a file"
-        f" with `weights=FILE.safetensors` (`--weights FILE`).{hint} If random weights are meant, say"
+        f"{label} has random weights: trained ones could not be had ({problem.splitlines()[0].rstrip('.')}). Give a"
+        f" file with `weights=FILE.safetensors` (`--weights FILE`).{hint} If random weights are meant, say"
         " `pretrained=False`.",
         UserWarning,
         stacklevel=6,  # the caller of `adaedge.models.load`
