@@ -95,10 +95,9 @@ def latency_distribution(policies: Mapping[str, Sequence[FrameRecord]]) -> str:
         axes = figure.subplots()
         slowest_ms = 0.0
         for place, (name, records) in enumerate(policies.items()):
-            latency_ms = np.sort([1e3 * record.measurement.latency_s for record in records])
+            latency_ms, share = cumulative([1e3 * record.measurement.latency_s for record in records])
             colour, line = POLICY_LINES[place % len(POLICY_LINES)]
-            share = np.arange(len(latency_ms) + 1) / len(latency_ms)
-            axes.step([0, *latency_ms], share, where="post", color=colour, ls=line, lw=1.8, label=name)
+            axes.step(latency_ms, share, where="post", color=colour, ls=line, lw=1.8, label=name)
             slowest_ms = max(slowest_ms, float(np.percentile(latency_ms, 99.5)))
         axes.axvline(deadline_ms, color=VERMILLION, lw=1)
         axes.annotate("deadline", (deadline_ms, 0), (-4, 4), textcoords="offset points", ha="right", color=VERMILLION)
@@ -107,3 +106,13 @@ def latency_distribution(policies: Mapping[str, Sequence[FrameRecord]]) -> str:
         axes.grid()
         legend_above(axes)
         return to_svg(figure, "latency")
+
+
+def cumulative(values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Values in order from 0 on, and the fraction of them that each reaches.
+
+    Example:
+        >>> cumulative([3.0, 1.0])
+        ([0.0, 1.0, 3.0], [0.0, 0.5, 1.0])
+    """
+    return [0.0, *sorted(values)], [done / len(values) for done in range(len(values) + 1)]

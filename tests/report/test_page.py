@@ -10,8 +10,10 @@ from adaedge.channel import Trace
 from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel, Provenance
 from adaedge.errors import SourceError
 from adaedge.report import Context, Limits, Origin, comparison_table, summarize, write_html
-from adaedge.report.table import comparison
+from adaedge.report.distributions import cumulative
+from adaedge.report.table import causes, comparison
 from adaedge.report.timeline import POINTS_SHOWN, timeline
+from adaedge.report.words import by_cause
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -171,6 +173,19 @@ def test_no_column_mixes_what_was_measured_with_what_was_modelled(policies):
         "2",
         "blocks.3 u4+zstd 50 %, local 25 %, input jpeg@90 25 %",
     ]
+
+
+def test_no_cause_of_energy_is_lost_between_the_summary_and_the_reader(policies):
+    summary = summarize(policies["adaptive"])
+    assert sum(by_cause(summary.energy).values()) == pytest.approx(summary.energy_j_per_frame)
+    columns, rows = causes({"adaptive": summary})
+    assert [column.name for column in columns] == ["policy", "compute", "transmit", "tail", "waiting", "all"]
+    # one local frame of 0.1 J and three offloads of 0.072 J, of which 0.042 J is waking, sending and receiving
+    assert rows == [["adaptive", "0.0400", "0.0315", "0.0045", "0.0030", "0.0790"]]
+
+
+def test_the_distribution_of_latency_ends_at_every_frame():
+    assert cumulative([30.0, 10.0, 20.0, 20.0]) == ([0, 10, 20, 20, 30], [0, 0.25, 0.5, 0.75, 1])
 
 
 def test_the_table_fits_a_narrow_terminal_and_says_how_joules_are_known(policies):
