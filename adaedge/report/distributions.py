@@ -96,7 +96,7 @@ def latency_distribution(policies: Mapping[str, Sequence[FrameRecord]]) -> str:
         slowest_ms = 0.0
         for place, (name, records) in enumerate(policies.items()):
             latency_ms, share = cumulative([1e3 * record.measurement.latency_s for record in records])
-            colour, line = POLICY_LINES[place % len(POLICY_LINES)]
+            colour, line = POLICY_LINES[place % len(POLICY_LINES)] if len(policies) > 1 else (BLUE, "-")
             axes.step(latency_ms, share, where="post", color=colour, ls=line, lw=1.8, label=name)
             slowest_ms = max(slowest_ms, float(np.percentile(latency_ms, 99.5)))
         axes.axvline(deadline_ms, color=VERMILLION, lw=1)

@@ -42,15 +42,14 @@ h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem }
 .headline.lost { border-color: var(--bad) }
 ul.reasons { margin: 0; padding-left: 1.1rem; color: var(--soft) }
 .scroll { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; min-width: 100%;
-  margin-bottom: 1.2rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; min-width: 100% }
 th, td { text-align: left; padding: .35rem .9rem .35rem 0; vertical-align: top; border-bottom: 1px solid var(--line) }
 th { font-weight: 600; white-space: nowrap }
 th small { display: block; font-weight: 400; color: var(--soft) }
 .number { text-align: right; white-space: nowrap }
 tr.focus td { font-weight: 600 }
-caption, figcaption { caption-side: bottom; text-align: left; color: var(--soft); font-size: .85rem;
-  padding-top: .4rem }
+td:last-child:not(.number) { min-width: 14rem }
+figcaption { color: var(--soft); font-size: .85rem; padding-top: .4rem }
 figure { margin: 1.2rem 0 0 }
 svg { display: block; width: 100%; height: auto }
 .wide svg { min-width: 42rem }
@@ -200,9 +199,10 @@ def _table(columns: list[Column], rows: Iterable[Sequence[str]], *, caption: str
     for row in rows:
         cells = "".join(f"<td{side}>{escape(cell)}</td>" for side, cell in zip(sides, row, strict=True))
         lines.append(f"<tr{' class=focus' if focus == row[0] else ''}>{cells}</tr>")
-    below = f"<caption>{escape(caption)}</caption>" if caption else ""
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     body = "\n".join(lines)
-    return f'<div class="scroll"><table>{below}<thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table></div>\n'
+    table = f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f'<figure><div class="scroll">{table}</div>{below}</figure>\n'
 
 
 def _heading(column: Column) -> str:

@@ -84,7 +84,7 @@ def _draw_points(
     places = (times_s, rows)
     axes.plot(*places, drawstyle="steps-post", color=FAINT, alpha=0.4, lw=0.7)
     marks(axes, places, ~failed & ~late, (BLUE, "s"), "in time")
-    marks(axes, places, failed & ~late, (ORANGE, "^"), "offload failed, answered on the terminal in time")
+    marks(axes, places, failed & ~late, (ORANGE, "^"), "offload failed, finished locally in time")
     marks(axes, places, late, (VERMILLION, "x"), "deadline missed")
     legend_above(axes)
 
