@@ -208,3 +208,24 @@ def test_the_scheduler_of_a_real_trace(data_dir: Path) -> None:
     assert not any(record.missed for record in records)
     assert _energy_j(clairvoyant(PROFILE, energy, trace, **asked)) <= _energy_j(static)
     assert _energy_j(records) <= 1.1 * _energy_j(static)
+
+
+def test_two_time_outs_in_a_row_take_the_link_down_and_a_probe_brings_it_back() -> None:
+    trace = Trace([0.0, 1.0, 6.0], [GOOD, 1.0, GOOD], 60.0)
+    listener = LastUpload(margin=0.99)  # certain of itself, so that it would go on trying
+    records = simulate(PROFILE, ENERGY, trace, adaptive(), frames=60, period_s=0.2, estimator=listener)
+    down = [record for record in records if "the link is unknown or down" in " ".join(record.decision.reasons)]
+    assert down
+    assert down[0].time_s > 1.0
+    assert records[-1].measurement.answered_by == "edge"
+
+
+def test_the_cheapest_point_does_not_count_where_it_misses() -> None:
+    # No local finish fits: three frames of four are late on the slow half of the trace.
+    late = {LOCAL: Cost(head_s=0.19), FULL: Cost(0.0, 0.0, payload_bytes=10_000, finish_s=0.25)}
+    half = Trace([0.0, 5.0], [GOOD, 0.3e6], 10.0)
+    asked = ASKED | {"deadline_s": 0.2}
+    point, records = best_static(late, ENERGY, half, **asked)
+    assert point == LOCAL
+    assert not any(record.missed for record in records)
+    assert not any(record.missed for record in clairvoyant(late, ENERGY, half, **asked))

@@ -55,3 +55,10 @@ def test_a_plan_is_a_value() -> None:
     assert plan.used_s == -math.inf
     with pytest.raises(AttributeError):
         plan.wait_s = 3.0  # type: ignore[misc]
+
+
+def test_a_failure_between_answers_starts_the_count_anew() -> None:
+    plan = ProbePlan()
+    for _ in range(5):
+        plan = plan.after(0.0, ok=True)
+    assert plan.after(0.0, ok=False).after(0.0, ok=True).wait_s == 1.0
