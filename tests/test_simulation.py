@@ -210,13 +210,22 @@ def test_the_scheduler_of_a_real_trace(data_dir: Path) -> None:
     assert _energy_j(records) <= 1.1 * _energy_j(static)
 
 
+class Optimist:
+    """An estimator that learns nothing."""
+
+    def observe(self, upload: Upload) -> None:
+        pass
+
+    def estimate(self, now_s: float) -> RateEstimate | None:
+        return RateEstimate(GOOD, GOOD, time_s=now_s)
+
+
 def test_two_time_outs_in_a_row_take_the_link_down_and_a_probe_brings_it_back() -> None:
     trace = Trace([0.0, 1.0, 6.0], [GOOD, 1.0, GOOD], 60.0)
-    listener = LastUpload(margin=0.99)  # certain of itself, so that it would go on trying
-    records = simulate(PROFILE, ENERGY, trace, adaptive(), frames=60, period_s=0.2, estimator=listener)
-    down = [record for record in records if "the link is unknown or down" in " ".join(record.decision.reasons)]
-    assert down
-    assert down[0].time_s > 1.0
+    records = simulate(PROFILE, ENERGY, trace, adaptive(), frames=100, period_s=0.2, estimator=Optimist())
+    assert [record.measurement.failure for record in records].count("timeout") == 2
+    down = [record for record in records if record.decision.rate_bps is None]
+    assert down[0].time_s == pytest.approx(1.4)
     assert records[-1].measurement.answered_by == "edge"
 
 
@@ -229,3 +238,11 @@ def test_the_cheapest_point_does_not_count_where_it_misses() -> None:
     assert point == LOCAL
     assert not any(record.missed for record in records)
     assert not any(record.missed for record in clairvoyant(late, ENERGY, half, **asked))
+
+
+def test_the_clairvoyant_pays_for_being_on_time() -> None:
+    late = {LOCAL: Cost(head_s=0.31), FULL: Cost(0.0, 0.25, payload_bytes=10_000, finish_s=0.5)}
+    dear = EnergyModel(ComputePower(busy_w=4.0), RadioPower("dear", uplink_w=50.0))
+    ideal = clairvoyant(late, dear, Trace([0.0], [GOOD]), **ASKED | {"deadline_s": 0.3, "period_s": 0.5})
+    assert {record.decision.point for record in ideal} == {FULL}
+    assert not any(record.missed for record in ideal)
