@@ -23,17 +23,10 @@ T = TypeVar("T")
 
 @final
 class Stopwatch:
-    """Seconds that the terminal computed for one frame.
+    """Seconds that the terminal computed for one frame."""
 
-    Args:
-        clock: the time.
-        slowdown: how many times slower than this machine the terminal is. The difference is slept after each
-            computation, so latencies are those of such a terminal; heat, memory and contention are not.
-    """
-
-    def __init__(self, clock: Clock, slowdown: float = 1.0) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._slowdown = slowdown
         self.compute_s = 0.0
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -42,8 +35,13 @@ class Stopwatch:
         try:
             return function(*args, **kwargs)
         finally:
-            time.sleep((self._slowdown - 1) * (self._clock.now_s() - start_s))
             self.compute_s += self._clock.now_s() - start_s
+
+    def pad(self, compute_s: float) -> None:
+        """Wait until so many seconds of computing are counted, as a slower processor would still be at it."""
+        start_s = self._clock.now_s()
+        time.sleep(max(0.0, compute_s - self.compute_s))
+        self.compute_s += self._clock.now_s() - start_s
 
 
 def inputs_of(bundle: Bundle, frame: Any) -> Arrays:

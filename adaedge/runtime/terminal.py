@@ -23,6 +23,7 @@ from adaedge.runtime.link import Link
 from adaedge.runtime.record import Measurement
 from adaedge.runtime.watch import Crossing, LinkWatch
 from adaedge.scheduling import ProbePlan, Scheduler
+from adaedge.scheduling.table import Column
 
 _FAILURES: dict[type[Exception], str] = {
     LinkTimeoutError: "timeout",
@@ -75,13 +76,12 @@ class Terminal:
         plan: when to probe an unused link; the scheduler's plan unless told.
         preload: load and run everything once on entering, so that no frame waits for it: 30 to 50 MB for each copy of a
             network like EfficientNet-Lite0. Otherwise each part is loaded when it is first used.
-        slowdown: how many times slower than this machine the terminal is; the difference is slept after each
-            computation. For experiments: it stands for a slower processor, not for its heat or its memory.
+        paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
+            ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory.
         contact_s: seconds that the edge server has to answer a handshake or a probe.
 
     Raises:
-        ScheduleError: if the scheduler's profile names points that the bundle does not hold, or ``slowdown`` is below
-            1.
+        ScheduleError: if the scheduler's profile names points that the bundle does not hold.
     """
 
     def __init__(
@@ -94,18 +94,16 @@ class Terminal:
         clock: Clock | None = None,
         plan: ProbePlan | None = None,
         preload: bool = True,
-        slowdown: float = 1.0,
+        paced: bool = False,
         contact_s: float = 2.0,
     ) -> None:
-        if slowdown < 1:
-            raise ScheduleError(f"slowdown is how many times slower the terminal is, at least 1; got {slowdown}")
         _check_points(scheduler.table.points, bundle)
         self.bundle = bundle
         self.scheduler = scheduler
         self.clock: Clock = MonotonicClock() if clock is None else clock
         self._link = link
         self._preload = preload
-        self._slowdown = slowdown
+        self._paced = paced
         self._meter = EnergyMeter(scheduler.energy)
         self._sequence = 0
         self._lock = threading.Lock()
@@ -156,24 +154,31 @@ class Terminal:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.
         """
         start_s = self.clock.now_s()
-        stopwatch = Stopwatch(self.clock, self._slowdown)
+        stopwatch = Stopwatch(self.clock)
         inputs = stopwatch(inputs_of, self.bundle, frame)
         decision, sequence = self._choose()
         point = decision.point
         features = stopwatch(self.bundle.head(point.split, point.width, point.precision).run, inputs)
         if point.is_local:
+            self._pace(stopwatch, self.scheduler.table.terminal_s, point)
             attempt = _Attempt(features)
         else:
             give_up_s = start_s + self.scheduler.timeout_s(point)
             attempt = self._offload(point, features, sequence, give_up_s, stopwatch)
         outputs = attempt.outputs
         if outputs is None:
+            begun_s = stopwatch.compute_s
             outputs = stopwatch(finisher(self.bundle, point).run, features)
+            self._pace(stopwatch, begun_s + self.scheduler.table.finish_s, point)
         measurement = self._measured(
             start_s, stopwatch.compute_s, attempt, by_edge=not (point.is_local or attempt.failure)
         )
         self._watch.refresh()
         return Result(outputs, decision, measurement)
+
+    def _pace(self, stopwatch: Stopwatch, compute_s: Column, point: OperatingPoint) -> None:
+        if self._paced:
+            stopwatch.pad(float(compute_s[self.scheduler.table.row(point)]))
 
     def _choose(self) -> tuple[Decision, int]:
         with self._lock:
@@ -186,6 +191,7 @@ class Terminal:
     ) -> _Attempt:
         left_s = give_up_s - self.clock.now_s()
         payload = stopwatch(self.bundle.encode, point, features, sequence=sequence, deadline_s=max(0.0, left_s))
+        self._pace(stopwatch, self.scheduler.table.terminal_s, point)
         start_s = self.clock.now_s()
         if start_s >= give_up_s:
             return _Attempt(failure="timeout")  # computing took what time there was: nothing is sent

@@ -265,15 +265,17 @@ def test_a_profile_of_another_bundle_is_refused(bundle, faulty):
         terminal_of(bundle, strange, faulty)
 
 
-def test_a_slower_terminal_takes_longer_and_says_so(bundle, profile, server, credentials, frame):
-    link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
-    scheduler = Scheduler(profile, ENERGY, deadline_s=1.0, policy=Fixed(LOCAL))
-    with Terminal(bundle, scheduler, link, slowdown=100.0) as terminal:
+@pytest.mark.parametrize(("point", "fault"), [(LOCAL, None), (FEATURES, None), (FEATURES, LinkDownError("cut"))])
+def test_a_paced_terminal_computes_as_long_as_its_profile_says(bundle, profile, frame, point, fault):
+    slow = profile.slowed(0.02 / profile[LOCAL].head_s)
+    scheduler = Scheduler(slow, ENERGY, deadline_s=1.0, policy=Fixed(point))
+    link = Faulty(bundle)
+    with Terminal(bundle, scheduler, link, paced=True) as terminal:
+        link.fault = fault
         done = terminal.infer(frame).measurement
-    assert done.compute_s > 0.005
+    expected_s = slow[point].terminal_s + (slow[point].finish_s if fault else 0.0)
+    assert expected_s <= done.compute_s < expected_s + 0.2
     assert done.latency_s >= done.compute_s
-    with pytest.raises(ScheduleError, match=r"at least 1; got 0\.5"):
-        Terminal(bundle, scheduler, link, slowdown=0.5)
 
 
 def test_over_the_real_link_from_several_threads(bundle, profile, server, credentials):
