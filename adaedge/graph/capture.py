@@ -21,6 +21,7 @@ from torch.export import Dim
 from torch.utils import _pytree as pytree
 
 from adaedge.errors import CaptureError
+from adaedge.graph.functional import functional
 from adaedge.graph.liveness import Liveness, analyse
 from adaedge.graph.second_input import randomised, resized
 from adaedge.graph.signature import Signature
@@ -78,16 +79,13 @@ def _captured(net: nn.Module, signature: Signature) -> Capture:
     try:
         shapes = _dynamic_shapes(net, signature)
         with contextlib.redirect_stderr(io.StringIO()):  # it prints every graph that it gives up on
-            program = torch.export.export(net, args, kwargs, strict=False, dynamic_shapes=shapes).run_decompositions({})
+            program = torch.export.export(net, args, kwargs, strict=False, dynamic_shapes=shapes)
+            module = functional(program)
+    except CaptureError as error:
+        raise CaptureError(f"{type(net).__name__} cannot be captured: {error}") from error
     except Exception as error:  # torch.export raises whatever the model's own code raised under it
         raise CaptureError(f"torch.export cannot capture {type(net).__name__}: {_first_line(error)}") from error
-    written = sorted(program.graph_signature.buffers_to_mutate.values())
-    if written:
-        raise CaptureError(
-            f"{type(net).__name__} writes to its buffer {written[0]} in evaluation; head and tail would hold different"
-            " states. Give the state as an input and return it as an output."
-        )
-    graph = _flat(program)
+    graph = _flat(module)
     found = Capture(graph, signature, program.call_spec.out_spec, analyse(graph.graph))
     if not {-1, max(len(found.liveness.steps), 1) - 1} <= found.liveness.crossing.keys():
         raise CaptureError(f"an input or output of {type(net).__name__} is a number computed from data, not a tensor")
@@ -104,9 +102,8 @@ def _dynamic_shapes(net: nn.Module, signature: Signature) -> dict[str, Any] | No
     return dict(inspect.signature(net.forward).bind(*args, **kwargs).arguments)
 
 
-def _flat(program: torch.export.ExportedProgram) -> fx.GraphModule:
-    """The program's operators as a plain graph: without guards, assertions, constants as inputs, and write-backs."""
-    module = program.module()
+def _flat(module: fx.GraphModule) -> fx.GraphModule:
+    """The operators as a plain graph: without guards, assertions, constants as inputs, and write-backs to inputs."""
     graph = module.graph
     for node in reversed(list(graph.nodes)):
         is_constant = node.op == "placeholder" and not isinstance(node.meta.get("val"), torch.Tensor)

@@ -79,6 +79,39 @@ class Random(nn.Module):
         return self.b(self.a(x + noise) + noise) * noise
 
 
+class Writing(nn.Module):
+    """Writes through views, into slices, and to a tensor that a view was taken of before."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.a(x)
+        seen = y.view(-1, 2, 2)
+        y.add_(1)
+        z = self.b(y + seen.flatten(1))
+        z[:, 0] = 0
+        half = z[:, 1:3]
+        half.mul_(3)
+        return z * seen.sum((1, 2)).unsqueeze(1)
+
+
+class Typed(nn.Module):
+    """Writes floats of another width into a tensor, whose type stays; dropout that returns its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.drop = nn.Linear(4, 4), nn.Dropout(0.5)
+
+    def forward(self, x):
+        y = self.a(x)
+        kept = self.drop(y)
+        y.relu_()
+        z = (y * 2).add_(y.double())
+        return z, kept * 1, z.dtype == torch.float32
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -95,6 +128,8 @@ def cases(batch=2):
         Case("structured", Structured(), (torch.rand(batch, 4), torch.rand(batch, 3)), structured),
         Case("folding", Folding(), (torch.rand(batch, 3, 4),), {}),
         Case("attention", Attention(), (torch.rand(batch, 5, 8),), {}),
+        Case("writing", Writing(), (torch.rand(batch, 4),), {}),
+        Case("typed", Typed(), (torch.rand(batch, 4) - 0.5,), {}),
         Case("identity", nn.Identity(), (torch.rand(batch, 3),), {}),
     ]
     for case in made:

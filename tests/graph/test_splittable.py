@@ -114,11 +114,11 @@ def test_names_are_module_paths_calls_and_operators():
     assert [len(point.crossing) for point in split.points] == [1, 1, 1, 1, 2, 2, 3, 3, 2, 1, 1, 1, 1, 1, 1]
 
 
-def test_names_do_not_depend_on_the_kind_of_capture():
+def test_names_of_modules_do_not_depend_on_the_kind_of_capture():
     for entry in nets.cases():
         dynamic, static = (Splittable(entry.net, entry.args, entry.kwargs, dynamic=flag) for flag in (True, False))
-        assert {p.name for p in dynamic.points} <= {p.name for p in static.points}
-        assert [p.crossing for p in dynamic.points] == [static.point(p.name).crossing for p in dynamic.points]
+        crossing = [{p.name: p.crossing for p in s.points if ":" not in p.name} for s in (dynamic, static)]
+        assert crossing[0] == crossing[1]
 
 
 def test_macs_are_those_of_the_formulas():
@@ -303,7 +303,7 @@ class Counting(nn.Module):
 
 
 def test_a_model_that_writes_its_buffers_is_not_captured():
-    with pytest.warns(UserWarning, match=r"writes to its buffer calls"):
+    with pytest.warns(UserWarning, match=r"writes to its buffer calls in evaluation.*Give the state as an input"):
         split = Splittable(Counting(), (torch.rand(1, 2),))
     assert split.obstacle is not None
 
