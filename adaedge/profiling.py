@@ -42,6 +42,7 @@ def profile(
     repetitions: int = 30,
     frames: Iterable[Any] | None = None,
     threads: int = 1,
+    cautious: bool = False,
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Profile:
@@ -56,6 +57,8 @@ def profile(
         frames: uint8 frames (H, W, 3) as the camera gives them, whose resizing then counts as part of every head; or
             tuples of input arrays. Without any, inputs are random (frames smooth), and resizing is not counted.
         threads: threads inside an operator.
+        cautious: take the lower end of an accuracy's 95 % interval instead of its value, so that an accuracy floor
+            holds on frames that the bundle was not scored on.
         progress: called as ``progress(what, done, total)``.
         seed: of the order in which the parts are run, and of the random frames.
     """
@@ -68,7 +71,7 @@ def profile(
         parts[_PREPROCESS] = _Part(bundle.preprocess, given)
     seconds = _medians(parts, repetitions, random.Random(seed), progress)
     machine = machine_name(threads)
-    costs = {entry.point: _cost(bundle, entry, seconds) for entry in bundle.manifest.points}
+    costs = {entry.point: _cost(bundle, entry, seconds, cautious) for entry in bundle.manifest.points}
     return Profile(costs, bundle.digest, machine, machine)
 
 
@@ -135,10 +138,10 @@ def _medians(
     return {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
 
 
-def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float]) -> Cost:
+def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious: bool) -> Cost:
     point = entry.point
     cut = bundle.manifest.cut(point.split, point.width, point.precision)
-    accuracy = entry.accuracy.value if entry.accuracy else 0.0
+    accuracy = _accuracy(entry, cautious)
     head_s = seconds.get(_PREPROCESS, 0.0) + _of(cut.head, seconds)
     if point.is_local:
         return Cost(head_s=head_s, accuracy=accuracy)
@@ -153,6 +156,14 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float]) -> Cost:
         finish_s=tail_s,
         accuracy=accuracy,
     )
+
+
+def _accuracy(entry: PointEntry, cautious: bool) -> float:
+    found = entry.accuracy
+    if found is None:
+        return 0.0
+    certain = entry.point.is_local and found.metric == "agreement"  # with itself
+    return found.low if cautious and not certain else found.value
 
 
 def _of(half: Half | None, seconds: dict[str, float]) -> float:

@@ -115,3 +115,11 @@ def test_inputs_that_are_not_images_are_made_up():
 
     bundle = build(Tokens().eval(), (torch.tensor([[1, 2, 3]]), torch.ones(1, 1)), Space())
     assert profile(bundle, repetitions=1)[OperatingPoint(OUTPUT)].head_s > 0
+
+
+def test_a_cautious_profile_takes_the_lower_end_of_an_interval(bundle):
+    cautious = profile(bundle, repetitions=1, cautious=True)
+    for entry in bundle.manifest.points:
+        certain = entry.point.is_local  # it agrees with itself
+        assert cautious[entry.point].accuracy == (1.0 if certain else entry.accuracy.low)
+    assert cautious[OperatingPoint("stem")].accuracy < profile(bundle, repetitions=1)[OperatingPoint("stem")].accuracy

@@ -32,6 +32,14 @@ def profile(
     ] = None,
     repetitions: Annotated[int, typer.Option(help="Times that each part is run.")] = 30,
     threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A folder of images, or a video, as the camera gives them: resizing then counts."),
+    ] = None,
+    cautious: Annotated[
+        bool,
+        typer.Option(help="Take the lower end of an accuracy's 95 % interval, so that a floor holds elsewhere too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Time the parts of a bundle on this machine.
@@ -40,9 +48,17 @@ def profile(
     """
     from adaedge.bundle import Bundle
     from adaedge.profiling import profile as measure
+    from adaedge.runtime import frames
 
     with show.progress() as report:
-        found = measure(Bundle.load(bundle), repetitions=repetitions, threads=threads, progress=report)
+        found = measure(
+            Bundle.load(bundle),
+            repetitions=repetitions,
+            frames=frames(images) if images else None,
+            threads=threads,
+            cautious=cautious,
+            progress=report,
+        )
     if edge is not None:
         found = Profile.join(found, Profile.load(edge))
     if out is not None:

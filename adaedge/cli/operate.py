@@ -96,10 +96,15 @@ def run(
     loaded = Bundle.load(bundle, threads=threads)
     with Terminal(loaded, scheduler, link) as terminal, show.progress() as report, record.open("w") as file:
         records = []
+        last = 0
         for frame in session.run(terminal, islice(read_frames(source), frames), period_s=period):
+            last = file.tell()
             file.write(frame.to_json() + "\n")
             records.append(frame)
             report("frames", len(records), frames or 0)
+        records[-1] = records[-1].plus(terminal.close())
+        file.seek(last)
+        file.write(records[-1].to_json() + "\n")
     summary = summarize(records)
     if as_json:
         show.document(json.dumps(summary.as_dict(), indent=1))

@@ -42,7 +42,6 @@ class Stage:
         address: where the edge server listens.
         certificate: the edge server's certificate, PEM.
         token: the edge server's token.
-        slowdown: times by which the terminal is slower than this machine.
     """
 
     bundle: Bundle
@@ -53,7 +52,6 @@ class Stage:
     address: str
     certificate: bytes
     token: str
-    slowdown: float
 
 
 @dataclass(slots=True)
@@ -92,11 +90,12 @@ def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[Fr
         policy=policy,
     )
     records = []
-    with Terminal(stage.bundle, scheduler, link, clock=clock, slowdown=stage.slowdown) as terminal:
+    with Terminal(stage.bundle, scheduler, link, clock=clock, paced=True) as terminal:
         trace.begin_s = clock.now_s()
         for record in session.run(terminal, stage.frames):
             records.append(record)
             progress(name, len(records), len(stage.frames))
+        records[-1] = records[-1].plus(terminal.close())
     return records
 
 
