@@ -70,7 +70,7 @@ class OnnxEngine:
             BundleError: if ONNX Runtime cannot run the graph on them.
         """
         try:
-            feed = {name: np.ascontiguousarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
+            feed = dict(zip(self._inputs, inputs, strict=True))
             return tuple(self._session.run(None, feed))
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(f"ONNX Runtime cannot run a graph: {_first_line(error)}") from error

@@ -54,7 +54,9 @@ def test_what_is_no_graph_is_refused(data):
         OnnxEngine(data, {})
 
 
-@pytest.mark.parametrize("inputs", [[], [np.ones((1, 3), np.float32)], [np.ones((1, 64))], [np.ones((1, 64))] * 2])
+@pytest.mark.parametrize(
+    "inputs", [[], [np.ones((1, 3), np.float32)], [np.ones((1, 64))], [np.ones((1, 64), np.float32)] * 2]
+)
 def test_inputs_that_do_not_fit_are_refused(inputs):
     engine = OnnxEngine(graph(), {"w": WEIGHT})
     with pytest.raises(BundleError, match="cannot run a graph"):
