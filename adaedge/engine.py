@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, final
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
@@ -81,6 +80,7 @@ class Passthrough:
     """The half of a model that holds nothing: the head at ``input``, the tail at ``output``.
 
     Example:
+        >>> import numpy as np
         >>> Passthrough().run([np.ones(2)])[0].tolist()
         [1.0, 1.0]
     """
@@ -95,6 +95,7 @@ class FakeEngine:
     """A Python function in the place of a graph, for tests of what surrounds an engine.
 
     Example:
+        >>> import numpy as np
         >>> FakeEngine(lambda x: (x + 1,)).run((np.zeros(2),))[0].tolist()
         [1.0, 1.0]
     """
