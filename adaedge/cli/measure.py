@@ -135,14 +135,14 @@ def simulate(
 def _replay(
     costs: Profile, energy: EnergyModel, trace: Trace, policy: str, limits: dict[str, float], frames: int
 ) -> list[FrameRecord]:
-    from adaedge.scheduling import Fixed, LeastEnergy, Scheduler
+    from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
     from adaedge.simulation import best_static, clairvoyant, simulate
 
     if policy == "static":
         return best_static(costs, energy, trace, frames=frames, **limits)[1]
     if policy == "clairvoyant":
         return clairvoyant(costs, energy, trace, frames=frames, **limits)
-    named = {"adaptive": LeastEnergy(), "local": Fixed(OperatingPoint(OUTPUT))}
+    named: dict[str, Policy] = {"adaptive": LeastEnergy(), "local": Fixed(OperatingPoint(OUTPUT))}
     if policy not in named and "/" not in policy:
         raise ScheduleError(
             f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, or an operating point such as"

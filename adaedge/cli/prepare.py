@@ -163,17 +163,17 @@ def _efficient(model: Model) -> tuple[str, ...]:
 def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
     from adaedge.bundle.manifest import Preprocessing
 
-    given = {
+    given: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in _object(text, "--preprocessing").items()
     }
     if not given:
         return own
-    try:
-        return replace(own or Preprocessing(), **given)
-    except TypeError as error:
-        names = ", ".join(field.name for field in fields(Preprocessing))
-        raise ModelError(f"--preprocessing takes {names}; got {', '.join(given)}") from error
+    names = [field.name for field in fields(Preprocessing)]
+    if odd := set(given) - set(names):
+        raise ModelError(f"--preprocessing takes {', '.join(names)}; got {', '.join(sorted(odd))}")
+    changed: Preprocessing = replace(own or Preprocessing(), **given)
+    return changed
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.report.words import short
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
 from adaedge.simulation import best_static
@@ -122,15 +123,18 @@ def static_point(stage: Stage, reference: Sequence[int | None], progress: Progre
             frames=len(stage.frames),
             period_s=PERIOD_S,
         )
-        if point.is_local or _agreement(stage, point, reference, progress) >= ACCURACY_FLOOR:
+        if point.is_local or _agrees(stage, point, reference, progress):
             return point
         del costs[point]
 
 
-def _agreement(stage: Stage, point: OperatingPoint, reference: Sequence[int | None], progress: Progress) -> float:
-    """Fraction of the clip's frames on which a point answers what the full network answers."""
-    same = 0
+def _agrees(stage: Stage, point: OperatingPoint, reference: Sequence[int | None], progress: Progress) -> bool:
+    """Whether a point answers what the full network answers, on enough of the clip's frames."""
+    allowed = (1 - ACCURACY_FLOOR) * len(stage.frames)
+    others = 0
     for done, (frame, answer) in enumerate(zip(stage.frames, reference, strict=True), 1):
-        same += int(np.argmax(stage.bundle.run(point, (stage.bundle.preprocess(frame),))[0])) == answer
-        progress(f"hindsight: {point.split} {point.codec}", done, len(stage.frames))
-    return same / len(stage.frames)
+        others += int(np.argmax(stage.bundle.run(point, (stage.bundle.preprocess(frame),))[0])) != answer
+        progress("hindsight: " + short(point), done, len(stage.frames))
+        if others > allowed:
+            return False
+    return True

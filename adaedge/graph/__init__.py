@@ -3,7 +3,8 @@
 May import: ``errors``, ``operating_point``.
 """
 
+from adaedge.graph.efficiency import efficient
 from adaedge.graph.split_points import CrossingTensor, SplitPoint
 from adaedge.graph.splittable import Splittable
 
-__all__ = ["CrossingTensor", "SplitPoint", "Splittable"]
+__all__ = ["CrossingTensor", "SplitPoint", "Splittable", "efficient"]

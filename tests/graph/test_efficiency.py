@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaedge.graph.efficient import efficient
+from adaedge.graph.efficiency import efficient
 from adaedge.graph.split_points import SplitPoint
 
 
