@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel
 from adaedge.builder import Space, build, cuts, top1
 from adaedge.builder.halves import cut, export, source
 from adaedge.builder.scoring import wilson
+from adaedge.builder.space import codecs_for
 from adaedge.builder.weight_file import WeightFile
 from adaedge.bundle import Accuracy, Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine
@@ -281,6 +282,13 @@ def test_a_split_point_that_no_codec_fits_is_an_error(classifier):
         build(classifier, tensors((1, 3, 16, 16)), Space(splits=["norm"], codecs=["jpeg@90"]))
 
 
+def test_a_jpeg_carries_frames_and_only_where_a_frame_is():
+    frame = [("uint8", (1, 8, 8, 3))]
+    assert codecs_for(INPUT, frame, ["jpeg@90", "u8"]) == ("raw", "jpeg@90")
+    with pytest.raises(CodecError, match="none of the codecs"):
+        codecs_for("stem", frame, ["jpeg@90", "u8"])
+
+
 @pytest.mark.parametrize("preprocessing", [None, PREPROCESSING])
 def test_an_unknown_split_point_is_an_error_in_the_users_own_names(classifier, preprocessing):
     with pytest.raises(SplitError, match=r"no split point 'norn'; nearest: norm") as caught:
@@ -303,6 +311,11 @@ def test_preprocessing_must_fit_the_example(classifier, shape):
         ModelError, match=r"preprocessing makes one image \('N', 3, 16, 16\).*or leave preprocessing out"
     ):
         build(classifier, tensors(shape), Space(), preprocessing=PREPROCESSING)
+    image = tensors((1, 3, 16, 16))
+    with pytest.raises(ModelError, match="the example has"):
+        build(classifier, image * 2, Space(), preprocessing=PREPROCESSING)
+    with pytest.raises(ModelError, match="the example has"):
+        build(classifier, image, Space(), kwargs={"mask": None}, preprocessing=PREPROCESSING)
 
 
 @pytest.mark.filterwarnings("ignore")
