@@ -3,8 +3,8 @@
 Three models, three split points each, batch 1, one thread, in PyTorch (against the eager model) and in ONNX Runtime
 (against the same bundle's whole graph). Every round runs every arm of a model once, in random order, so that a machine
 whose speed drifts slows all arms alike. Times are CPU seconds of the one thread that runs everything, so that other
-processes do not count; `wall_ratio` is by the clock on the wall. Bar: head + tail take at most 1.02 times the whole. The interval is a
-bootstrap's over rounds, 95 %.
+processes do not count; `wall_ratio` is by the clock on the wall. Bar: head + tail take at most 1.02 times the whole.
+The interval is a bootstrap's over rounds, 95 %.
 """
 
 from __future__ import annotations

@@ -15,12 +15,13 @@ from torch import fx
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.reference import PythonReferenceAnalysis
 
+from adaedge.graph.functional import write_again
 from adaedge.graph.liveness import Kind, Liveness, expression, source_of
 
 
 def head_graph(module: fx.GraphModule, crossing: Sequence[fx.Node]) -> fx.GraphModule:
     """The graph from the model's inputs to the crossing tensors."""
-    return _part(module, module.graph.find_nodes(op="placeholder"), tuple(crossing), {})
+    return _written_again(_part(module, module.graph.find_nodes(op="placeholder"), tuple(crossing), {}))
 
 
 def tapped_graph(module: fx.GraphModule, crossing: Sequence[fx.Node]) -> fx.GraphModule:
@@ -32,7 +33,13 @@ def tapped_graph(module: fx.GraphModule, crossing: Sequence[fx.Node]) -> fx.Grap
 def tail_graph(module: fx.GraphModule, crossing: Sequence[fx.Node], liveness: Liveness, place: int) -> fx.GraphModule:
     """The graph from the crossing tensors to the model's flat outputs."""
     aboard = {*crossing, *liveness.steps[place + 1 :]}
-    return _part(module, crossing, _outputs(module), liveness.kinds, aboard)
+    return _written_again(_part(module, crossing, _outputs(module), liveness.kinds, aboard))
+
+
+def _written_again(module: fx.GraphModule) -> fx.GraphModule:
+    write_again(module.graph)
+    module.recompile()
+    return module
 
 
 def _outputs(module: fx.GraphModule) -> tuple[Any, ...]:

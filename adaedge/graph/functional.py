@@ -23,6 +23,7 @@ _FRESH = frozenset({
     "softmax", "clamp", "pow", "rsqrt", "cat", "stack", "mean", "max_pool2d", "max_pool3d", "avg_pool2d", "zeros",
     "ones", "full",
 })  # fmt: skip
+_WRITER = "adaedge_writer"  # in a node's meta: the operator that wrote, before a functional one took its place
 _TRAINING_FLAG = {"batch_norm": 5, "instance_norm": 5}
 
 
@@ -45,6 +46,17 @@ def functional(program: torch.export.ExportedProgram) -> fx.GraphModule:
     return program.module()
 
 
+def write_again(graph: fx.Graph) -> None:
+    """Put operators that write back where only they use what they write to, and the graph itself made it.
+
+    Activations in place spare memory traffic: 4 % of MobileNetV2. What a caller gave or is given is never written to.
+    """
+    for node in graph.nodes:
+        writer = node.meta.get(_WRITER) if node.op == "call_function" else None
+        if writer is not None and node.args[0].op == "call_function" and len(node.args[0].users) == 1:
+            node.target = writer
+
+
 def _writes(node: fx.Node) -> bool:
     schema = getattr(node.target, "_schema", None)
     if node.op != "call_function" or schema is None:
@@ -65,7 +77,7 @@ def _replaced(node: fx.Node) -> bool:
         return False  # in place keeps the type, where the functional operator would promote it
     with node.graph.inserting_before(node):
         result = node.graph.call_function(operator, node.args, node.kwargs)
-    result.meta = dict(node.meta)
+    result.meta = dict(node.meta) | {_WRITER: node.target}
     target.replace_all_uses_with(result, delete_user_cb=lambda user: node < user)
     node.replace_all_uses_with(result)
     node.graph.erase_node(node)
