@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("adaedge", "torch", "torchvision", "timm", "transformers", "onnx", "onnxscript", "onnxruntime", "grpcio", "numpy")
+PACKAGES = (
+    "adaedge",
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "grpcio",
+    "numpy",
+)
 
 
 def write(name: str, rows: Any, **settings: Any) -> Path:

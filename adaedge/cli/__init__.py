@@ -31,7 +31,7 @@ for command in (
     app.command()(command)
 
 
-_NOT_ON_A_TERMINAL = frozenset({"torch", "torchvision", "timm", "transformers", "onnx", "onnxscript"})
+_NOT_ON_A_TERMINAL = frozenset({"torch", "torchvision", "timm", "transformers", "onnx", "onnx_ir", "onnxscript"})
 
 
 def _print_version(wanted: bool) -> None:

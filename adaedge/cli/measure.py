@@ -70,6 +70,8 @@ def profile(
 
 
 def _profile_table(found: Profile) -> Table:
+    from adaedge.report.words import short
+
     table = Table(title="Medians, measured", caption=f"terminal: {found.terminal}\nedge server: {found.edge}")
     headings = (
         "head [ms]",
@@ -88,7 +90,7 @@ def _profile_table(found: Profile) -> Table:
             f"{1e3 * value:.2f}" for value in (cost.head_s, cost.encode_s, cost.decode_s, cost.tail_s, cost.finish_s)
         ]
         times.insert(2, f"{cost.payload_bytes / 1e3:.1f}")
-        table.add_row(str(point), *times, f"{cost.accuracy:.3f}")
+        table.add_row(short(point), *times, f"{cost.accuracy:.3f}")
     return table
 
 
