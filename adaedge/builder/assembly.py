@@ -89,6 +89,7 @@ def build(
     tensors = [leaf for leaf in pytree.tree_leaves(example) if isinstance(leaf, torch.Tensor)]
     points = find_points(splittable, space.splits, wrapped=preprocessing is not None)
     entries = _entries(points, space, wrapped=preprocessing is not None)
+    report("capture", 1, 1)
     report("export", 0, 1)
     parts = make_parts(splittable, points, tensors, wrapped=preprocessing is not None)
     manifest, files = _assembled(parts, entries)
@@ -96,6 +97,7 @@ def build(
     bundle = Bundle(manifest, files)
     inputs = tuple(tensor.numpy(force=True) for tensor in tensors)
     _verify(bundle, splittable, example, inputs)
+    report("export", 1, 1)
     samples = [bundle.inputs_of(sample) for sample in calibrate or ()]
     evaluate = evaluate or agreement(bundle, samples)
     entries = _scored(bundle, evaluate, samples if samples or evaluate else [inputs], report)
@@ -180,7 +182,7 @@ def _scored(
         scorer = Scorer(bundle)  # keeps the features of one split point only
         for entry in entries:
             if entry.split == cut.split:
-                report(f"measure {entry.point}", len(scored), len(entries))
+                report("measure", len(scored), len(entries))
                 accuracy = scorer.accuracy(entry.point, evaluate) if evaluate else None
                 payload_bytes = scorer.payload_bytes(entry.point, samples)
                 scored.append(replace(entry, accuracy=accuracy, payload_bytes=payload_bytes))

@@ -74,12 +74,12 @@ def _profile_table(found: Profile) -> Table:
 
     table = Table(title="Medians, measured", caption=f"terminal: {found.terminal}\nedge server: {found.edge}")
     headings = (
-        "head [ms]",
-        "encode [ms]",
-        "payload [KB]",
-        "decode [ms]",
-        "tail [ms]",
-        "finish locally [ms]",
+        "head\nms",
+        "encode\nms",
+        "sent\nKB",
+        "decode\nms",
+        "tail\nms",
+        "finish\nms",
         "accuracy",
     )
     table.add_column("operating point")

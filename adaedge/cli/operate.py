@@ -102,9 +102,10 @@ def run(
             file.write(frame.to_json() + "\n")
             records.append(frame)
             report("frames", len(records), frames or 0)
-        records[-1] = records[-1].plus(terminal.close())
-        file.seek(last)
-        file.write(records[-1].to_json() + "\n")
+        if records:  # the radio's tail after the last frame belongs to the run
+            records[-1] = records[-1].plus(terminal.close())
+            file.seek(last)
+            file.write(records[-1].to_json() + "\n")
     summary = summarize(records)
     if as_json:
         show.document(json.dumps(summary.as_dict(), indent=1))

@@ -58,7 +58,7 @@ def inspect(
 def _points_table(model: str, split: Splittable, operators: bool) -> Table:
     total = split.points[-1].head_macs
     table = Table(title=f"{model}: {total / 1e6:,.0f} million MACs")
-    for heading in ("split point", "crosses [KB]", "tensors", "before it [% of MACs]"):
+    for heading in ("split point", "crosses, KB", "tensors", "before it, % of MACs"):
         table.add_column(heading, justify="left" if heading == "split point" else "right")
     for point in split.points:
         if operators or ":" not in point.name:
@@ -122,15 +122,17 @@ def build(
 
 
 def _bundle_table(out: Path, bundle: Bundle) -> Table:
+    from adaedge.report.words import short
+
     table = Table(title=f"{out}: {len(bundle.points)} operating points of {bundle.manifest.model}")
-    for heading in ("operating point", "payload [KB, mean]", "accuracy (measured)"):
+    for heading in ("operating point", "sent, KB (mean)", "accuracy (measured)"):
         table.add_column(heading, justify="left" if heading == "operating point" else "right")
     for entry in bundle.manifest.points:
         accuracy = "not measured: give --images"
         if entry.accuracy:
             found = entry.accuracy
             accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
-        table.add_row(str(entry.point), f"{entry.payload_bytes / 1e3:.1f}", accuracy)
+        table.add_row(short(entry.point), f"{entry.payload_bytes / 1e3:.1f}", accuracy)
     return table
 
 

@@ -16,7 +16,6 @@ from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
-from adaedge.report.words import short
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
 from adaedge.simulation import best_static
@@ -134,7 +133,7 @@ def _agrees(stage: Stage, point: OperatingPoint, reference: Sequence[int | None]
     others = 0
     for done, (frame, answer) in enumerate(zip(stage.frames, reference, strict=True), 1):
         others += int(np.argmax(stage.bundle.run(point, (stage.bundle.preprocess(frame),))[0])) != answer
-        progress("hindsight: " + short(point), done, len(stage.frames))
+        progress("find best static", done, len(stage.frames))
         if others > allowed:
             return False
     return True

@@ -97,8 +97,21 @@ class Writing(nn.Module):
         return z * seen.sum((1, 2)).unsqueeze(1)
 
 
-class Typed(nn.Module):
-    """Writes floats of another width into a tensor, whose type stays; dropout that returns its input."""
+class Slicing(nn.Module):
+    """Writes to a view of what it returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.a(x)
+        y[:, 1:3].mul_(3)
+        return y
+
+
+class Viewing(nn.Module):
+    """Writes to a tensor of which a view was taken before: dropout returns its input in evaluation."""
 
     def __init__(self):
         super().__init__()
@@ -108,8 +121,31 @@ class Typed(nn.Module):
         y = self.a(x)
         kept = self.drop(y)
         y.relu_()
-        z = (y * 2).add_(y.double())
-        return z, kept * 1, z.dtype == torch.float32
+        return kept * 2
+
+
+class Typed(nn.Module):
+    """Writes wider floats into a tensor, whose type stays."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.a(x)
+        return (y * 2).add_(y.double())
+
+
+class Sizes(nn.Module):
+    """Loses the batch on the way and finds it again; reads only the size of its second input."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x, like):
+        y = self.a(x).mean(0).sin().cos()
+        return y.expand(x.shape[0], 4) * torch.ones(like.shape[0], 1)
 
 
 @dataclass(frozen=True)
@@ -129,7 +165,10 @@ def cases(batch=2):
         Case("folding", Folding(), (torch.rand(batch, 3, 4),), {}),
         Case("attention", Attention(), (torch.rand(batch, 5, 8),), {}),
         Case("writing", Writing(), (torch.rand(batch, 4),), {}),
-        Case("typed", Typed(), (torch.rand(batch, 4) - 0.5,), {}),
+        Case("slicing", Slicing(), (torch.rand(batch, 4),), {}),
+        Case("viewing", Viewing(), (torch.rand(batch, 4) - 0.5,), {}),
+        Case("typed", Typed(), (torch.rand(batch, 4),), {}),
+        Case("sizes", Sizes(), (torch.rand(batch, 4), torch.rand(batch, 2)), {}),
         Case("identity", nn.Identity(), (torch.rand(batch, 3),), {}),
     ]
     for case in made:
