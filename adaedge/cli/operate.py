@@ -104,6 +104,7 @@ def run(
             report("frames", len(records), frames or 0)
         if records:  # the radio's tail after the last frame belongs to the run
             records[-1] = records[-1].plus(terminal.close())
+            file.truncate(last)
             file.seek(last)
             file.write(records[-1].to_json() + "\n")
     summary = summarize(records)
