@@ -94,7 +94,11 @@ def run(
     )
     link = GrpcLink(edge, certificate=certificate, token=_token(token), insecure=insecure)
     loaded = Bundle.load(bundle, threads=threads)
-    with Terminal(loaded, scheduler, link) as terminal, show.progress() as report, record.open("w") as file:
+    with (
+        Terminal(loaded, scheduler, link) as terminal,
+        show.progress() as report,
+        record.open("w", encoding="utf-8", buffering=1) as file,
+    ):
         records = []
         last = 0
         for frame in session.run(terminal, islice(read_frames(source), frames), period_s=period):

@@ -111,17 +111,17 @@ class Slicing(nn.Module):
 
 
 class Viewing(nn.Module):
-    """Writes to a tensor of which a view was taken before: dropout returns its input in evaluation."""
+    """Writes to a tensor of which a view was taken before."""
 
     def __init__(self):
         super().__init__()
-        self.a, self.drop = nn.Linear(4, 4), nn.Dropout(0.5)
+        self.a = nn.Linear(4, 4)
 
     def forward(self, x):
         y = self.a(x)
-        kept = self.drop(y)
+        turned = y.t()
         y.relu_()
-        return kept * 2
+        return (turned * 2).t()
 
 
 class Typed(nn.Module):
