@@ -152,6 +152,15 @@ def test_the_users_own_callable(monkeypatch, tmp_path):
         load("own_models:wrong")
 
 
+def test_a_name_means_one_network_whether_weights_are_at_hand_or_not():
+    model = load("timm:efficientnet_lite0", pretrained=False)
+    assert model.module.bn1.eps == 1e-3
+    assert type(model.module.conv_stem).__name__ == "Conv2dSame"
+    assert model.preprocessing.mean == (127 / 255,) * 3
+    own = load("timm:efficientnet_lite0", pretrained=False, model_args={"pad_type": "", "bn_eps": 1e-5})
+    assert type(own.module.conv_stem).__name__ == "Conv2d"
+
+
 def test_names_of_packaged_weights_are_mapped_by_rule():
     for size in (0, 2):
         theirs = _as_packaged(load(f"timm:efficientnet_lite{size}", pretrained=False).module)

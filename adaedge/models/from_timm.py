@@ -45,16 +45,16 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
 def _module(name: str, pretrained: bool, arguments: dict[str, Any]) -> tuple[nn.Module, bool, dict[str, Any]]:
     """The module, whether its weights are trained, and what they want of the input that timm does not know."""
     label, package = f"timm:{name}", packaged.PACKAGES.get(name)
-    random = partial(made, label, partial(timm.create_model, name, **arguments), arguments)
+    # Whether weights are at hand must not change what a name means: it is the network that the package's weights fit.
+    fitting = (packaged.MODEL_ARGS if package else {}) | arguments
+    random = partial(made, label, partial(timm.create_model, name, **fitting), fitting)
     if not pretrained:
-        return random(), False, {}
+        return random(), False, packaged.DATA_CONFIG if package else {}
     if package and (file := packaged.weights_file(package)):
-        fitting = packaged.MODEL_ARGS | arguments
-        module = made(label, partial(timm.create_model, name, **fitting), fitting)
+        module = random()
         fill(module, packaged.read(file), package)
         return module, True, packaged.DATA_CONFIG
     hint = f" Or install them: `pip install {package}`." if package else ""
-    module, trained = trained_or_random(
-        label, partial(timm.create_model, name, pretrained=True, **arguments), random, hint
-    )
-    return module, trained, {}
+    fetch = partial(timm.create_model, name, pretrained=True, **arguments)
+    module, trained = trained_or_random(label, fetch, random, hint)
+    return module, trained, packaged.DATA_CONFIG if package and not trained else {}
