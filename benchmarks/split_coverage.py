@@ -44,12 +44,13 @@ def check(entry: Entry, cuts: int = CUTS) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         split = Splittable(net, args, kwargs)
+    captured_dynamic = split.obstacle is None and split.dynamic
     chosen = choose(split.points, cuts, seed=entry.name)
     row: dict[str, Any] = {
         "model": entry.name,
         "captured": split.obstacle is None,
         "obstacle": split.obstacle and str(split.obstacle)[:300],
-        "dynamic_batch": split.dynamic,
+        "dynamic_batch": captured_dynamic,
         "capture_s": round(time.perf_counter() - started, 2),
         "macs": split.points[-1].head_macs,
         "split_points": len(split.points),
@@ -61,7 +62,7 @@ def check(entry: Entry, cuts: int = CUTS) -> dict[str, Any]:
     row |= _outputs(net, entry)
     errors = [compare(net, split, entry, point, batch=1, seed=2) for point in chosen]
     row |= {"exact": sum(error == 0 for error in errors), "worst_error": max(errors)}
-    errors = [compare(net, split, entry, point, batch=3, seed=3) for point in chosen] if split.dynamic else [1.0]
+    errors = [compare(net, split, entry, point, batch=3, seed=3) for point in chosen] if captured_dynamic else [1.0]
     return row | {
         "batch3_correct": sum(error <= CORRECT for error in errors),
         "batch3_exact": sum(error == 0 for error in errors),
@@ -187,7 +188,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", help="comma-separated parts of names; default: all")
+    parser.add_argument(
+        "--models", help="comma-separated parts of names, whose rows take the place of the old; default: all"
+    )
     parser.add_argument("--cuts", type=int, default=CUTS)
     parser.add_argument("--smoke", action="store_true", help="four models, nothing written")
     options = parser.parse_args()
@@ -207,9 +210,15 @@ def main() -> None:
     worker.close()
     rows = [done[name] for name in names]
     print(json.dumps(summary(rows), indent=1))
-    if whole:
-        result.write("split_coverage", rows, summary=summary(rows), cuts=options.cuts, threads=1, batch=1)
-        PARTIAL.unlink()
+    if options.smoke:
+        return
+    old = result.RESULTS / "split_coverage.json"
+    if not whole and old.exists():
+        kept = {row["model"]: row for row in json.loads(old.read_text(encoding="utf-8"))["rows"]}
+        rows = [done.get(name) or kept[name] for name in ENTRIES if name in done or name in kept]
+    settings = {"cuts": options.cuts, "threads": 1, "batch": 1} | ({} if whole else {"renewed_alone": names})
+    result.write("split_coverage", rows, summary=summary(rows), **settings)
+    PARTIAL.unlink(missing_ok=True)
 
 
 def _partial() -> list[dict[str, Any]]:
