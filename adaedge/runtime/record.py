@@ -28,8 +28,8 @@ class Measurement:
         payload_bytes: bytes sent for this frame, probes included.
         answer_bytes: bytes received.
         answered_by: ``edge`` or ``terminal``.
-        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``); empty where
-            none did.
+        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``
+            where the features could not be encoded); empty where none did.
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
     """
 

@@ -15,7 +15,15 @@ from adaedge.bundle import Bundle
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
-from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, PayloadError, RefusedError, ScheduleError
+from adaedge.errors import (
+    CodecError,
+    LinkDownError,
+    LinkError,
+    LinkTimeoutError,
+    PayloadError,
+    RefusedError,
+    ScheduleError,
+)
 from adaedge.operating_point import Decision, OperatingPoint
 from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
@@ -190,7 +198,10 @@ class Terminal:
         self, point: OperatingPoint, features: Arrays, sequence: int, give_up_s: float, stopwatch: Stopwatch
     ) -> _Attempt:
         left_s = give_up_s - self.clock.now_s()
-        payload = stopwatch(self.bundle.encode, point, features, sequence=sequence, deadline_s=max(0.0, left_s))
+        try:
+            payload = stopwatch(self.bundle.encode, point, features, sequence=sequence, deadline_s=max(0.0, left_s))
+        except CodecError:
+            return _Attempt(failure="unsent")  # infinite features, say: no fault of the link's, which is left alone
         self._pace(stopwatch, self.scheduler.table.terminal_s, point)
         start_s = self.clock.now_s()
         if start_s >= give_up_s:

@@ -1,6 +1,7 @@
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ def test_whatever_goes_wrong_the_frame_is_answered_locally(bundle, profile, faul
         assert (result.measurement.failure, result.measurement.answered_by) == (word, "terminal")
         assert result.measurement.latency_s <= 0.1
         assert result.measurement.payload_bytes > 8192
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_cannot_be_encoded_are_finished_locally_and_the_link_is_not_blamed(
+    bundle, profile, faulty, frame, monkeypatch, value
+):
+    head = bundle.head("relu")
+    wild = tuple(np.full_like(part, value) for part in head.run((frame[None],)))
+    spoilt = SimpleNamespace(run=lambda inputs: wild)
+    monkeypatch.setattr(type(bundle), "head", lambda self, *key: spoilt)
+    with terminal_of(bundle, profile, faulty) as terminal:
+        done = terminal.infer(frame).measurement
+        assert (done.failure, done.answered_by, done.upload_s) == ("unsent", "terminal", 0.0)
+        assert faulty.exchanges == 0
+        assert terminal.offloads
 
 
 def test_an_offload_of_the_frame_itself_is_finished_by_the_local_model(bundle, faulty, frame):
