@@ -5,6 +5,7 @@ May import: ``errors``.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Protocol, final
 
@@ -65,8 +66,8 @@ class HarmonicMean:
         """Learn from an upload, completed or given up."""
         bits, seconds = 8.0 * upload.payload_bytes, _transfer_s(upload, self._round_trip_s)
         round_trip = _is_round_trip(upload, self._round_trip_s)
-        if bits <= 0 or (round_trip and self._samples and not self._weak):
-            return  # it tells the round trip, not the rate
+        if bits <= 0 or not math.isfinite(seconds) or (round_trip and self._samples and not self._weak):
+            return  # it tells the round trip, or nothing, but not the rate
         predicted, found = self._rate_bps(), bits / seconds
         self._time_s = upload.time_s
         if not upload.completed and predicted is not None and found >= predicted:
@@ -123,7 +124,9 @@ class LastUpload:
 
     def observe(self, upload: Upload) -> None:
         """Learn from an upload; one that was given up can only lower the estimate."""
-        if upload.payload_bytes <= 0 or (self._estimate and _is_round_trip(upload, self._round_trip_s)):
+        if upload.payload_bytes <= 0 or not math.isfinite(upload.duration_s):
+            return
+        if self._estimate and _is_round_trip(upload, self._round_trip_s):
             return
         rate_bps = 8.0 * upload.payload_bytes / _transfer_s(upload, self._round_trip_s)
         if not upload.completed and self._estimate is not None:

@@ -189,8 +189,10 @@ def decode(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYT
         raise PayloadError(f"oversized payload: {len(view)} bytes, and at most {max_bytes} are accepted")
     header, fixed = _checked_header(view)
     _, _, kind, _, prefix, sequence, deadline_s, edge_s, width = fixed
-    if math.isnan(deadline_s) or math.isnan(edge_s):
-        raise PayloadError("corrupted payload: its times are not numbers")
+    if not (0 <= deadline_s < math.inf and 0 <= edge_s < math.inf):  # neither is NaN
+        raise PayloadError(
+            f"corrupted payload: its times are finite and not negative; got {deadline_s} s left, {edge_s} s computed"
+        )
     if bundle is not None and not bundle.startswith(prefix.hex()):
         raise PayloadError(
             f"payload of another bundle: it says {prefix.hex()[:12]}, this is {bundle[:12]}."

@@ -175,7 +175,8 @@ class LinkWatch:
 
     def _observe(self, start_s: float, end_s: float, size: int, edge_s: float, upload_s: float | None) -> float:
         if upload_s is None:
-            upload_s = end_s - start_s - edge_s - self._round_trip_s
+            computed_s = min(max(edge_s, 0.0), end_s - start_s)  # the edge server's word, within what can be
+            upload_s = end_s - start_s - computed_s - self._round_trip_s
         upload_s = max(upload_s, _SHORTEST_S)
         self._estimator.observe(Upload(end_s, size, upload_s))
         return upload_s

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,18 @@ def test_nothing_is_known_before_the_first_upload(estimator):
     assert estimator.estimate(now_s=0.0) is None
     estimator.observe(Upload(1.0, 0, 0.02))  # an empty message tells nothing of the rate
     assert estimator.estimate(now_s=1.0) is None
+
+
+@pytest.mark.parametrize("duration_s", [math.inf, math.nan])
+@pytest.mark.parametrize("completed", [True, False])
+@pytest.mark.parametrize("kind", [HarmonicMean, LastUpload])
+def test_an_upload_without_end_tells_nothing(kind, completed, duration_s):
+    estimator = kind()
+    for time_s in (1.0, 1.1):
+        estimator.observe(Upload(time_s, 10_000, duration_s, completed))
+    assert estimator.estimate(now_s=2.0) is None
+    known = after(estimator, upload(2.0, 10_000, 1e6))
+    assert after(estimator, Upload(3.0, 10_000, duration_s, completed)) == known
 
 
 def test_the_harmonic_mean_by_hand():

@@ -158,8 +158,10 @@ def test_headers_that_contradict_themselves_are_refused(header, text):
 
 
 def test_times_and_widths_that_are_no_numbers_are_refused():
-    with pytest.raises(PayloadError, match="its times are not numbers"):
-        unpack(forged(headers(), deadline_s=math.nan))
+    for time_s in (math.nan, math.inf, -math.inf, -1e-9):
+        for name in ("deadline_s", "edge_s"):
+            with pytest.raises(PayloadError, match="its times are finite and not negative; got"):
+                unpack(forged(headers(), **{name: time_s}))
     data = bytearray(forged(headers()))
     struct.pack_into("<d", data, 52, math.nan)
     with pytest.raises(PayloadError, match="width is the fraction of channels kept"):

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from adaedge.channel import Trace
+from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, Terminal, answer
+from adaedge.runtime.watch import LinkWatch
 from adaedge.scheduling import Fixed, ProbePlan, Scheduler
 
 FEATURES = OperatingPoint("relu", codec="u8")
@@ -326,9 +327,6 @@ def test_the_links_rate_is_learnt_from_what_crossed(bundle, profile, faulty, fra
 
 
 def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
-    from adaedge.channel import LastUpload
-    from adaedge.runtime.watch import LinkWatch
-
     watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
     upload_s = watch.crossed(1.0, 1.5, 100_000, edge_s=0.3, upload_s=None)
@@ -337,10 +335,26 @@ def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
     assert watch.crossed(2.0, 2.5, 100_000, edge_s=0.3, upload_s=0.1) == 0.1
 
 
-def test_what_is_given_up_bounds_the_rate(bundle, faulty):
-    from adaedge.channel import LastUpload
-    from adaedge.runtime.watch import LinkWatch
+@pytest.mark.parametrize(("told_s", "upload_s"), [(-np.inf, 0.5), (-3.0, 0.5), (np.inf, 1e-3), (9.0, 1e-3)])
+def test_what_the_edge_says_it_computed_is_believed_within_what_can_be(bundle, faulty, told_s, upload_s):
+    watch = LinkWatch(faulty, bundle.digest, HarmonicMean(), faulty.clock, PLAN, 1.0)
+    for start_s in (1.0, 2.0):
+        assert watch.crossed(start_s, start_s + 0.5, 100_000, told_s, None) == pytest.approx(upload_s)
+    assert watch.estimate(3.0).rate_bps == pytest.approx(8e5 / upload_s)
 
+
+@pytest.mark.parametrize("edge_s", [-np.inf, np.inf, np.nan, -1.0])
+def test_an_answer_whose_times_cannot_be_is_corrupted(bundle, profile, faulty, frame, edge_s):
+    def spoilt(data):
+        message, outputs = bundle.decode_answer(data)
+        return bundle.encode_answer(message, outputs, edge_s=edge_s)
+
+    with terminal_of(bundle, profile, faulty) as terminal:
+        faulty.fault = spoilt
+        assert terminal.infer(frame).measurement.failure == "corrupted"
+
+
+def test_what_is_given_up_bounds_the_rate(bundle, faulty):
     watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
     watch.failed(LinkTimeoutError("late"), 1.0, 1.5, 100_000, edge_s=0.1)
