@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -14,6 +16,7 @@ from adaedge.channel import RateEstimate, RateEstimator, Upload
 from adaedge.errors import LinkError, LinkTimeoutError
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.link import Link
+from adaedge.runtime.shaped import HELLO_BYTES
 from adaedge.scheduling import PROBE_BYTES, ProbePlan
 
 _log = logging.getLogger(__name__)
@@ -27,7 +30,10 @@ _TIMEOUTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """An upload that happened, for the energy meter: when it began and ended, and its bytes."""
+    """An upload that happened, for the energy meter: when it began and ended, and its bytes.
+
+    One that timed out counts as sending, all its bytes, until it was given up. How much of it crossed is not known.
+    """
 
     start_s: float
     end_s: float
@@ -119,7 +125,7 @@ class LinkWatch:
         """
         try:
             if not self._up:
-                self._link.hello(self._bundle, self._timeout_s)
+                self._hello()
                 self._round_trip_s = min(self._timed(0) for _ in range(_ROUND_TRIPS))
             self._timed(PROBE_BYTES)
         except LinkError as error:
@@ -135,7 +141,7 @@ class LinkWatch:
             self._up, self._timeouts = True, 0
 
     def take_probes(self) -> list[Crossing]:
-        """The probes since the last call, for the energy meter."""
+        """The probes and handshakes since the last call, answered or not, for the energy meter."""
         with self._lock:
             probes, self._probes = self._probes, []
         return probes
@@ -156,22 +162,37 @@ class LinkWatch:
                 self._probing = False
                 self._lock.notify_all()
 
-    def _timed(self, size_bytes: int) -> float:
-        """Seconds that a probe of so many bytes takes, there and back."""
+    def _hello(self) -> None:
+        """A handshake; all of its time counts as sending, for nobody knows yet how much of it is waiting."""
         start_s = self._clock.now_s()
-        try:
+        with self._counted(start_s, HELLO_BYTES):
+            self._link.hello(self._bundle, self._timeout_s)
+        with self._lock:
+            self._probes.append(Crossing(start_s, self._clock.now_s(), HELLO_BYTES))
+
+    def _timed(self, size_bytes: int) -> float:
+        """Seconds that a probe of so many bytes takes, there and back. Without bytes it is all waiting."""
+        start_s = self._clock.now_s()
+        with self._counted(start_s, size_bytes):
             reply = self._link.probe(size_bytes, self._timeout_s)
-        except LinkTimeoutError:
-            with self._lock:
-                self._gave_up(start_s, self._clock.now_s(), size_bytes)
-                self._probes.append(Crossing(start_s, self._clock.now_s(), size_bytes))
-            raise
         end_s = self._clock.now_s()
-        if size_bytes:
-            with self._lock:
-                upload_s = self._observe(start_s, end_s, size_bytes, 0.0, reply.upload_s)
-                self._probes.append(Crossing(start_s, start_s + upload_s, size_bytes))
+        with self._lock:
+            upload_s = self._observe(start_s, end_s, size_bytes, 0.0, reply.upload_s) if size_bytes else 0.0
+            self._probes.append(Crossing(start_s, start_s + upload_s, size_bytes))
         return end_s - start_s
+
+    @contextmanager
+    def _counted(self, start_s: float, size_bytes: int) -> Iterator[None]:
+        """Let no attempt that fails be lost to the energy meter."""
+        try:
+            yield
+        except LinkError as error:
+            end_s = self._clock.now_s()
+            with self._lock:
+                if isinstance(error, LinkTimeoutError) and size_bytes > HELLO_BYTES:
+                    self._gave_up(start_s, end_s, size_bytes)  # fewer bytes say nothing of the rate
+                self._probes.append(Crossing(start_s, end_s, size_bytes))
+            raise
 
     def _observe(self, start_s: float, end_s: float, size: int, edge_s: float, upload_s: float | None) -> float:
         if upload_s is None:

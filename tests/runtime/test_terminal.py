@@ -11,13 +11,15 @@ from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, Terminal, answer
+from adaedge.runtime.shaped import HELLO_BYTES
 from adaedge.runtime.watch import LinkWatch
-from adaedge.scheduling import Fixed, ProbePlan, Scheduler
+from adaedge.scheduling import PROBE_BYTES, Fixed, ProbePlan, Scheduler
 
 FEATURES = OperatingPoint("relu", codec="u8")
 LOCAL = OperatingPoint("output")
 FAST = Trace((0.0, 1e6), (1e7, 1e7))
 ENERGY = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
+CONTACT_BYTES = HELLO_BYTES + PROBE_BYTES
 PLAN = ProbePlan(interval_s=0.05, longest_s=0.1)
 
 
@@ -29,8 +31,12 @@ class Faulty:
         self.clock = self.link.clock
         self.fault = None
         self.hellos = self.probes = self.exchanges = 0
+        self.patience = -1  # answer so many more times, then time out
 
     def _fail(self, timeout_s):
+        self.patience -= 1
+        if self.patience == -1:
+            self.fault = LinkTimeoutError("late")
         if isinstance(self.fault, LinkTimeoutError):
             self.clock.sleep_until(self.clock.now_s() + timeout_s)
         if isinstance(self.fault, Exception):
@@ -78,7 +84,7 @@ def test_a_frame_is_offloaded_and_its_answer_is_the_bundles(bundle, profile, fau
     done = result.measurement
     assert (done.answered_by, done.failure) == ("edge", "")
     payload = bundle.encode(FEATURES, bundle.head("relu").run((frame[None],)), sequence=1)
-    assert done.payload_bytes == len(payload) + 8192  # the probe on entering is recorded with the first frame
+    assert done.payload_bytes == len(payload) + CONTACT_BYTES  # of entering: it is recorded with the first frame
     assert done.upload_s == pytest.approx(8 * len(payload) / 1e7)
     assert done.answer_bytes > 0
     assert faulty.closed
@@ -105,7 +111,7 @@ def test_whatever_goes_wrong_the_frame_is_answered_locally(bundle, profile, faul
         assert np.array_equal(result.output[0], local_answer(bundle, frame))
         assert (result.measurement.failure, result.measurement.answered_by) == (word, "terminal")
         assert result.measurement.latency_s <= 0.1
-        assert result.measurement.payload_bytes > 8192
+        assert result.measurement.payload_bytes > CONTACT_BYTES
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -221,11 +227,36 @@ def test_an_edge_that_was_never_reached_is_told_once(bundle, profile, faulty, fr
 def test_probes_are_charged_and_recorded(bundle, profile, faulty, frame):
     with terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL)) as terminal:
         first = terminal.infer(frame).measurement
-        assert first.payload_bytes == 8192
+        assert first.payload_bytes == CONTACT_BYTES
         assert terminal.infer(frame).measurement.payload_bytes == 0
         radio = presets.WIFI_2012
-        probe_s = 8192 * 8 / 1e7
-        assert first.energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * 8192 + radio.uplink_w * probe_s)
+        sent_s = CONTACT_BYTES * 8 / 1e7
+        expected_j = radio.uplink_w_per_bps * 8 * CONTACT_BYTES + radio.uplink_w * sent_s
+        assert first.energy.transmit_j == pytest.approx(expected_j)
+
+
+@pytest.mark.parametrize(("answered", "size_bytes"), [(0, HELLO_BYTES), (1, 0), (4, PROBE_BYTES)])
+def test_contact_in_vain_is_charged_while_it_lasts(bundle, profile, faulty, frame, answered, size_bytes):
+    """The handshake, an empty message or the probe itself times out: two seconds of sending."""
+    faulty.patience = answered
+    terminal = terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL))
+    with pytest.warns(UserWarning, match="late"):
+        terminal.__enter__()
+    radio, sent_bytes = presets.WIFI_2012, (HELLO_BYTES if answered else 0) + size_bytes
+    sent_s = 2.0 + (HELLO_BYTES * 8 / 1e7 if answered else 0.0)
+    done = terminal.infer(frame).measurement
+    assert done.payload_bytes == sent_bytes
+    assert done.energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * sent_bytes + radio.uplink_w * sent_s)
+    terminal.close()
+
+
+def test_an_empty_message_keeps_the_radio_awake(bundle, profile, frame):
+    link = Faulty(bundle)
+    link.link = ReplayLink(FAST, partial(answer, bundle), link.clock, round_trip_s=0.03)
+    with terminal_of(bundle, profile, link, policy=Fixed(LOCAL)) as terminal:
+        energy = terminal.infer(frame).measurement.energy
+    # The three of them and the probe's way back are waited for; the hello counts as sending.
+    assert energy.tail_j == pytest.approx(presets.WIFI_2012.tail_w * 4 * 0.03)
 
 
 def test_energy_is_charged_along_time_and_the_last_tail_on_closing(bundle, profile, faulty, frame):
