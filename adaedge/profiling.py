@@ -64,7 +64,7 @@ def profile(
     """
     if threads != bundle.threads:
         bundle = bundle.with_threads(threads)
-    given = list(islice(frames or (), _MAX_FRAMES))
+    given = list(islice(() if frames is None else frames, _MAX_FRAMES))
     inputs = [bundle.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
     parts = _parts(bundle, inputs)
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):

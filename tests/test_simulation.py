@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from adaedge.channel import LastUpload, RateEstimate, Trace, Upload, read_trace
 from adaedge.energy import LTE_2021, RASPBERRY_PI_4, ComputePower, EnergyModel, RadioPower
+from adaedge.errors import ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.scheduling import PROBE_BYTES, Fixed, Scheduler
 from adaedge.simulation import Outcome, best_static, clairvoyant, least, simulate
@@ -246,3 +247,11 @@ def test_the_clairvoyant_pays_for_being_on_time() -> None:
     ideal = clairvoyant(late, dear, Trace([0.0], [GOOD]), **ASKED | {"deadline_s": 0.3, "period_s": 0.5})
     assert {record.decision.point for record in ideal} == {FULL}
     assert not any(record.missed for record in ideal)
+
+
+def test_the_best_of_no_points_is_an_error_that_names_the_best_accuracy():
+    profile = {OperatingPoint("output"): Cost(0.1, accuracy=0.9)}
+    with pytest.raises(ScheduleError, match=r"no point has an accuracy of 0\.95; the best is output.* with 0\.9"):
+        best_static(
+            profile, ENERGY, Trace((0.0,), (1e6,), 1.0), deadline_s=1.0, accuracy_floor=0.95, frames=3, period_s=1.0
+        )

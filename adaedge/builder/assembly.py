@@ -98,7 +98,7 @@ def build(
     inputs = tuple(tensor.numpy(force=True) for tensor in tensors)
     _verify(bundle, splittable, example, inputs)
     report("export", 1, 1)
-    samples = [bundle.inputs_of(sample) for sample in calibrate or ()]
+    samples = [bundle.inputs_of(sample) for sample in (() if calibrate is None else calibrate)]
     evaluate = evaluate or agreement(bundle, samples)
     entries = _scored(bundle, evaluate, samples if samples or evaluate else [inputs], report)
     return Bundle(replace(manifest, points=entries), files)

@@ -93,8 +93,10 @@ class Bundle:
     def resolve(self, point: OperatingPoint) -> OperatingPoint:
         """The same point, its split point by the name that the bundle uses.
 
+        Its codec may be another than those that were measured: any that can carry what crosses there.
+
         Raises:
-            BundleError: if the bundle does not hold it.
+            BundleError: if the bundle does not hold its split point, width and precision.
         """
         cut = self.manifest.cut(point.split, point.width, point.precision)
         return replace(point, split=cut.split)

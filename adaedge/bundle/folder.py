@@ -45,14 +45,13 @@ def _read_file(folder: Path, name: str, manifest: Manifest) -> bytes:
 
 
 def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Write a bundle. A reader sees the old bundle or the new one, never half of one.
+    """Write a bundle. The new one is complete before it takes the place of the old one.
 
     Raises:
         BundleError: if something that is not a bundle is in the way, or the folder cannot be written.
     """
     folder = Path(path)
-    if folder.exists() and not is_bundle(folder) and not _is_empty_folder(folder):
-        raise BundleError(f"{folder} exists and is not a bundle; it was left as it is. Choose another name.")
+    check_free(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
@@ -62,9 +61,24 @@ def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> N
                 (new / name).write_bytes(data)
             if folder.exists():
                 folder.rename(old)
-            new.rename(folder)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
     except OSError as error:
         raise BundleError(f"cannot write the bundle {folder}: {error}") from error
+
+
+def check_free(folder: Path) -> None:
+    """Refuse to write a bundle where something else is.
+
+    Raises:
+        BundleError: if the folder exists, is not empty and is not a bundle.
+    """
+    if folder.exists() and not is_bundle(folder) and not _is_empty_folder(folder):
+        raise BundleError(f"{folder} exists and is not a bundle; it was left as it is. Choose another name.")
 
 
 def is_bundle(folder: Path) -> bool:

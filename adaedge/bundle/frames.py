@@ -12,15 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from adaedge.bundle.manifest import Preprocessing
+from adaedge.bundle.manifest import INTERPOLATIONS, Preprocessing
 from adaedge.errors import SourceError
 
-_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+_FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 
 
 def prepare(frame: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:

@@ -68,6 +68,8 @@ def main() -> None:
         app()
     except AdaedgeError as error:
         show.fail(str(error))
+    except OSError as error:
+        show.fail(f"cannot read or write {error.filename or 'a file'}: {error.strerror or error}")
     except ModuleNotFoundError as error:
         if error.name not in _NOT_ON_A_TERMINAL:
             raise

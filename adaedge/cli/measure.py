@@ -30,8 +30,8 @@ def profile(
     edge: Annotated[
         Path | None, typer.Option(help="The edge server's own profile: joined to this one, which is the terminal's.")
     ] = None,
-    repetitions: Annotated[int, typer.Option(help="Times that each part is run.")] = 30,
-    threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    repetitions: Annotated[int, typer.Option(min=1, help="Times that each part is run.")] = 30,
+    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     images: Annotated[
         Path | None,
         typer.Option(help="A folder of images, or a video, as the camera gives them: resizing then counts."),
@@ -100,7 +100,7 @@ def simulate(
     policy: Annotated[
         str, typer.Option(help="adaptive, local, static (the best in hindsight), clairvoyant, or an operating point.")
     ] = "adaptive",
-    frames: Annotated[int, typer.Option(help="Number of frames.")] = 500,
+    frames: Annotated[int, typer.Option(min=1, help="Number of frames.")] = 500,
     deadline: DeadlineS = 0.2,
     accuracy_floor: AccuracyFloor = 0.0,
     period: PeriodS = 0.2,
@@ -174,8 +174,8 @@ def report(
     from adaedge.runtime import read_records
 
     records = list(read_records(record))
-    # A record does not say whether it was run or simulated, so neither does the page.
-    context = Context(title=f"adaedge: {record.name}", origin=Origin(time=None))
+    # A record does not say whether it was run or simulated, nor on what machine, so neither does the page.
+    context = Context(title=f"adaedge: {record.name}", origin=Origin(time=None), environment={})
     verdict = write_html(out, {record.stem: records}, context=context)
     if as_json:
         show.document(json.dumps(summarize(records).as_dict(), indent=1))

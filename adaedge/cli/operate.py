@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adaedge.cli import show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
-from adaedge.errors import LinkError
+from adaedge.errors import LinkError, ProfileError
 from adaedge.operating_point import Profile
+
+if TYPE_CHECKING:
+    from adaedge.runtime import Terminal
+    from adaedge.runtime.sources import Frame
 
 BundlePath = Annotated[Path, typer.Argument(help="The folder that `adaedge build` wrote.")]
 
@@ -27,7 +32,7 @@ def serve(
         Path | None, typer.Option(help="The folder of certificate, key and token; made on first use.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="A name or address that the certificate is for.")] = None,
-    threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
 ) -> None:
@@ -64,11 +69,11 @@ def run(
     deadline: DeadlineS = 0.2,
     accuracy_floor: AccuracyFloor = 0.0,
     period: PeriodS = 0.2,
-    frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     compute: Compute = "raspberry-pi-4",
     radio: Radio = "nr-low-band",
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
-    threads: Annotated[int, typer.Option(help="Threads inside an operator.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -81,41 +86,51 @@ def run(
 
     from adaedge.bundle import Bundle
     from adaedge.report import summarize
-    from adaedge.runtime import GrpcLink, Terminal, session
+    from adaedge.runtime import GrpcLink, Terminal, read_records
     from adaedge.runtime import frames as read_frames
     from adaedge.scheduling import Scheduler
 
+    loaded = Bundle.load(bundle, threads=threads)
+    costs = Profile.load(profile)
+    if costs.bundle != loaded.digest:
+        raise ProfileError(
+            f"{profile} is of bundle {costs.bundle[:12]}, {bundle} is {loaded.digest[:12]}. Profile this one on both"
+            " machines with `adaedge profile`."
+        )
+    if insecure and token is not None:
+        raise LinkError("--insecure sends everything in plain text: leave --token out, or leave --insecure out.")
     scheduler = Scheduler(
-        Profile.load(profile),
-        energy_model(compute, radio),
-        deadline_s=deadline,
-        accuracy_floor=accuracy_floor,
-        period_s=period,
+        costs, energy_model(compute, radio), deadline_s=deadline, accuracy_floor=accuracy_floor, period_s=period
     )
     link = GrpcLink(edge, certificate=certificate, token=_token(token), insecure=insecure)
-    loaded = Bundle.load(bundle, threads=threads)
-    with (
-        Terminal(loaded, scheduler, link) as terminal,
-        show.progress() as report,
-        record.open("w", encoding="utf-8", buffering=1) as file,
-    ):
-        records = []
-        last = 0
-        for frame in session.run(terminal, islice(read_frames(source), frames), period_s=period):
-            last = file.tell()
-            file.write(frame.to_json() + "\n")
-            records.append(frame)
-            report("frames", len(records), frames or 0)
-        if records:  # the radio's tail after the last frame belongs to the run
-            records[-1] = records[-1].plus(terminal.close())
-            file.truncate(last)
-            file.seek(last)
-            file.write(records[-1].to_json() + "\n")
-    summary = summarize(records)
+    with Terminal(loaded, scheduler, link) as terminal, show.progress() as report:
+        _answer(terminal, islice(read_frames(source), frames), record, lambda done: report("frames", done, frames or 0))
+    summary = summarize(read_records(record))
     if as_json:
         show.document(json.dumps(summary.as_dict(), indent=1))
     else:
-        show.console.print(f"{len(records)} frames in {record}; `adaedge report {record}` draws them.", highlight=False)
+        words = f"{summary.frames} frames in {record}; `adaedge report {record}` draws them."
+        show.console.print(words, highlight=False)
+
+
+def _answer(terminal: Terminal, frames: Iterable[Frame], record: Path, report: Callable[[int], None]) -> None:
+    """Write each record as it comes. However the run ends, the radio's last tail belongs to its last record."""
+    from adaedge.runtime import session
+
+    last, begin = None, 0
+    with record.open("w", encoding="utf-8", buffering=1) as file:
+        try:
+            for done, last in enumerate(session.run(terminal, frames), 1):
+                begin = file.tell()
+                file.write(last.to_json() + "\n")
+                report(done)
+        except KeyboardInterrupt:
+            pass  # how a run on a camera ends
+        finally:
+            if last is not None:
+                file.truncate(begin)
+                file.seek(begin)
+                file.write(last.plus(terminal.close()).to_json() + "\n")
 
 
 def _token(path: Path | None) -> str:

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from adaedge.cli import show
-from adaedge.errors import BundleError, ModelError
+from adaedge.errors import ModelError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
@@ -93,11 +93,11 @@ def build(
     """
     from adaedge.builder import Space
     from adaedge.builder import build as build_bundle
+    from adaedge.bundle.folder import check_free
     from adaedge.models import load
     from adaedge.runtime import frames
 
-    if out.exists() and not (out / "manifest.json").exists():
-        raise BundleError(f"{out} exists and is not a bundle: it would be overwritten. Choose another folder with -o.")
+    check_free(out)  # before the work, not after it
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
     space = Space(splits=_names(splits) or _efficient(loaded), codecs=_names(codecs))
     with show.progress() as report:
@@ -106,7 +106,7 @@ def build(
             loaded.args,
             space,
             kwargs=loaded.kwargs,
-            calibrate=list(frames(images)) if images else None,
+            calibrate=frames(images) if images else None,
             preprocessing=_preprocessing(loaded.preprocessing, preprocessing),
             labels=loaded.labels,
             name=model,
@@ -140,7 +140,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for summary, report and records.")] = Path(
         "demo"
     ),
-    frames: Annotated[int | None, typer.Option(help="Stop after so many frames of the clip.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames of the clip.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
 ) -> None:
     """Run a real clip through a real network on two processes and a fading link, by four policies.

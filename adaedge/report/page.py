@@ -135,7 +135,7 @@ def _page(
         _section("Energy and latency", _distributions(policies, summaries, focus)),
         _section("How each figure is known", _table(*_known(context.origin))),
         _section("Settings", _pairs(context.settings)) if context.settings else "",
-        _section("Environment", _pairs(context.environment)),
+        _section("Environment", _pairs(context.environment)) if context.environment else "",
     ]
     head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -51,6 +51,9 @@ class Credentials:
     key: bytes = field(repr=False)
     token: str = field(repr=False)
 
+    def __post_init__(self) -> None:
+        check_token(self.token)
+
     @classmethod
     def create(cls, names: Sequence[str] = ()) -> Credentials:
         """A new key (EC P-256), a certificate for it, valid for ten years, and a new token.
@@ -101,12 +104,25 @@ class Credentials:
         except OSError as error:
             raise LinkError(f"cannot read or write the credentials in {folder}: {error}") from error
         _refuse_expired(certificate, folder)
-        return cls(certificate, key, token.decode().strip())
+        return cls(certificate, key, token.decode("utf-8", "replace").strip())
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, as ``AB:CD:…``, to compare by eye on both machines."""
         return parse(self.certificate).fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def check_token(token: str) -> None:
+    """Refuse a token that is none: an empty one would let everybody in.
+
+    Raises:
+        LinkError: if it is empty or not printable ASCII, which a gRPC header could not carry.
+    """
+    if not token or not token.isascii() or not token.isprintable():
+        raise LinkError(
+            f"a token is printable ASCII and not empty; this one has {len(token)} characters. Copy the edge server's"
+            f" file `{TOKEN}` again, or delete the folder to make new credentials."
+        )
 
 
 def default_folder() -> Path:

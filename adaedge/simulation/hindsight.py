@@ -41,22 +41,24 @@ def best_static(
 
     Every point at or above the floor is replayed, the local fallback of its failed offloads included. Those that miss
     at most 2 % of the deadlines count; where none does, the one that misses least.
+
+    Raises:
+        ScheduleError: if no point has the accuracy.
     """
-    limits = Limits(deadline_s, accuracy_floor)
     runs = {}
-    for point, cost in profile.items():
-        if cost.accuracy >= limits.accuracy_floor:
-            scheduler = Scheduler({point: cost}, energy, deadline_s=deadline_s, period_s=period_s, policy=Fixed(point))
-            runs[point] = simulate(
-                profile,
-                energy,
-                trace,
-                scheduler,
-                frames=frames,
-                period_s=period_s,
-                round_trip_s=round_trip_s,
-                start_s=start_s,
-            )
+    for point in Table.build(profile, Limits(deadline_s, accuracy_floor)).points:
+        cost = profile[point]
+        scheduler = Scheduler({point: cost}, energy, deadline_s=deadline_s, period_s=period_s, policy=Fixed(point))
+        runs[point] = simulate(
+            profile,
+            energy,
+            trace,
+            scheduler,
+            frames=frames,
+            period_s=period_s,
+            round_trip_s=round_trip_s,
+            start_s=start_s,
+        )
     best = least(runs)
     return best, runs[best]
 

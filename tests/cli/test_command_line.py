@@ -166,3 +166,22 @@ def test_random_weights_are_said_to_be_random(tmp_path, bundle):
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     assert "warning: " in done.stderr
     assert "random" in done.stderr
+
+
+def test_a_folder_that_is_missing_is_one_line(tmp_path, profile, trace):
+    words = failing_command("simulate", profile, "--trace", trace, "--record", tmp_path / "missing" / "run.jsonl")
+    assert "cannot read or write" in words
+    assert "run.jsonl: No such file or directory" in words
+
+
+def test_run_refuses_the_profile_of_another_bundle(tmp_path, bundle, profile, photographs):
+    other = tmp_path / "other.json"
+    other.write_text(profile.read_text().replace(adaedge.Bundle.load(bundle).digest, "ab" * 32))
+    options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", other)
+    assert "is of bundle abababababab" in failing_command("run", bundle, *options, "--insecure")
+
+
+def test_run_never_sends_a_token_in_plain_text(tmp_path, bundle, profile, photographs):
+    (tmp_path / "token").write_text("secret")
+    options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", profile, "--token", tmp_path / "token")
+    assert "--insecure sends everything in plain text" in failing_command("run", bundle, *options, "--insecure")

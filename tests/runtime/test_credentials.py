@@ -85,3 +85,11 @@ def test_a_file_that_is_no_certificate_is_refused():
 def test_the_default_folder_follows_the_users_configuration(monkeypatch, tmp_path):
     monkeypatch.setitem(os.environ, "XDG_CONFIG_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "adaedge"
+
+
+@pytest.mark.parametrize("token", [b"", b"\n", "päss".encode(), b"\xff\xfe"])
+def test_a_token_that_would_let_everybody_in_is_refused(tmp_path, token):
+    Credentials.stored(tmp_path)
+    (tmp_path / "token").write_bytes(token)
+    with pytest.raises(LinkError, match=r"a token is printable ASCII and not empty"):
+        Credentials.stored(tmp_path)

@@ -434,3 +434,8 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
             assert decision.energy_j * bound <= least_j * (1 + 1e-9), "nothing on time is cheaper"
         else:
             assert decision.reasons[0].startswith(("no point meets", "least energy"))
+
+
+def test_a_link_that_never_changes_is_no_horizon():
+    with pytest.raises(ScheduleError, match=r"horizon_s is finite"):
+        Limits(0.1, horizon_s=math.inf)

@@ -1,0 +1,22 @@
+"""What a manifest cannot say."""
+
+from __future__ import annotations
+
+import pytest
+
+from adaedge.bundle.manifest import Preprocessing
+from adaedge.errors import BundleError
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size": 224}, r"size is \(height, width\)"),
+        ({"crop": 0.0}, r"crop is the fraction"),
+        ({"interpolation": "area"}, r"interpolation is one of nearest, bilinear, bicubic, lanczos; got 'area'"),
+        ({"std": (1.0, 0.0, 1.0)}, r"std above 0"),
+    ],
+)
+def test_geometry_that_cannot_be_is_refused_before_a_frame_comes(changed, words):
+    with pytest.raises(BundleError, match=words):
+        Preprocessing(**changed)
