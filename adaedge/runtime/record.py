@@ -70,7 +70,7 @@ class FrameRecord:
         return self.measurement.latency_s > self.deadline_s
 
     def plus(self, energy: EnergySplit) -> FrameRecord:
-        """The record with more joules: those of the radio's tail after the last frame, which ``Terminal.close`` tells.
+        """The record with more joules: those of the radio after the last frame, which ``Terminal.close`` tells.
 
         With them in its last record, the joules of a run are all of its joules.
         """

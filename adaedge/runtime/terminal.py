@@ -147,10 +147,12 @@ class Terminal:
         self.close()
 
     def close(self) -> EnergySplit:
-        """Close the link. Returns the joules of the radio's tail after the last frame."""
+        """Close the link. Returns the joules of the radio after the last frame: the last probes' and its tail's."""
         self._watch.close()
+        now_s, uploads = self.clock.now_s(), _uploads(self._watch.take_probes())
         with self._lock:
-            return self._meter.close()
+            probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
+            return probes + self._meter.close()
 
     def infer(self, frame: Any) -> Result:
         """The answer to one frame.
@@ -232,8 +234,7 @@ class Terminal:
     def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, by_edge: bool) -> Measurement:
         end_s = self.clock.now_s()
         own = [] if attempt.crossing is None else [attempt.crossing]
-        crossings = sorted(self._watch.take_probes() + own, key=lambda crossing: crossing.start_s)
-        uploads = [(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings]
+        uploads = _uploads(self._watch.take_probes() + own)
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
         return Measurement(
@@ -241,12 +242,17 @@ class Terminal:
             compute_s=compute_s,
             upload_s=sum(crossing.end_s - crossing.start_s for crossing in own),
             wait_s=attempt.wait_s,
-            payload_bytes=sum(crossing.payload_bytes for crossing in crossings),
+            payload_bytes=sum(size_bytes for _, _, size_bytes in uploads),
             answer_bytes=attempt.answer_bytes,
             answered_by="edge" if by_edge else "terminal",
             failure=attempt.failure,
             energy=energy,
         )
+
+
+def _uploads(crossings: list[Crossing]) -> list[tuple[float, float, int]]:
+    """What the energy meter takes."""
+    return sorted((crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings)
 
 
 def _word(error: Exception) -> str:

@@ -275,6 +275,22 @@ def test_the_last_tail_is_told_on_closing(bundle, profile, faulty, frame):
     assert terminal.close().tail_j == pytest.approx(radio.tail_w * radio.tail_s)
 
 
+@pytest.mark.parametrize("fault", [None, LinkTimeoutError("late")])
+def test_the_last_probe_is_charged_on_closing(bundle, profile, faulty, frame, fault):
+    terminal = terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL))
+    terminal.__enter__()
+    terminal.infer(frame)
+    faulty.clock.sleep_until(1.0)
+    faulty.fault = fault
+    energy = terminal.infer(frame).measurement.energy  # the probe follows the frame
+    assert energy.transmit_j == 0
+    radio, sent_s = presets.WIFI_2012, 2.0 if fault else 8 * PROBE_BYTES / 1e7
+    energy = terminal.close()
+    assert energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * PROBE_BYTES + radio.uplink_w * sent_s)
+    assert energy.tail_j == pytest.approx(radio.tail_w * radio.tail_s)
+    assert terminal.close() == EnergySplit()
+
+
 def test_a_frame_of_the_wrong_shape_is_an_error_and_nothing_else_happens(bundle, profile, faulty, frame):
     with terminal_of(bundle, profile, faulty) as terminal:
         state = terminal.scheduler.state
