@@ -73,6 +73,8 @@ class Terminal:
 
     An offload is given up in time for a local finish from the head's features (at ``input``: for a local run). While
     the edge server cannot be used, frames are answered locally and the link is probed beside them, as the plan says.
+    An offload that timed out is charged as sending all its bytes, until it was given up; one that was refused, until
+    the refusal; one whose connection broke, without bytes, for nobody knows how many had gone.
     ``infer`` is safe to call from several threads; the energy of frames that overlap is charged one after the other.
 
     Args:
@@ -122,6 +124,8 @@ class Terminal:
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
             contact_s,
+            promotion_s=scheduler.energy.radio.promotion_s,
+            tail_s=scheduler.energy.radio.tail_s,
         )
 
     @property
@@ -214,13 +218,12 @@ class Terminal:
         except (LinkError, PayloadError) as error:
             end_s = self.clock.now_s()
             table = self.scheduler.table
-            self._watch.failed(error, start_s, end_s, len(payload), float(table.edge_s[table.row(point)]))
-            return _Attempt(failure=_word(error), crossing=Crossing(start_s, end_s, len(payload)))
+            edge_s = float(table.edge_s[table.row(point)])
+            crossing = self._watch.failed(error, start_s, end_s, len(payload), edge_s)
+            return _Attempt(failure=_word(error), crossing=crossing)
         end_s = self.clock.now_s()
-        upload_s = self._watch.crossed(start_s, end_s, len(payload), edge_s, reply.upload_s)
-        arrived_s = min(start_s + upload_s, end_s)
-        crossing = Crossing(start_s, arrived_s, len(payload))
-        return _Attempt(outputs, "", crossing, end_s - arrived_s, len(reply.data))
+        crossing = self._watch.crossed(start_s, end_s, len(payload), edge_s, reply.upload_s)
+        return _Attempt(outputs, "", crossing, end_s - crossing.end_s, len(reply.data))
 
     def _read(self, data: bytes, point: OperatingPoint, sequence: int) -> tuple[Arrays, float]:
         message, outputs = self.bundle.decode_answer(data)

@@ -6,6 +6,7 @@ May import: ``errors``, ``channel``, ``scheduling``.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from adaedge.channel import RateEstimate, RateEstimator, Upload
-from adaedge.errors import LinkError, LinkTimeoutError
+from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.link import Link
 from adaedge.runtime.shaped import HELLO_BYTES
@@ -32,7 +33,8 @@ _TIMEOUTS = 2
 class Crossing:
     """An upload that happened, for the energy meter: when it began and ended, and its bytes.
 
-    One that timed out counts as sending, all its bytes, until it was given up. How much of it crossed is not known.
+    It begins when the radio is awake: the meter charges the promotion by itself. One that timed out counts as sending,
+    all its bytes, until it was given up: how much of it crossed is not known. One whose connection broke has no bytes.
     """
 
     start_s: float
@@ -56,10 +58,23 @@ class LinkWatch:
         clock: the time.
         plan: when to probe.
         timeout_s: seconds that a handshake or a probe has.
+        promotion_s: seconds that the radio takes to wake up. Where the link does not tell how long an upload took, they
+            are taken off the first one after a sleep, unless it was too short to hold them. They come from the energy
+            model: over a cable that is modelled as a radio, such an upload then seems up to ten times as fast.
+        tail_s: seconds that the radio stays awake after its last packet.
     """
 
     def __init__(
-        self, link: Link, bundle: str, estimator: RateEstimator, clock: Clock, plan: ProbePlan, timeout_s: float
+        self,
+        link: Link,
+        bundle: str,
+        estimator: RateEstimator,
+        clock: Clock,
+        plan: ProbePlan,
+        timeout_s: float,
+        *,
+        promotion_s: float = 0.0,
+        tail_s: float = 0.0,
     ) -> None:
         self._link = link
         self._bundle = bundle
@@ -67,6 +82,9 @@ class LinkWatch:
         self._clock = clock
         self._plan = plan
         self._timeout_s = timeout_s
+        self._promotion_s = promotion_s
+        self._tail_s = tail_s
+        self._active_s = -math.inf  # when the radio carried its last packet
         self._up = False
         self._told = False  # somebody knows that it is down
         self._timeouts = 0
@@ -86,24 +104,24 @@ class LinkWatch:
             estimate = self._estimator.estimate(now_s) if self._up else None
             return estimate and replace(estimate, round_trip_s=self._round_trip_s)
 
-    def crossed(self, start_s: float, end_s: float, payload_bytes: int, edge_s: float, upload_s: float | None) -> float:
-        """A payload was answered. Returns the seconds of its upload: the link's own figure, or what the rest leaves."""
+    def crossed(
+        self, start_s: float, end_s: float, payload_bytes: int, edge_s: float, upload_s: float | None
+    ) -> Crossing:
+        """A payload was answered. Where the link does not tell ``upload_s``, the upload is what the rest leaves."""
         with self._lock:
             self._up, self._timeouts = True, 0
-            upload_s = self._observe(start_s, end_s, payload_bytes, edge_s, upload_s)
             self._plan = self._plan.used(end_s)
-        return upload_s
+            return self._arrived(start_s, end_s, payload_bytes, edge_s, upload_s)
 
-    def failed(self, error: Exception, start_s: float, end_s: float, payload_bytes: int, edge_s: float) -> None:
+    def failed(self, error: Exception, start_s: float, end_s: float, payload_bytes: int, edge_s: float) -> Crossing:
         """A payload was not answered, or not readably. ``edge_s`` is what the edge server was expected to compute."""
         with self._lock:
             self._plan = self._plan.used(end_s)
-            if isinstance(error, LinkTimeoutError):
-                self._gave_up(start_s, end_s - edge_s, payload_bytes)
-                self._timeouts += 1
-                if self._timeouts < _TIMEOUTS:
-                    return
-            self._fall(error)
+            crossing = self._lost(error, start_s, end_s, payload_bytes, edge_s)
+            self._timeouts += isinstance(error, LinkTimeoutError)
+            if self._timeouts >= _TIMEOUTS or not isinstance(error, LinkTimeoutError):
+                self._fall(error)
+            return crossing
 
     def due(self) -> bool:
         """Whether the plan wants a probe now."""
@@ -168,7 +186,7 @@ class LinkWatch:
         with self._counted(start_s, HELLO_BYTES):
             self._link.hello(self._bundle, self._timeout_s)
         with self._lock:
-            self._probes.append(Crossing(start_s, self._clock.now_s(), HELLO_BYTES))
+            self._probes.append(self._crossing(start_s, self._clock.now_s(), HELLO_BYTES))
 
     def _timed(self, size_bytes: int) -> float:
         """Seconds that a probe of so many bytes takes, there and back. Without bytes it is all waiting."""
@@ -177,8 +195,7 @@ class LinkWatch:
             reply = self._link.probe(size_bytes, self._timeout_s)
         end_s = self._clock.now_s()
         with self._lock:
-            upload_s = self._observe(start_s, end_s, size_bytes, 0.0, reply.upload_s) if size_bytes else 0.0
-            self._probes.append(Crossing(start_s, start_s + upload_s, size_bytes))
+            self._probes.append(self._arrived(start_s, end_s, size_bytes, 0.0, reply.upload_s))
         return end_s - start_s
 
     @contextmanager
@@ -189,24 +206,43 @@ class LinkWatch:
         except LinkError as error:
             end_s = self._clock.now_s()
             with self._lock:
-                if isinstance(error, LinkTimeoutError) and size_bytes > HELLO_BYTES:
-                    self._gave_up(start_s, end_s, size_bytes)  # fewer bytes say nothing of the rate
-                self._probes.append(Crossing(start_s, end_s, size_bytes))
+                self._probes.append(self._lost(error, start_s, end_s, size_bytes, 0.0))
             raise
 
-    def _observe(self, start_s: float, end_s: float, size: int, edge_s: float, upload_s: float | None) -> float:
+    def _arrived(self, start_s: float, end_s: float, size: int, edge_s: float, upload_s: float | None) -> Crossing:
+        """Learn from an upload that was answered."""
+        woken_s = 0.0
         if upload_s is None:
             computed_s = min(max(edge_s, 0.0), end_s - start_s)  # the edge server's word, within what can be
             upload_s = end_s - start_s - computed_s - self._round_trip_s
-        upload_s = max(upload_s, _SHORTEST_S)
+            woken_s = self._woken_s(start_s, upload_s)
+        self._active_s = max(self._active_s, end_s)
+        begin_s = start_s + woken_s
+        if not size:
+            return Crossing(begin_s, begin_s, 0)
+        upload_s = max(upload_s - woken_s, _SHORTEST_S)
         self._estimator.observe(Upload(end_s, size, upload_s))
-        return upload_s
+        return Crossing(begin_s, min(begin_s + upload_s, end_s), size)
 
-    def _gave_up(self, start_s: float, end_s: float, size_bytes: int) -> None:
+    def _lost(self, error: Exception, start_s: float, end_s: float, size: int, edge_s: float) -> Crossing:
+        """Learn from an upload that was not answered."""
+        crossing = self._crossing(start_s, end_s, 0 if isinstance(error, LinkDownError) else size)
         # The way back did not fit either: what is left bounds the upload.
-        bound_s = end_s - start_s - self._round_trip_s
-        if size_bytes and bound_s > 0:
-            self._estimator.observe(Upload(end_s, size_bytes, bound_s, completed=False))
+        bound_s = end_s - edge_s - crossing.start_s - self._round_trip_s
+        if isinstance(error, LinkTimeoutError) and size > HELLO_BYTES and bound_s > 0:
+            self._estimator.observe(Upload(end_s - edge_s, size, bound_s, completed=False))
+        return crossing
+
+    def _crossing(self, start_s: float, end_s: float, size: int) -> Crossing:
+        """An upload that took all this time, the radio's waking up before it."""
+        begin_s = start_s + self._woken_s(start_s, end_s - start_s)
+        self._active_s = max(self._active_s, end_s)
+        return Crossing(begin_s, end_s, size)
+
+    def _woken_s(self, start_s: float, lasted_s: float) -> float:
+        """Seconds of an upload in which the radio woke up; a tenth is left for the upload, for promotions vary."""
+        asleep = start_s > self._active_s + self._tail_s
+        return min(self._promotion_s, 0.9 * lasted_s) if asleep and lasted_s > self._promotion_s else 0.0
 
     def _fall(self, error: Exception) -> None:
         if self._up or not self._told:

@@ -72,6 +72,11 @@ def terminal_of(bundle, profile, link, **options):
     return Terminal(bundle, scheduler, link, clock=link.clock, plan=PLAN, preload=False, **options)
 
 
+def contact_j(rate_bps):
+    radio = presets.WIFI_2012
+    return 8 * CONTACT_BYTES * (radio.uplink_w_per_bps + radio.uplink_w / rate_bps) * (1 + 1e-9)
+
+
 def local_answer(bundle, frame):
     return bundle.run(LOCAL, (bundle.preprocess(frame),))[0]
 
@@ -111,7 +116,9 @@ def test_whatever_goes_wrong_the_frame_is_answered_locally(bundle, profile, faul
         assert np.array_equal(result.output[0], local_answer(bundle, frame))
         assert (result.measurement.failure, result.measurement.answered_by) == (word, "terminal")
         assert result.measurement.latency_s <= 0.1
-        assert result.measurement.payload_bytes > CONTACT_BYTES
+        sent = word != "down"  # what a broken connection took is not known
+        assert (result.measurement.payload_bytes > CONTACT_BYTES) == sent
+        assert (result.measurement.energy.transmit_j > contact_j(10e6)) == sent
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -237,13 +244,13 @@ def test_probes_are_charged_and_recorded(bundle, profile, faulty, frame):
 
 @pytest.mark.parametrize(("answered", "size_bytes"), [(0, HELLO_BYTES), (1, 0), (4, PROBE_BYTES)])
 def test_contact_in_vain_is_charged_while_it_lasts(bundle, profile, faulty, frame, answered, size_bytes):
-    """The handshake, an empty message or the probe itself times out: two seconds of sending."""
+    """Handshake, empty message or probe times out: two seconds of sending, or of waking up and sending."""
     faulty.patience = answered
     terminal = terminal_of(bundle, profile, faulty, policy=Fixed(LOCAL))
     with pytest.warns(UserWarning, match="late"):
         terminal.__enter__()
     radio, sent_bytes = presets.WIFI_2012, (HELLO_BYTES if answered else 0) + size_bytes
-    sent_s = 2.0 + (HELLO_BYTES * 8 / 1e7 if answered else 0.0)
+    sent_s = 2.0 + (HELLO_BYTES * 8 / 1e7 if answered else -radio.promotion_s)
     done = terminal.infer(frame).measurement
     assert done.payload_bytes == sent_bytes
     assert done.energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * sent_bytes + radio.uplink_w * sent_s)
@@ -284,7 +291,8 @@ def test_the_last_probe_is_charged_on_closing(bundle, profile, faulty, frame, fa
     faulty.fault = fault
     energy = terminal.infer(frame).measurement.energy  # the probe follows the frame
     assert energy.transmit_j == 0
-    radio, sent_s = presets.WIFI_2012, 2.0 if fault else 8 * PROBE_BYTES / 1e7
+    radio = presets.WIFI_2012
+    sent_s = 2.0 - radio.promotion_s if fault else 8 * PROBE_BYTES / 1e7
     energy = terminal.close()
     assert energy.transmit_j == pytest.approx(radio.uplink_w_per_bps * 8 * PROBE_BYTES + radio.uplink_w * sent_s)
     assert energy.tail_j == pytest.approx(radio.tail_w * radio.tail_s)
@@ -376,17 +384,18 @@ def test_the_links_rate_is_learnt_from_what_crossed(bundle, profile, faulty, fra
 def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
     watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
-    upload_s = watch.crossed(1.0, 1.5, 100_000, edge_s=0.3, upload_s=None)
-    assert upload_s == pytest.approx(0.2)
+    crossing = watch.crossed(1.0, 1.5, 100_000, edge_s=0.3, upload_s=None)
+    assert (crossing.start_s, crossing.end_s) == pytest.approx((1.0, 1.2))
     assert watch.estimate(1.5).rate_bps == pytest.approx(8 * 100_000 / 0.2)
-    assert watch.crossed(2.0, 2.5, 100_000, edge_s=0.3, upload_s=0.1) == 0.1
+    assert watch.crossed(2.0, 2.5, 100_000, edge_s=0.3, upload_s=0.1).end_s == 2.1
 
 
 @pytest.mark.parametrize(("told_s", "upload_s"), [(-np.inf, 0.5), (-3.0, 0.5), (np.inf, 1e-3), (9.0, 1e-3)])
 def test_what_the_edge_says_it_computed_is_believed_within_what_can_be(bundle, faulty, told_s, upload_s):
     watch = LinkWatch(faulty, bundle.digest, HarmonicMean(), faulty.clock, PLAN, 1.0)
     for start_s in (1.0, 2.0):
-        assert watch.crossed(start_s, start_s + 0.5, 100_000, told_s, None) == pytest.approx(upload_s)
+        crossing = watch.crossed(start_s, start_s + 0.5, 100_000, told_s, None)
+        assert crossing.end_s - start_s == pytest.approx(upload_s)
     assert watch.estimate(3.0).rate_bps == pytest.approx(8e5 / upload_s)
 
 
@@ -399,6 +408,38 @@ def test_an_answer_whose_times_cannot_be_is_corrupted(bundle, profile, faulty, f
     with terminal_of(bundle, profile, faulty) as terminal:
         faulty.fault = spoilt
         assert terminal.infer(frame).measurement.failure == "corrupted"
+
+
+def waking(bundle, faulty):
+    return LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, promotion_s=0.26, tail_s=10.0)
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "lasted_s", "told_s", "woken_s"),
+    [
+        (10.1, 0.36, None, 0.26),  # asleep: what is beyond the promotion is the upload
+        (9.9, 0.36, None, 0.0),  # still awake
+        (10.1, 0.2, None, 0.0),  # too short to hold a promotion: there was none
+        (10.1, 0.265, None, 0.2385),  # promotions vary: a tenth is left
+        (10.1, 0.36, 0.1, 0.0),  # the link knows better
+    ],
+)
+def test_a_promotion_is_no_transfer(bundle, faulty, idle_s, lasted_s, told_s, woken_s):
+    watch = waking(bundle, faulty)
+    watch.crossed(0.0, 1.0, 100_000, 0.0, None)
+    start_s = 1.0 + idle_s
+    crossing = watch.crossed(start_s, start_s + lasted_s, 100_000, 0.0, told_s)
+    upload_s = told_s or lasted_s - woken_s
+    assert (crossing.start_s - start_s, crossing.end_s - crossing.start_s) == pytest.approx((woken_s, upload_s))
+    assert watch.estimate(start_s).rate_bps == pytest.approx(8e5 / upload_s)
+
+
+def test_a_promotion_before_a_timeout_is_no_sending(bundle, faulty):
+    watch = waking(bundle, faulty)
+    watch.crossed(0.0, 1.0, 100_000, 0.0, 0.01)
+    crossing = watch.failed(LinkTimeoutError("late"), 20.0, 21.0, 100_000, edge_s=0.1)
+    assert (crossing.start_s, crossing.end_s) == pytest.approx((20.26, 21.0))
+    assert watch.estimate(21.0).rate_bps == pytest.approx(8e5 / 0.64)
 
 
 def test_what_is_given_up_bounds_the_rate(bundle, faulty):
