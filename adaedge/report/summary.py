@@ -125,7 +125,7 @@ def rates(frame: FrameRecord) -> tuple[float, float] | None:
     happened, assumed = frame.measurement, frame.decision.rate_bps
     if assumed is None or happened.failure or frame.decision.point.is_local or happened.upload_s <= 0:
         return None
-    return assumed, 8 * happened.payload_bytes / happened.upload_s
+    return assumed, 8 * (happened.payload_bytes - happened.probe_bytes) / happened.upload_s
 
 
 def mean_energy(frames: Sequence[FrameRecord]) -> EnergySplit:

@@ -32,6 +32,8 @@ class Measurement:
         failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``
             where the features could not be encoded); empty where none did.
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
+        probe_bytes: the part of ``payload_bytes`` that probes and handshakes were. A simulation leaves it 0: there, no
+            frame sends a probe and its own payload.
     """
 
     latency_s: float
@@ -43,6 +45,7 @@ class Measurement:
     answered_by: str = "terminal"
     failure: str = ""
     energy: EnergySplit = field(default_factory=EnergySplit)
+    probe_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,8 @@ class Terminal:
     def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, by_edge: bool) -> Measurement:
         end_s = self.clock.now_s()
         own = [] if attempt.crossing is None else [attempt.crossing]
-        uploads = _uploads(self._watch.take_probes() + own)
+        probes = self._watch.take_probes()
+        uploads = _uploads(probes + own)
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
         return Measurement(
@@ -250,6 +251,7 @@ class Terminal:
             answered_by="edge" if by_edge else "terminal",
             failure=attempt.failure,
             energy=energy,
+            probe_bytes=sum(probe.payload_bytes for probe in probes),
         )
 
 

@@ -3,6 +3,7 @@ import pytest
 from adaedge.energy import EnergySplit
 from adaedge.errors import SourceError
 from adaedge.report import summarize
+from adaedge.report.summary import rates
 
 KEYS = [
     "energy_j_per_frame",
@@ -93,3 +94,8 @@ def test_the_causes_add_up_to_the_total(make):
     summary = summarize([make.frame(0, energy=EnergySplit(1, 2, 3, 4, 5, 6)), make.frame(1, energy=EnergySplit())])
     assert summary.energy == EnergySplit(0.5, 1, 1.5, 2, 2.5, 3)
     assert summary.energy_j_per_frame == summary.energy.total_j == 10.5
+
+
+def test_probes_are_no_part_of_the_rate_that_a_frame_found(make):
+    (pair,) = {rates(make.offloaded(0, payload_bytes=12_500 + 8_448, probe_bytes=8_448))}
+    assert pair == pytest.approx((8e6, 10e6))

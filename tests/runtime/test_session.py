@@ -1,3 +1,4 @@
+import json
 from functools import partial
 
 import numpy as np
@@ -59,6 +60,13 @@ def test_records_are_written_and_read_back(terminal, frame, tmp_path):
     write_records(records, tmp_path / "run.jsonl")
     assert list(read_records(tmp_path / "run.jsonl")) == records
     assert (tmp_path / "run.jsonl").read_text().count("\n") == 3
+
+
+def test_a_record_of_before_probes_were_told_apart_is_read(terminal, frame):
+    (record,) = run(terminal, [frame])
+    line = json.loads(record.to_json())
+    assert line["measurement"].pop("probe_bytes") > 0
+    assert FrameRecord.from_json(json.dumps(line)).measurement.probe_bytes == 0
 
 
 def test_a_record_takes_the_joules_of_the_last_tail(terminal, frame):

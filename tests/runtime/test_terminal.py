@@ -90,6 +90,7 @@ def test_a_frame_is_offloaded_and_its_answer_is_the_bundles(bundle, profile, fau
     assert (done.answered_by, done.failure) == ("edge", "")
     payload = bundle.encode(FEATURES, bundle.head("relu").run((frame[None],)), sequence=1)
     assert done.payload_bytes == len(payload) + CONTACT_BYTES  # of entering: it is recorded with the first frame
+    assert done.probe_bytes == CONTACT_BYTES
     assert done.upload_s == pytest.approx(8 * len(payload) / 1e7)
     assert done.answer_bytes > 0
     assert faulty.closed
