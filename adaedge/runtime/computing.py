@@ -5,7 +5,6 @@ May import: ``errors``, ``operating_point``, ``engine``, ``bundle``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar, final
 
@@ -40,7 +39,7 @@ class Stopwatch:
     def pad(self, compute_s: float) -> None:
         """Wait until so many seconds of computing are counted, as a slower processor would still be at it."""
         start_s = self._clock.now_s()
-        time.sleep(max(0.0, compute_s - self.compute_s))
+        self._clock.sleep_until(start_s + compute_s - self.compute_s)
         self.compute_s += self._clock.now_s() - start_s
 
 

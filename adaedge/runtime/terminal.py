@@ -87,7 +87,8 @@ class Terminal:
         preload: load and run everything once on entering, so that no frame waits for it: 30 to 50 MB for each copy of a
             network like EfficientNet-Lite0. Otherwise each part is loaded when it is first used.
         paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
-            ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory.
+            ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
+            a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
         contact_s: seconds that the edge server has to answer a handshake or a probe.
 
     Raises:

@@ -10,7 +10,7 @@ from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, Terminal, answer
+from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal, answer
 from adaedge.runtime.shaped import HELLO_BYTES
 from adaedge.runtime.watch import LinkWatch
 from adaedge.scheduling import PROBE_BYTES, Fixed, ProbePlan, Scheduler
@@ -349,6 +349,39 @@ def test_a_paced_terminal_computes_as_long_as_its_profile_says(bundle, profile, 
     expected_s = slow[point].terminal_s + (slow[point].finish_s if fault else 0.0)
     assert expected_s <= done.compute_s < expected_s + 0.2
     assert done.latency_s >= done.compute_s
+
+
+@pytest.mark.parametrize(("point", "fault"), [(LOCAL, None), (FEATURES, None), (FEATURES, LinkDownError("cut"))])
+def test_pacing_goes_by_the_clock(bundle, profile, faulty, frame, point, fault):
+    slow = profile.slowed(1000.0)
+    scheduler = Scheduler(slow, ENERGY, deadline_s=100.0, policy=Fixed(point))
+    with Terminal(bundle, scheduler, faulty, clock=faulty.clock, preload=False, paced=True) as terminal:
+        faulty.fault = fault
+        done = terminal.infer(frame).measurement
+    expected_s = slow[point].terminal_s + (slow[point].finish_s if fault else 0.0)
+    assert done.compute_s == pytest.approx(expected_s)
+    assert done.latency_s == pytest.approx(expected_s + done.upload_s + done.wait_s)
+
+
+def test_skipped_pacing_puts_the_upload_where_in_the_trace_it_belongs(bundle, profile, frame):
+    slow = profile.slowed(5000.0)  # ten seconds before the upload
+    clock = SkippingClock()
+    echo = SimpleNamespace(  # the edge server, without a link of its own
+        hello=lambda digest, timeout_s: None,
+        probe=lambda size, timeout_s: Reply(b""),
+        exchange=lambda payload, timeout_s: Reply(answer(bundle, payload)),
+        close=lambda: None,
+    )
+    link = ShapedLink(echo, Trace((0.0, 5.0, 1000.0), (1e6, 1e8, 1e8)), clock)
+    scheduler = Scheduler(slow, ENERGY, deadline_s=100.0, policy=Fixed(FEATURES))
+    start = time.perf_counter()
+    with Terminal(bundle, scheduler, link, clock=clock, preload=False, paced=True) as terminal:
+        done = terminal.infer(frame).measurement
+    assert time.perf_counter() - start < 5
+    assert done.answered_by == "edge"
+    assert done.compute_s >= 10
+    assert done.upload_s < 0.01  # 18 ms at the rate of the beginning
+    assert done.latency_s == pytest.approx(done.compute_s + done.upload_s + done.wait_s, abs=0.05)
 
 
 def test_over_the_real_link_from_several_threads(bundle, profile, server, credentials):
