@@ -6,6 +6,7 @@ May import: ``operating_point``, ``engine``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 from adaedge.engine import Arrays
@@ -30,8 +31,13 @@ def run(terminal: Terminal, frames: Iterable[Any], *, period_s: float | None = N
     period_s = terminal.scheduler.limits.period_s if period_s is None else period_s
     deadline_s = terminal.scheduler.limits.deadline_s
     begin_s = terminal.clock.now_s()
-    for index, frame in enumerate(frames):
+    taken = iter(frames)
+    for index in count():
         terminal.clock.sleep_until(begin_s + index * period_s)
+        try:
+            frame = next(taken)  # only now: what a camera saw a period ago is no news
+        except StopIteration:
+            return
         time_s = terminal.clock.now_s() - begin_s
         result = terminal.infer(frame)
         yield FrameRecord(index, time_s, deadline_s, result.decision, result.measurement, answer_class(result.output))

@@ -35,6 +35,19 @@ def test_a_record_for_each_frame_paced_by_the_clock(terminal, bundle, frame):
         assert not record.missed
 
 
+def test_a_frame_is_taken_when_its_time_has_come_and_not_before(terminal, frame):
+    def camera():
+        for _ in range(4):
+            taken_s.append(terminal.clock.now_s() - begin_s)
+            terminal.clock.sleep_until(terminal.clock.now_s() + 0.01)  # the exposure
+            yield frame
+
+    taken_s, begin_s = [], terminal.clock.now_s()
+    records = list(run(terminal, camera()))
+    assert taken_s == pytest.approx([0.0, 0.2, 0.4, 0.6])
+    assert [record.time_s for record in records] == pytest.approx([0.01, 0.21, 0.41, 0.61])
+
+
 def test_a_run_that_falls_behind_drops_nothing(terminal, frame):
     records = list(run(terminal, [frame] * 5, period_s=0.001))
     starts = [record.time_s for record in records]
