@@ -139,13 +139,16 @@ class Terminal:
 
         Where the plan never wants a probe, because offloading cannot pay, the radio is left alone.
         """
-        if self._preload:
-            preload(self.bundle, self.scheduler.table.points)
         try:
+            if self._preload:
+                preload(self.bundle, self.scheduler.table.points)
             if self._watch.due():
                 self._watch.probe()
         except LinkError as error:
             warnings.warn(f"frames are answered locally until the edge server is reached: {error}", stacklevel=2)
+        except BaseException:
+            self._watch.close()  # nobody will leave what was not entered
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

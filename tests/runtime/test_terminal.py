@@ -8,7 +8,7 @@ import pytest
 
 from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
-from adaedge.errors import LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
+from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal, answer
 from adaedge.runtime.shaped import HELLO_BYTES
@@ -200,6 +200,18 @@ def test_an_edge_that_cannot_be_reached_is_a_warning_not_an_end(bundle, profile,
         terminal.__enter__()
     assert terminal.infer(frame).decision.point == LOCAL
     terminal.close()
+
+
+def test_a_terminal_that_cannot_be_entered_closes_its_link(bundle, profile, faulty, monkeypatch):
+    def broken(self, *key):
+        raise BundleError("the head is not what manifest.json names")
+
+    monkeypatch.setattr(type(bundle), "head", broken)
+    faulty.closed = False
+    terminal = Terminal(bundle, Scheduler(profile, ENERGY, deadline_s=0.1), faulty, clock=faulty.clock)
+    with pytest.raises(BundleError, match="not what manifest.json names"):
+        terminal.__enter__()
+    assert faulty.closed
 
 
 def test_a_link_that_is_not_used_is_probed_as_planned(bundle, profile, faulty, frame):
