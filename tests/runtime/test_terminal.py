@@ -209,7 +209,7 @@ def test_a_terminal_that_cannot_be_entered_closes_its_link(bundle, profile, faul
     monkeypatch.setattr(type(bundle), "head", broken)
     faulty.closed = False
     terminal = Terminal(bundle, Scheduler(profile, ENERGY, deadline_s=0.1), faulty, clock=faulty.clock)
-    with pytest.raises(BundleError, match="not what manifest.json names"):
+    with pytest.raises(BundleError, match=r"not what manifest\.json names"):
         terminal.__enter__()
     assert faulty.closed
 

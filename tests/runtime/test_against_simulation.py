@@ -1,0 +1,62 @@
+"""The runtime and the simulation charge one trace alike, an outage included.
+
+Known differences: the simulation knows no handshake, and of what timed out it charges the bytes that crossed, where the
+runtime, which cannot know them, charges all.
+"""
+
+from dataclasses import fields
+from functools import partial
+
+import pytest
+
+from adaedge.channel import Trace
+from adaedge.energy import ComputePower, EnergyModel, EnergySplit, RadioPower
+from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.runtime import ManualClock, ReplayLink, Terminal, answer, run
+from adaedge.scheduling import Scheduler
+from adaedge.simulation import simulate
+
+FEATURES = OperatingPoint("relu", codec="u8")
+LOCAL = OperatingPoint("output")
+# Without a promotion: a ReplayLink does not wake up.
+RADIO = RadioPower("hand", uplink_w_per_bps=2e-8, uplink_w=2.0, downlink_w=1.0, tail_s=1.0, tail_w=0.5)
+ENERGY = EnergyModel(ComputePower(busy_w=4.0, wait_w=1.0), RADIO)
+ROUND_TRIP_S, PERIOD_S, FRAMES = 0.02, 0.2, 150
+TRACE = Trace((0.0, 8.0, 16.0), (4e6, 0.0, 4e6), 1000.0)
+
+
+@pytest.fixture
+def costs(bundle, frame):
+    features = bundle.head("relu").run((frame[None],))
+    payload = bundle.encode(FEATURES, features, sequence=1)
+    answered = answer(bundle, payload)
+    offload = Cost(0.005, 0.001, payload_bytes=len(payload), answer_bytes=len(answered), finish_s=0.05)
+    return Profile({FEATURES: offload, LOCAL: Cost(head_s=0.1)}, bundle.digest, "hand", "hand")
+
+
+def scheduler(costs):
+    return Scheduler(costs, ENERGY, deadline_s=0.18, period_s=PERIOD_S, downlink_bps=1e9)
+
+
+def joules(records):
+    parts = [record.measurement.energy for record in records]
+    return sum(parts, EnergySplit())
+
+
+def test_the_joules_of_a_replayed_run_are_those_of_its_simulation(bundle, costs, frame):
+    clock = ManualClock()
+    link = ReplayLink(TRACE, partial(answer, bundle), clock, round_trip_s=ROUND_TRIP_S)
+    terminal = Terminal(bundle, scheduler(costs), link, clock=clock, preload=False, paced=True)
+    with terminal:
+        records = list(run(terminal, [frame] * FRAMES))
+        records[-1] = records[-1].plus(terminal.close())
+    simulated = simulate(
+        costs, ENERGY, TRACE, scheduler(costs), frames=FRAMES, period_s=PERIOD_S, round_trip_s=ROUND_TRIP_S
+    )
+    assert any(record.measurement.failure for record in simulated), "the outage is felt"
+    edge = [[record.measurement.answered_by for record in one].count("edge") for one in (records, simulated)]
+    assert edge[0] == edge[1]
+    ran, expected = joules(records), joules(simulated)
+    assert ran.total_j == pytest.approx(expected.total_j, rel=0.01)
+    for cause in fields(EnergySplit):
+        assert getattr(ran, cause.name) == pytest.approx(getattr(expected, cause.name), rel=0.02), cause.name
