@@ -54,7 +54,7 @@ class HarmonicMean:
         10000000.0
     """
 
-    def __init__(self, window: int = 5, window_s: float = 2.0, round_trip_s: float = 0.0) -> None:
+    def __init__(self, window: int = 5, window_s: float = 1.0, round_trip_s: float = 0.0) -> None:
         self._window_s = window_s
         self._round_trip_s = round_trip_s
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=window)  # when, bits, seconds

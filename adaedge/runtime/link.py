@@ -9,7 +9,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import grpc
 
@@ -148,7 +148,7 @@ class GrpcLink:
         if timeout_s <= 0:
             raise LinkTimeoutError(f"no time is left to reach the edge server at {self._address}")
         try:
-            call = self._channel_now(trusted).unary_unary(rpc.path(method), None, None)  # bytes in, bytes out
+            call: Any = self._channel_now(trusted).unary_unary(rpc.path(method), None, None)  # bytes in, bytes out
             reply: bytes = call(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._said(error, timeout_s) from error

@@ -146,7 +146,9 @@ class _Calls:
     def handler(self) -> Any:
         """What gRPC is given."""
         calls = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe}
-        checked = {name: grpc.unary_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()}
+        checked: dict[str, Any] = {
+            name: grpc.unary_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()
+        }
         return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
 
     def _checked(self, call: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
