@@ -61,7 +61,8 @@ def _moved(name: str, args: Any, axis: int, before: Sequence[int], after: Sequen
     if name == "select":
         return _without(axis, [args[1] % len(before)])
     if len(after) < len(before):
-        dims = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else []
+        given = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else []
+        dims = [dim for dim in given if isinstance(dim, int)]  # an index holds tensors there
         return _without(axis, [dim % len(before) for dim in dims]) if len(dims) == len(before) - len(after) else None
     return axis + len(after) - len(before)
 

@@ -81,12 +81,12 @@ def _captured(net: nn.Module, signature: Signature) -> Capture:
         with contextlib.redirect_stderr(io.StringIO()):  # it prints every graph that it gives up on
             program = torch.export.export(net, args, kwargs, strict=False, dynamic_shapes=shapes)
             module = functional(program)
+        graph = _flat(module)
+        found = Capture(graph, signature, program.call_spec.out_spec, analyse(graph.graph))
     except CaptureError as error:
         raise CaptureError(f"{type(net).__name__} cannot be captured: {error}") from error
     except Exception as error:  # torch.export raises whatever the model's own code raised under it
-        raise CaptureError(f"torch.export cannot capture {type(net).__name__}: {_first_line(error)}") from error
-    graph = _flat(module)
-    found = Capture(graph, signature, program.call_spec.out_spec, analyse(graph.graph))
+        raise CaptureError(f"torch.export cannot capture {type(net).__name__}: {first_line(error)}") from error
     if not {-1, max(len(found.liveness.steps), 1) - 1} <= found.liveness.crossing.keys():
         raise CaptureError(f"an input or output of {type(net).__name__} is a number computed from data, not a tensor")
     _verify(net, found)
@@ -134,7 +134,7 @@ def _verify(net: nn.Module, found: Capture) -> None:
             got = _seeded(lambda tensors=tensors: found.graph(*tensors))
         except Exception as error:
             raise CaptureError(
-                f"the capture of {type(net).__name__} fails at batch {batch}: {_first_line(error)}"
+                f"the capture of {type(net).__name__} fails at batch {batch}: {first_line(error)}"
             ) from error
         leaves, spec = pytree.tree_flatten(expected)
         if spec != found.out_spec or not all(_agree(*pair) for pair in zip(got, leaves, strict=True)):
@@ -153,7 +153,7 @@ def _answer(net: nn.Module, signature: Signature, batch: int | None) -> tuple[li
             return tensors, _seeded(lambda args=args, kwargs=kwargs: net(*args, **kwargs))
         except Exception as error:
             problem = error
-    raise CaptureError(f"{type(net).__name__} itself fails at batch {batch}: {_first_line(problem)}") from problem
+    raise CaptureError(f"{type(net).__name__} itself fails at batch {batch}: {first_line(problem)}") from problem
 
 
 def _seeded(run: Any) -> Any:
@@ -173,7 +173,8 @@ def _agree(got: Any, expected: Any) -> bool:
     return torch.allclose(got, expected, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True)
 
 
-def _first_line(error: Exception | None) -> str:
+def first_line(error: Exception | None) -> str:
+    """What went wrong, in one line."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
 

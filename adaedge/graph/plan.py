@@ -15,8 +15,9 @@ from torch import nn
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
+from adaedge.errors import CaptureError
 from adaedge.graph.axes import channel_axes
-from adaedge.graph.capture import Capture, undisturbed
+from adaedge.graph.capture import Capture, first_line, undisturbed
 from adaedge.graph.costs import Costs, measure
 from adaedge.graph.extract import head_graph, tail_graph, tapped_graph
 from adaedge.graph.halves import Head, Tail
@@ -44,12 +45,19 @@ class Plan(Protocol):
 
 @final
 class CapturedPlan:
-    """The places of a captured graph."""
+    """The places of a captured graph.
+
+    Raises:
+        CaptureError: if its analysis fails.
+    """
 
     def __init__(self, found: Capture) -> None:
         self.signature = found.signature
         self._capture, self._liveness = found, found.liveness
-        self.points = _points(found)
+        try:
+            self.points = _points(found)
+        except Exception as error:  # an operator that the analysis did not foresee
+            raise CaptureError(f"the captured graph cannot be analysed: {first_line(error)}") from error
 
     def cut(self, place: int) -> tuple[Head, Tail]:
         """Head and tail at a place."""

@@ -293,6 +293,42 @@ def test_without_a_capture_only_the_ends_remain():
         split.at("fc")
 
 
+class Selecting(nn.Module):
+    """As many values as the input decides."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x)[x > 0.5]
+
+
+def test_an_index_of_tensors_is_no_list_of_dimensions():
+    net, x = Selecting().eval(), torch.tensor([[0.1, 0.6, 0.7, 0.2]])
+    split = Splittable(net, (x,))
+    assert split.obstacle is None
+    assert split.point("fc").payload_bytes == 16
+    for point in split.points:
+        head, tail = split.at(point.name)
+        for values in (x, 1 - x, torch.zeros(1, 4)):
+            same(tail(*head(values)), net(values))
+
+
+@pytest.mark.parametrize("step", ["capture.analyse", "plan.channel_axes"])
+def test_whatever_goes_wrong_in_the_analysis_leaves_the_ends(monkeypatch, step):
+    def unforeseen(*_):
+        raise TypeError("something new\nand more")
+
+    monkeypatch.setattr(f"adaedge.graph.{step}", unforeseen)
+    net, x = nn.Linear(4, 4).eval(), torch.rand(2, 4)
+    with pytest.warns(UserWarning, match=r"TypeError: something new\. Only `input` and `output`"):
+        split = Splittable(net, (x,))
+    assert isinstance(split.obstacle, CaptureError)
+    head, tail = split.at("output")
+    same(tail(*head(x)), net(x))
+
+
 class Counting(nn.Module):
     def __init__(self):
         super().__init__()
