@@ -107,7 +107,10 @@ def _flat(module: fx.GraphModule) -> fx.GraphModule:
     graph = module.graph
     for node in reversed(list(graph.nodes)):
         is_constant = node.op == "placeholder" and not isinstance(node.meta.get("val"), torch.Tensor)
-        if is_constant or _is_check(node) or node.target is torch.ops.aten.copy_.default:
+        if node.target is torch.ops.aten.copy_.default:  # writes back to an input that may also be returned
+            node.replace_all_uses_with(node.args[1])
+            graph.erase_node(node)
+        elif is_constant or _is_check(node):
             graph.erase_node(node)
         elif node.op == "output":
             node.args = (tuple(pytree.tree_leaves(node.args[0])),)

@@ -266,6 +266,12 @@ def test_a_call_unlike_the_example_is_refused():
     assert len(head(*entry.args, **swapped)) == len(head(*entry.args, **entry.kwargs))
 
 
+def test_a_tensor_in_place_of_the_arguments_is_refused():
+    expected = r"args is a tuple of the model's arguments, such as \(image,\); got a tensor of shape \(1, 4\)"
+    with pytest.raises(SplitError, match=expected):
+        Splittable(nn.Sequential(nn.Linear(4, 4)), torch.rand(1, 4))
+
+
 class Branching(nn.Module):
     """What it computes depends on values, which no trace can follow."""
 
@@ -293,6 +299,28 @@ def test_without_a_capture_only_the_ends_remain():
         split.at("fc")
 
 
+class Returning(nn.Module):
+    """Returns an input that it has written to."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x.mul_(2)), x
+
+
+def test_an_input_that_was_written_to_can_be_returned():
+    net, x = Returning().eval(), torch.rand(2, 4)
+    split = Splittable(net, (x,))
+    assert split.obstacle is None
+    for point in split.points:
+        head, tail = split.at(point.name)
+        given = x.clone()
+        same(tail(*head(given)), net(x.clone()))
+        same(given, x)
+
+
 class Selecting(nn.Module):
     """As many values as the input decides."""
 
@@ -308,7 +336,7 @@ def test_an_index_of_tensors_is_no_list_of_dimensions():
     net, x = Selecting().eval(), torch.tensor([[0.1, 0.6, 0.7, 0.2]])
     split = Splittable(net, (x,))
     assert split.obstacle is None
-    assert split.point("fc").payload_bytes == 16
+    assert split.point("fc").head_macs == 16
     for point in split.points:
         head, tail = split.at(point.name)
         for values in (x, 1 - x, torch.zeros(1, 4)):
