@@ -34,8 +34,17 @@ class Signature:
     dynamic: bool = False
 
     @classmethod
-    def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Signature:
-        """The signature of ``net(*args, **kwargs)``. The batch is dimension 0 of the first tensor."""
+    def of(cls, args: Sequence[Any] | torch.Tensor, kwargs: Mapping[str, Any]) -> Signature:
+        """The signature of ``net(*args, **kwargs)``. The batch is dimension 0 of the first tensor.
+
+        Raises:
+            SplitError: if ``args`` is a tensor, whose rows would be the arguments.
+        """
+        if isinstance(args, torch.Tensor):
+            raise SplitError(
+                "args is a tuple of the model's arguments, such as (image,); got a tensor of shape"
+                f" {shape_of(args)}. Write (tensor,)."
+            )
         leaves, spec = pytree.tree_flatten((tuple(args), dict(kwargs)))
         tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         batch = tensors[0].shape[0] if tensors and tensors[0].dim() else None

@@ -39,6 +39,9 @@ class Splittable(nn.Module):
         obstacle: why the model could not be captured; ``None`` if it was. Without a capture only the ends exist.
         dynamic: whether head and tail take any batch size.
 
+    Raises:
+        SplitError: if ``args`` is a tensor instead of a tuple.
+
     Example:
         >>> import torch
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
