@@ -138,6 +138,12 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
+        try:
+            self._check()
+        except TypeError as error:
+            raise BundleError(f"geometry and normalisation are numbers: {error}") from error
+
+    def _check(self) -> None:
         if not (isinstance(self.size, tuple) and len(self.size) == 2 and all(side >= 1 for side in self.size)):
             raise BundleError(f"size is (height, width) in pixels, each at least 1; got {self.size}")
         if not 0 < self.crop <= 1:

@@ -64,6 +64,7 @@ def _show_warning(
 def main() -> None:
     """Run the command line."""
     warnings.showwarning = _show_warning
+    sys.path.insert(0, "")  # as `python -m` does: `package.module:callable` may stand in this folder
     try:
         app()
     except AdaedgeError as error:

@@ -50,6 +50,7 @@ def profile(
     from adaedge.profiling import profile as measure
     from adaedge.runtime import frames
 
+    other = None if edge is None else Profile.load(edge)  # before the work, not after it
     with show.progress() as report:
         found = measure(
             Bundle.load(bundle),
@@ -59,8 +60,8 @@ def profile(
             cautious=cautious,
             progress=report,
         )
-    if edge is not None:
-        found = Profile.join(found, Profile.load(edge))
+    if other is not None:
+        found = Profile.join(found, other)
     if out is not None:
         found.save(out)
     if as_json:

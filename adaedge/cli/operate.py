@@ -19,6 +19,7 @@ from adaedge.errors import LinkError, ProfileError
 from adaedge.operating_point import Profile
 
 if TYPE_CHECKING:
+    from adaedge.bundle import Bundle
     from adaedge.runtime import Terminal
     from adaedge.runtime.sources import Frame
 
@@ -63,7 +64,13 @@ def run(
     bundle: BundlePath,
     source: Annotated[str, typer.Option(help="A video file, a folder of images, or a camera by its number.")],
     edge: Annotated[str, typer.Option(help="HOST:PORT of the edge server.")],
-    profile: Annotated[Path, typer.Option(help="The terminal's profile joined with the edge server's.")],
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="The terminal's profile joined with the edge's; measured here if missing."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="The folder of the edge server's certificate and token, unless named.")
+    ] = None,
     certificate: Annotated[Path | None, typer.Option(help="The edge server's certificate.")] = None,
     token: Annotated[Path | None, typer.Option(help="The file that holds the edge server's token.")] = None,
     deadline: DeadlineS = 0.2,
@@ -86,23 +93,28 @@ def run(
 
     from adaedge.bundle import Bundle
     from adaedge.report import summarize
-    from adaedge.runtime import GrpcLink, Terminal, read_records
+    from adaedge.runtime import GrpcLink, Terminal, default_folder, read_records
     from adaedge.runtime import frames as read_frames
+    from adaedge.runtime.credentials import CERTIFICATE, TOKEN
     from adaedge.scheduling import Scheduler
 
-    loaded = Bundle.load(bundle, threads=threads)
-    costs = Profile.load(profile)
-    if costs.bundle != loaded.digest:
-        raise ProfileError(
-            f"{profile} is of bundle {costs.bundle[:12]}, {bundle} is {loaded.digest[:12]}. Profile this one on both"
-            " machines with `adaedge profile`."
-        )
     if insecure and token is not None:
         raise LinkError("--insecure sends everything in plain text: leave --token out, or leave --insecure out.")
-    scheduler = Scheduler(
-        costs, energy_model(compute, radio), deadline_s=deadline, accuracy_floor=accuracy_floor, period_s=period
+    folder = state or default_folder()
+    link = GrpcLink(
+        edge,
+        certificate=None if insecure else certificate or folder / CERTIFICATE,
+        token="" if insecure else _token(token or folder / TOKEN),
+        insecure=insecure,
     )
-    link = GrpcLink(edge, certificate=certificate, token=_token(token), insecure=insecure)
+    loaded = Bundle.load(bundle, threads=threads)
+    scheduler = Scheduler(
+        _costs(profile, loaded),
+        energy_model(compute, radio),
+        deadline_s=deadline,
+        accuracy_floor=accuracy_floor,
+        period_s=period,
+    )
     with Terminal(loaded, scheduler, link) as terminal, show.progress() as report:
         _answer(terminal, islice(read_frames(source), frames), record, lambda done: report("frames", done, frames or 0))
     summary = summarize(read_records(record))
@@ -113,30 +125,48 @@ def run(
         show.console.print(words, highlight=False)
 
 
+def _costs(path: Path | None, bundle: Bundle) -> Profile:
+    """The profile of this bundle; measured here, for both machines, where none is named."""
+    if path is None:
+        from adaedge.profiling import profile
+
+        show.warn("no --profile: both machines are taken to be as quick as this one. Write one with `adaedge profile`.")
+        with show.progress() as report:
+            return profile(bundle, repetitions=10, threads=bundle.threads, progress=report)
+    costs = Profile.load(path)
+    if costs.bundle != bundle.digest:
+        raise ProfileError(
+            f"{path} is of bundle {costs.bundle[:12]}, this one is {bundle.digest[:12]}. Profile this one on both"
+            " machines with `adaedge profile`."
+        )
+    return costs
+
+
 def _answer(terminal: Terminal, frames: Iterable[Frame], record: Path, report: Callable[[int], None]) -> None:
     """Write each record as it comes. However the run ends, the radio's last tail belongs to its last record."""
     from adaedge.runtime import session
 
-    last, begin = None, 0
+    answered = session.run(terminal, frames)
+    last, begin = next(answered), 0  # a source that holds nothing raises here: an older record stays
     with record.open("w", encoding="utf-8", buffering=1) as file:
         try:
-            for done, last in enumerate(session.run(terminal, frames), 1):
+            file.write(last.to_json() + "\n")
+            for done, last in enumerate(answered, 2):
                 begin = file.tell()
                 file.write(last.to_json() + "\n")
                 report(done)
         except KeyboardInterrupt:
             pass  # how a run on a camera ends
         finally:
-            if last is not None:
-                file.truncate(begin)
-                file.seek(begin)
-                file.write(last.plus(terminal.close()).to_json() + "\n")
+            file.truncate(begin)
+            file.seek(begin)
+            file.write(last.plus(terminal.close()).to_json() + "\n")
 
 
-def _token(path: Path | None) -> str:
-    if path is None:
-        return ""
+def _token(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise LinkError(f"cannot read the token {path}: {error}. Copy it from the edge server.") from error
+        raise LinkError(
+            f"cannot read the token {path}: {error}. Copy it from the edge server and name it with --token."
+        ) from error

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-console = Console()
-errors = Console(stderr=True)
+# Names of files, hosts and layers are shown as they are, never read as markup or emoji.
+console = Console(markup=False, emoji=False)
+errors = Console(stderr=True, markup=False, emoji=False)
 
 Report = Callable[[str, int, int], None]
 """Called as ``report(what, done, total)`` while long work goes on."""
@@ -21,22 +23,18 @@ Report = Callable[[str, int, int], None]
 
 def fail(text: str) -> None:
     """Say on the standard error why nothing came of it."""
-    errors.print(f"[bold red]error:[/] {_plain(text)}", soft_wrap=True, highlight=False)
+    errors.print(Text.assemble(("error:", "bold red"), " ", text), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Say on the standard error what may surprise."""
-    errors.print(f"[bold yellow]warning:[/] {_plain(text)}", soft_wrap=True, highlight=False)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    errors.print(Text.assemble(("warning:", "bold yellow"), " ", text), soft_wrap=True)
 
 
 def document(text: str, path: Path | None = None) -> None:
     """Print a JSON document as it is, or write it to a file."""
     if path is None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text, highlight=False, soft_wrap=True)
     else:
         path.write_text(text + "\n", encoding="utf-8")
 
@@ -50,7 +48,7 @@ def progress() -> Iterator[Report]:
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.update(tasks[what], completed=done, total=total or None)
 
         yield report

@@ -16,6 +16,7 @@ import grpc
 from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError
 from adaedge.payload import wire
 from adaedge.runtime import credentials, rpc
+from adaedge.runtime.address import check_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class GrpcLink:
         max_bytes: largest answer that is accepted.
 
     Raises:
-        LinkError: if the certificate cannot be read, or there is none and ``insecure`` was not asked for.
+        LinkError: if the address is none, or the certificate or the token is missing or cannot be one and
+            ``insecure`` was not asked for.
     """
 
     def __init__(
@@ -98,8 +100,10 @@ class GrpcLink:
         insecure: bool = False,
         max_bytes: int = wire.MAX_BYTES,
     ) -> None:
-        self._address = address
+        self._address = check_address(address)
         self._pem = None if insecure else _pem(certificate)
+        if not insecure:
+            credentials.check_token(token)
         self._metadata = ((rpc.AUTHORIZATION, rpc.bearer(token)),)
         self._options: list[tuple[str, int | str]] = [
             *_OPTIONS,

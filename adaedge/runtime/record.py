@@ -6,6 +6,7 @@ May import: ``operating_point``, ``energy``. The terminal and the simulation wri
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -111,10 +112,17 @@ def read_records(path: str | Path) -> Iterator[FrameRecord]:
     """Read records from ``path``.
 
     Raises:
-        SourceError: if the file cannot be read or a line is not a record.
+        SourceError: if the file cannot be read or a line is not a record. A last line that was cut off, as a power
+            loss leaves it, is left out with a warning.
     """
     try:
         with Path(path).open(encoding="utf-8") as file:
-            yield from (FrameRecord.from_json(line) for line in file if line.strip())
+            for number, line in enumerate(file, 1):
+                try:
+                    yield FrameRecord.from_json(line)
+                except SourceError as error:
+                    if line.endswith("\n"):
+                        raise SourceError(f"{path}, line {number}: {error}") from error
+                    warnings.warn(f"{path}, line {number} was cut off and is left out", stacklevel=2)
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the records {path}: {error}") from error

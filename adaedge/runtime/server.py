@@ -23,6 +23,7 @@ from adaedge.bundle import Bundle
 from adaedge.errors import LinkError, PayloadError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
+from adaedge.runtime.address import check_address
 from adaedge.runtime.answering import answer
 from adaedge.runtime.credentials import Credentials
 
@@ -72,6 +73,7 @@ class EdgeServer:
         self.address = self._bind(address, credentials, insecure)
 
     def _bind(self, address: str, credentials: Credentials | None, insecure: bool) -> str:
+        check_address(address, least_port=0)
         try:
             if insecure:
                 who = "anyone may use it" if credentials is None else "frames and token can be read"
@@ -83,7 +85,7 @@ class EdgeServer:
                 pair = [(credentials.key, credentials.certificate)]
                 port = self._server.add_secure_port(address, grpc.ssl_server_credentials(pair))
         except RuntimeError as error:
-            raise LinkError(f"cannot listen on {address}: {error}. Is the port taken?") from error
+            raise LinkError(f"cannot listen on {address}: {error}. Is the port taken? Is it this machine?") from error
         return f"{address.rpartition(':')[0]}:{port}"
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:

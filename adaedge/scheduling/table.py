@@ -43,8 +43,9 @@ class Limits:
         for name in ("deadline_s", "period_s", "horizon_s"):
             if not getattr(self, name) > 0:
                 raise ScheduleError(f"{name} is a number of seconds above 0; got {getattr(self, name)}")
-        if math.isinf(self.horizon_s):
-            raise ScheduleError("horizon_s is finite: no link stays as it is for ever; got inf")
+        for name in ("deadline_s", "horizon_s"):
+            if math.isinf(getattr(self, name)):
+                raise ScheduleError(f"{name} is finite; got inf")
         if not 0 <= self.margin_s < self.deadline_s:
             raise ScheduleError(f"margin_s is at least 0 and below deadline_s={self.deadline_s}; got {self.margin_s}")
         if not 0 <= self.accuracy_floor <= 1:

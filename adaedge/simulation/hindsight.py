@@ -46,7 +46,7 @@ def best_static(
         ScheduleError: if no point has the accuracy.
     """
     runs = {}
-    for point in Table.build(profile, Limits(deadline_s, accuracy_floor)).points:
+    for point in Table.build(profile, Limits(deadline_s, accuracy_floor, margin_s=default_margin_s(deadline_s))).points:
         cost = profile[point]
         scheduler = Scheduler({point: cost}, energy, deadline_s=deadline_s, period_s=period_s, policy=Fixed(point))
         runs[point] = simulate(

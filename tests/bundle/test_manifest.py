@@ -20,3 +20,9 @@ from adaedge.errors import BundleError
 def test_geometry_that_cannot_be_is_refused_before_a_frame_comes(changed, words):
     with pytest.raises(BundleError, match=words):
         Preprocessing(**changed)
+
+
+@pytest.mark.parametrize("changed", [{"crop": "big"}, {"size": ("a", "b")}, {"std": ("a", "b", "c")}])
+def test_geometry_that_is_no_number_is_refused(changed):
+    with pytest.raises(BundleError, match=r"geometry and normalisation are numbers"):
+        Preprocessing(**changed)

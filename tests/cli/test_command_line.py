@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import adaedge
 from adaedge import cli
+from adaedge.runtime import Credentials, EdgeServer
 
 COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
 MODEL = "timm:resnet10t"
@@ -185,3 +186,27 @@ def test_run_never_sends_a_token_in_plain_text(tmp_path, bundle, profile, photog
     (tmp_path / "token").write_text("secret")
     options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", profile, "--token", tmp_path / "token")
     assert "--insecure sends everything in plain text" in failing_command("run", bundle, *options, "--insecure")
+
+
+def test_a_run_that_fails_leaves_the_older_record_as_it_is(tmp_path, bundle, profile):
+    record, noise = tmp_path / "keep.jsonl", tmp_path / "noise.mp4"
+    record.write_text("an older record")
+    noise.write_bytes(np.random.default_rng(0).bytes(5000))
+    Credentials.stored(tmp_path / "edge")
+    options = ("--source", noise, "--edge", "127.0.0.1:1", "--profile", profile, "--state", tmp_path / "edge")
+    assert "does not decode" in failing_command("run", bundle, *options, "--record", record)
+    assert record.read_text() == "an older record"
+
+
+def test_names_are_shown_as_they_are(tmp_path):
+    words = failing_command("report", tmp_path / "run[red]:dog:.jsonl")
+    assert "run[red]:dog:.jsonl" in words.replace("\n", "")
+
+
+def test_a_run_needs_neither_profile_nor_certificate_named(tmp_path, bundle, photographs):
+    credentials = Credentials.stored(tmp_path / "edge")
+    with EdgeServer(adaedge.Bundle.load(bundle), credentials=credentials) as server:
+        options = ("--source", photographs, "--edge", server.address, "--state", tmp_path / "edge", "--period", 0.05)
+        found = json.loads(adaedge_command("run", bundle, *options, "--record", tmp_path / "run.jsonl", "--json"))
+    assert found["deadline_miss_fraction"] <= 1
+    assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 4

@@ -58,10 +58,13 @@ def test_what_is_no_hello_is_refused(data, bundle):
         rpc.mismatch(data, bundle.digest)
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "wröng"])
-def test_without_the_token_nothing_is_answered(server, credentials, bundle, payload, token):
-    token = token if token.isascii() else token.encode().decode("latin-1")
-    link = GrpcLink(server.address, certificate=credentials.certificate, token=token)
+@pytest.mark.parametrize("shown", [None, "", "wrong", b"wr\xc3\xb6ng"])
+def test_without_the_token_nothing_is_answered(server, credentials, bundle, payload, shown):
+    link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+    if isinstance(shown, bytes):  # as bytes that no header may hold
+        link._metadata = ((rpc.AUTHORIZATION, b"Bearer " + shown),)
+    else:  # as a client that is not ours might
+        link._metadata = () if shown is None else ((rpc.AUTHORIZATION, rpc.bearer(shown)),)
     try:
         for call in (
             lambda: link.hello(bundle.digest, 2.0),
@@ -70,7 +73,7 @@ def test_without_the_token_nothing_is_answered(server, credentials, bundle, payl
         ):
             with pytest.raises(LinkError):
                 call()
-        if token.isascii():
+        if not isinstance(shown, bytes):
             with pytest.raises(RefusedError, match=r"UNAUTHENTICATED.*Copy the edge server's token to the terminal"):
                 link.probe(10, 2.0)
     finally:
@@ -215,7 +218,7 @@ def test_where_nothing_listens_the_link_is_down_at_once(credentials):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    link = GrpcLink(f"127.0.0.1:{port}", certificate=credentials.certificate)
+    link = GrpcLink(f"127.0.0.1:{port}", certificate=credentials.certificate, token=credentials.token)
     start = time.monotonic()
     with pytest.raises(LinkDownError, match=f"127.0.0.1:{port} cannot be reached"):
         link.probe(0, 5.0)
@@ -261,7 +264,8 @@ def test_several_terminals_at_once(server, credentials, bundle):
 
 def test_a_hello_after_a_timeout_connects_anew(server, credentials, bundle):
     with socket.create_server(("127.0.0.1", 0)) as hole:  # accepts and says nothing
-        link = GrpcLink(f"127.0.0.1:{hole.getsockname()[1]}", certificate=credentials.certificate)
+        address = f"127.0.0.1:{hole.getsockname()[1]}"
+        link = GrpcLink(address, certificate=credentials.certificate, token=credentials.token)
         with pytest.raises(LinkTimeoutError):
             link.probe(0, 0.1)
         before = link._channel
@@ -319,3 +323,19 @@ def test_a_signal_lets_running_calls_finish(number, tmp_path, bundle, payload):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["edge.local", ":50051", "a:b", "http://edge:50051", "::1:50051", "edge:99999", "a:-1"]
+)
+def test_an_address_that_is_none_is_refused_by_both_ends(bundle, credentials, address):
+    words = r"an address is HOST:PORT, with a port from [01] to 65535"
+    with pytest.raises(LinkError, match=words):
+        GrpcLink(address, certificate=credentials.certificate, token=credentials.token)
+    with pytest.raises(LinkError, match=words):
+        EdgeServer(bundle, address=address, credentials=credentials)
+
+
+def test_a_link_without_a_token_is_refused_before_anything_is_sent(credentials):
+    with pytest.raises(LinkError, match=r"a token is printable ASCII and not empty; this one has 0 characters"):
+        GrpcLink("127.0.0.1:1", certificate=credentials.certificate)

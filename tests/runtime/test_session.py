@@ -7,8 +7,18 @@ import pytest
 from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import SourceError
-from adaedge.operating_point import OperatingPoint
-from adaedge.runtime import FrameRecord, ManualClock, ReplayLink, Terminal, answer, read_records, run, write_records
+from adaedge.operating_point import Decision, OperatingPoint
+from adaedge.runtime import (
+    FrameRecord,
+    ManualClock,
+    Measurement,
+    ReplayLink,
+    Terminal,
+    answer,
+    read_records,
+    run,
+    write_records,
+)
 from adaedge.runtime.session import answer_class
 from adaedge.scheduling import Scheduler
 
@@ -103,3 +113,16 @@ def test_the_answer_is_a_class_only_where_there_is_one_row_of_them():
     assert answer_class((np.zeros((1, 8, 14, 14)),)) is None
     assert answer_class((np.zeros((2, 10)),)) is None
     assert answer_class((np.zeros((1, 1)),)) is None
+
+
+def test_a_line_that_was_cut_off_loses_no_other(tmp_path):
+    decision = Decision(OperatingPoint("output"), 0.1, 0.2)
+    records = [FrameRecord(index, 0.1 * index, 1.0, decision, Measurement(0.1, 0.1)) for index in range(3)]
+    path = tmp_path / "run.jsonl"
+    write_records(records, path)
+    path.write_text(path.read_text()[:-40])
+    with pytest.warns(UserWarning, match=r"run\.jsonl, line 3 was cut off and is left out"):
+        assert list(read_records(path)) == records[:2]
+    path.write_text("nonsense\n" + path.read_text())
+    with pytest.raises(SourceError, match=r"run\.jsonl, line 1: this line is not the record"):
+        list(read_records(path))
