@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.export import Dim
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from adaedge.errors import CaptureError
@@ -184,18 +185,46 @@ def first_line(error: Exception | None) -> str:
 
 @contextlib.contextmanager
 def undisturbed(net: nn.Module, signature: Signature) -> Iterator[None]:
-    """Evaluation mode, then every module's own mode again; the random state, warnings and log levels likewise."""
-    modes = {module: module.training for module in net.modules()}
+    """Evaluation mode, then every module's own mode again; buffers, random state, warnings and log levels likewise."""
     devices = sorted({tensor.device.index or 0 for tensor in signature.tensors if tensor.is_cuda})
     log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     level = log.level
-    with warnings.catch_warnings(), torch.random.fork_rng(devices), torch.enable_grad():
+    with (
+        warnings.catch_warnings(), torch.random.fork_rng(devices), torch.enable_grad(), _same_buffers(net),
+        evaluating(net),
+    ):  # fmt: skip
         warnings.simplefilter("ignore")
         try:
             log.setLevel(logging.CRITICAL)
-            net.eval()
             yield
         finally:
             log.setLevel(level)
-            for module, mode in modes.items():
-                module.training = mode
+
+
+@contextlib.contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode, then every module's own mode again."""
+    modes = {module: module.training for module in net.modules()}
+    try:
+        net.eval()
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _same_buffers(net: nn.Module) -> Iterator[None]:
+    """Whatever the model writes to its buffers, or puts in their places, is undone."""
+    own = [(module, dict(module._buffers)) for module in net.modules()]
+    values = [(buffer, buffer.detach().clone()) for buffer in net.buffers() if not is_lazy(buffer)]
+    try:
+        yield
+    finally:
+        for module, buffers in own:
+            module._buffers.clear()
+            module._buffers.update(buffers)
+        with torch.no_grad():
+            for buffer, value in values:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)

@@ -373,6 +373,32 @@ def test_a_model_that_writes_its_buffers_is_not_captured():
     assert split.obstacle is not None
 
 
+class Remembering(nn.Module):
+    """Writes to one buffer, puts another tensor in the place of a second."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(2))
+        self.fc = nn.Linear(2, 2)
+
+    def forward(self, x):
+        self.count += 1
+        self.last = x.detach()[0]
+        return self.fc(x) * self.count
+
+
+def test_a_refused_capture_leaves_the_buffers():
+    net = Remembering()
+    count, last = net.count, net.last
+    with pytest.warns(UserWarning, match=r"Only `input` and `output`"):
+        Splittable(net, (torch.rand(1, 2),))
+    assert net.count is count
+    assert net.last is last
+    assert count.item() == 0
+    assert last.tolist() == [0, 0]
+
+
 def test_a_place_where_the_batch_is_lost_is_no_split_point():
     entry = nets.case("sizes")
     dynamic, static = (Splittable(entry.net, entry.args, dynamic=flag) for flag in (True, False))
