@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adaedge.errors import CaptureError
 from adaedge.graph.axes import channel_axes
-from adaedge.graph.capture import Capture, first_line, undisturbed
+from adaedge.graph.capture import Capture, evaluating, first_line, undisturbed
 from adaedge.graph.costs import Costs, measure
 from adaedge.graph.extract import head_graph, tail_graph, tapped_graph
 from adaedge.graph.halves import Head, Tail
@@ -153,7 +153,8 @@ class _Whole(nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> list[Any]:
         args, kwargs = self._signature.call(tensors)
-        return pytree.tree_leaves(self.net(*args, **kwargs))
+        with evaluating(self.net):
+            return pytree.tree_leaves(self.net(*args, **kwargs))
 
 
 @final

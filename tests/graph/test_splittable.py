@@ -373,6 +373,24 @@ def test_a_model_that_writes_its_buffers_is_not_captured():
     assert split.obstacle is not None
 
 
+def test_without_a_capture_the_ends_evaluate_too():
+    net, x = nn.Sequential(Branching(), Second(), nn.Dropout(0.5)), torch.rand(4, 3)
+    with pytest.warns(UserWarning, match=r"Only `input` and `output`"):
+        split = Splittable(net, (x,))
+    net[0].eval()
+    modes = [module.training for module in net.modules()]
+    for point in split.points:
+        head, tail = split.at(point.name)
+        same(tail(*head(x)), net[1](net[0](x)))
+        same(split.tap([point.name])(x)[0], net[1](net[0](x)))
+    assert [module.training for module in net.modules()] == modes
+
+
+class Second(nn.Module):
+    def forward(self, found):
+        return found["y"]
+
+
 class Remembering(nn.Module):
     """Writes to one buffer, puts another tensor in the place of a second."""
 
