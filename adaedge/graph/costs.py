@@ -6,6 +6,7 @@ multiply-accumulate is two of its operations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -28,11 +29,31 @@ class Costs:
     tensors: dict[fx.Node, tuple[torch.dtype, tuple[int, ...]]] = field(default_factory=dict)
 
 
+def counter() -> FlopCounterMode:
+    """PyTorch's flop counter, with the fused recurrent layers that it counts as free."""
+    aten = torch.ops.aten
+    return FlopCounterMode(
+        display=False, custom_mapping={aten.lstm: _lstm_flops, aten.mkldnn_rnn_layer: _rnn_layer_flops}
+    )
+
+
+def _lstm_flops(sequence: Sequence[int], states: Any, weights: Sequence[Sequence[int]], *_: Any, **__: Any) -> int:
+    """Every weight matrix meets every step of every row; a multiply-accumulate is two operations."""
+    del states
+    return 2 * math.prod(sequence[:-1]) * sum(math.prod(shape) for shape in weights if len(shape) == 2)
+
+
+def _rnn_layer_flops(
+    sequence: Sequence[int], from_input: Sequence[int], from_state: Sequence[int], *_: Any, **__: Any
+) -> int:
+    return _lstm_flops(sequence, None, (from_input, from_state))
+
+
 def measure(module: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> Costs:
     """Run the graph once on these inputs."""
-    counter = FlopCounterMode(display=False)
-    meter = _Meter(module, counter)
-    with torch.no_grad(), torch.random.fork_rng([]), counter:
+    flops = counter()
+    meter = _Meter(module, flops)
+    with torch.no_grad(), torch.random.fork_rng([]), flops:
         meter.run(*inputs)
     return meter.costs
 

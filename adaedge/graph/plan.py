@@ -13,12 +13,11 @@ from typing import Any, Protocol, final
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
-from torch.utils.flop_counter import FlopCounterMode
 
 from adaedge.errors import CaptureError
 from adaedge.graph.axes import channel_axes
 from adaedge.graph.capture import Capture, evaluating, first_line, undisturbed
-from adaedge.graph.costs import Costs, measure
+from adaedge.graph.costs import Costs, counter, measure
 from adaedge.graph.extract import head_graph, tail_graph, tapped_graph
 from adaedge.graph.halves import Head, Tail
 from adaedge.graph.liveness import Liveness
@@ -121,10 +120,10 @@ class WholePlan:
     def __init__(self, net: nn.Module, signature: Signature) -> None:
         self.signature = signature = replace(signature, dynamic=True)  # the model itself takes what it takes
         self._net = net
-        with undisturbed(net, signature), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with undisturbed(net, signature), torch.no_grad(), counter() as flops:
             args, kwargs = signature.call([tensor.clone() for tensor in signature.tensors])
             self._leaves, self._out_spec = pytree.tree_flatten(net(*args, **kwargs))
-        macs = counter.get_total_flops() // 2
+        macs = flops.get_total_flops() // 2
         inputs = tuple(_crossing_tensor(tensor.dtype, tuple(tensor.shape)) for tensor in signature.tensors)
         outputs = tuple(
             _crossing_tensor(leaf.dtype, tuple(leaf.shape)) for leaf in self._leaves if isinstance(leaf, torch.Tensor)

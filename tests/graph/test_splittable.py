@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import Splittable
+from adaedge.graph.costs import counter
 
 spec = importlib.util.spec_from_file_location("small_nets", Path(__file__).parent / "small_nets.py")
 nets = sys.modules["small_nets"] = importlib.util.module_from_spec(spec)
@@ -133,6 +134,25 @@ def test_macs_are_those_of_the_formulas():
     split = Splittable(entry.net, entry.args)
     scores_and_values = 2 * (2 * 5 * 5 * 4)
     assert split.points[-1].head_macs == 5 * 8 * 24 + scores_and_values + 5 * 8 * 8
+
+
+@pytest.mark.parametrize(
+    ("options", "macs"),
+    [
+        # Four gates of 6 meet the layer's input and its state, at 5 steps.
+        ({}, 5 * (24 * (4 + 6) + 24 * (6 + 6))),
+        ({"bias": False}, 2640),
+        ({"bidirectional": True}, 5 * 2 * (24 * (4 + 6) + 24 * (12 + 6))),
+        ({"proj_size": 3}, 5 * (24 * (4 + 3) + 6 * 3 + 24 * (3 + 3) + 6 * 3)),
+    ],
+)
+@pytest.mark.parametrize("inference", [False, True])
+def test_macs_of_a_recurrent_layer_are_those_of_its_matrices(options, macs, inference):
+    net, x = nn.LSTM(4, 6, 2, batch_first=True, **options).eval(), torch.rand(1, 5, 4)
+    assert Splittable(net, (x,)).points[-1].head_macs == macs
+    with torch.inference_mode(inference), counter() as flops:
+        net(x)
+    assert flops.get_total_flops() == 2 * macs
 
 
 def test_channel_axes_follow_permutations():
