@@ -328,6 +328,33 @@ def test_a_model_that_cannot_be_exported_is_an_error_that_says_why():
         build(Undecided().eval(), tensors((1, 4)), Space())
 
 
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.fc(x) * self.calls
+
+
+@pytest.mark.filterwarnings("ignore:.*Only `input` and `output`")
+def test_a_split_of_a_model_that_was_not_captured_says_why_it_was_not():
+    with pytest.raises(CaptureError, match=r"Counting cannot be captured: it writes to its buffer calls"):
+        build(Counting().eval(), tensors((1, 4)), Space(splits=["fc"]))
+
+
+@pytest.mark.filterwarnings("ignore:.*Only `input` and `output`")
+def test_the_ends_of_a_model_that_was_not_captured_are_built_where_onnx_allows(monkeypatch):
+    def unforeseen(*_):
+        raise TypeError
+
+    monkeypatch.setattr("adaedge.graph.plan.channel_axes", unforeseen)
+    bundle = build(nn.Linear(4, 4).eval(), tensors((1, 4)), Space(splits=[OUTPUT]))
+    assert [cut.split for cut in bundle.manifest.cuts] == [INPUT, OUTPUT]
+
+
 def test_graphs_that_compute_something_else_are_never_returned(classifier, monkeypatch):
     whole = cuts.cut
 

@@ -27,6 +27,7 @@ from adaedge.bundle.manifest import WEIGHTS, File
 from adaedge.engine import Arrays
 from adaedge.errors import CaptureError, ModelError
 from adaedge.graph import SplitPoint, Splittable
+from adaedge.operating_point import INPUT, OUTPUT
 
 Progress = Callable[[str, int, int], None]
 
@@ -86,6 +87,8 @@ def build(
     report("capture", 0, 1)
     model, example = _model(net, args, kwargs or {}, preprocessing)
     splittable = Splittable(model, *example, dynamic=False)
+    if splittable.obstacle is not None and not {*space.splits} <= {INPUT, OUTPUT}:
+        raise splittable.obstacle
     tensors = [leaf for leaf in pytree.tree_leaves(example) if isinstance(leaf, torch.Tensor)]
     points = find_points(splittable, space.splits, wrapped=preprocessing is not None)
     entries = _entries(points, space, wrapped=preprocessing is not None)
