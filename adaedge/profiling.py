@@ -77,11 +77,15 @@ def profile(
 
 def machine_name(threads: int) -> str:
     """This machine, for people: processor, threads, engine."""
+    return f"{processor()}, {threads} thread{'s' if threads > 1 else ''}, ONNX Runtime {onnxruntime.__version__}"
+
+
+def processor() -> str:
+    """The name of this machine's processor, as far as the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     named = (line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model")))
-    processor = next(named, platform.processor() or platform.machine())
-    return f"{processor}, {threads} thread{'s' if threads > 1 else ''}, ONNX Runtime {onnxruntime.__version__}"
+    return next(named, platform.processor() or platform.machine())
 
 
 @dataclass(slots=True)

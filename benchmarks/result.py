@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from adaedge.profiling import processor
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "adaedge",
@@ -34,7 +36,7 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
         "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
         "versions": {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES},
         "settings": settings,
         "rows": rows,
@@ -48,12 +50,6 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
 def _commit() -> str:
     done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _version(package: str) -> str | None:

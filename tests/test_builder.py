@@ -470,3 +470,8 @@ def test_a_convolution_in_three_dimensions_without_bias_runs():
     with torch.no_grad():
         expected = net(clip).numpy()
     assert np.allclose(bundle.run(OperatingPoint(OUTPUT), (clip.numpy(),))[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_bare_tensor_is_no_tuple_of_arguments():
+    with pytest.raises(ModelError, match=r"args is a tuple of the model's arguments, such as \(image,\); got a Tensor"):
+        build(nn.Linear(4, 2).eval(), torch.rand(1, 4), Space())

@@ -75,7 +75,7 @@ def build(
         SplitError: if a split point of ``space`` does not exist.
         CodecError: if no codec of ``space`` can carry what crosses at a split point of it.
         CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
-        ModelError: if ``preprocessing`` does not fit the example.
+        ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
@@ -115,6 +115,8 @@ def _model(
     net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], preprocessing: Preprocessing | None
 ) -> tuple[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]:
     """The model that is captured, and the example that it is called with."""
+    if not isinstance(args, tuple | list):
+        raise ModelError(f"args is a tuple of the model's arguments, such as (image,); got a {type(args).__name__}")
     if preprocessing is None:
         return net, (tuple(args), dict(kwargs))
     image = args[0] if args else None

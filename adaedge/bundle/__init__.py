@@ -9,6 +9,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
 """
 
 from adaedge.bundle.bundle import Bundle
-from adaedge.bundle.manifest import Accuracy, Cut, Half, Manifest, PointEntry, Preprocessing, TensorSpec
+from adaedge.bundle.manifest import Accuracy, Cut, Half, Manifest, PointEntry, TensorSpec
+from adaedge.bundle.preprocessing import Preprocessing
 
 __all__ = ["Accuracy", "Bundle", "Cut", "Half", "Manifest", "PointEntry", "Preprocessing", "TensorSpec"]

@@ -1,6 +1,6 @@
 """A frame of any size → the pixels that the model takes: resize, then crop the centre.
 
-May import: of this part ``manifest``. The geometry is that of timm's evaluation transform, pixel for pixel.
+May import: of this part ``preprocessing``. The geometry is that of timm's evaluation transform, pixel for pixel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from adaedge.bundle.manifest import INTERPOLATIONS, Preprocessing
+from adaedge.bundle.preprocessing import INTERPOLATIONS, Preprocessing
 from adaedge.errors import SourceError
 
 _FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}

@@ -18,7 +18,7 @@ from adaedge.errors import ModelError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
-    from adaedge.bundle.manifest import Preprocessing
+    from adaedge.bundle.preprocessing import Preprocessing
     from adaedge.graph import Splittable
     from adaedge.models import Model
 
@@ -163,7 +163,7 @@ def _efficient(model: Model) -> tuple[str, ...]:
 
 
 def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
-    from adaedge.bundle.manifest import Preprocessing
+    from adaedge.bundle.preprocessing import Preprocessing
 
     given: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value

@@ -12,7 +12,7 @@ import timm
 import timm.data.config
 from torch import nn
 
-from adaedge.bundle.manifest import Preprocessing
+from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.models import packaged
 from adaedge.models.making import fill, made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example

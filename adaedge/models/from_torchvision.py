@@ -14,7 +14,7 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms import _presets as presets
 
-from adaedge.bundle.manifest import Preprocessing
+from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.models.making import fill, made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
 

@@ -15,7 +15,7 @@ import torch
 import transformers
 from torch import nn
 
-from adaedge.bundle.manifest import Preprocessing
+from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import ModelError
 from adaedge.models.making import made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adaedge.bundle.manifest import Preprocessing
+from adaedge.bundle.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, slots=True)

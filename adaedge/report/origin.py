@@ -10,11 +10,11 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaedge._version import __version__
 from adaedge.energy import Provenance
+from adaedge.profiling import processor
 
 if TYPE_CHECKING:
     from adaedge.energy import EnergyModel
@@ -93,7 +93,7 @@ def environment() -> dict[str, str]:
     versions = {package: _version(package) for package in PACKAGES}
     system = f"{platform.system()} {platform.machine()}"
     about = {
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {system}",
+        "machine": f"{processor()}, {os.cpu_count()} cores, {system}",
         "python": platform.python_version(),
         "adaedge": __version__,
     }
@@ -106,12 +106,6 @@ def _sourced(provenance: Provenance, source: str) -> str:
 
 def _names(provenance: Mapping[str, Provenance], kind: Provenance) -> str:
     return ", ".join(figure for figure, known in provenance.items() if known == kind)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _version(package: str) -> str | None:

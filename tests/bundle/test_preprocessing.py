@@ -1,10 +1,10 @@
-"""What a manifest cannot say."""
+"""Geometry and normalisation that cannot be."""
 
 from __future__ import annotations
 
 import pytest
 
-from adaedge.bundle.manifest import Preprocessing
+from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import BundleError
 
 

@@ -1,0 +1,47 @@
+"""Preprocessing: what becomes of a frame before the model sees it, as the manifest keeps it.
+
+May import: ``errors``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adaedge.errors import BundleError
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Geometry, done where the frame is: resize the short side to ``size / crop``, then crop the centre square.
+
+    Attributes:
+        size: (height, width) in pixels that the model takes.
+        crop: fraction of the resized frame that the crop keeps.
+        interpolation: one of ``INTERPOLATIONS``.
+        mean: per channel, of pixels scaled to [0, 1]; applied inside the captured model.
+        std: per channel; applied inside the captured model.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    crop: float = 0.875
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        try:
+            self._check()
+        except TypeError as error:
+            raise BundleError(f"geometry and normalisation are numbers: {error}") from error
+
+    def _check(self) -> None:
+        if not (isinstance(self.size, tuple) and len(self.size) == 2 and all(side >= 1 for side in self.size)):
+            raise BundleError(f"size is (height, width) in pixels, each at least 1; got {self.size}")
+        if not 0 < self.crop <= 1:
+            raise BundleError(f"crop is the fraction of the resized frame that is kept, in (0, 1]; got {self.crop}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise BundleError(f"interpolation is one of {', '.join(INTERPOLATIONS)}; got {self.interpolation!r}")
+        if len(self.mean) != len(self.std) or not all(spread > 0 for spread in self.std):
+            raise BundleError(f"mean and std have one value a channel, std above 0; got {self.mean} and {self.std}")
