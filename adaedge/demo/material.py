@@ -9,14 +9,12 @@ import importlib.metadata
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, synthesize
 from adaedge.errors import SourceError
 from adaedge.models import Model, load
 from adaedge.runtime import frames
-
-Frame = npt.NDArray[np.uint8]
+from adaedge.runtime.sources import Frame
 
 MODEL = "timm:efficientnet_lite0"
 CLIP = "bikes.mp4"

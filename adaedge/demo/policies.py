@@ -10,17 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
+from adaedge.runtime.sources import Frame
 from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
 from adaedge.simulation import best_static
-
-Frame = npt.NDArray[np.uint8]
 
 DEADLINE_S = 0.2
 PERIOD_S = 0.2
