@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaedge.errors import LevelError, ProfileError
-from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
+from adaedge.operating_point import NOT_FASTER, Cost, Decision, OperatingPoint, Profile, not_faster
 
 LOCAL = OperatingPoint("output")
 SPLIT = OperatingPoint("blocks.3", 0.75, "int8", "u4+zstd")
@@ -151,3 +151,29 @@ def test_a_decision_knows_its_defaults():
 def test_a_point_reads_back_as_it_was_written(width):
     point = OperatingPoint("a/b", width, "int8", "u4+zstd")
     assert OperatingPoint.parse(str(point)) == point
+
+
+INT8 = OperatingPoint("output", precision="int8")
+
+
+@pytest.mark.parametrize(("head_s", "labelled"), [(0.012, False), (0.013, True), (0.02, True)])
+def test_a_precision_whose_head_is_no_faster_than_that_of_fp32_is_labelled(head_s, labelled):
+    profile = Profile({LOCAL: COSTS[LOCAL], INT8: Cost(head_s)}, BUNDLE, "terminal", "edge")
+    assert profile.labels == ({INT8: "smaller, not faster"} if labelled else {})
+    assert json.loads(profile.to_json())["labels"] == ({"output/w1/int8/raw": NOT_FASTER} if labelled else {})
+    assert Profile.from_json(profile.to_json()) == profile
+    assert profile.slowed(7.0).labels == profile.labels
+
+
+def test_a_label_compares_within_a_split_and_a_width_only():
+    narrow = OperatingPoint("output", 0.5)
+    narrow8 = OperatingPoint("output", 0.5, "int8")
+    assert not_faster({LOCAL: Cost(0.013), narrow8: Cost(0.02), SPLIT: Cost(1.0)}) == set()
+    assert not_faster({LOCAL: Cost(0.013), narrow: Cost(0.01), INT8: Cost(0.012), narrow8: Cost(0.011)}) == {narrow8}
+
+
+def test_a_joined_profile_labels_by_the_terminal():
+    quick = Profile({LOCAL: Cost(0.02), INT8: Cost(0.01)}, BUNDLE, "pi", "pi")
+    slow = Profile({LOCAL: Cost(0.01), INT8: Cost(0.02)}, BUNDLE, "server", "server")
+    assert not Profile.join(quick, slow).labels
+    assert Profile.join(slow, quick).labels == {INT8: NOT_FASTER}

@@ -5,7 +5,10 @@ May import: ``errors``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from adaedge.errors import ScheduleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,10 @@ class RateEstimate:
     low_bps: float
     round_trip_s: float = 0.0
     time_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        rates = (self.rate_bps, self.low_bps, self.round_trip_s)
+        if not all(0 <= value < math.inf for value in rates) or math.isnan(self.time_s):
+            raise ScheduleError(
+                f"a rate estimate is of finite numbers, at least 0; got {self}. Where nothing is known, give None."
+            )

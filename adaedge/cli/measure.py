@@ -86,12 +86,14 @@ def _profile_table(found: Profile) -> Table:
     table.add_column("operating point")
     for heading in headings:
         table.add_column(heading, justify="right")
+    if found.labels:
+        table.add_column("label")
     for point, cost in found.items():
         times = [
             f"{1e3 * value:.2f}" for value in (cost.head_s, cost.encode_s, cost.decode_s, cost.tail_s, cost.finish_s)
         ]
         times.insert(2, f"{cost.payload_bytes / 1e3:.1f}")
-        table.add_row(short(point), *times, f"{cost.accuracy:.3f}")
+        table.add_row(short(point), *times, f"{cost.accuracy:.3f}", found.labels.get(point))
     return table
 
 

@@ -86,7 +86,7 @@ def predict(
         residual_s: seconds that the radio stays awake after its last packet, from now; 0 where it sleeps.
         downlink_bps: rate of the answer; that of the uplink where it is ``None``.
     """
-    if estimate is None or not estimate.rate_bps >= DOWN_BPS:
+    if estimate is None or estimate.rate_bps < DOWN_BPS:
         return _without_link(table, energy, residual_s)
     # A local point sends nothing and has no edge server, so most terms are 0 there by themselves.
     radio, asleep = energy.radio, residual_s <= 0

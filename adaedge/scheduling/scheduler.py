@@ -14,7 +14,7 @@ import numpy as np
 
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
+from adaedge.operating_point import NOT_FASTER, Cost, Decision, OperatingPoint, Profile
 from adaedge.scheduling.deadlines import default_margin_s
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, predict, residual_tail_s
@@ -169,6 +169,8 @@ def _decision(table: Table, predictions: Predictions, choice: Choice) -> Decisio
         reasons.append(f"the edge server answers in time with a chance of {100 * (1 - predictions.risk[row]):.0f} %")
     if table.below_floor:
         reasons.append(f"{_points(table.below_floor, 'is', 'are')} below the accuracy floor")
+    if table.not_faster:
+        reasons.append(f"{_points(len(table.not_faster), 'is', 'are')} left out: {NOT_FASTER} than fp32")
     return Decision(
         table.points[row],
         float(predictions.latency_s[row]),

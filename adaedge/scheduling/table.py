@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
-from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.operating_point import NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
 from adaedge.scheduling.deadlines import can_finish_locally, offload_timeout_s
 
 Column = npt.NDArray[np.float64]
@@ -63,7 +63,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """The points at or above the accuracy floor, one row each. Treat the arrays as read-only.
+    """The points that may be chosen, one row each: at or above the accuracy floor, and not labelled `NOT_FASTER`.
+
+    Treat the arrays as read-only. A level that is smaller but not faster is left out even where its measured accuracy
+    is higher: rounding adds no accuracy, so a difference in its favour is one of samples.
 
     Attributes:
         limits: what the user asks for.
@@ -82,6 +85,7 @@ class Table:
         guards: whether a local run fits the deadline, so that one fits after every offload on time that is given up.
         accuracy: measured accuracy.
         below_floor: number of points that the accuracy floor keeps out of the table.
+        not_faster: points at or above the floor that their label keeps out of it.
     """
 
     limits: Limits
@@ -99,6 +103,7 @@ class Table:
     guards: bool
     accuracy: Column
     below_floor: int
+    not_faster: frozenset[OperatingPoint] = frozenset()
 
     @classmethod
     def build(cls, profile: Profile | Mapping[OperatingPoint, Cost], limits: Limits) -> Table:
@@ -109,9 +114,11 @@ class Table:
         """
         if not profile:
             raise ScheduleError("the profile holds no operating point. Profile a bundle with `adaedge profile BUNDLE`.")
-        held = {point: cost for point, cost in profile.items() if cost.accuracy >= limits.accuracy_floor}
+        slow = not_faster(profile)
+        offered = {point: cost for point, cost in profile.items() if point not in slow}
+        held = {point: cost for point, cost in offered.items() if cost.accuracy >= limits.accuracy_floor}
         if not held:
-            best, cost = max(profile.items(), key=lambda item: item[1].accuracy)
+            best, cost = max(offered.items(), key=lambda item: item[1].accuracy)
             raise ScheduleError(
                 f"no point has an accuracy of {limits.accuracy_floor:.4g}; the best is {best} with {cost.accuracy:.4g}."
                 " Lower the accuracy floor, or build a bundle with better points."
@@ -133,7 +140,8 @@ class Table:
             _column(_limit_s(point, cost, limits, guards) for point, cost in held.items()),
             guards,
             _column(cost.accuracy for cost in costs),
-            len(profile) - len(held),
+            len(offered) - len(held),
+            frozenset(point for point in slow if profile[point].accuracy >= limits.accuracy_floor),
         )
 
     def row(self, point: OperatingPoint) -> int:
@@ -145,6 +153,10 @@ class Table:
         try:
             return self.rows[point]
         except KeyError:
+            if point in self.not_faster:
+                raise ScheduleError(
+                    f"{point} is {NOT_FASTER}: fp32 at its split point and width takes no longer. It is never chosen."
+                ) from None
             raise ScheduleError(
                 f"no point {point} at or above the accuracy floor of {self.limits.accuracy_floor:.4g};"
                 f" there are {len(self.points)}, such as {self.points[0]}. List them with `list(profile)`."

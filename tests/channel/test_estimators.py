@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaedge.channel import HarmonicMean, LastUpload, RateEstimate, Upload
+from adaedge.errors import ScheduleError
 
 
 def upload(time_s, payload_bytes, rate_bps, *, round_trip_s=0.0, completed=True):
@@ -162,3 +163,12 @@ def test_the_last_upload_by_hand():
     assert after(estimator, upload(2.0, 125_000, 4e6)).rate_bps == pytest.approx(4e6)
     assert after(estimator, Upload(3.0, 125_000, 0.1, completed=False)).rate_bps == pytest.approx(4e6)
     assert after(estimator, Upload(4.0, 125_000, 1.0, completed=False)).rate_bps == pytest.approx(1e6)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+@pytest.mark.parametrize("field", ["rate_bps", "low_bps", "round_trip_s"])
+def test_an_estimate_that_is_no_number_is_refused(field, value):
+    with pytest.raises(ScheduleError, match="a rate estimate is of finite numbers, at least 0; got RateEstimate"):
+        RateEstimate(**{"rate_bps": 1e6, "low_bps": 1e6, field: value})
+    with pytest.raises(ScheduleError, match="Where nothing is known, give None"):
+        RateEstimate(1e6, 1e6, time_s=math.nan)

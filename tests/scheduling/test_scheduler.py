@@ -206,7 +206,7 @@ def test_where_no_local_run_fits_the_low_rate_decides() -> None:
     )
 
 
-@pytest.mark.parametrize("estimate", [None, RateEstimate(0.0, 0.0), RateEstimate(math.nan, math.nan)])
+@pytest.mark.parametrize("estimate", [None, RateEstimate(0.0, 0.0), RateEstimate(0.9, 0.0)])
 def test_without_a_link_only_local_points_count(estimate: RateEstimate | None) -> None:
     decision = Scheduler(profile(), ENERGY, deadline_s=0.2).choose(estimate, now_s=0.0)
     assert decision.point == SMALL
@@ -268,6 +268,46 @@ def test_hysteresis_does_not_hold_a_point_that_became_too_slow() -> None:
     scheduler.state = State(point=FULL)
     assert scheduler.choose(link(2), now_s=0.0).point == FULL
     assert scheduler.choose(link(0.5), now_s=0.2).point == LOCAL
+
+
+# A precision that is smaller, not faster.
+
+INT8 = OperatingPoint("output", precision="int8")
+MID8 = OperatingPoint("blocks.3", precision="int8", codec="u4")
+
+
+def test_a_precision_that_is_not_faster_is_left_out_even_where_noise_makes_it_the_most_accurate() -> None:
+    # 2 % more agreement than fp32, on a sample; it would be the only point at the floor.
+    noisy = {LOCAL: Cost(head_s=0.10, accuracy=0.94), INT8: Cost(head_s=0.11, accuracy=0.96), SMALL: Cost(0.06)}
+    decision = Scheduler(profile(noisy), CHEAP, deadline_s=0.2, accuracy_floor=0.95).choose(None, now_s=0.0)
+    assert decision.point == SMALL
+    assert decision.reasons[-2:] == (
+        "1 point is below the accuracy floor",
+        "1 point is left out: smaller, not faster than fp32",
+    )
+    with pytest.raises(ScheduleError, match=r"accuracy of 0.95; the best is output/w1/fp32/raw with 0.94"):
+        Scheduler({LOCAL: noisy[LOCAL], INT8: noisy[INT8]}, CHEAP, deadline_s=0.2, accuracy_floor=0.95)
+
+
+def test_a_precision_that_is_faster_is_chosen() -> None:
+    quick = {LOCAL: Cost(head_s=0.10), INT8: Cost(head_s=0.05, accuracy=0.96)}
+    decision = Scheduler(profile(quick), CHEAP, deadline_s=0.2, accuracy_floor=0.95).choose(None, now_s=0.0)
+    assert decision.point == INT8
+    assert decision.reasons[0] == "least energy of 2 points that meet 0.200 s and 0.95"
+
+
+def test_a_label_is_of_a_head_so_it_holds_for_every_codec_and_no_other_split() -> None:
+    slow = costs() | {
+        MID8: replace(costs()[MID], head_s=0.051, encode_s=0.0),
+        replace(MID8, codec="u8"): Cost(0.051, 0.0, 2e4),
+        INT8: Cost(head_s=0.07),
+    }
+    table = Table.build(profile(slow), Limits(0.2))
+    assert table.not_faster == {MID8, replace(MID8, codec="u8")}
+    assert INT8 in table.points
+    scheduler = Scheduler(profile(slow), CHEAP, deadline_s=0.2, policy=Fixed(MID8))
+    with pytest.raises(ScheduleError, match=r"blocks.3/w1/int8/u4 is smaller, not faster: fp32 at its split point"):
+        scheduler.choose(None)
 
 
 # The radio remembers.
@@ -374,6 +414,8 @@ def profiles(draw) -> Profile:
     locals_ = draw(st.lists(local_costs, max_size=3))
     table = {OperatingPoint(f"blocks.{i}"): cost for i, cost in enumerate(offloads)}
     table |= {OperatingPoint("output", width=1 / (i + 1)): cost for i, cost in enumerate(locals_)}
+    quantised = draw(st.lists(local_costs, max_size=3))
+    table |= {OperatingPoint("output", 1 / (i + 1), "int8"): cost for i, cost in enumerate(quantised)}
     return profile(table)
 
 
@@ -385,13 +427,21 @@ estimates = st.none() | st.builds(
 @settings(max_examples=300, deadline=None)
 @given(profiles(), st.lists(estimates, min_size=1, max_size=5), st.floats(0.02, 0.5), st.sampled_from([0.0, 0.9]))
 def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: float, floor: float) -> None:
-    if all(cost.accuracy < floor for cost in table.values()):
+    # Written again from the words of the label.
+    slow = {
+        point
+        for point, cost in table.items()
+        if point.precision == "int8"
+        and (wide := table.get(replace(point, precision="fp32"))) is not None
+        and cost.head_s >= wide.head_s
+    }
+    eligible = {point: cost for point, cost in table.items() if cost.accuracy >= floor and point not in slow}
+    if not eligible:
         with pytest.raises(ScheduleError, match="no point has an accuracy"):
             Scheduler(table, ENERGY, deadline_s=deadline_s, accuracy_floor=floor)
         return
     scheduler = Scheduler(table, ENERGY, deadline_s=deadline_s, accuracy_floor=floor)
     margin_s = scheduler.limits.margin_s
-    eligible = {point: cost for point, cost in table.items() if cost.accuracy >= floor}
     local_fits = any(point.is_local and cost.head_s <= deadline_s for point, cost in eligible.items())
     for frame, estimate in enumerate(links):
         before, now_s = scheduler.state, 1.0 * frame
@@ -423,6 +473,7 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
             return judged_s(point) <= deadline_s - cost.finish_s - margin_s + slack_s
 
         assert decision.accuracy >= floor
+        assert decision.point not in slow
         assert math.isfinite(decision.latency_s)
         surely = [point for point in eligible if on_time(point, -1e-9)]
         if surely:

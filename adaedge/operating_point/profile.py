@@ -1,6 +1,6 @@
-"""The nouns that every part speaks: OperatingPoint, Cost, Profile, Decision.
+"""Profile: what every operating point costs, and which levels are no faster. It travels between machines as JSON.
 
-May import: ``errors`` only. A profile reads and writes JSON, so that two machines can exchange it.
+May import: ``errors``.
 """
 
 from __future__ import annotations
@@ -13,63 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from adaedge.errors import LevelError, ProfileError
+from adaedge.operating_point.point import FP32, OperatingPoint
 
-INPUT = "input"
-OUTPUT = "output"
+NOT_FASTER = "smaller, not faster"
+"""The label of a precision whose head measured no faster than fp32: it saves memory, never time or joules."""
 PROFILE_FORMAT = "adaedge-profile"
 PROFILE_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class OperatingPoint:
-    """One way to run the model.
-
-    Attributes:
-        split: name of the split point; everything before it runs on the terminal. ``input`` is full offload,
-            ``output`` is local execution.
-        width: fraction of channels kept, in (0, 1].
-        precision: number format of the terminal's arithmetic.
-        codec: how the features become bytes; ``raw`` where nothing is sent.
-
-    Example:
-        >>> str(OperatingPoint("blocks.3", codec="u4+zstd"))
-        'blocks.3/w1/fp32/u4+zstd'
-        >>> OperatingPoint.parse("blocks.3/w1/fp32/u4+zstd").codec
-        'u4+zstd'
-    """
-
-    split: str
-    width: float = 1.0
-    precision: str = "fp32"
-    codec: str = "raw"
-
-    def __post_init__(self) -> None:
-        if not self.split:
-            raise LevelError("split is the name of a split point; got an empty name")
-        if not 0 < self.width <= 1:
-            raise LevelError(f"width is the fraction of channels kept, in (0, 1]; got {self.width}")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the terminal answers alone and sends nothing."""
-        return self.split == OUTPUT
-
-    def __str__(self) -> str:
-        width = repr(float(self.width)).removesuffix(".0")  # not `:g`, which would not read back
-        return f"{self.split}/w{width}/{self.precision}/{self.codec}"
-
-    @classmethod
-    def parse(cls, text: str) -> OperatingPoint:
-        """Read what ``str(point)`` wrote.
-
-        Raises:
-            LevelError: if ``text`` is not of the form ``SPLIT/wWIDTH/PRECISION/CODEC``.
-        """
-        try:
-            split, width, precision, codec = text.rsplit("/", 3)
-            return cls(split, float(width.removeprefix("w")), precision, codec)
-        except ValueError as error:
-            raise LevelError(f"an operating point is written SPLIT/wWIDTH/PRECISION/CODEC; got {text!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +127,12 @@ class Profile(Mapping[OperatingPoint, Cost]):
         }
         return cls(costs, terminal.bundle, terminal.terminal, edge.edge)
 
+    @property
+    def labels(self) -> dict[OperatingPoint, str]:
+        """The points that carry a label, and the label: ``smaller, not faster``."""
+        slow = not_faster(self)
+        return {point: NOT_FASTER for point in self if point in slow}
+
     def slowed(self, factor: float) -> Profile:
         """The same profile on a terminal that computes ``factor`` times slower: a stand-in for one that is not at hand.
 
@@ -208,6 +163,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
             "terminal": self.terminal,
             "edge": self.edge,
             "points": [asdict(point) | asdict(cost) for point, cost in self.items()],
+            "labels": {str(point): label for point, label in self.labels.items()},  # for readers: follows from the rest
         }
         return json.dumps(document, indent=1)
 
@@ -252,22 +208,19 @@ class Profile(Mapping[OperatingPoint, Cost]):
         return cls.from_json(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a scheduler chose for one frame, what it predicted, and why.
+def not_faster(costs: Mapping[OperatingPoint, Cost]) -> frozenset[OperatingPoint]:
+    """The points whose precision is `NOT_FASTER`: their head takes as long as that of fp32, or longer.
 
-    Attributes:
-        point: the operating point to run.
-        latency_s: predicted seconds from the frame to the answer.
-        energy_j: predicted joules of the terminal for this frame.
-        accuracy: measured accuracy of the point.
-        rate_bps: the link rate that the prediction assumed; ``None`` where nothing was known.
-        reasons: why this point and not another, for people.
+    Compared at the same split point and width.
+
+    Example:
+        >>> fp32, int8 = OperatingPoint("output"), OperatingPoint("output", precision="int8")
+        >>> [str(point) for point in not_faster({fp32: Cost(head_s=0.01), int8: Cost(head_s=0.02)})]
+        ['output/w1/int8/raw']
     """
-
-    point: OperatingPoint
-    latency_s: float
-    energy_j: float
-    accuracy: float = 1.0
-    rate_bps: float | None = None
-    reasons: tuple[str, ...] = ()
+    fp32_s = {(point.split, point.width): cost.head_s for point, cost in costs.items() if point.precision == FP32}
+    return frozenset(
+        point
+        for point, cost in costs.items()
+        if point.precision != FP32 and cost.head_s >= fp32_s.get((point.split, point.width), math.inf)
+    )

@@ -1,0 +1,20 @@
+"""The nouns that every part speaks: OperatingPoint, Cost, Profile, Decision.
+
+May import: ``errors`` only.
+"""
+
+from adaedge.operating_point.decision import Decision
+from adaedge.operating_point.point import FP32, INPUT, OUTPUT, OperatingPoint
+from adaedge.operating_point.profile import NOT_FASTER, Cost, Profile, not_faster
+
+__all__ = [
+    "FP32",
+    "INPUT",
+    "NOT_FASTER",
+    "OUTPUT",
+    "Cost",
+    "Decision",
+    "OperatingPoint",
+    "Profile",
+    "not_faster",
+]
