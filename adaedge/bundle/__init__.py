@@ -4,12 +4,12 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
 
     NAME.bundle/
         manifest.json         what the bundle holds, and the hash of every other file
-        weights.safetensors   every large tensor of every graph, once
+        weights.safetensors   every large tensor of every graph, once; narrower levels take slices of them
         graphs/*.onnx         halves of the model; they name their weights and hold none
 """
 
 from adaedge.bundle.bundle import Bundle
-from adaedge.bundle.manifest import Accuracy, Cut, Half, Manifest, PointEntry, TensorSpec
+from adaedge.bundle.manifest import Accuracy, Cut, Half, Manifest, PointEntry, Slice, TensorSpec
 from adaedge.bundle.preprocessing import Preprocessing
 
-__all__ = ["Accuracy", "Bundle", "Cut", "Half", "Manifest", "PointEntry", "Preprocessing", "TensorSpec"]
+__all__ = ["Accuracy", "Bundle", "Cut", "Half", "Manifest", "PointEntry", "Preprocessing", "Slice", "TensorSpec"]

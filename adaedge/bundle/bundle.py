@@ -17,7 +17,7 @@ import numpy.typing as npt
 from adaedge.bundle import folder, weights
 from adaedge.bundle.batches import check, join, pieces
 from adaedge.bundle.frames import prepare
-from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, TensorSpec
+from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, Slice, TensorSpec
 from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
 from adaedge.errors import BundleError, CodecError, PayloadError
 from adaedge.operating_point import OUTPUT, OperatingPoint
@@ -47,7 +47,8 @@ class Bundle:
         self.manifest = manifest.sealed()
         self.threads = threads
         self._files = files
-        self._weights = weights.views(files[WEIGHTS])
+        self._stored = weights.views(files[WEIGHTS])
+        self._parts: dict[str, Array] = {}  # one copy for head and tail, where a slice has to be one
         self._engines: dict[str, Engine] = {}
         self._lock = Lock()
 
@@ -122,9 +123,14 @@ class Bundle:
             return Passthrough()
         with self._lock:
             if half.graph not in self._engines:
-                given = {name: self._weights[name] for name in half.weights}
+                given = {name: self._weight(name) for name in half.weights}
                 self._engines[half.graph] = OnnxEngine(self._files[half.graph], given, self.threads)
             return self._engines[half.graph]
+
+    def _weight(self, name: str) -> Array:
+        if name not in self._parts:
+            self._parts[name] = weights.part(self._stored, self.manifest.slices.get(name) or Slice(name, ()))
+        return self._parts[name]
 
     def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3) of the model.

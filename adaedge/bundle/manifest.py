@@ -1,6 +1,6 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``. The schema, version 1, is the dataclasses below, written as canonical JSON
+May import: ``errors``, ``operating_point``. The schema, version 2, is the dataclasses below, written as canonical JSON
 (sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -17,7 +17,7 @@ from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, Integr
 from adaedge.operating_point import OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 1
+VERSION = 2
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 
@@ -45,6 +45,20 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """A weight of a narrower level: part of a tensor that is stored once, for the widest.
+
+    Attributes:
+        tensor: name in ``weights.safetensors``.
+        kept: for each dimension, what is kept of it: ``start, stop, start, stop, …`` of the runs of positions, in their
+            order; empty where all is kept. A prefix of n is ``(0, n)``. Empty as a whole: all of the tensor.
+    """
+
+    tensor: str
+    kept: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Half:
     """One graph, for an engine to load.
 
@@ -53,7 +67,8 @@ class Half:
         inputs: what it takes, in its order.
         outputs: what it returns, in its order.
         macs: multiply-accumulates of one run, at the example's batch.
-        weights: names of the tensors of ``weights.safetensors`` that it takes as its initializers.
+        weights: names of the initializers that it takes: each is one of the manifest's ``slices``, or a whole tensor of
+            ``weights.safetensors``.
     """
 
     graph: str
@@ -66,6 +81,8 @@ class Half:
 @dataclass(frozen=True, slots=True)
 class Cut:
     """The two halves of the model at one split point, width and precision.
+
+    The precision is the terminal's: the tail is the fp32 tail of the same width.
 
     Attributes:
         head: what the terminal runs; ``None`` at ``input``.
@@ -131,6 +148,7 @@ class Manifest:
         files: path → hash, of every file but the manifest.
         cuts: every split point × width × precision.
         points: every operating point.
+        slices: name → what it is a part of, of every weight that is not stored as it is.
         preprocessing: geometry and normalisation; ``None`` where the input is not an image.
         labels: name of each class; empty where there are none.
         trained: whether the weights were trained, or random.
@@ -149,6 +167,7 @@ class Manifest:
     files: dict[str, File]
     cuts: tuple[Cut, ...]
     points: tuple[PointEntry, ...]
+    slices: dict[str, Slice] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     trained: bool = True
@@ -203,10 +222,16 @@ class Manifest:
         for cut in self.cuts:
             if (cut.width, cut.precision) == (width, precision) and (split == cut.split or split in cut.aliases):
                 return cut
-        held = ", ".join(sorted({cut.split for cut in self.cuts}))
+        held = [cut for cut in self.cuts if split == cut.split or split in cut.aliases]
+        if held:
+            levels = ", ".join(f"{cut.width:g} in {cut.precision}" for cut in held)
+            raise BundleError(
+                f"this bundle has no split point {split!r} at width {width:g} in {precision}; it has it at width"
+                f" {levels}. Build it with `--widths {width:g} --precisions {precision}`."
+            )
+        splits = ", ".join(sorted({cut.split for cut in self.cuts}))
         raise BundleError(
-            f"this bundle has no split point {split!r} at width {width:g} in {precision}; it has: {held}."
-            f" Build it with `--splits {split}`."
+            f"this bundle has no split point {split!r}; it has: {splits}. Build it with `--splits {split}`."
         )
 
 
@@ -224,6 +249,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
             "files": {path: File(**entry) for path, entry in document["files"].items()},
             "cuts": tuple(_cut(entry) for entry in document["cuts"]),
             "points": tuple(_point(entry) for entry in document["points"]),
+            "slices": {name: _slice(entry) for name, entry in document["slices"].items()},
             "preprocessing": _preprocessing(document["preprocessing"]),
             "labels": tuple(document["labels"]),
         }
@@ -232,6 +258,10 @@ def _manifest(document: dict[str, Any]) -> Manifest:
 
 def _specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(**entry | {"shape": tuple(entry["shape"])}) for entry in entries)
+
+
+def _slice(entry: dict[str, Any]) -> Slice:
+    return Slice(entry["tensor"], tuple(map(tuple, entry["kept"])))
 
 
 def _half(entry: dict[str, Any] | None) -> Half | None:

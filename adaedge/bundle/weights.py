@@ -1,4 +1,4 @@
-"""The one weight file, safetensors, read as views: no tensor of it is copied.
+"""The one weight file, safetensors, read as views, and the slices of its tensors that narrower levels take.
 
 May import: ``errors``; of this part ``manifest``.
 
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bundle.manifest import WEIGHTS
+from adaedge.bundle.manifest import NAME, WEIGHTS, Slice
 from adaedge.errors import IntegrityError
 
 _DTYPES = {
@@ -54,3 +55,33 @@ def _view(data: bytes, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
     shape = tuple(entry["shape"])
     offset = start + entry["data_offsets"][0]
     return np.frombuffer(data, _DTYPES[entry["dtype"]], math.prod(shape), offset).reshape(shape)
+
+
+def part(stored: Mapping[str, npt.NDArray[Any]], which: Slice) -> npt.NDArray[Any]:
+    """The slice of a stored tensor, in C order: a view where its bytes lie together, otherwise a copy.
+
+    Raises:
+        IntegrityError: if the file has no such tensor, or the tensor no such positions.
+
+    Example:
+        >>> full = {"conv.weight": np.arange(6).reshape(3, 2)}
+        >>> part(full, Slice("conv.weight", ((0, 1, 2, 3), (0, 1)))).tolist()
+        [[0], [4]]
+    """
+    array = stored.get(which.tensor)
+    if array is None or len(which.kept) not in (0, array.ndim) or not all(map(_fits, which.kept, array.shape)):
+        found = "no such tensor" if array is None else f"a tensor of shape {array.shape}"
+        raise IntegrityError(
+            f"{NAME} names the part {which.kept} of {which.tensor!r}, and {WEIGHTS} has {found}."
+            " Build the bundle again."
+        )
+    for dim, bounds in enumerate(which.kept):
+        before = (slice(None),) * dim
+        runs = [array[(*before, slice(*run))] for run in zip(bounds[::2], bounds[1::2], strict=True)]
+        array = np.concatenate(runs, axis=dim) if len(runs) > 1 else (runs or [array])[0]
+    return np.asarray(array, order="C")
+
+
+def _fits(bounds: tuple[int, ...], length: int) -> bool:
+    runs = zip(bounds[::2], bounds[1::2], strict=False)
+    return len(bounds) % 2 == 0 and all(0 <= start < stop <= length for start, stop in runs)

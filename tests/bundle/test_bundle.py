@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaedge.bundle import Bundle, weights
+from adaedge.bundle import Bundle, Slice, weights
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 from adaedge.payload import pack
@@ -170,6 +170,32 @@ def test_weights_are_views_and_other_files_are_refused():
     for bad in (b"", data[:20], data[:-1], b"\xff" * 64):
         with pytest.raises(IntegrityError, match=r"weights\.safetensors is not a safetensors file"):
             weights.views(bad)
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ((), np.arange(12).reshape(4, 3)),
+        (((0, 2), ()), np.arange(6).reshape(2, 3)),
+        (((), (0, 2)), [[0, 1], [3, 4], [6, 7], [9, 10]]),
+        (((0, 1, 3, 4), (1, 3)), [[1, 2], [10, 11]]),
+        (((3, 4, 0, 1), ()), [[9, 10, 11], [0, 1, 2]]),
+    ],
+)
+def test_a_part_of_a_stored_tensor_is_a_view_where_it_can_be(kept, expected):
+    full = np.arange(12, dtype=np.float32).reshape(4, 3)
+    found = weights.part({"w": full}, Slice("w", kept))
+    assert np.array_equal(found, expected)
+    assert found.flags.c_contiguous
+    assert np.shares_memory(found, full) == (kept in ((), ((0, 2), ())))
+
+
+@pytest.mark.parametrize("kept", [((0, 5), ()), ((0, 2),), ((2, 1), ()), ((0,), ()), ((-1, 2), ()), ((0, 1, 2), ())])
+def test_a_part_that_a_stored_tensor_does_not_have_is_refused(kept):
+    with pytest.raises(IntegrityError, match=r"of 'w', and weights.safetensors has a tensor of shape \(4, 3\)\. Build"):
+        weights.part({"w": np.zeros((4, 3))}, Slice("w", kept))
+    with pytest.raises(IntegrityError, match=r"of 'v', and weights.safetensors has no such tensor"):
+        weights.part({"w": np.zeros((4, 3))}, Slice("v", kept))
 
 
 def test_a_model_without_images_has_nothing_to_preprocess(bundle):
