@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adaedge.builder import build as build
     from adaedge.bundle import Bundle as Bundle
     from adaedge.graph import Splittable as Splittable
+    from adaedge.levels import Elastic as Elastic
     from adaedge.operating_point import Cost as Cost
     from adaedge.operating_point import Decision as Decision
     from adaedge.operating_point import OperatingPoint as OperatingPoint
@@ -32,6 +33,7 @@ _HOMES = {
     "Cost": "operating_point",
     "Decision": "operating_point",
     "EdgeServer": "runtime",
+    "Elastic": "levels",
     "GrpcLink": "runtime",
     "OperatingPoint": "operating_point",
     "Profile": "operating_point",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 from torch import nn
 
@@ -20,6 +20,16 @@ from adaedge.graph.signature import Signature
 from adaedge.graph.split_points import SplitPoint
 
 
+@runtime_checkable
+class Wrapper(Protocol):
+    """A module that runs one of several networks."""
+
+    @property
+    def active(self) -> nn.Module:
+        """The network that it runs now, which is the one to capture."""
+        ...
+
+
 @final
 class Splittable(nn.Module):
     """A model with its split points.
@@ -29,7 +39,7 @@ class Splittable(nn.Module):
     Nothing of the model is changed; move it to its device before it is wrapped.
 
     Args:
-        net: the model.
+        net: the model; of an `adaedge.Elastic` the width that is set.
         args: an example of its positional arguments. Dimension 0 of the first tensor is the batch.
         kwargs: an example of its keyword arguments.
         dynamic: whether head and tail take any batch size where the model allows it; otherwise the example's only.
@@ -58,7 +68,7 @@ class Splittable(nn.Module):
         self, net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None, *, dynamic: bool = True
     ) -> None:
         super().__init__()
-        self.net = net
+        self.net = net = net.active if isinstance(net, Wrapper) else net
         signature = Signature.of(args, kwargs or {})
         self.obstacle: CaptureError | None = None
         self._plan: Plan

@@ -1,0 +1,124 @@
+"""A narrower level as a module tree whose parameters are slices of the full ones, in the same memory.
+
+May import: of this part ``channel_groups``.
+
+A prefix of a dimension is a view. Where the positions kept are no prefix (fused query, key and value; a concatenation),
+`Gather` picks them from the full parameter when they are used. A view is a leaf of autograd of its own, so its gradient is
+handed on to the full parameter as soon as it is complete: an optimiser of the full parameters moves every level.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, cast, final
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from adaedge.levels.channel_groups import ChannelGroup, Index, indices, is_prefix
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def sliced(tensor: torch.Tensor, index: Index) -> torch.Tensor:
+    """The positions kept of a tensor: a view where they are prefixes, a copy otherwise.
+
+    Example:
+        >>> full = torch.arange(6.0).view(2, 3)
+        >>> sliced(full, (torch.tensor([0]), None)).data_ptr() == full.data_ptr()
+        True
+    """
+    for dim, positions in enumerate(index):
+        if positions is not None:
+            tensor = (
+                tensor.narrow(dim, 0, len(positions))
+                if is_prefix(positions)
+                else tensor.index_select(dim, positions.to(tensor.device))
+            )
+    return tensor
+
+
+@final
+class Gather(nn.Module):
+    """Picks a level's positions from a full parameter, for `torch.nn.utils.parametrize`."""
+
+    def __init__(self, index: Index) -> None:
+        super().__init__()
+        self._index = index
+
+    def forward(self, full: torch.Tensor) -> torch.Tensor:
+        """The positions kept."""
+        return sliced(full, self._index)
+
+
+def make_level(
+    net: nn.Module,
+    groups: Iterable[ChannelGroup],
+    kept: Mapping[str, int],
+    statistics: Mapping[str, torch.Tensor] | None = None,
+) -> nn.Module:
+    """The network with fewer channels, on the same memory.
+
+    Args:
+        net: the full network; left as it is.
+        groups: its channel groups.
+        kept: name of the group → channels kept.
+        statistics: name → batch-norm statistics that the level uses as they are; without them it gets slices of the
+            full network's, copied.
+    """
+    groups = tuple(groups)
+    state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    index = indices(groups, kept, {name: tensor.shape for name, tensor in state.items()})
+    gathered = [name for name, entry in index.items() if not all(map(is_prefix, entry))]
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in state.values()}
+    for name, entry in index.items():
+        if name not in gathered and not is_statistic(name):
+            memo[id(state[name])] = _view(state[name], entry)
+    for name in filter(is_statistic, state):
+        own = sliced(state[name].detach(), index[name]) if name in index else state[name].detach()
+        memo[id(state[name])] = statistics[name] if statistics else own.clone()
+    level = copy.deepcopy(net, memo)
+    for name in gathered:
+        _gather(level, name, index[name])
+    for group in groups:
+        _count(level, group, kept.get(group.name, group.size))
+    return level
+
+
+def is_statistic(name: str) -> bool:
+    """Whether this is one of the tensors that every level has of its own."""
+    return name.rpartition(".")[2] in STATISTICS
+
+
+def _view(full: torch.Tensor, index: Index) -> torch.Tensor:
+    view = sliced(full.detach(), index)
+    if not isinstance(full, nn.Parameter):
+        return view
+    parameter = nn.Parameter(view, requires_grad=full.requires_grad)
+
+    def hand_on(narrow: torch.Tensor) -> None:
+        if full.grad is None:
+            full.grad = torch.zeros_like(full)
+        sliced(full.grad, index).add_(cast("torch.Tensor", narrow.grad))
+        narrow.grad = None
+
+    if full.requires_grad:
+        parameter.register_post_accumulate_grad_hook(hand_on)
+    return parameter
+
+
+def _gather(level: nn.Module, name: str, index: Index) -> None:
+    path, _, attribute = name.rpartition(".")
+    module = level.get_submodule(path)
+    if isinstance(getattr(module, attribute), nn.Parameter):
+        parametrize.register_parametrization(module, attribute, Gather(index), unsafe=True)
+    else:
+        setattr(module, attribute, sliced(getattr(module, attribute), index))
+
+
+def _count(level: nn.Module, group: ChannelGroup, kept: int) -> None:
+    for counter in group.counters:
+        module = level.get_submodule(counter.module)
+        setattr(module, counter.attribute, getattr(module, counter.attribute) - counter.each * (group.size - kept))

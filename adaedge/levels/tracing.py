@@ -1,0 +1,143 @@
+"""Find channel groups with torch-pruning's dependency graph.
+
+May import: of this part ``channel_groups``. The graph is Fang et al., "DepGraph: Towards Any Structural Pruning",
+CVPR 2023; none of its pruners is used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch_pruning
+from torch import nn
+from torch_pruning import ops
+from torch_pruning.ops import OPTYPE
+
+from adaedge.levels.channel_groups import ChannelGroup, Counter, Member
+
+_ROOTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+_NORMS_OVER_CHANNELS = {OPTYPE.LN: "LayerNorm", OPTYPE.GN: "GroupNorm"}
+_WITHOUT_TENSORS = {
+    OPTYPE.CONCAT, OPTYPE.SPLIT, OPTYPE.ELEMENTWISE, OPTYPE.RESHAPE, OPTYPE.UNBIND, OPTYPE.EXPAND, OPTYPE.SLICE
+}  # fmt: skip
+
+
+class Unprunable(Exception):
+    """Why a group is kept whole."""
+
+
+def trace(
+    net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], ignored: Sequence[str] = ()
+) -> tuple[list[ChannelGroup], dict[str, str]]:
+    """The channel groups of a network in execution order, and why others are kept whole.
+
+    Args:
+        net: the network, in evaluation mode; left as it is.
+        args: an example of its positional arguments.
+        kwargs: an example of its keyword arguments.
+        ignored: paths of modules whose output channels belong to a group that is known already.
+
+    Returns:
+        The groups, and name → reason of those that cannot be narrowed.
+    """
+    graph = _dependency_graph(net, args, kwargs)
+    names = {module: name for name, module in net.named_modules()}
+    groups: list[ChannelGroup] = []
+    skipped: dict[str, str] = {}
+    seen: set[nn.Module] = set()
+    for module in list(graph.module2node):
+        if module in seen or not isinstance(module, _ROOTS) or module not in names or names[module] in ignored:
+            continue
+        name = names[module]
+        try:
+            pruner = graph.get_pruner_of_module(module)
+            size = pruner.get_out_channels(module)
+            items = graph.get_pruning_group(module, pruner.prune_out_channels, list(range(size))).items
+        except (IndexError, KeyError, ValueError, AttributeError, RuntimeError, TypeError) as error:
+            skipped[name] = f"torch-pruning cannot follow its channels: {error}"
+            continue
+        outwards = {item.dep.target.module for item in items if graph.is_out_channel_pruning_fn(item.dep.handler)}
+        seen |= outwards
+        try:
+            groups.append(_group(graph, net, names, name, size, items, ignored))
+        except Unprunable as reason:
+            skipped[name] = str(reason)
+    return groups, skipped
+
+
+def _dependency_graph(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    with warnings.catch_warnings(), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        return torch_pruning.DependencyGraph().build_dependency(
+            net,
+            example_inputs=tuple(args),
+            forward_fn=lambda model, inputs: model(*inputs, **kwargs),
+            verbose=False,
+        )
+
+
+def _group(
+    graph: Any, net: nn.Module, names: Mapping[nn.Module, str], name: str, size: int, items: Any, ignored: Sequence[str]
+) -> ChannelGroup:
+    members: dict[tuple[str, int], Member] = {}
+    counters: list[Counter] = []
+    for item in items:
+        module, outwards = item.dep.target.module, graph.is_out_channel_pruning_fn(item.dep.handler)
+        kind = ops.module2type(module)
+        if kind == OPTYPE.OUTPUT:
+            raise Unprunable("its channels are an output of the model")
+        if kind in _NORMS_OVER_CHANNELS:
+            raise Unprunable(f"it crosses a {_NORMS_OVER_CHANNELS[kind]}, whose statistics change with the width")
+        if kind in _WITHOUT_TENSORS:
+            continue
+        if kind == OPTYPE.PARAMETER:
+            path, dims = graph._param_to_name[module], {"": item.dep.target.pruning_dim % module.dim()}
+            attributes: tuple[str, ...] = ()
+        else:
+            if module not in names:
+                raise Unprunable(f"it runs through a {type(module).__name__}")
+            path = names[module]
+            if outwards and path in ignored:
+                raise Unprunable(f"it is tied to {path}, whose channels are heads")
+            dims, attributes = _dimensions(module, kind, outwards)
+        positions = torch.tensor(item.idxs, dtype=torch.long)
+        channels = torch.tensor(item.root_idxs, dtype=torch.long)
+        if len(positions) % size or not torch.equal(channels.bincount(minlength=size), _even(positions, size)):
+            raise Unprunable(f"its channels are spread unevenly over {path}")
+        for tensor, dim in dims.items():
+            full = ".".join(part for part in (path, tensor) if part)
+            members[full, dim] = Member(full, dim, positions, channels)
+        counters += [Counter(path, attribute, len(positions) // size) for attribute in attributes]
+    return ChannelGroup(name, size, tuple(members.values()), tuple(dict.fromkeys(counters)))
+
+
+def _even(positions: torch.Tensor, size: int) -> torch.Tensor:
+    return torch.full((size,), len(positions) // size)
+
+
+def _dimensions(module: nn.Module, kind: Any, outwards: bool) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Which dimension of which tensor of a module holds the channels, and the attributes that count them.
+
+    Raises:
+        Unprunable: if no slice of the module is the narrower module.
+    """
+    bias = {"bias": 0} if getattr(module, "bias", None) is not None else {}
+    if kind == OPTYPE.DEPTHWISE_CONV and module.in_channels == module.out_channels:
+        return {"weight": 0, **bias}, ("out_channels", "in_channels", "groups")
+    if kind == OPTYPE.CONV and module.groups == 1:
+        out, into = (1, 0) if getattr(module, "transposed", False) else (0, 1)
+        return ({"weight": out, **bias}, ("out_channels",)) if outwards else ({"weight": into}, ("in_channels",))
+    if kind == OPTYPE.LINEAR:
+        return ({"weight": 0, **bias}, ("out_features",)) if outwards else ({"weight": 1}, ("in_features",))
+    if kind == OPTYPE.BN:
+        tensors = ("weight", "bias", "running_mean", "running_var")
+        return {name: 0 for name in tensors if getattr(module, name, None) is not None}, ("num_features",)
+    if kind == OPTYPE.PRELU:
+        return ({"weight": 0}, ("num_parameters",)) if module.num_parameters > 1 else ({}, ())
+    if kind == OPTYPE.EMBED:
+        return {"weight": 1}, ("embedding_dim",)
+    what = "a grouped convolution" if isinstance(module, ops.TORCH_CONV) else f"a {type(module).__name__}"
+    raise Unprunable(f"it runs through {what}, of which a slice is not the narrower one")
