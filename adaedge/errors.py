@@ -5,6 +5,7 @@
     ├── CaptureError          a model that torch.export cannot capture, or that was captured wrongly
     ├── SplitError            a split point that does not exist
     ├── LevelError            a width or precision that cannot be
+    ├── TrainingError         a training that cannot go on, or a checkpoint of another one
     ├── BundleError           a folder that is not a bundle, or lacks what is asked of it
     │   ├── BundleVersionError    written by another version of the format
     │   └── IntegrityError        a file whose bytes are not those that the manifest names
@@ -42,6 +43,10 @@ class SplitError(AdaedgeError):
 
 class LevelError(AdaedgeError):
     """A width or precision that cannot be."""
+
+
+class TrainingError(AdaedgeError):
+    """A training that cannot go on, or a checkpoint of another one."""
 
 
 class BundleError(AdaedgeError):
@@ -89,7 +94,16 @@ class LinkError(AdaedgeError):
 
 
 class LinkTimeoutError(LinkError):
-    """The answer did not come in time."""
+    """The answer did not come in time.
+
+    Attributes:
+        sent_bytes: bytes of the payload that had crossed by then; ``None`` where the link cannot know.
+    """
+
+    def __init__(self, message: str, sent_bytes: int | None = None) -> None:
+        """A message for people, and what is known of the bytes."""
+        super().__init__(message)
+        self.sent_bytes = sent_bytes
 
 
 class LinkDownError(LinkError):

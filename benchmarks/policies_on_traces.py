@@ -32,10 +32,10 @@ from adaedge.energy import (
     EnergyModel,
     RadioPower,
 )
-from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord
-from adaedge.scheduling import Fixed, Scheduler
-from adaedge.simulation import Outcome, clairvoyant, least, simulate
+from adaedge.scheduling import Limits
+from adaedge.simulation import Outcome, Scenario, clairvoyant, static_runs
 from benchmarks import result
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -125,31 +125,20 @@ def links() -> Iterator[Link]:
 
 def replay(case: Case, link: Link, frames: int) -> dict[str, Any]:
     """Every policy on one link. ``static`` holds the outcome of every point."""
-    energy = EnergyModel(case.compute, link.radio)
-    timing = {"frames": frames, "period_s": case.period_s}
-
-    def run(policy: Fixed | None, floor: float) -> Records:
-        # Alone in its table, a fixed point costs less to decide.
-        profile = case.profile if policy is None else {policy.point: case.profile[policy.point]}
-        asked = {"deadline_s": case.deadline_s, "accuracy_floor": floor, "period_s": case.period_s}
-        return simulate(case.profile, energy, link.trace, Scheduler(profile, energy, policy=policy, **asked), **timing)
-
-    statics = {p: run(Fixed(p), 0.0) for p, cost in case.profile.items() if cost.accuracy >= case.floor}
-    ideal = clairvoyant(
-        case.profile, energy, link.trace, deadline_s=case.deadline_s, accuracy_floor=case.floor, **timing
-    )
-    local = OperatingPoint("output")
-    adaptive = run(None, case.floor)
+    limits = Limits.of(case.deadline_s, case.floor, case.period_s)
+    scenario = Scenario(case.profile, EnergyModel(case.compute, link.radio), link.trace, limits, frames)
+    statics, adaptive = static_runs(scenario), scenario.run()
+    best = next(iter(statics))
     return {
         "case": case.name,
         "trace": link.name,
         "origin": link.origin,
         "radio": link.radio.name,
-        "local": _row(statics[local]),
-        "best_static_point": str(least(statics)),
-        "best_static": _row(statics[least(statics)]),
+        "local": _row(statics[OperatingPoint(OUTPUT)]),
+        "best_static_point": str(best),
+        "best_static": _row(statics[best]),
         "adaptive": _row(adaptive) | {"points": len({record.decision.point for record in adaptive})},
-        "clairvoyant": _row(ideal),
+        "clairvoyant": _row(clairvoyant(scenario)),
         "static": {str(point): _row(records) for point, records in statics.items()},
     }
 

@@ -13,8 +13,8 @@ from adaedge.channel import LastUpload, RateEstimate, Trace, Upload, read_trace
 from adaedge.energy import LTE_2021, RASPBERRY_PI_4, ComputePower, EnergyModel, RadioPower
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.scheduling import PROBE_BYTES, Fixed, Scheduler
-from adaedge.simulation import Outcome, best_static, clairvoyant, least, simulate
+from adaedge.scheduling import PROBE_BYTES, Fixed, Limits, Scheduler
+from adaedge.simulation import Outcome, Scenario, best_static, clairvoyant, simulate, static_runs
 
 LOCAL = OperatingPoint("output")
 FULL = OperatingPoint("input", codec="jpeg@90")
@@ -30,7 +30,11 @@ PROFILE = Profile(COSTS, bundle="00" * 32, terminal="hand", edge="hand")
 RADIO = RadioPower("hand", uplink_w=2.0, downlink_w=1.0, promotion_s=0.05, promotion_w=1.0, tail_s=1.0, tail_w=0.5)
 ENERGY = EnergyModel(ComputePower(busy_w=4.0, wait_w=1.0), RADIO)
 GOOD, BAD = 8e6, 0.1e6
-ASKED = {"deadline_s": 0.2, "accuracy_floor": 0.9, "frames": 50, "period_s": 0.2}
+LIMITS = Limits.of(0.2, 0.9)
+
+
+def scenario(trace: Trace, energy: EnergyModel = ENERGY, costs=PROFILE, limits: Limits = LIMITS, frames: int = 50):
+    return Scenario(costs, energy, trace, limits, frames)
 
 
 def fixed(point: OperatingPoint, **more) -> Scheduler:
@@ -152,8 +156,9 @@ def test_deadlines_are_met_on_any_trace_and_the_clairvoyant_is_not_beaten(rates,
     records = simulate(PROFILE, energy, trace, adaptive(energy), frames=50, period_s=0.2)
     assert not any(record.missed for record in records), "a local finish fits, so no deadline is missed"
     assert all(record.decision.accuracy >= 0.9 for record in records)
-    _, static = best_static(PROFILE, energy, trace, **ASKED)
-    ideal = clairvoyant(PROFILE, energy, trace, **ASKED)
+    assert scenario(trace, energy).run() == records, "the scenario's own scheduler is the same"
+    _, static = best_static(scenario(trace, energy))
+    ideal = clairvoyant(scenario(trace, energy))
     assert not any(record.missed for record in ideal)
     # The plan counts a tail in whole frames, and the first probe is nobody's choice.
     slack_j = radio.promotion_w * radio.promotion_s + radio.tail_w * (radio.tail_s + 0.4)
@@ -167,32 +172,32 @@ def _energy_j(records) -> float:
 
 def test_best_static_by_hand() -> None:
     good, bad = Trace([0.0], [GOOD]), Trace([0.0], [BAD])
-    assert best_static(PROFILE, ENERGY, good, **ASKED)[0] == FULL
-    assert best_static(PROFILE, ENERGY, bad, **ASKED)[0] == LOCAL
-    assert best_static(PROFILE, ENERGY, good, **ASKED | {"accuracy_floor": 0.0})[0] == POOR
-    point, records = best_static(PROFILE, ENERGY, good, **ASKED)
+    assert best_static(scenario(good))[0] == FULL
+    assert best_static(scenario(bad))[0] == LOCAL
+    assert best_static(scenario(good, limits=Limits.of(0.2)))[0] == POOR
+    point, records = best_static(scenario(good))
     assert {record.decision.point for record in records} == {point}
 
 
 def test_a_point_that_misses_deadlines_is_not_the_best_static_one() -> None:
-    tight = ASKED | {"deadline_s": 0.06}
+    tight = Limits.of(0.06, 0.9, 0.2)
     slow_but_cheap = {
         LOCAL: Cost(head_s=0.05),
         FULL: Cost(0.0, 0.0, payload_bytes=10_000, finish_s=0.1),
     }
     half = Trace([0.0, 1.0], [GOOD, BAD])
-    assert best_static(slow_but_cheap, ENERGY, half, **tight)[0] == LOCAL
+    runs = static_runs(scenario(half, costs=slow_but_cheap, limits=tight))
+    assert list(runs) == [LOCAL, FULL], "the best first"
+    assert best_static(scenario(half, costs=slow_but_cheap, limits=tight)) == (LOCAL, runs[LOCAL])
     records = simulate(PROFILE, ENERGY, Trace([0.0], [GOOD]), fixed(LOCAL), frames=4, period_s=0.5)
     assert Outcome.of(records) == Outcome(pytest.approx(0.4), 0.0)
-    assert least({LOCAL: records}) == LOCAL
 
 
 def test_the_clairvoyant_wakes_the_radio_only_for_a_window_that_pays() -> None:
     lasting = Trace([0.0, 2.0, 8.0], [1e3, GOOD, 1e3], 60.0)
     brief = Trace([0.0, 2.0, 2.2], [1e3, GOOD, 1e3], 60.0)
     used = [
-        sum(not record.decision.point.is_local for record in clairvoyant(PROFILE, ENERGY, trace, **ASKED))
-        for trace in (lasting, brief)
+        sum(not record.decision.point.is_local for record in clairvoyant(scenario(trace))) for trace in (lasting, brief)
     ]
     assert used[0] >= 28
     assert used[1] == 0
@@ -203,11 +208,12 @@ def test_the_scheduler_of_a_real_trace(data_dir: Path) -> None:
     if not path.exists():
         pytest.skip("the trace is absent")
     energy = EnergyModel(RASPBERRY_PI_4, LTE_2021)
-    trace, asked = read_trace(path), ASKED | {"frames": 600}
+    trace = read_trace(path)
     records = simulate(PROFILE, energy, trace, adaptive(energy), frames=600, period_s=0.2, estimator=LastUpload())
-    _, static = best_static(PROFILE, energy, trace, **asked)
+    long = scenario(trace, energy, frames=600)
+    _, static = best_static(long)
     assert not any(record.missed for record in records)
-    assert _energy_j(clairvoyant(PROFILE, energy, trace, **asked)) <= _energy_j(static)
+    assert _energy_j(clairvoyant(long)) <= _energy_j(static)
     assert _energy_j(records) <= 1.1 * _energy_j(static)
 
 
@@ -234,17 +240,16 @@ def test_the_cheapest_point_does_not_count_where_it_misses() -> None:
     # No local finish fits: three frames of four are late on the slow half of the trace.
     late = {LOCAL: Cost(head_s=0.19), FULL: Cost(0.0, 0.0, payload_bytes=10_000, finish_s=0.25)}
     half = Trace([0.0, 5.0], [GOOD, 0.3e6], 10.0)
-    asked = ASKED | {"deadline_s": 0.2}
-    point, records = best_static(late, ENERGY, half, **asked)
+    point, records = best_static(scenario(half, costs=late))
     assert point == LOCAL
     assert not any(record.missed for record in records)
-    assert not any(record.missed for record in clairvoyant(late, ENERGY, half, **asked))
+    assert not any(record.missed for record in clairvoyant(scenario(half, costs=late)))
 
 
 def test_the_clairvoyant_pays_for_being_on_time() -> None:
     late = {LOCAL: Cost(head_s=0.31), FULL: Cost(0.0, 0.25, payload_bytes=10_000, finish_s=0.5)}
     dear = EnergyModel(ComputePower(busy_w=4.0), RadioPower("dear", uplink_w=50.0))
-    ideal = clairvoyant(late, dear, Trace([0.0], [GOOD]), **ASKED | {"deadline_s": 0.3, "period_s": 0.5})
+    ideal = clairvoyant(scenario(Trace([0.0], [GOOD]), dear, late, Limits.of(0.3, 0.9, 0.5)))
     assert {record.decision.point for record in ideal} == {FULL}
     assert not any(record.missed for record in ideal)
 
@@ -252,6 +257,12 @@ def test_the_clairvoyant_pays_for_being_on_time() -> None:
 def test_the_best_of_no_points_is_an_error_that_names_the_best_accuracy():
     profile = {OperatingPoint("output"): Cost(0.1, accuracy=0.9)}
     with pytest.raises(ScheduleError, match=r"no point has an accuracy of 0\.95; the best is output.* with 0\.9"):
-        best_static(
-            profile, ENERGY, Trace((0.0,), (1e6,), 1.0), deadline_s=1.0, accuracy_floor=0.95, frames=3, period_s=1.0
-        )
+        best_static(scenario(Trace((0.0,), (1e6,), 1.0), costs=profile, limits=Limits.of(1.0, 0.95)))
+
+
+def test_hindsight_leaves_out_what_is_smaller_but_not_faster() -> None:
+    slow = OperatingPoint("output", precision="int8")
+    noisy = {LOCAL: Cost(0.1, accuracy=0.95), slow: Cost(0.1, accuracy=1.0)}
+    asked = scenario(Trace([0.0], [GOOD]), costs=noisy)
+    assert set(static_runs(asked)) == {LOCAL}
+    assert {record.decision.point for record in clairvoyant(asked)} == {LOCAL}

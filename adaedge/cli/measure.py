@@ -14,14 +14,14 @@ from rich.table import Table
 
 from adaedge.cli import show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
-from adaedge.energy import EnergyModel, Provenance
+from adaedge.energy import Provenance
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:
-    from adaedge.channel import Trace
     from adaedge.report import Origin
     from adaedge.runtime import FrameRecord
+    from adaedge.simulation import Scenario
 
 
 def profile(
@@ -119,15 +119,12 @@ def simulate(
     from adaedge.channel import read_trace
     from adaedge.report import comparison_table, summarize
     from adaedge.runtime import write_records
+    from adaedge.scheduling import Limits
+    from adaedge.simulation import Scenario
 
-    records = _replay(
-        Profile.load(profile),
-        energy_model(compute, radio),
-        read_trace(trace),
-        policy,
-        {"deadline_s": deadline, "accuracy_floor": accuracy_floor, "period_s": period},
-        frames,
-    )
+    costs, energy = Profile.load(profile), energy_model(compute, radio)
+    limits = Limits.of(deadline, accuracy_floor, period)
+    records = _replay(Scenario(costs, energy, read_trace(trace), limits, frames), policy)
     if record is not None:
         write_records(records, record)
     summary = summarize(records)
@@ -137,25 +134,21 @@ def simulate(
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
 
 
-def _replay(
-    costs: Profile, energy: EnergyModel, trace: Trace, policy: str, limits: dict[str, float], frames: int
-) -> list[FrameRecord]:
-    from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
-    from adaedge.simulation import best_static, clairvoyant, simulate
+def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
+    from adaedge.scheduling import Fixed, Policy
+    from adaedge.simulation import best_static, clairvoyant
 
     if policy == "static":
-        return best_static(costs, energy, trace, frames=frames, **limits)[1]
+        return best_static(scenario)[1]
     if policy == "clairvoyant":
-        return clairvoyant(costs, energy, trace, frames=frames, **limits)
-    named: dict[str, Policy] = {"adaptive": LeastEnergy(), "local": Fixed(OperatingPoint(OUTPUT))}
+        return clairvoyant(scenario)
+    named: dict[str, Policy | None] = {"adaptive": None, "local": Fixed(OperatingPoint(OUTPUT))}
     if policy not in named and "/" not in policy:
         raise ScheduleError(
             f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, or an operating point such as"
-            f" {next(iter(costs))}"
+            f" {next(iter(scenario.costs))}"
         )
-    chosen = named.get(policy) or Fixed(OperatingPoint.parse(policy))
-    scheduler = Scheduler(costs, energy, policy=chosen, **limits)
-    return simulate(costs, energy, trace, scheduler, frames=frames, period_s=limits["period_s"])
+    return scenario.run(named[policy] if policy in named else Fixed(OperatingPoint.parse(policy)))
 
 
 def _simulated(compute: str, radio: str) -> Origin:

@@ -17,8 +17,8 @@ from adaedge.energy import EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.runtime.sources import Frame
-from adaedge.scheduling import Fixed, LeastEnergy, Policy, Scheduler
-from adaedge.simulation import best_static
+from adaedge.scheduling import Fixed, LeastEnergy, Limits, Policy, Scheduler
+from adaedge.simulation import Scenario, static_runs
 
 DEADLINE_S = 0.2
 PERIOD_S = 0.2
@@ -62,6 +62,9 @@ class _FromFirstFrame:
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
         return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - self.begin_s)))
+
+    def bytes_within(self, start_s: float, duration_s: float) -> float:
+        return self.trace.bytes_within(max(0.0, start_s - self.begin_s), duration_s)
 
 
 def play_all(stage: Stage, progress: Progress) -> dict[str, list[FrameRecord]]:
@@ -110,21 +113,14 @@ def _quality(point: OperatingPoint) -> int:
 
 def static_point(stage: Stage, reference: Sequence[int | None], progress: Progress) -> OperatingPoint:
     """The point of least energy in hindsight: by replay of this very trace, with the agreement on this very clip."""
-    costs = dict(stage.profile)
-    while True:
-        point, _ = best_static(
-            costs,
-            stage.energy,
-            stage.trace,
-            deadline_s=DEADLINE_S,
-            accuracy_floor=0.0,
-            frames=len(stage.frames),
-            period_s=PERIOD_S,
-            round_trip_s=_LOOPBACK_S,
-        )
-        if point.is_local or _agrees(stage, point, reference, progress):
-            return point
-        del costs[point]
+    limits = Limits.of(DEADLINE_S, period_s=PERIOD_S)
+    scenario = Scenario(stage.profile, stage.energy, stage.trace, limits, len(stage.frames), round_trip_s=_LOOPBACK_S)
+    # The local point always agrees, so there is one.
+    return next(
+        point
+        for point in static_runs(scenario)
+        if point == OperatingPoint(OUTPUT) or _agrees(stage, point, reference, progress)
+    )
 
 
 def _agrees(stage: Stage, point: OperatingPoint, reference: Sequence[int | None], progress: Progress) -> bool:

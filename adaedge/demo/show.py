@@ -22,7 +22,7 @@ from adaedge.demo.policies import ACCURACY_FLOOR, DEADLINE_S, PERIOD_S, Stage
 from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
-from adaedge.report import Context, Limits, Origin, comparison_table, summarize, write_html
+from adaedge.report import Context, Origin, Rules, comparison_table, summarize, write_html
 from adaedge.runtime import FrameRecord, write_records
 
 Progress = Callable[[str, int, int], None]
@@ -120,7 +120,7 @@ def _conclude(out: Path, stage: Stage, records: dict[str, list[FrameRecord]], se
         **settings,
     }
     context = Context(
-        title="adaedge demo", origin=origin, limits=Limits(ACCURACY_FLOOR), settings=known, trace=stage.trace
+        title="adaedge demo", origin=origin, rules=Rules(ACCURACY_FLOOR), settings=known, trace=stage.trace
     )
     verdict = write_html(out / "report.html", records, reference_answers=reference, focus="adaptive", context=context)
     for name, run_records in records.items():

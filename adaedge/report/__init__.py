@@ -7,14 +7,14 @@ from adaedge.report.origin import Origin, environment
 from adaedge.report.page import Context, write_html
 from adaedge.report.summary import PointUse, PolicySummary, summarize
 from adaedge.report.table import comparison_table
-from adaedge.report.verdict import Limits, Verdict, judge
+from adaedge.report.verdict import Rules, Verdict, judge
 
 __all__ = [
     "Context",
-    "Limits",
     "Origin",
     "PointUse",
     "PolicySummary",
+    "Rules",
     "Verdict",
     "comparison_table",
     "environment",

@@ -18,7 +18,7 @@ from adaedge.report.origin import Origin, environment
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison
 from adaedge.report.timeline import timeline
-from adaedge.report.verdict import Limits, Verdict, judge
+from adaedge.report.verdict import Rules, Verdict, judge
 from adaedge.runtime.record import FrameRecord
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Context:
     Attributes:
         title: name of the run.
         origin: how its figures are known.
-        limits: what a policy must keep before its energy counts.
+        rules: what a policy must keep before its energy counts.
         settings: name → value, as a reader who repeats the run needs them.
         environment: name → value of the machine and versions; by default those of this process.
         trace: the rate of the link, where it is known.
@@ -74,7 +74,7 @@ class Context:
 
     title: str = "adaedge run"
     origin: Origin = field(default_factory=Origin)
-    limits: Limits = field(default_factory=Limits)
+    rules: Rules = field(default_factory=Rules)
     settings: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, object] = field(default_factory=environment)
     trace: Trace | None = None
@@ -110,7 +110,7 @@ def write_html(
         raise SourceError(f"no policy {focus!r} to report on; there are: {', '.join(policies)}")
     context = context or Context()
     summaries = {name: summarize(records, reference_answers) for name, records in policies.items()}
-    verdict = judge(summaries, focus, context.limits)
+    verdict = judge(summaries, focus, context.rules)
     Path(path).write_text(_page(policies, summaries, focus, verdict, context), encoding="utf-8")
     return verdict
 

@@ -1,6 +1,6 @@
 """Verdict: who won, by how much, and why; in sentences.
 
-May import: ``report.summary``, ``report.words``. Pure: summaries in, words out.
+May import: ``simulation`` for what it allows, ``report.summary``, ``report.words``. Pure: summaries in, words out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from adaedge.report.summary import PolicySummary
 from adaedge.report.words import by_cause, percent
+from adaedge.simulation import MISSES_ALLOWED
 
 TIE = 0.01
 """Energies within this fraction of each other count as equal: the power figures are not known better."""
@@ -31,8 +32,8 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a policy must keep before its energy counts.
+class Rules:
+    """The rules of a comparison: what a policy must keep before its energy counts.
 
     Attributes:
         accuracy_floor: least agreement with the reference, in [0, 1].
@@ -40,7 +41,7 @@ class Limits:
     """
 
     accuracy_floor: float = 0.0
-    miss_fraction: float = 0.02
+    miss_fraction: float = MISSES_ALLOWED
 
     def broken_by(self, summary: PolicySummary) -> str:
         """The limits that a policy broke, in words; empty where it kept both."""
@@ -54,7 +55,7 @@ class Limits:
         return " and ".join(broken)
 
 
-def judge(policies: Mapping[str, PolicySummary], focus: str, limits: Limits) -> Verdict:
+def judge(policies: Mapping[str, PolicySummary], focus: str, rules: Rules) -> Verdict:
     """Hold one policy against the others.
 
     A policy that breaks a limit cannot win. Of the others, the one with the least energy does; ``focus`` wins too where
@@ -64,11 +65,11 @@ def judge(policies: Mapping[str, PolicySummary], focus: str, limits: Limits) -> 
         >>> from adaedge.energy import EnergySplit
         >>> def spent(energy_j):
         ...     return PolicySummary(9, energy_j, 0.02, 0.03, 0.0, 0.0, 1.0, (), 0, EnergySplit(energy_j))
-        >>> judge({"local": spent(0.2), "adaptive": spent(0.15)}, "adaptive", Limits()).headline
+        >>> judge({"local": spent(0.2), "adaptive": spent(0.15)}, "adaptive", Rules()).headline
         'adaptive used the least energy: 0.1500 J per frame, 25 % less than local.'
     """
     mine = policies[focus]
-    faults = {name: fault for name, summary in policies.items() if (fault := limits.broken_by(summary))}
+    faults = {name: fault for name, summary in policies.items() if (fault := rules.broken_by(summary))}
     excluded = tuple(f"{name} {fault}: its energy does not count." for name, fault in faults.items() if name != focus)
     rivals = sorted(
         (summary.energy_j_per_frame, name) for name, summary in policies.items() if name != focus and name not in faults

@@ -26,8 +26,8 @@ class Measurement:
         compute_s: seconds that the terminal computed, a local finish after a failed offload included.
         upload_s: seconds that the payload was on the link.
         wait_s: seconds from the payload's arrival to the answer's.
-        payload_bytes: bytes sent for this frame, probes included. An offload that timed out counts all of its bytes,
-            one whose connection broke none.
+        payload_bytes: bytes sent for this frame, probes included. An offload that timed out counts those that crossed
+            where the link knows, all where it does not; one whose connection broke none.
         answer_bytes: bytes received.
         answered_by: ``edge`` or ``terminal``.
         failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``

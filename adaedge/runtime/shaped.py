@@ -24,6 +24,10 @@ class Transfer(Protocol):
         """Seconds that so many bytes take when the first is sent at ``start_s``."""
         ...
 
+    def bytes_within(self, start_s: float, duration_s: float) -> float:
+        """Bytes that cross in ``duration_s`` seconds from ``start_s``."""
+        ...
+
 
 @final
 class ShapedLink:
@@ -66,15 +70,16 @@ class ShapedLink:
         """Seconds that are left of the time-out, and seconds that the upload took."""
         start_s = time.perf_counter()
         if not self._lock.acquire(timeout=max(0.0, timeout_s)):
-            raise LinkTimeoutError(f"{size_bytes} bytes waited for the link in vain for {timeout_s:.3f} s")
+            raise LinkTimeoutError(f"{size_bytes} bytes waited for the link in vain for {timeout_s:.3f} s", 0)
         try:
             left_s = timeout_s - (time.perf_counter() - start_s)
-            transfer_s = self._trace.transfer_s(size_bytes, self._clock.now_s()) if size_bytes else 0.0
+            begin_s = self._clock.now_s()
+            transfer_s = self._trace.transfer_s(size_bytes, begin_s) if size_bytes else 0.0
             time.sleep(max(0.0, min(left_s, transfer_s)))
         finally:
             self._lock.release()
         if transfer_s >= left_s:
-            raise LinkTimeoutError(f"{size_bytes} bytes did not cross the link within {timeout_s:.3f} s")
+            raise _late(self._trace, begin_s, left_s, size_bytes)
         upload_s = time.perf_counter() - start_s
         return timeout_s - upload_s, upload_s
 
@@ -131,5 +136,11 @@ class ReplayLink:
         upload_s = self._trace.transfer_s(size_bytes, start_s) if size_bytes else 0.0
         self.clock.sleep_until(start_s + min(upload_s + self._round_trip_s, timeout_s))
         if upload_s + self._round_trip_s >= timeout_s:
-            raise LinkTimeoutError(f"{size_bytes} bytes did not cross the link within {timeout_s:.3f} s")
+            raise _late(self._trace, start_s, timeout_s, size_bytes)
         return upload_s
+
+
+def _late(trace: Transfer, start_s: float, lasted_s: float, size_bytes: int) -> LinkTimeoutError:
+    sent_bytes = min(size_bytes, int(trace.bytes_within(start_s, max(0.0, lasted_s))))
+    words = f"{size_bytes} bytes did not cross the link within {lasted_s:.3f} s; {sent_bytes} did"
+    return LinkTimeoutError(words, sent_bytes)

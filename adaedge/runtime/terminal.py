@@ -73,8 +73,9 @@ class Terminal:
 
     An offload is given up in time for a local finish from the head's features (at ``input``: for a local run). While
     the edge server cannot be used, frames are answered locally and the link is probed beside them, as the plan says.
-    An offload that timed out is charged as sending all its bytes, until it was given up; one that was refused, until
-    the refusal; one whose connection broke, without bytes, for nobody knows how many had gone.
+    An offload that timed out is charged as sending until it was given up, all its bytes unless the link knows how many
+    crossed; one that was refused, until the refusal; one whose connection broke, without bytes, for nobody knows how
+    many had gone.
     ``infer`` is safe to call from several threads; the energy of frames that overlap is charged one after the other.
 
     Args:

@@ -33,8 +33,9 @@ _TIMEOUTS = 2
 class Crossing:
     """An upload that happened, for the energy meter: when it began and ended, and its bytes.
 
-    It begins when the radio is awake: the meter charges the promotion by itself. One that timed out counts as sending,
-    all its bytes, until it was given up: how much of it crossed is not known. One whose connection broke has no bytes.
+    It begins when the radio is awake: the meter charges the promotion by itself. One that timed out counts as sending
+    until it was given up: the bytes that crossed where the link knows them, all where it does not. One whose connection
+    broke has no bytes.
     """
 
     start_s: float
@@ -226,7 +227,7 @@ class LinkWatch:
 
     def _lost(self, error: Exception, start_s: float, end_s: float, size: int, edge_s: float) -> Crossing:
         """Learn from an upload that was not answered."""
-        crossing = self._crossing(start_s, end_s, 0 if isinstance(error, LinkDownError) else size)
+        crossing = self._crossing(start_s, end_s, _sent_bytes(error, size))
         # The way back did not fit either: what is left bounds the upload.
         bound_s = end_s - edge_s - crossing.start_s - self._round_trip_s
         if isinstance(error, LinkTimeoutError) and size > HELLO_BYTES and bound_s > 0:
@@ -248,3 +249,10 @@ class LinkWatch:
         if self._up or not self._told:
             _log.warning("frames are answered locally until the edge server is back: %s", error)
         self._up, self._told = False, True
+
+
+def _sent_bytes(error: Exception, size: int) -> int:
+    """Bytes of a payload that were sent before it failed, as far as is known."""
+    if isinstance(error, LinkTimeoutError) and error.sent_bytes is not None:
+        return error.sent_bytes
+    return 0 if isinstance(error, LinkDownError) else size

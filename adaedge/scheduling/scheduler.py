@@ -15,7 +15,6 @@ import numpy as np
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import NOT_FASTER, Cost, Decision, OperatingPoint, Profile
-from adaedge.scheduling.deadlines import default_margin_s
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
@@ -91,9 +90,7 @@ class Scheduler:
         horizon_s: float = 20.0,
         downlink_bps: float | None = None,
     ) -> None:
-        margin_s = default_margin_s(deadline_s) if margin_s is None else margin_s
-        period_s = deadline_s if period_s is None else period_s
-        self.limits = Limits(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
+        self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = Table.build(profile, self.limits)
         self.energy = energy
         self.policy: Policy = LeastEnergy() if policy is None else policy

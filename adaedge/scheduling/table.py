@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
-from adaedge.scheduling.deadlines import can_finish_locally, offload_timeout_s
+from adaedge.scheduling.deadlines import can_finish_locally, default_margin_s, offload_timeout_s
 
 Column = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -50,6 +50,25 @@ class Limits:
             raise ScheduleError(f"margin_s is at least 0 and below deadline_s={self.deadline_s}; got {self.margin_s}")
         if not 0 <= self.accuracy_floor <= 1:
             raise ScheduleError(f"accuracy_floor is a fraction in [0, 1]; got {self.accuracy_floor}")
+
+    @classmethod
+    def of(
+        cls,
+        deadline_s: float,
+        accuracy_floor: float = 0.0,
+        period_s: float | None = None,
+        margin_s: float | None = None,
+        horizon_s: float = 20.0,
+    ) -> Limits:
+        """Limits of which only the deadline has to be named: a frame comes every deadline, the margin is the usual one.
+
+        Example:
+            >>> Limits.of(0.1)
+            Limits(deadline_s=0.1, accuracy_floor=0.0, period_s=0.1, margin_s=0.01, horizon_s=20.0)
+        """
+        period_s = deadline_s if period_s is None else period_s
+        margin_s = default_margin_s(deadline_s) if margin_s is None else margin_s
+        return cls(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
 
     @property
     def horizon_frames(self) -> float:

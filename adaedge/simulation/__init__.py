@@ -6,7 +6,8 @@ link takes what the trace says, waking the radio takes its promotion, and nothin
 frame at a time and takes the next when it is free.
 """
 
-from adaedge.simulation.hindsight import MISSES_ALLOWED, best_static, clairvoyant, least
+from adaedge.simulation.hindsight import MISSES_ALLOWED, best_static, clairvoyant, static_runs
 from adaedge.simulation.replay import Outcome, simulate
+from adaedge.simulation.scenario import Scenario
 
-__all__ = ["MISSES_ALLOWED", "Outcome", "best_static", "clairvoyant", "least", "simulate"]
+__all__ = ["MISSES_ALLOWED", "Outcome", "Scenario", "best_static", "clairvoyant", "simulate", "static_runs"]

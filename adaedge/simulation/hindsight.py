@@ -5,18 +5,18 @@ May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.channel import Trace
-from adaedge.energy import EnergyModel, RadioPower
+from adaedge.energy import RadioPower
 from adaedge.operating_point import Decision, OperatingPoint
 from adaedge.runtime.record import FrameRecord
-from adaedge.scheduling import Fixed, Limits, Scheduler, Table, default_margin_s
-from adaedge.simulation.replay import Costs, Outcome, Replay, simulate
+from adaedge.scheduling import Fixed, Table
+from adaedge.simulation.replay import Outcome, Replay
+from adaedge.simulation.scenario import Scenario
 
 MISSES_ALLOWED = 0.02
 """Fraction of deadlines that a point may miss and still count as meeting them."""
@@ -25,80 +25,52 @@ _PENALTY_J = 1e9  # of a missed deadline: more than any energy
 Floats = npt.NDArray[np.float64]
 
 
-def best_static(
-    profile: Costs,
-    energy: EnergyModel,
-    trace: Trace,
-    *,
-    deadline_s: float,
-    accuracy_floor: float,
-    frames: int,
-    period_s: float,
-    round_trip_s: float = 0.02,
-    start_s: float = 0.0,
-) -> tuple[OperatingPoint, list[FrameRecord]]:
-    """The point that, used for every frame, would have cost the least: hindsight that no terminal has.
-
-    Every point at or above the floor is replayed, the local fallback of its failed offloads included. Those that miss
-    at most 2 % of the deadlines count; where none does, the one that misses least.
+def best_static(scenario: Scenario) -> tuple[OperatingPoint, list[FrameRecord]]:
+    """The point that, used for every frame, would have cost the least, and its run: hindsight that no terminal has.
 
     Raises:
         ScheduleError: if no point has the accuracy.
     """
-    runs = {}
-    for point in Table.build(profile, Limits(deadline_s, accuracy_floor, margin_s=default_margin_s(deadline_s))).points:
-        cost = profile[point]
-        scheduler = Scheduler({point: cost}, energy, deadline_s=deadline_s, period_s=period_s, policy=Fixed(point))
-        runs[point] = simulate(
-            profile,
-            energy,
-            trace,
-            scheduler,
-            frames=frames,
-            period_s=period_s,
-            round_trip_s=round_trip_s,
-            start_s=start_s,
-        )
-    best = least(runs)
-    return best, runs[best]
+    return next(iter(static_runs(scenario).items()))
 
 
-def least(runs: Mapping[OperatingPoint, Sequence[FrameRecord]]) -> OperatingPoint:
-    """The point whose records cost the least among those that meet the deadlines; else the one that misses least."""
+def static_runs(scenario: Scenario) -> dict[OperatingPoint, list[FrameRecord]]:
+    """Every point that may be chosen, used for every frame, the local fallback of its failed offloads included.
 
-    def rank(point: OperatingPoint) -> tuple[float, float]:
-        outcome = Outcome.of(runs[point])
-        met = outcome.miss_fraction <= MISSES_ALLOWED
-        return (0.0 if met else outcome.miss_fraction, outcome.energy_j_per_frame)
+    The best point comes first: those that miss at most 2 % of the deadlines, by their energy; then the others, by what
+    they miss.
 
-    return min(runs, key=rank)
+    Raises:
+        ScheduleError: if no point has the accuracy.
+    """
+    points = Table.build(scenario.costs, scenario.limits).points
+    runs = {point: scenario.run(Fixed(point)) for point in points}
+    return dict(sorted(runs.items(), key=lambda item: _rank(item[1])))
 
 
-def clairvoyant(
-    profile: Costs,
-    energy: EnergyModel,
-    trace: Trace,
-    *,
-    deadline_s: float,
-    accuracy_floor: float,
-    frames: int,
-    period_s: float,
-    round_trip_s: float = 0.02,
-    start_s: float = 0.0,
-) -> list[FrameRecord]:
+def _rank(records: Sequence[FrameRecord]) -> tuple[float, float]:
+    outcome = Outcome.of(records)
+    met = outcome.miss_fraction <= MISSES_ALLOWED
+    return (0.0 if met else outcome.miss_fraction, outcome.energy_j_per_frame)
+
+
+def clairvoyant(scenario: Scenario) -> list[FrameRecord]:
     """Replay what would be chosen if every future rate were known: what is left for a better scheduler to gain.
 
     Dynamic programming over the frames; its state is how long ago the radio was used, in frames, so that a tail is paid
     only where it is worth it. It sends no probes, keeps the same time-outs as the runtime, and takes every latency to
     be within the period; the plan is then replayed, so its joules are counted like everybody else's.
+
+    Raises:
+        ScheduleError: if no point has the accuracy.
     """
-    limits = Limits(deadline_s, accuracy_floor, period_s, default_margin_s(deadline_s))
-    table = Table.build(profile, limits)
-    arrivals_s = start_s + period_s * np.arange(frames, dtype=np.float64)
-    awake, asleep = (_options(table, energy, trace, arrivals_s, round_trip_s, wake) for wake in (False, True))
-    replay = Replay(profile, energy, trace, limits, round_trip_s, None)
-    decisions = _cheapest_path(table, energy.radio, awake, asleep)
-    return replay.run(lambda index, _: decisions[index], range(frames), period_s, start_s)
+    limits, period_s = scenario.limits, scenario.limits.period_s
+    table = Table.build(scenario.costs, limits)
+    arrivals_s = scenario.start_s + period_s * np.arange(scenario.frames, dtype=np.float64)
+    awake, asleep = (_options(table, scenario, arrivals_s, wake) for wake in (False, True))
+    decisions = _cheapest_path(table, scenario.energy.radio, awake, asleep)
+    replay = Replay(scenario.costs, scenario.energy, scenario.trace, limits, scenario.round_trip_s, None)
+    return replay.run(lambda index, _: decisions[index], range(scenario.frames), period_s, scenario.start_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,15 +86,13 @@ class _Options:
     latency_s: Floats
 
 
-def _options(
-    table: Table, energy: EnergyModel, trace: Trace, arrivals_s: Floats, round_trip_s: float, wake: bool
-) -> _Options:
-    limits, radio = table.limits, energy.radio
+def _options(table: Table, scenario: Scenario, arrivals_s: Floats, wake: bool) -> _Options:
+    limits, energy, radio = table.limits, scenario.energy, scenario.energy.radio
     payload_bytes = np.where(table.local, 1.0, table.payload_bytes)  # a local point has none; its column is replaced
     begin_s = table.terminal_s + (radio.promotion_s if wake else 0.0)
-    transfer_s = np.maximum(1e-6, trace.transfer_s(payload_bytes, arrivals_s[:, None] + begin_s))
+    transfer_s = np.maximum(1e-6, scenario.trace.transfer_s(payload_bytes, arrivals_s[:, None] + begin_s))
     rate_bps = 8 * payload_bytes / transfer_s
-    wait_s = round_trip_s + table.edge_s
+    wait_s = scenario.round_trip_s + table.edge_s
     latency_s = begin_s + transfer_s + wait_s + 8 * table.answer_bytes / rate_bps
     in_vain = latency_s > table.timeout_s
     # An offload in vain sends what fits, is finished locally, and has woken the radio.

@@ -9,7 +9,7 @@ import rich.console
 from adaedge.channel import Trace
 from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel, Provenance
 from adaedge.errors import SourceError
-from adaedge.report import Context, Limits, Origin, comparison_table, summarize, write_html
+from adaedge.report import Context, Origin, Rules, comparison_table, summarize, write_html
 from adaedge.report.distributions import cumulative
 from adaedge.report.table import causes, comparison
 from adaedge.report.timeline import POINTS_SHOWN, timeline
@@ -58,7 +58,7 @@ def page(tmp_path, policies):
 
 def test_the_page_has_its_parts_in_order(page):
     energy = EnergyModel(RASPBERRY_PI_4, NR_LOW_BAND)
-    context = Context("walk", Origin(energy), Limits(0.95), {"seed": 7}, trace=Trace([0.0, 0.2], [8e6, 1e6]))
+    context = Context("walk", Origin(energy), Rules(0.95), {"seed": 7}, trace=Trace([0.0, 0.2], [8e6, 1e6]))
     text = page(reference_answers=[1] * 4, focus="adaptive", context=context)
     assert text.startswith("<!doctype html>")
     assert re.findall(r"<h[12]>(.*?)</h[12]>", text) == [

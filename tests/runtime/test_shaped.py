@@ -52,8 +52,9 @@ def test_where_in_the_trace_we_are_is_the_clocks_business():
 def test_what_does_not_cross_in_time_is_given_up_in_time():
     link = ShapedLink(Echo(), STEADY, MonotonicClock())
     start = time.perf_counter()
-    with pytest.raises(LinkTimeoutError, match=r"125000 bytes did not cross the link within 0.050 s"):
+    with pytest.raises(LinkTimeoutError, match=r"125000 bytes did not cross the link within 0.050 s") as late:
         link.exchange(bytes(125_000), 0.05)
+    assert late.value.sent_bytes == pytest.approx(6_250, abs=100), "50 ms at 1 Mbit/s"
     assert 0.05 <= time.perf_counter() - start < 0.25
 
 
@@ -75,8 +76,9 @@ def test_an_upload_that_waits_in_vain_is_given_up():
     first = threading.Thread(target=link.exchange, args=(bytes(25_000), 1.0))
     first.start()
     time.sleep(0.05)
-    with pytest.raises(LinkTimeoutError, match="waited for the link in vain"):
+    with pytest.raises(LinkTimeoutError, match="waited for the link in vain") as late:
         link.probe(1000, 0.05)
+    assert late.value.sent_bytes == 0
     first.join()
 
 

@@ -488,6 +488,12 @@ def test_a_promotion_before_a_timeout_is_no_sending(bundle, faulty):
     assert watch.estimate(21.0).rate_bps == pytest.approx(8e5 / 0.64)
 
 
+@pytest.mark.parametrize(("known", "charged"), [(None, 100_000), (0, 0), (700, 700)])
+def test_a_timeout_is_charged_the_bytes_that_crossed_where_the_link_knows_them(bundle, faulty, known, charged):
+    watch = waking(bundle, faulty)
+    assert watch.failed(LinkTimeoutError("late", known), 1.0, 1.5, 100_000, edge_s=0.1).payload_bytes == charged
+
+
 def test_what_is_given_up_bounds_the_rate(bundle, faulty):
     watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
