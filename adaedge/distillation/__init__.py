@@ -1,0 +1,11 @@
+"""Training one network from another: losses, the sandwich of all widths, one loop on accelerate.
+
+May import: ``errors``, ``levels``.
+"""
+
+from adaedge.distillation.lessons import Labels, Lesson, Sandwich
+from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.schedules import Schedule, WarmCosine
+from adaedge.distillation.training import Plan, train
+
+__all__ = ["Labels", "Lesson", "Plan", "Sandwich", "Schedule", "SoftTargets", "WarmCosine", "train"]

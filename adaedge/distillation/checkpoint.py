@@ -1,0 +1,119 @@
+"""A training on disk: one safetensors file, nothing pickled, replaced in one step.
+
+May import: ``errors``.
+
+Tensors are named ``module/NAME``, ``optimizer/NUMBER/NAME`` and ``random/DEVICE``; everything else is JSON in the
+file's metadata, under ``training``: version, epoch, step, the lesson's sums so far, and the optimiser's numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from adaedge.errors import TrainingError
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a training stands.
+
+    Attributes:
+        epoch: the one that runs, from 0.
+        step: steps of it that are done.
+        sums: loss's name → sum over these steps.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: tuple[tuple[str, float], ...] = ()
+
+
+def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place) -> None:
+    """Write a training; a kill while it is written leaves the file that was there."""
+    numbers: dict[str, Any] = {}
+    tensors = {f"module/{name}": tensor for name, tensor in module.state_dict().items()}
+    state = optimizer.state_dict()
+    for number, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{number}/{name}"] = value
+            else:
+                numbers.setdefault(str(number), {})[name] = value
+    tensors["random/cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random/cuda"] = torch.cuda.get_rng_state()
+    document = {
+        "version": VERSION,
+        "epoch": place.epoch,
+        "step": place.step,
+        "sums": place.sums,
+        "optimizer": {"numbers": numbers, "groups": state["param_groups"]},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    # safetensors refuses tensors that share memory, as tied weights do
+    own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    save_file(own, partial, {"training": json.dumps(document)})
+    partial.replace(path)
+
+
+def restore(path: Path, module: nn.Module, optimizer: Optimizer) -> tuple[Place, dict[str, Tensor]]:
+    """Put a training back into its module and its optimiser.
+
+    Returns:
+        The place, and the random state of each device, for `set_random`.
+
+    Raises:
+        TrainingError: if the file is no checkpoint, or one of another training.
+    """
+    document, tensors = _read(path)
+    weights = {name.removeprefix("module/"): value for name, value in tensors.items() if name.startswith("module/")}
+    entries: dict[int, dict[str, Any]] = {
+        int(key): dict(value) for key, value in document["optimizer"]["numbers"].items()
+    }
+    for name, value in tensors.items():
+        kind, _, rest = name.partition("/")
+        if kind == "optimizer":
+            number, _, entry = rest.partition("/")
+            entries.setdefault(int(number), {})[entry] = value
+    try:
+        module.load_state_dict(weights)
+        optimizer.load_state_dict({"state": entries, "param_groups": document["optimizer"]["groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"{path} is a checkpoint of another training ({error}); name another file") from error
+    place = Place(document["epoch"], document["step"], tuple((name, value) for name, value in document["sums"]))
+    return place, {name: value for name, value in tensors.items() if name.startswith("random/")}
+
+
+def set_random(states: dict[str, Tensor]) -> None:
+    """Go on drawing where a training stopped."""
+    torch.set_rng_state(states["random/cpu"])
+    if "random/cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["random/cuda"])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise TrainingError(f"{path} is no safetensors file ({error}); delete it to start anew") from error
+    document = json.loads(metadata.get("training", "{}"))
+    if document.get("version") != VERSION:
+        raise TrainingError(
+            f"{path} is a checkpoint of version {document.get('version')}, this is version {VERSION}; "
+            "delete it to start anew"
+        )
+    return document, tensors

@@ -1,0 +1,184 @@
+"""The one training loop: on accelerate, resumable, with a progress bar.
+
+May import: ``errors``; of this part ``checkpoint``, ``lessons`` and ``schedules``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from adaedge.distillation import checkpoint
+from adaedge.distillation.checkpoint import Place
+from adaedge.distillation.lessons import Lesson
+from adaedge.distillation.schedules import Schedule, WarmCosine
+from adaedge.errors import TrainingError
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to train, how fast, and where to go on after a kill.
+
+    Attributes:
+        epochs: passes over the data.
+        schedule: of the learning rate; multiplies what the optimiser was made with.
+        seed: of every draw; epoch e is seeded with ``seed`` + e.
+        checkpoint: a safetensors file, written every ``every_s`` seconds and after each epoch. A run that finds it goes
+            on from there, step for step as if it had never stopped; data of the epoch is drawn again up to the place.
+        every_s: time between two checkpoints.
+    """
+
+    epochs: int
+    schedule: Schedule = field(default_factory=WarmCosine)
+    seed: int = 0
+    checkpoint: Path | None = None
+    every_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise TrainingError(f"a training takes one epoch or more; got {self.epochs}")
+
+
+def train(
+    module: nn.Module,
+    loader: DataLoader[Any],
+    lesson: Lesson,
+    optimizer: Optimizer,
+    plan: Plan,
+    *,
+    accelerator: Accelerator | None = None,
+) -> list[Row]:
+    """Train a module in place.
+
+    With several processes (``accelerate launch``), each takes its share of the batches; gradients are averaged once a
+    step, after all of a lesson's backward passes. Draws are made with PyTorch's global generator, which is put back.
+
+    Args:
+        module: what is trained, left in evaluation mode; an `adaedge.Elastic` or any other.
+        loader: the data.
+        lesson: what a batch teaches.
+        optimizer: of the module's parameters.
+        plan: epochs, schedule, seed, checkpoint.
+        accelerator: device and precision; without one, the best device, in bfloat16 where it is a GPU.
+
+    Returns:
+        One row an epoch that this run finished: the mean of each of the lesson's losses.
+
+    Raises:
+        TrainingError: if the loader is empty, a loss is not finite, or the checkpoint is of another training.
+
+    Example:
+        >>> from adaedge.distillation.lessons import Labels
+        >>> data = [(torch.tensor([float(label)]), label) for label in (0, 1)] * 8
+        >>> net = nn.Linear(1, 2)
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+        >>> rows = train(net, DataLoader(data, batch_size=4, shuffle=True), Labels(net), optimizer, Plan(epochs=20))
+        >>> rows[-1]["loss"] < rows[0]["loss"], net(torch.tensor([[0.0], [1.0]])).argmax(1)
+        (True, tensor([0, 1]))
+    """
+    accelerator = accelerator or Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    module.to(accelerator.device)
+    for tensor in module.state_dict().values() if accelerator.num_processes > 1 else ():
+        torch.distributed.broadcast(tensor, 0)
+    with torch.random.fork_rng():
+        return _Run(module, loader, lesson, optimizer, plan, accelerator).epochs()
+
+
+class _Run:
+    """One call of `train`, between its steps."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loader: DataLoader[Any],
+        lesson: Lesson,
+        optimizer: Optimizer,
+        plan: Plan,
+        accelerator: Accelerator,
+    ) -> None:
+        self.module, self.lesson, self.plan, self.accelerator = module, lesson, plan, accelerator
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+        self.plain, self.optimizer = optimizer, AcceleratedOptimizer(optimizer, scaler=accelerator.scaler)
+        self.loader = accelerator.prepare_data_loader(loader)
+        self.steps = len(self.loader)
+        if self.steps == 0:
+            raise TrainingError("the loader holds no batch; give more data, or a smaller batch")
+        self.saved_s = time.monotonic()
+
+    def epochs(self) -> list[Row]:
+        """All epochs that are left."""
+        place, random = Place(), None
+        if self.plan.checkpoint and self.plan.checkpoint.exists():
+            place, random = checkpoint.restore(self.plan.checkpoint, self.module, self.plain)
+        rows = []
+        with _bar(self.accelerator.is_main_process) as bar:
+            while place.epoch < self.plan.epochs:
+                task = bar.add_task(f"epoch {place.epoch + 1} of {self.plan.epochs}", total=self.steps)
+                sums = self._epoch(place, random, bar, task)
+                rows.append({name: value / self.steps for name, value in sums.items()})
+                bar.console.print(f"epoch {place.epoch + 1}:", *(f"{k} {v:.4f}" for k, v in rows[-1].items()))
+                place, random = Place(place.epoch + 1), None
+                self._save(place)
+        self.module.eval()
+        return rows
+
+    def _epoch(self, place: Place, random: dict[str, torch.Tensor] | None, bar: Progress, task: TaskID) -> Row:
+        self.module.train()
+        sums: dict[str, Any] = dict(place.sums)
+        torch.manual_seed(self.plan.seed + place.epoch)
+        for step, batch in enumerate(self.loader):
+            if step < place.step:
+                continue
+            if step == place.step and random and place.step > 0:
+                checkpoint.set_random(random)
+            for name, loss in self._step(batch, place.epoch + step / self.steps).items():
+                sums[name] = sums.get(name, 0.0) + loss
+            bar.update(task, completed=step + 1)
+            if time.monotonic() - self.saved_s > self.plan.every_s:
+                self._save(Place(place.epoch, step + 1, tuple(_finite(sums).items())))
+        return _finite(sums)
+
+    def _step(self, batch: Any, epochs_done: float) -> dict[str, torch.Tensor]:
+        for group, rate in zip(self.plain.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.plan.schedule(epochs_done / self.plan.epochs)
+        self.module.zero_grad()
+        with self.accelerator.autocast():
+            losses = self.lesson(batch, self.accelerator.backward)
+        if self.accelerator.num_processes > 1:
+            for parameter in self.module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        self.optimizer.step()
+        return losses
+
+    def _save(self, place: Place) -> None:
+        if self.plan.checkpoint and self.accelerator.is_main_process:
+            checkpoint.save(self.plan.checkpoint, self.module, self.plain, place)
+        self.saved_s = time.monotonic()
+
+
+def _finite(sums: dict[str, Any]) -> Row:
+    """The sums as numbers. Read rarely: on a GPU, reading waits for it."""
+    numbers = {name: float(value) for name, value in sums.items()}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise TrainingError(f"the loss of {name} became {value}; lower the learning rate, or warm up longer")
+    return numbers
+
+
+def _bar(shown: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, disable=not shown)

@@ -1,0 +1,1 @@
+"""Short scripts that produce compressed variants: ``python -m recipes.NAME --help``. Each has ``--smoke``."""
