@@ -10,18 +10,6 @@ import pytest
 from adaedge.energy import ComputePower, EnergySplit, Provenance, RadioPower, cmos_energy_j
 from adaedge.errors import EnergyError
 
-RADIO = RadioPower(
-    "hand",
-    uplink_w_per_bps=2e-7,
-    uplink_w=1.0,
-    downlink_w_per_bps=1e-7,
-    downlink_w=0.5,
-    promotion_s=0.2,
-    promotion_w=1.5,
-    tail_s=10.0,
-    tail_w=0.3,
-)
-
 
 def test_a_split_adds_up():
     split = EnergySplit(1, 2, 4, 8, 16, 32)
@@ -44,11 +32,11 @@ def test_efficiency_by_hand():
     assert ComputePower.from_efficiency(5e-12, 20e9).busy_w == pytest.approx(0.1)
 
 
-def test_transfer_by_hand():
+def test_transfer_by_hand(radio):
     # 1 Mbit at 4 Mbit/s: 0.25 s at 2e-7 * 4e6 + 1 = 1.8 W
-    assert RADIO.uplink_j(125_000, 4e6) == pytest.approx(0.25 * 1.8)
+    assert radio.uplink_j(125_000, 4e6) == pytest.approx(0.25 * 1.8)
     # 0.25 s at 1e-7 * 4e6 + 0.5 = 0.9 W
-    assert RADIO.downlink_j(125_000, 4e6) == pytest.approx(0.25 * 0.9)
+    assert radio.downlink_j(125_000, 4e6) == pytest.approx(0.25 * 0.9)
 
 
 def test_physics_by_hand():
@@ -60,14 +48,14 @@ def test_physics_by_hand():
 
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
-def test_impossible_figures_are_refused(value):
+def test_impossible_figures_are_refused(value, radio):
     with pytest.raises(EnergyError, match="busy_w is a finite number, at least 0"):
         ComputePower(value)
     with pytest.raises(EnergyError, match="wait_w is a finite number"):
         ComputePower(1.0, value)
     for name in ("uplink_w_per_bps", "uplink_w", "downlink_w_per_bps", "downlink_w", "promotion_s", "tail_s", "tail_w"):
         with pytest.raises(EnergyError, match=f"{name} is a finite number"):
-            replace(RADIO, **{name: value})
+            replace(radio, **{name: value})
 
 
 @pytest.mark.parametrize("efficiency", [0, -0.1, 1.1, math.nan])
@@ -86,9 +74,9 @@ def test_a_figure_that_is_not_named_is_assumed():
         radio.provenance["tail_w"] = Provenance.MEASURED
 
 
-def test_the_worst_figure_speaks_for_its_state():
+def test_the_worst_figure_speaks_for_its_state(radio):
     known = dict.fromkeys(("uplink_w_per_bps", "downlink_w_per_bps", "downlink_w"), Provenance.MEASURED)
-    radio = replace(RADIO, provenance=known | {"uplink_w": Provenance.PRESET, "tail_s": Provenance.PRESET})
+    radio = replace(radio, provenance=known | {"uplink_w": Provenance.PRESET, "tail_s": Provenance.PRESET})
     assert radio.describe() == "downlink measured, uplink preset, others assumed"
-    assert RADIO.describe() == "assumed"
+    assert radio.describe() == "assumed"
     hash(radio)

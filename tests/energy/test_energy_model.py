@@ -7,25 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaedge.energy import LTE_2021, RASPBERRY_PI_4, ComputePower, EnergyModel, EnergySplit, RadioPower
+from adaedge.energy import LTE_2021, RASPBERRY_PI_4, EnergyModel, EnergySplit
 from adaedge.errors import EnergyError
 
-RADIO = RadioPower(
-    "hand",
-    uplink_w_per_bps=2e-7,
-    uplink_w=1.0,
-    downlink_w_per_bps=1e-7,
-    downlink_w=0.5,
-    promotion_s=0.2,
-    promotion_w=1.5,
-    tail_s=10.0,
-    tail_w=0.3,
-)
-MODEL = EnergyModel(ComputePower(busy_w=4.0, wait_w=0.1), RADIO)
 
-
-def test_every_term_by_hand():
-    split = MODEL.offload(
+def test_every_term_by_hand(model):
+    split = model.offload(
         compute_s=0.02,
         payload_bytes=125_000,
         rate_bps=4e6,
@@ -44,27 +31,27 @@ def test_every_term_by_hand():
     assert split.total_j == pytest.approx(1.4513)
 
 
-def test_defaults_are_a_whole_tail_an_awake_radio_and_the_uplinks_rate():
-    split = MODEL.offload(0.02, 125_000, 4e6, answer_bytes=500)
+def test_defaults_are_a_whole_tail_an_awake_radio_and_the_uplinks_rate(model):
+    split = model.offload(0.02, 125_000, 4e6, answer_bytes=500)
     assert split.tail_j == pytest.approx(3.0)
     assert split.promote_j == 0
     assert split.receive_j == pytest.approx(0.0009)  # 0.9 W * 1 ms
-    assert MODEL.offload(0.02, 125_000, 4e6, gap_s=11.0).tail_j == pytest.approx(3.0)
+    assert model.offload(0.02, 125_000, 4e6, gap_s=11.0).tail_j == pytest.approx(3.0)
 
 
-def test_local_is_compute_alone():
-    assert MODEL.local(0.05) == EnergySplit(compute_j=0.2)
-    assert MODEL.offload(0.05, 0, 4e6, radio_idle=True) == MODEL.local(0.05)
+def test_local_is_compute_alone(model):
+    assert model.local(0.05) == EnergySplit(compute_j=0.2)
+    assert model.offload(0.05, 0, 4e6, radio_idle=True) == model.local(0.05)
 
 
 @given(st.floats(1e3, 1e9), st.integers(1, 10**7), st.floats(0, 20), st.booleans())
-def test_arrays_give_what_numbers_give(rate_bps, payload_bytes, gap_s, radio_idle):
+def test_arrays_give_what_numbers_give(model, rate_bps, payload_bytes, gap_s, radio_idle):
     options = {"answer_bytes": 300.0, "radio_idle": radio_idle}
     compute_s, wait_s = np.array([0.01, 0.02]), np.array([0.0, 0.03])
     sizes, gaps = np.array([payload_bytes, 0]), np.array([gap_s, gap_s])
-    table = MODEL.offload(compute_s, sizes, rate_bps, wait_s, gap_s=gaps, **options)
+    table = model.offload(compute_s, sizes, rate_bps, wait_s, gap_s=gaps, **options)
     for row in range(2):
-        alone = MODEL.offload(
+        alone = model.offload(
             float(compute_s[row]), int(sizes[row]), rate_bps, float(wait_s[row]), gap_s=gap_s, **options
         )
         assert table.total_j[row] == pytest.approx(alone.total_j)
@@ -72,14 +59,14 @@ def test_arrays_give_what_numbers_give(rate_bps, payload_bytes, gap_s, radio_idl
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.array([1e6, 0.0])])
-def test_a_link_without_rate_is_refused(rate):
+def test_a_link_without_rate_is_refused(rate, model):
     with pytest.raises(EnergyError, match="a link's rate is above 0 bit/s"):
-        MODEL.offload(0.01, 1000, rate, downlink_bps=1e6)
+        model.offload(0.01, 1000, rate, downlink_bps=1e6)
     with pytest.raises(EnergyError, match="a link's rate is above 0 bit/s"):
-        MODEL.offload(0.01, 1000, 1e6, downlink_bps=rate)
+        model.offload(0.01, 1000, 1e6, downlink_bps=rate)
 
 
-def test_a_caption_says_how_figures_are_known():
-    assert MODEL.provenance == "compute assumed; radio assumed"
+def test_a_caption_says_how_figures_are_known(model):
+    assert model.provenance == "compute assumed; radio assumed"
     caption = EnergyModel(RASPBERRY_PI_4, LTE_2021).provenance
     assert caption == "compute preset; radio uplink, downlink preset, others assumed"
