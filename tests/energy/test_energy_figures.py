@@ -76,7 +76,7 @@ def test_a_figure_that_is_not_named_is_assumed():
 
 def test_the_worst_figure_speaks_for_its_state(radio):
     known = dict.fromkeys(("uplink_w_per_bps", "downlink_w_per_bps", "downlink_w"), Provenance.MEASURED)
-    radio = replace(radio, provenance=known | {"uplink_w": Provenance.PRESET, "tail_s": Provenance.PRESET})
-    assert radio.describe() == "downlink measured, uplink preset, others assumed"
+    known_better = replace(radio, provenance=known | {"uplink_w": Provenance.PRESET, "tail_s": Provenance.PRESET})
+    assert known_better.describe() == "downlink measured, uplink preset, others assumed"
     assert radio.describe() == "assumed"
     hash(radio)
