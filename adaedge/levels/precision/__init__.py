@@ -1,0 +1,13 @@
+"""Precision levels: a whole ONNX graph in fp32 → the same graph in int8, calibrated and measured.
+
+May import: ``errors``.
+
+`quantise` is called once per width; heads are cut out of what it returns. See ``docs/explanation/precision.md`` for
+what was compared.
+"""
+
+from adaedge.levels.precision.agreement import Metric, cosine, same_class
+from adaedge.levels.precision.choosing import quantise
+from adaedge.levels.precision.quantised import Quantised, crossing
+
+__all__ = ["Metric", "Quantised", "cosine", "crossing", "quantise", "same_class"]
