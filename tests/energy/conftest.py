@@ -5,7 +5,7 @@ import pytest
 from adaedge.energy import ComputePower, EnergyModel, RadioPower
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def radio():
     return RadioPower(
         "hand",
@@ -20,6 +20,6 @@ def radio():
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(radio):
     return EnergyModel(ComputePower(busy_w=4.0, wait_w=0.1), radio)

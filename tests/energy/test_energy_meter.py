@@ -13,7 +13,7 @@ from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.errors import EnergyError
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def radio(radio):
     """A short tail, so that it ends within a test."""
     return replace(radio, tail_s=2.0)
