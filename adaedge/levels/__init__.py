@@ -1,6 +1,6 @@
 """Levels: widths (nested channel slices of one weight set) and precisions (calibrated number formats).
 
-May import: ``errors``, ``operating_point``, ``graph``.
+May import: ``errors``, ``operating_point``, ``energy``, ``graph``.
 """
 
 from adaedge.levels.channel_groups import ChannelGroup, Counter, Member

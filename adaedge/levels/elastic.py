@@ -1,6 +1,6 @@
 """Elastic: one weight set, many widths.
 
-May import: ``errors``, ``graph``; of this part all but training.
+May import: ``errors``; of this part all but training.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import copy
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, Self, cast, final
 
 import safetensors
 import safetensors.torch
@@ -17,11 +17,13 @@ import torch
 from torch import nn
 
 from adaedge.errors import LevelError, ModelError
-from adaedge.graph.costs import counter
+from adaedge.levels.batch_norm import Statistics, recalibrate
 from adaedge.levels.channel_groups import ChannelGroup, Index, indices
+from adaedge.levels.choosing import Budget, count_macs, widest
 from adaedge.levels.importance import L2, Importance
 from adaedge.levels.permuting import permute
-from adaedge.levels.slicing import is_statistic, make_level, sliced
+from adaedge.levels.sensitivity import Segment, allocate, drop_order
+from adaedge.levels.slicing import is_statistic, make_level
 from adaedge.levels.tracing import trace
 from adaedge.levels.verifying import verified
 
@@ -45,7 +47,10 @@ class Elastic(nn.Module):
         args: an example of its positional arguments.
         widths: fractions of channels; 1 is always among them.
         kwargs: an example of its keyword arguments.
-        importance: what orders the channels of a group.
+        importance: what orders the channels of a group; `L2` without it.
+        sensitivity: a few dozen samples, each a tensor or a tuple of the network's arguments. With them, channels are
+            dropped where that changes the network's output least, and a width is the fraction over all groups'
+            channels; without them every group keeps the same fraction.
         progress: called as ``progress(what, done, total)`` while groups are verified.
 
     Attributes:
@@ -73,11 +78,12 @@ class Elastic(nn.Module):
         *,
         kwargs: Mapping[str, Any] | None = None,
         importance: Importance | None = None,
+        sensitivity: Iterable[Any] | None = None,
         progress: Progress | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(args, torch.Tensor):
-            raise ModelError("args is a tuple of the model's arguments, such as (image,); got a Tensor")
+        if not isinstance(args, tuple | list):
+            raise ModelError(f"args is a tuple of the model's arguments, such as (image,); got a {type(args).__name__}")
         self.widths = _checked(widths)
         self._example = (tuple(args), dict(kwargs or {}))
         training = net.training
@@ -90,6 +96,7 @@ class Elastic(nn.Module):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:3])
             raise LevelError(f"no channel group of this network can be narrowed ({reasons or 'it has none'})")
         permute(self.net, self.groups, (importance or L2())(self.net, self.groups))
+        self._order = None if sensitivity is None else drop_order(self.net, self.groups, sensitivity)
         self._width = 1.0
         self._levels: dict[float, nn.Module] = {}
         self._statistics = nn.ModuleDict()
@@ -132,13 +139,7 @@ class Elastic(nn.Module):
         """
         self._check(width)
         statistics = {name: tensor.clone() for name, tensor in self._own(width).items()}
-        plain = make_level(copy.deepcopy(self.net), self.groups, self.kept(width), statistics)
-        for module in plain.modules():
-            for name in list(getattr(module, "parametrizations", {})):
-                nn.utils.parametrize.remove_parametrizations(module, name)
-        for parameter in plain.parameters():  # a view of the full copy would keep all of it alive
-            parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
-            parameter._post_accumulate_grad_hooks = None
+        plain = make_level(self.net, self.groups, self.kept(width), statistics, shared=False)
         return plain.train(self.training)
 
     def kept(self, width: float) -> dict[str, int]:
@@ -149,6 +150,8 @@ class Elastic(nn.Module):
             >>> elastic.kept(0.75)
             {'0': 6}
         """
+        if self._order is not None:
+            return allocate(self.groups, self._order, width)
         return {group.name: group.count(width) for group in self.groups}
 
     def indices(self, width: float) -> dict[str, Index]:
@@ -157,13 +160,29 @@ class Elastic(nn.Module):
         return indices(self.groups, self.kept(width), shapes)
 
     def macs(self, width: float) -> int:
-        """Multiply-accumulates of a width at the example."""
-        args, kwargs = self._example
-        training, level = self.training, self.level(width).eval()
-        with torch.no_grad(), counter() as flops:
-            level(*args, **kwargs)
-        level.train(training)
-        return int(flops.get_total_flops()) // 2
+        """Multiply-accumulates of a width, whether or not it is one of ``widths``, at the example."""
+        return int(self._cost(width, count_macs))
+
+    def choose(self, **budget: Any) -> float:
+        """Add the widest level within a budget to ``widths``, and return its width, a multiple of 1/128.
+
+        Args:
+            **budget: one field of `Budget`: ``macs=``, ``latency_s=``, or ``energy_j=`` with ``power=``.
+
+        Raises:
+            LevelError: if not exactly one budget is given, or even the narrowest level exceeds it.
+
+        Example:
+            >>> elastic = Elastic(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), (torch.rand(1, 4),), widths=(1.0,))
+            >>> elastic.macs(1.0), elastic.choose(macs=24), elastic.widths
+            (48, 0.5, (1.0, 0.5))
+        """
+        given = Budget(**budget)
+        width = widest(lambda width: self._cost(width, given.cost), *given.limit)
+        self.widths = _checked((*self.widths, width))
+        self._make_levels()
+        self.train(self.training)
+        return width
 
     def recalibrate(self, batches: Iterable[Any], widths: Sequence[float] | None = None) -> None:
         """Batch-norm statistics of levels from data: means over all batches.
@@ -174,7 +193,7 @@ class Elastic(nn.Module):
         """
         batches = list(batches)
         for width in self.widths[1:] if widths is None else widths:
-            _recalibrate(self.level(width), batches)
+            recalibrate(self.level(width), batches)
 
     def train(self, mode: bool = True) -> Self:
         """Set every level to training or evaluation."""
@@ -185,9 +204,10 @@ class Elastic(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write weights, statistics and channel order to one safetensors file."""
-        metadata = {"widths": json.dumps(self.widths), "groups": json.dumps([group.name for group in self.groups])}
+        order = self._order and [(segment.group, segment.channels) for segment in self._order]
+        document = {"widths": self.widths, "groups": [group.name for group in self.groups], "order": order}
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        safetensors.torch.save_file(tensors, path, metadata)
+        safetensors.torch.save_file(tensors, path, {"adaedge-elastic": json.dumps(document)})
 
     @classmethod
     def load(
@@ -205,27 +225,35 @@ class Elastic(nn.Module):
             ModelError: if the file is not of this network.
         """
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            text = (file.metadata() or {}).get("adaedge-elastic")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if "groups" not in metadata:
+        if text is None:
             raise ModelError(f"{path} holds no Elastic; write one with `Elastic.save`")
-        elastic = cls(net, args, json.loads(metadata["widths"]), kwargs=kwargs)
-        found = [group.name for group in elastic.groups]
-        if found != json.loads(metadata["groups"]):
+        document = json.loads(text)
+        elastic = cls(net, args, (1.0,), kwargs=kwargs)
+        if document["groups"] != [group.name for group in elastic.groups]:
             raise ModelError(f"{path} was written of a network with other channel groups; load it with that network")
+        order = document["order"]
+        elastic._order = None if order is None else tuple(Segment(*entry) for entry in order)
+        elastic.widths = _checked(document["widths"])
+        elastic._make_levels()
         elastic.load_state_dict(tensors)
-        return elastic
+        return elastic.train(net.training)
 
     def _check(self, width: float) -> None:
         if width not in self.widths:
             held = ", ".join(f"{held:g}" for held in self.widths)
             raise LevelError(f"no width {width:g}; this network has {held}. Name it in `widths` when it is wrapped.")
 
+    def _cost(self, width: float, measure: Callable[..., float]) -> float:
+        level = make_level(self.net, self.groups, self.kept(width)).eval()
+        return measure(level, *self._example)
+
     def _own(self, width: float) -> dict[str, torch.Tensor]:
         """A level's own batch-norm statistics."""
         if width == 1.0:
             return {name: tensor for name, tensor in self.net.named_buffers() if is_statistic(name)}
-        return {_with_dots(name): tensor for name, tensor in self._statistics[_key(width)].named_buffers()}
+        return cast("Statistics", self._statistics[_key(width)]).tensors()
 
     def _make_levels(self) -> None:
         """Make every narrower tree anew; the tensors are those that are registered."""
@@ -234,12 +262,12 @@ class Elastic(nn.Module):
             known = _key(width) in self._statistics
             level = make_level(self.net, self.groups, self.kept(width), self._own(width) if known else None)
             if not known:
-                self._statistics[_key(width)] = _Statistics(level)
+                self._statistics[_key(width)] = Statistics(level)
             self._levels[width] = level
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """Move or convert: the full tensors are, and the views are made anew."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._make_levels()
         self.train(self.training)
         return self
@@ -248,28 +276,9 @@ class Elastic(nn.Module):
         return self.__dict__ | {"_levels": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._make_levels()
         self.train(self.training)
-
-
-@final
-class _Statistics(nn.Module):
-    """Keeps a level's batch-norm statistics among the buffers of its Elastic."""
-
-    def __init__(self, level: nn.Module) -> None:
-        super().__init__()
-        for name, buffer in level.named_buffers():
-            if is_statistic(name):
-                self.register_buffer(_without_dots(name), buffer)
-
-
-def _without_dots(name: str) -> str:
-    return name.replace(".", "/")  # a buffer's own name holds no dot
-
-
-def _with_dots(name: str) -> str:
-    return name.replace("/", ".")
 
 
 def _key(width: float) -> str:
@@ -281,21 +290,3 @@ def _checked(widths: Sequence[float]) -> tuple[float, ...]:
         if not 0 < width <= 1:
             raise LevelError(f"width is the fraction of channels kept, in (0, 1]; got {width}")
     return tuple(sorted({1.0, *map(float, widths)}, reverse=True))
-
-
-def _recalibrate(level: nn.Module, batches: Sequence[Any]) -> None:
-    norms = [module for module in level.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    before = [(norm, norm.training, norm.momentum) for norm in norms]
-    training = level.training
-    level.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-        norm.momentum = None  # a mean over all batches
-    with torch.no_grad():
-        for batch in batches:
-            level(*(batch if isinstance(batch, tuple) else (batch,)))
-    level.train(training)
-    for norm, mode, momentum in before:
-        norm.train(mode)
-        norm.momentum = momentum

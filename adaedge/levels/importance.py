@@ -37,8 +37,8 @@ class L2:
         >>> net = nn.Sequential(nn.Linear(1, 2, bias=False))
         >>> _ = net[0].weight.data.copy_(torch.tensor([[1.0], [3.0]]))
         >>> weight = Member("0.weight", 0, torch.arange(2), torch.arange(2))
-        >>> L2()(net, [ChannelGroup("0", 2, (weight,))])["0"].tolist()
-        [0.2000000029802322, 1.7999999523162842]
+        >>> L2()(net, [ChannelGroup("0", 2, (weight,))])["0"]
+        tensor([0.2000, 1.8000])
     """
 
     def __call__(self, net: nn.Module, groups: Sequence[ChannelGroup]) -> Scores:

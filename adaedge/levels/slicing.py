@@ -2,9 +2,10 @@
 
 May import: of this part ``channel_groups``.
 
-A prefix of a dimension is a view. Where the positions kept are no prefix (fused query, key and value; a concatenation),
-`Gather` picks them from the full parameter when they are used. A view is a leaf of autograd of its own, so its gradient is
-handed on to the full parameter as soon as it is complete: an optimiser of the full parameters moves every level.
+A prefix of a dimension is a view. Where the positions kept are no prefix (fused query, key and value; a
+concatenation), `Gather` picks them from the full parameter when they are used. A view is a leaf of autograd of its own,
+so its gradient is handed on to the full parameter as soon as it is complete: an optimiser of the full parameters moves
+every level.
 """
 
 from __future__ import annotations
@@ -58,8 +59,10 @@ def make_level(
     groups: Iterable[ChannelGroup],
     kept: Mapping[str, int],
     statistics: Mapping[str, torch.Tensor] | None = None,
+    *,
+    shared: bool = True,
 ) -> nn.Module:
-    """The network with fewer channels, on the same memory.
+    """The network with fewer channels.
 
     Args:
         net: the full network; left as it is.
@@ -67,21 +70,24 @@ def make_level(
         kept: name of the group → channels kept.
         statistics: name → batch-norm statistics that the level uses as they are; without them it gets slices of the
             full network's, copied.
+        shared: whether parameters and other buffers stay in the full network's memory, or are the level's own.
     """
     groups = tuple(groups)
     state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     index = indices(groups, kept, {name: tensor.shape for name, tensor in state.items()})
-    gathered = [name for name, entry in index.items() if not all(map(is_prefix, entry))]
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in state.values()}
-    for name, entry in index.items():
-        if name not in gathered and not is_statistic(name):
-            memo[id(state[name])] = _view(state[name], entry)
-    for name in filter(is_statistic, state):
-        own = sliced(state[name].detach(), index[name]) if name in index else state[name].detach()
-        memo[id(state[name])] = statistics[name] if statistics else own.clone()
+    everything = {name: index.get(name, (None,) * tensor.dim()) for name, tensor in state.items()}
+    memo: dict[int, Any] = {}
+    for name, tensor in state.items():
+        if is_statistic(name) and statistics is not None:
+            memo[id(tensor)] = statistics[name]
+        elif is_statistic(name) or not shared:
+            memo[id(tensor)] = _copy(tensor, everything[name])
+        else:
+            memo[id(tensor)] = _share(tensor, everything[name])
     level = copy.deepcopy(net, memo)
-    for name in gathered:
-        _gather(level, name, index[name])
+    for name, entry in index.items():
+        if shared and not is_view(entry) and not is_statistic(name):
+            _gather(level, name, entry)
     for group in groups:
         _count(level, group, kept.get(group.name, group.size))
     return level
@@ -92,11 +98,24 @@ def is_statistic(name: str) -> bool:
     return name.rpartition(".")[2] in STATISTICS
 
 
-def _view(full: torch.Tensor, index: Index) -> torch.Tensor:
+def is_view(index: Index) -> bool:
+    """Whether a slice is a view of the full tensor: a prefix of every dimension."""
+    return all(map(is_prefix, index))
+
+
+def _copy(full: torch.Tensor, index: Index) -> torch.Tensor:
+    own = sliced(full.detach(), index).clone(memory_format=torch.contiguous_format)
+    return nn.Parameter(own, requires_grad=full.requires_grad) if isinstance(full, nn.Parameter) else own
+
+
+def _share(full: torch.Tensor, index: Index) -> torch.Tensor:
+    """The full tensor itself where nothing is left out, or where its slice is gathered; a view of it otherwise."""
+    if not is_view(index) or all(positions is None for positions in index):
+        return full
     view = sliced(full.detach(), index)
     if not isinstance(full, nn.Parameter):
         return view
-    parameter = nn.Parameter(view, requires_grad=full.requires_grad)
+    parameter: Any = nn.Parameter(view, requires_grad=full.requires_grad)
 
     def hand_on(narrow: torch.Tensor) -> None:
         if full.grad is None:
@@ -106,7 +125,7 @@ def _view(full: torch.Tensor, index: Index) -> torch.Tensor:
 
     if full.requires_grad:
         parameter.register_post_accumulate_grad_hook(hand_on)
-    return parameter
+    return cast("nn.Parameter", parameter)
 
 
 def _gather(level: nn.Module, name: str, index: Index) -> None:
