@@ -48,10 +48,9 @@ def trace(
     groups: list[ChannelGroup] = []
     skipped: dict[str, str] = {}
     seen: set[nn.Module] = set()
-    for module in list(graph.module2node):
-        if module in seen or not isinstance(module, _ROOTS) or module not in names or names[module] in ignored:
+    for module, name in names.items():  # in the order of definition: a group is named after the first that makes it
+        if module in seen or not isinstance(module, _ROOTS) or module not in graph.module2node or name in ignored:
             continue
-        name = names[module]
         try:
             pruner = graph.get_pruner_of_module(module)
             size = pruner.get_out_channels(module)
