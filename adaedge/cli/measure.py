@@ -6,6 +6,8 @@ May import, inside the commands: every part above the line.
 from __future__ import annotations
 
 import json
+import statistics
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,7 @@ from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 if TYPE_CHECKING:
     from adaedge.report import Origin
     from adaedge.runtime import FrameRecord
+    from adaedge.scheduling import Limits
     from adaedge.simulation import Scenario
 
 
@@ -117,7 +120,7 @@ def simulate(
     Example: `adaedge simulate profile.json --trace walk.csv --policy adaptive --deadline 0.1`
     """
     from adaedge.channel import read_trace
-    from adaedge.report import comparison_table, summarize
+    from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
     from adaedge.scheduling import Limits
     from adaedge.simulation import Scenario
@@ -129,7 +132,9 @@ def simulate(
         write_records(records, record)
     summary = summarize(records)
     if as_json:
-        show.document(json.dumps({"policy": policy, "trace": str(trace)} | summary.as_dict(), indent=1))
+        frontier = Frontier(costs, energy, limits).as_dict(records)
+        named = {"policy": policy, "trace": str(trace)}
+        show.document(json.dumps(named | summary.as_dict() | {"frontier": frontier}, indent=1))
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
 
@@ -160,20 +165,40 @@ def _simulated(compute: str, radio: str) -> Origin:
 def report(
     record: Annotated[Path, typer.Argument(help="The record that `adaedge run` or `adaedge simulate` wrote.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="The profile that the run chose by: adds the Pareto front, and what never was on it."),
+    ] = None,
+    compute: Compute = "raspberry-pi-4",
+    radio: Radio = "nr-low-band",
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page about a run.
+    """Write one self-contained HTML page about a run. `--compute` and `--radio` are those of the run, for `--profile`.
 
-    Example: `adaedge report run.jsonl -o report.html`
+    Example: `adaedge report run.jsonl --profile profile.json -o report.html`
     """
-    from adaedge.report import Context, Origin, summarize, write_html
+    from adaedge.report import Context, Frontier, Origin, summarize, write_html
     from adaedge.runtime import read_records
 
     records = list(read_records(record))
+    summary, frontier = summarize(records).as_dict(), None
+    if profile is not None:
+        frontier = Frontier(Profile.load(profile), energy_model(compute, radio), _limits(records))
     # A record does not say whether it was run or simulated, nor on what machine, so neither does the page.
-    context = Context(title=f"adaedge: {record.name}", origin=Origin(time=None), environment={})
+    context = Context(title=f"adaedge: {record.name}", origin=Origin(time=None), environment={}, frontier=frontier)
     verdict = write_html(out, {record.stem: records}, context=context)
     if as_json:
-        show.document(json.dumps(summarize(records).as_dict(), indent=1))
+        more = {"frontier": frontier.as_dict(records)} if frontier else {}
+        show.document(json.dumps(summary | more, indent=1))
     else:
         show.console.print(f"{verdict.headline}\nThe report is {out}.", highlight=False)
+
+
+def _limits(records: list[FrameRecord]) -> Limits:
+    """The limits of a run, as its records show them: the usual deadline, and the usual time between two frames."""
+    from adaedge.scheduling import Limits
+
+    gaps_s = [after.time_s - before.time_s for before, after in pairwise(records)]
+    period_s = statistics.median(gaps_s) if gaps_s else 0.0
+    deadline_s = statistics.median(record.deadline_s for record in records)
+    return Limits.of(deadline_s, period_s=period_s if period_s > 0 else None)

@@ -3,6 +3,7 @@
 May import: everything above it in the tree; never torch. matplotlib and rich are imported when something is drawn.
 """
 
+from adaedge.report.frontier import Frontier, NeverWorth, Place
 from adaedge.report.origin import Origin, environment
 from adaedge.report.page import Context, write_html
 from adaedge.report.summary import PointUse, PolicySummary, summarize
@@ -11,7 +12,10 @@ from adaedge.report.verdict import Rules, Verdict, judge
 
 __all__ = [
     "Context",
+    "Frontier",
+    "NeverWorth",
     "Origin",
+    "Place",
     "PointUse",
     "PolicySummary",
     "Rules",

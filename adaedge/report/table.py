@@ -6,14 +6,16 @@ known in one way, and its heading says which.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adaedge.energy import Provenance
+from adaedge.operating_point import INPUT
 from adaedge.report.origin import Origin
 from adaedge.report.summary import PolicySummary
-from adaedge.report.words import by_cause, percent, short
+from adaedge.report.words import by_cause, level, percent, short
 
 if TYPE_CHECKING:
     import rich.table
@@ -61,6 +63,24 @@ def causes(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[li
     return columns, [
         [name, *(f"{joules:.4f}" for joules in [*parts.values(), sum(parts.values())])] for name, parts in split.items()
     ]
+
+
+def levels(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[list[str]]]:
+    """One row per policy: the share of frames at each level of the terminal's part; a frame that is sent has none."""
+    counts = {name: _by_level(summary) for name, summary in policies.items()}
+    words = list(dict.fromkeys(word for count in counts.values() for word in count))
+    columns = [Column("policy"), *(Column(word, "% of frames", "counted") for word in words)]
+    return columns, [
+        [name, *(f"{100 * count[word] / policies[name].frames:.0f}" for word in words)]
+        for name, count in counts.items()
+    ]
+
+
+def _by_level(summary: PolicySummary) -> Counter[str]:
+    shares: Counter[str] = Counter()
+    for use in summary.points_used:
+        shares["frame sent" if use.point.split == INPUT else level(use.point)] += use.frames
+    return shares
 
 
 def comparison_table(policies: Mapping[str, PolicySummary], origin: Origin) -> rich.table.Table:

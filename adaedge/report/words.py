@@ -43,6 +43,16 @@ def short(point: OperatingPoint) -> str:
     return " ".join(word for word in words if word)
 
 
+def level(point: OperatingPoint) -> str:
+    """The width and the precision of a point.
+
+    Example:
+        >>> level(OperatingPoint("output")), level(OperatingPoint("blocks.3", 0.5, "int8"))
+        ('fp32', 'width 0.5, int8')
+    """
+    return point.precision if point.width == 1 else f"width {point.width:g}, {point.precision}"
+
+
 def by_cause(energy: EnergySplit) -> dict[str, float]:
     """Joules by the reader's causes.
 

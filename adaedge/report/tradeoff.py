@@ -1,0 +1,70 @@
+"""Energy against accuracy of the operating points, with the Pareto front; one SVG string.
+
+May import: ``report.canvas``, ``report.frontier``, ``report.words``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from adaedge.operating_point import FP32
+from adaedge.report.canvas import BLUE, FAINT, INK, ORANGE, VERMILLION, WIDE_IN, legend_above, new_figure, style, to_svg
+from adaedge.report.frontier import Place
+from adaedge.report.words import level
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKERS = "os^Dv"  # by width, the full one first
+ROOM = 1.35  # the axis ends at so many times the dearest point of the front
+
+
+def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
+    """The points on time by energy and accuracy: a colour for each precision, a mark for each width.
+
+    The points of the front are filled and numbered by their energy, the least first. Points far dearer than the front,
+    or below it, are left out of the picture.
+    """
+    front = [place for place in places if place.on_front]
+    with style():
+        figure = new_figure(WIDE_IN, 3.8)
+        axes = figure.subplots()
+        _draw_front(axes, front)
+        _draw_levels(axes, [place for place in places if place.on_time])
+        if accuracy_floor:
+            axes.axhline(accuracy_floor, color=VERMILLION, lw=1, label="accuracy floor")
+        _limit(axes, front, accuracy_floor)
+        axes.set(xlabel="modelled energy / J per frame", ylabel="measured accuracy")
+        axes.grid()
+        legend_above(axes, columns=6)
+        return to_svg(figure, "tradeoff")
+
+
+def _draw_front(axes: Axes, front: Sequence[Place]) -> None:
+    energy_j, accuracy = [place.energy_j for place in front], [place.accuracy for place in front]
+    axes.step(energy_j, accuracy, where="post", color=FAINT, lw=1.2, zorder=0, label="Pareto front")
+    for number, place in enumerate(front, 1):
+        words = {"textcoords": "offset points", "ha": "right", "va": "bottom", "color": INK}
+        axes.annotate(str(number), (place.energy_j, place.accuracy), (-4, 3), **words)
+
+
+def _draw_levels(axes: Axes, places: Sequence[Place]) -> None:
+    widths = sorted({place.point.width for place in places}, reverse=True)
+    for width, precision in sorted({(p.point.width, p.point.precision) for p in places}, reverse=True):
+        of_level = [p for p in places if (p.point.width, p.point.precision) == (width, precision)]
+        marker = MARKERS[widths.index(width) % len(MARKERS)]
+        colour = BLUE if precision == FP32 else ORANGE
+        energy_j, accuracy = [p.energy_j for p in of_level], [p.accuracy for p in of_level]
+        faces = [colour if p.on_front else "none" for p in of_level]
+        label = level(of_level[0].point)
+        axes.scatter(energy_j, accuracy, s=26, marker=marker, facecolors=faces, edgecolors=colour, label=label)
+
+
+def _limit(axes: Axes, front: Sequence[Place], accuracy_floor: float) -> None:
+    if not front:
+        return
+    lowest = min(front[0].accuracy, accuracy_floor or 1.0)
+    margin = 0.08 * max(0.05, 1 - lowest)
+    axes.set_xlim(0, ROOM * max(place.energy_j for place in front) or 1.0)
+    axes.set_ylim(lowest - 2 * margin, 1 + margin)
