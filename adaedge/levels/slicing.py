@@ -47,11 +47,15 @@ class Gather(nn.Module):
 
     def __init__(self, index: Index) -> None:
         super().__init__()
-        self._index = index
+        self._dims = [dim for dim, positions in enumerate(index) if positions is not None]
+        for dim in self._dims:
+            self.register_buffer(f"positions_{dim}", index[dim], persistent=False)
 
     def forward(self, full: torch.Tensor) -> torch.Tensor:
         """The positions kept."""
-        return sliced(full, self._index)
+        for dim in self._dims:
+            full = full.index_select(dim, self.get_buffer(f"positions_{dim}"))
+        return full
 
 
 def make_level(
@@ -84,7 +88,7 @@ def make_level(
             memo[id(tensor)] = _copy(tensor, everything[name])
         else:
             memo[id(tensor)] = _share(tensor, everything[name])
-    level = copy.deepcopy(net, memo)
+    level = copy.deepcopy(net, memo).train().train(net.training)  # some models cache what they compute of their weights
     for name, entry in index.items():
         if shared and not is_view(entry) and not is_statistic(name):
             _gather(level, name, entry)
@@ -132,7 +136,9 @@ def _gather(level: nn.Module, name: str, index: Index) -> None:
     path, _, attribute = name.rpartition(".")
     module = level.get_submodule(path)
     if isinstance(getattr(module, attribute), nn.Parameter):
-        parametrize.register_parametrization(module, attribute, Gather(index), unsafe=True)
+        parametrize.register_parametrization(
+            module, attribute, Gather(index).to(getattr(module, attribute).device), unsafe=True
+        )
     else:
         setattr(module, attribute, sliced(getattr(module, attribute), index))
 
@@ -141,3 +147,5 @@ def _count(level: nn.Module, group: ChannelGroup, kept: int) -> None:
     for counter in group.counters:
         module = level.get_submodule(counter.module)
         setattr(module, counter.attribute, getattr(module, counter.attribute) - counter.each * (group.size - kept))
+    for setting in group.settings if kept < group.size else ():
+        setattr(level.get_submodule(setting.module), setting.attribute, setting.value)
