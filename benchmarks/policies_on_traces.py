@@ -103,13 +103,17 @@ def _profile(rows: Mapping[str, Cost]) -> Profile:
     return Profile(costs, bundle="00" * 32, terminal="modelled", edge="modelled")
 
 
-def links() -> Iterator[Link]:
-    """Recorded links, where the folder of real inputs is there, then synthesised ones."""
+def recorded() -> Iterator[Link]:
+    """Recorded links, where the folder of real inputs is there."""
     for path in sorted((DATA / "traces").glob("mahimahi-*.up")):
         yield Link(path.stem.removeprefix("mahimahi-"), "recorded uplink (mahimahi)", read_trace(path), LTE_2021)
     for path in sorted((DATA / "traces").glob("lumos5g-*")):
         radio = LTE_2021 if "4g" in path.name else NR_MMWAVE
         yield Link(path.name.removeprefix("lumos5g-"), "downlink used as uplink (lumos5g)", read_trace(path), radio)
+
+
+def synthesised() -> Iterator[Link]:
+    """Links of a terminal that walks, drives, or is blocked."""
     street = UrbanMicrocell(bandwidth_hz=5e6, loss_db=25.0)
     blocked = MovingTerminal(((10.0, 20.0), (10.0, 60.0)), 0.8, ((40.0, 60.0), (150.0, 180.0)))
     walks = {
@@ -203,7 +207,7 @@ def main() -> None:
     parser.add_argument("--deadline", type=float, default=0.2)
     parser.add_argument("--floor", type=float, default=0.95)
     arguments = parser.parse_args()
-    chosen = list(links())[-2:] if arguments.smoke else list(links())
+    chosen = [*recorded(), *synthesised()][-2 if arguments.smoke else 0 :]
     rows, totals = [], []
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)

@@ -1,4 +1,4 @@
-"""The main job, shown: a real clip through a real network on two processes, over a fading link, by four policies.
+"""The main job, shown: a real clip through a real network on two processes, over a fading link, by five policies.
 
 May import everything but ``cli``.
 """

@@ -1,4 +1,4 @@
-"""The four policies of the demo, and how each is run: the same frames, trace, deadline and fallback.
+"""The five policies of the demo, and how each is run: the same frames, trace, deadline and fallback.
 
 May import: every part above the line.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import FP32, OUTPUT, OperatingPoint, Profile
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.runtime.sources import Frame
 from adaedge.scheduling import Fixed, LeastEnergy, Limits, Policy, Scheduler
@@ -23,7 +23,9 @@ from adaedge.simulation import Scenario, static_runs
 DEADLINE_S = 0.2
 PERIOD_S = 0.2
 ACCURACY_FLOOR = 0.95
-_LOOPBACK_S = 0.002  # an empty message to a process on this machine and back, with TLS
+ADAPTIVE = "adaptive"
+WITHOUT_LEVELS = "adaptive without levels"
+LOOPBACK_S = 0.002  # an empty message to a process on this machine and back, with TLS
 
 Progress = Callable[[str, int, int], None]
 
@@ -73,8 +75,16 @@ def play_all(stage: Stage, progress: Progress) -> dict[str, list[FrameRecord]]:
     reference = [record.answer for record in records["local"]]
     records["offload"] = play(stage, Fixed(offload_point(stage.profile)), "full offload", progress)
     records["static"] = play(stage, Fixed(static_point(stage, reference, progress)), "best static", progress)
-    records["adaptive"] = play(stage, LeastEnergy(), "adaptive", progress)
+    plain = replace(stage, profile=without_levels(stage.profile))
+    records[WITHOUT_LEVELS] = play(plain, LeastEnergy(), WITHOUT_LEVELS, progress)
+    records[ADAPTIVE] = play(stage, LeastEnergy(), ADAPTIVE, progress)
     return records
+
+
+def without_levels(profile: Profile) -> Profile:
+    """The profile of the full width in fp32 alone: what there is to choose from without width and precision levels."""
+    costs = {point: cost for point, cost in profile.items() if (point.width, point.precision) == (1.0, FP32)}
+    return replace(profile, costs=costs)
 
 
 def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[FrameRecord]:
@@ -114,7 +124,7 @@ def _quality(point: OperatingPoint) -> int:
 def static_point(stage: Stage, reference: Sequence[int | None], progress: Progress) -> OperatingPoint:
     """The point of least energy in hindsight: by replay of this very trace, with the agreement on this very clip."""
     limits = Limits.of(DEADLINE_S, period_s=PERIOD_S)
-    scenario = Scenario(stage.profile, stage.energy, stage.trace, limits, len(stage.frames), round_trip_s=_LOOPBACK_S)
+    scenario = Scenario(stage.profile, stage.energy, stage.trace, limits, len(stage.frames), round_trip_s=LOOPBACK_S)
     # The local point always agrees, so there is one.
     return next(
         point

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 import adaedge
 from adaedge import cli
+from adaedge.cli.measure import _profile_table
+from adaedge.operating_point import Profile
 from adaedge.runtime import Credentials, EdgeServer
 
 COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
@@ -119,6 +121,25 @@ def test_simulate_and_report_meet_in_a_record(tmp_path, profile, trace):
     assert len(record.read_text().splitlines()) == 20
     adaedge_command("report", record, "-o", page)
     assert "<svg" in page.read_text()
+    found = json.loads(adaedge_command("report", record, "-o", page, "--profile", profile, "--json"))
+    assert "Worth choosing" in page.read_text()
+    assert set(found["frontier"]["never_worth_choosing"]) == {"in_run", "at_any_rate"}
+    assert {row["point"] for row in found["frontier"]["points"]} == {str(point) for point in Profile.load(profile)}
+
+
+def test_a_level_that_is_not_faster_is_labelled_and_not_chosen(tmp_path, profile, trace):
+    document = json.loads(profile.read_text())
+    local = next(row for row in document["points"] if row["split"] == "output")
+    document["points"].append(local | {"precision": "int8", "head_s": 2 * local["head_s"]})
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps(document))
+    found = json.loads(adaedge_command("simulate", slow, "--trace", trace, "--frames", 5, "--json"))
+    assert found["frontier"]["labels"] == {"output/w1/int8/raw": "smaller, not faster"}
+    words = failing_command("simulate", slow, "--trace", trace, "--policy", "output/w1/int8/raw")
+    assert "output/w1/int8/raw is smaller, not faster" in words
+    table = _profile_table(Profile.load(slow))
+    assert list(table.columns[-1].cells)[-1] == "smaller, not faster"
+    assert table.columns[-1].header == "label"
 
 
 def test_an_unknown_model_is_one_line_with_the_nearest_names():

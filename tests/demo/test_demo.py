@@ -9,6 +9,8 @@ import pytest
 from adaedge.demo import material, policies, run
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 
+LEVELS = ("output/w1/fp32/raw", "output/w1/int8/raw", "output/w0.5/fp32/raw", "blocks.1/w1/fp32/u4")
+
 
 def profile(**accuracy):
     costs = {OperatingPoint("output"): Cost(head_s=0.1)}
@@ -24,6 +26,13 @@ def test_full_offload_takes_the_lowest_quality_that_meets_the_floor():
 
 def test_full_offload_takes_the_highest_quality_where_none_meets_the_floor():
     assert policies.offload_point(profile(jpeg_75=0.6, jpeg_100=0.9, jpeg_95=0.8)).codec == "jpeg@100"
+
+
+def test_without_levels_is_the_full_width_in_fp32():
+    costs = {point: Cost(0.1) for point in map(OperatingPoint.parse, LEVELS)}
+    plain = policies.without_levels(Profile(costs, "00" * 32, "here", "here"))
+    assert [str(point) for point in plain] == ["output/w1/fp32/raw", "blocks.1/w1/fp32/u4"]
+    assert plain.bundle == "00" * 32
 
 
 def test_the_link_fades_and_comes_back_and_a_seed_repeats_it():
@@ -44,7 +53,11 @@ def test_the_bundle_is_never_scored_on_the_clip_that_is_shown():
 def test_the_demo_leaves_its_figures_and_its_report(tmp_path):
     run(tmp_path, frames=12, seed=0, progress=lambda *_: None)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert set(summary["policies"]) == {"local", "offload", "static", "adaptive"}
+    assert list(summary["policies"]) == ["local", "offload", "static", "adaptive without levels", "adaptive"]
+    plain = summary["policies"]["adaptive without levels"]["points_used"]
+    assert all("/w1/fp32/" in used["point"] for used in plain)
+    assert "/int8/" in " ".join(point["point"] for point in summary["frontier"]["points"])
+    assert (tmp_path / "adaptive-without-levels.jsonl").exists()
     for policy in summary["policies"].values():
         assert set(policy) >= {
             *("energy_j_per_frame", "latency_p50_s", "latency_p95_s", "deadline_miss_fraction"),
