@@ -10,10 +10,7 @@ The interval is a bootstrap's over rounds, 95 %.
 from __future__ import annotations
 
 import argparse
-import random
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +21,7 @@ from adaedge.builder import Space, build
 from adaedge.graph import Splittable
 from adaedge.models import Model, load
 from benchmarks import result
+from benchmarks.timing import Arms, spread, timed
 
 POINTS = {
     "timm:resnet18": ("layer1", "layer2", "layer3"),
@@ -31,7 +29,6 @@ POINTS = {
     "timm:vit_tiny_patch16_224": ("blocks.2", "blocks.5", "blocks.8"),
 }
 BAR = 1.02
-Arms = dict[str, Callable[[], Any]]
 
 
 def torch_arms(model: Model, points: tuple[str, ...]) -> Arms:
@@ -56,19 +53,6 @@ def onnx_arms(model: Model, points: tuple[str, ...]) -> Arms:
     return arms
 
 
-def timed(arms: Arms, rounds: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Arm → (CPU seconds, wall seconds) of each round, shape (2, rounds)."""
-    draw, names = random.Random(seed), list(arms)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for turn in range(rounds + 10):
-        for name in draw.sample(names, len(names)):
-            cpu, wall = time.thread_time(), time.perf_counter()
-            arms[name]()
-            if turn >= 10:  # the first rounds warm up
-                seconds[name].append((time.thread_time() - cpu, time.perf_counter() - wall))
-    return {name: np.array(values).T for name, values in seconds.items()}
-
-
 def row(model: str, engine: str, name: str, halves: np.ndarray, whole: np.ndarray) -> dict[str, Any]:
     """One split point: medians, spread, and the ratio with its interval."""
     wall_ratio = float(np.median(halves[1]) / np.median(whole[1]))
@@ -81,22 +65,13 @@ def row(model: str, engine: str, name: str, halves: np.ndarray, whole: np.ndarra
         "model": model,
         "engine": engine,
         "split": name,
-        "whole_s": _spread(whole),
-        "halves_s": _spread(halves),
+        "whole_s": spread(whole),
+        "halves_s": spread(halves),
         "ratio": round(ratio, 4),
         "ratio_low": round(float(low), 4),
         "ratio_high": round(float(high), 4),
         "wall_ratio": round(wall_ratio, 4),
         "within_bar": ratio <= BAR,
-    }
-
-
-def _spread(seconds: np.ndarray) -> dict[str, float]:
-    low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75))
-    return {
-        "median": round(float(median), 6),
-        "quartile_low": round(float(low), 6),
-        "quartile_high": round(float(high), 6),
     }
 
 

@@ -1,0 +1,103 @@
+"""How much faster is a narrower level, per halving of its MACs?
+
+ResNet-18 and MobileNetV2 at widths 1, 0.75, 0.5 and 0.25; batch 1, one thread. Every round runs every level in every engine once, in random order: eager PyTorch (the level as it stands in the
+shared memory), channels_last (extracted), ONNX Runtime fp32 and int8 (calibrated on random images: for its time only).
+Times are CPU seconds of the one thread that runs everything. The speed-up per halving is (t(1)/t(w))^(1/log2(MACs(1)/
+MACs(w))). Bars: at least 1.7 for resnet18 and 1.55 for mobilenetv2_100, in eager PyTorch and in ONNX Runtime fp32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import warnings
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from rich.progress import track
+
+from adaedge import Elastic
+from adaedge.builder.halves import export
+from adaedge.engine import OnnxEngine
+from adaedge.levels.precision import quantise
+from adaedge.models import load
+from benchmarks import result
+from benchmarks.timing import Arms, spread, timed
+
+BARS = {"timm:resnet18": 1.7, "timm:mobilenetv2_100": 1.55}
+WIDTHS = (1.0, 0.75, 0.5, 0.25)
+ENGINES = ("eager", "channels_last", "onnxruntime_fp32", "onnxruntime_int8")
+JUDGED = ("eager", "onnxruntime_fp32")
+
+
+def arms_of(elastic: Elastic, width: float, image: torch.Tensor) -> Arms:
+    """One level in every engine."""
+    level = elastic.level(width)
+    plain = elastic.extract(width).to(memory_format=torch.channels_last)
+    last = image.to(memory_format=torch.channels_last)
+    model = export(elastic.extract(width), (image,))
+    samples = [{str(model.graph.inputs[0].name): torch.rand(image.shape).numpy()} for _ in range(8)]
+    fp32 = engine(model)
+    int8 = engine(quantise(model, samples, wanted=0.0).model)
+    return {
+        f"{width} eager": lambda: level(image),
+        f"{width} channels_last": lambda: plain(last),
+        f"{width} onnxruntime_fp32": lambda: fp32.run([image.numpy()]),
+        f"{width} onnxruntime_int8": lambda: int8.run([image.numpy()]),
+    }
+
+
+def engine(model: ir.Model) -> OnnxEngine:
+    """A whole graph, its weights inside, in ONNX Runtime."""
+    return OnnxEngine(ir.to_proto(model).SerializeToString(), {}, threads=1)
+
+
+def rows_of(name: str, rounds: int) -> list[dict[str, Any]]:
+    model = load(name, pretrained=False)
+    elastic = Elastic(model.module, model.args, WIDTHS)
+    full = elastic.macs(1.0)
+    arms: Arms = {}
+    for width in WIDTHS:
+        arms |= arms_of(elastic, width, model.args[0])
+    with torch.inference_mode():
+        seconds = {arm: found[0] for arm, found in timed(arms, rounds).items()}
+    rows = []
+    for width in WIDTHS:
+        halvings = math.log2(full / elastic.macs(width))
+        row: dict[str, Any] = {
+            "model": name,
+            "width": width,
+            "macs": elastic.macs(width),
+            "halvings": round(halvings, 3),
+        }
+        for arm in ENGINES:
+            found = spread(seconds[f"{width} {arm}"])
+            row[f"{arm}_s"] = found
+            if halvings:
+                ratio = spread(seconds[f"1.0 {arm}"])["median"] / found["median"]
+                row[f"{arm}_per_halving"] = round(ratio ** (1 / halvings), 3)
+        if halvings:
+            row["within_bar"] = all(row[f"{arm}_per_halving"] >= BARS[name] for arm in JUDGED)
+        rows.append(row)
+        print({key: value for key, value in row.items() if not key.endswith("_s")}, flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--smoke", action="store_true", help="two rounds of one model, nothing written")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    names = list(BARS)[1:] if options.smoke else list(BARS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = [row for name in track(names, "models") for row in rows_of(name, 2 if options.smoke else options.rounds)]
+    if not options.smoke:
+        result.write("width_speed", rows, bars=BARS, rounds=options.rounds, threads=1, batch=1)
+
+
+if __name__ == "__main__":
+    main()
