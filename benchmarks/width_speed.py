@@ -1,9 +1,10 @@
 """How much faster is a narrower level, per halving of its MACs?
 
-ResNet-18 and MobileNetV2 at widths 1, 0.75, 0.5 and 0.25; batch 1, one thread. Every round runs every level in every engine once, in random order: eager PyTorch (the level as it stands in the
-shared memory), channels_last (extracted), ONNX Runtime fp32 and int8 (calibrated on random images: for its time only).
-Times are CPU seconds of the one thread that runs everything. The speed-up per halving is (t(1)/t(w))^(1/log2(MACs(1)/
-MACs(w))). Bars: at least 1.7 for resnet18 and 1.55 for mobilenetv2_100, in eager PyTorch and in ONNX Runtime fp32.
+ResNet-18 and MobileNetV2 at widths 1, 0.75, 0.5 and 0.25; batch 1, one thread. Every round runs every level in every
+engine once, in random order: eager PyTorch (the level as it stands in the shared memory), channels_last (extracted),
+ONNX Runtime fp32 and int8 (calibrated on random images: for its time only). Times are CPU seconds of the one thread
+that runs everything. The speed-up per halving is (t(1)/t(w))^(1/log2(MACs(1)/MACs(w))). Bars: at least 1.7 for resnet18
+and 1.55 for mobilenetv2_100, in eager PyTorch and in ONNX Runtime fp32.
 """
 
 from __future__ import annotations
