@@ -67,7 +67,7 @@ def causes(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[li
 
 def levels(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[list[str]]]:
     """One row per policy: the share of frames at each level of the terminal's part; a frame that is sent has none."""
-    counts = {name: _by_level(summary) for name, summary in policies.items()}
+    counts = {name: frames_by_level(summary) for name, summary in policies.items()}
     words = list(dict.fromkeys(word for count in counts.values() for word in count))
     columns = [Column("policy"), *(Column(word, "% of frames", "counted") for word in words)]
     return columns, [
@@ -76,7 +76,8 @@ def levels(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[li
     ]
 
 
-def _by_level(summary: PolicySummary) -> Counter[str]:
+def frames_by_level(summary: PolicySummary) -> Counter[str]:
+    """Frames at each level of the terminal's part, and those that were sent whole."""
     shares: Counter[str] = Counter()
     for use in summary.points_used:
         shares["frame sent" if use.point.split == INPUT else level(use.point)] += use.frames

@@ -1,0 +1,197 @@
+"""What do levels save on recorded links: the adaptive scheduler with and without them, on the same profile and floor?
+
+A bundle of EfficientNet-Lite0 is built and profiled here, its terminal slowed to a Raspberry Pi 4 as in the demo;
+then the demo's trace and every recorded one is replayed. Half of the photographs calibrate int8, the other half measure
+how often each point agrees with the full network; only points that do on 95 % of them are chosen. Joules are modelled.
+
+    python -m benchmarks.levels_on_traces [--smoke] [--bundle FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from adaedge.builder import Space, build
+from adaedge.builder.scoring import Evaluate, Matching, classes
+from adaedge.bundle import Bundle
+from adaedge.cli import show
+from adaedge.demo import material
+from adaedge.demo.policies import ACCURACY_FLOOR, DEADLINE_S, PERIOD_S, without_levels
+from adaedge.demo.show import ENERGY, SPACE, slowdown_of
+from adaedge.energy import NR_LOW_BAND, EnergyModel
+from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.profiling import profile
+from adaedge.report import Frontier, summarize
+from adaedge.report.table import frames_by_level
+from adaedge.report.words import percent
+from adaedge.runtime import FrameRecord, frames
+from adaedge.runtime.sources import Frame
+from adaedge.scheduling import Limits
+from adaedge.simulation import Scenario, clairvoyant
+from benchmarks import result
+from benchmarks.policies_on_traces import DATA, TRACE_S, Link, recorded
+
+LIMITS = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
+NOTICEABLE = 0.005
+"""A saving below this fraction is none: the powers are not known better."""
+
+
+def samples(smoke: bool) -> tuple[list[Frame], list[Frame]]:
+    """What int8 is calibrated on, and what agreement is measured on: photographs, or frames of two clips."""
+    if smoke:
+        return material.calibration()[:12], material.calibration()[12:24]
+    photographs = list(frames(DATA / "images")) if (DATA / "images").is_dir() else material.calibration()
+    return photographs[::2], photographs[1::2]
+
+
+def built(smoke: bool) -> Bundle:
+    """The bundle of the demo's space, scored on samples that calibrated nothing."""
+    model = material.network()
+    calibrating, testing = samples(smoke)
+    about: dict[str, Any] = {"preprocessing": model.preprocessing, "labels": model.labels, "name": model.name}
+    space = Space(["blocks.2"], precisions=("fp32", "int8"), codecs=("u5+zstd", "jpeg@95")) if smoke else SPACE
+    with show.progress() as progress:
+        reference = build(model.module, model.args, Space(), **about)
+        evaluate = agreement(reference, testing)
+        return build(
+            model.module, model.args, space, calibrate=calibrating, evaluate=evaluate, progress=progress, **about
+        )
+
+
+def agreement(reference: Bundle, testing: list[Frame]) -> Evaluate:
+    """How often a point answers as the full network does on the frames."""
+    inputs = [(reference.preprocess(frame),) for frame in testing]
+    return Matching("agreement", inputs, classes(lambda one: reference.run(OperatingPoint(OUTPUT), one), inputs))
+
+
+def measured(bundle: Bundle, smoke: bool) -> Profile:
+    """The bundle's profile here, the terminal as slow as a Raspberry Pi 4."""
+    with show.progress() as progress:
+        clip = list(islice(material.clip(), 8))
+        here = profile(bundle, frames=clip, repetitions=3 if smoke else 30, progress=progress)
+    return here.slowed(slowdown_of(bundle, here))
+
+
+def links() -> Iterator[Link]:
+    """The demo's link, and the recorded ones."""
+    yield Link("demo", "synthesised (38.901 UMi)", material.fading_link(50.0, seed=0), NR_LOW_BAND)
+    yield from recorded()
+
+
+def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
+    """One link with and without levels, and what perfect foresight makes of both."""
+    energy = EnergyModel(ENERGY.compute, link.radio)
+    row: dict[str, Any] = {"trace": link.name, "origin": link.origin, "radio": link.radio.name}
+    for name, offered in (("without", without_levels(costs)), ("with", costs)):
+        scenario = Scenario(offered, energy, link.trace, LIMITS, frame_count)
+        records = scenario.run()
+        row[name] = figures(records) | {"clairvoyant_j_per_frame": summarize(clairvoyant(scenario)).energy_j_per_frame}
+    frontier = Frontier(costs, energy, LIMITS).in_run(records)
+    row |= {"saving": saving(row, "energy_j_per_frame"), "foresight_saving": saving(row, "clairvoyant_j_per_frame")}
+    row |= {"helps": row["saving"] > NOTICEABLE, "never_worth_choosing": frontier.as_dict()}
+    return row | {"why": why(row)}
+
+
+def saving(row: dict[str, Any], figure: str) -> float:
+    """Fraction of the joules that levels save; negative where they cost."""
+    return float(1 - row["with"][figure] / row["without"][figure])
+
+
+def figures(records: list[FrameRecord]) -> dict[str, Any]:
+    """What a run comes to; its agreement is the mean of what was measured for the points that answered."""
+    summary = summarize(records)
+    return {
+        "energy_j_per_frame": summary.energy_j_per_frame,
+        "miss_fraction": summary.deadline_miss_fraction,
+        "agreement": sum(record.decision.accuracy for record in records) / len(records),
+        "compute_share": summary.energy.compute_j / summary.energy_j_per_frame,
+        "frames_by_level": {word: count / summary.frames for word, count in frames_by_level(summary).most_common()},
+        "points_used": summary.as_dict()["points_used"],
+    }
+
+
+def why(row: dict[str, Any]) -> str:
+    """Why levels save nothing here, in words made of figures; empty where they save."""
+    if row["helps"]:
+        return ""
+    plain, levels = row["without"], row["with"]
+    sent = plain["frames_by_level"].get("frame sent", 0.0)
+    used = 1 - levels["frames_by_level"].get("frame sent", 0.0) - levels["frames_by_level"].get("fp32", 0.0)
+    words = [
+        f"without levels {percent(sent)} of the frames are sent whole, and computing is"
+        f" {percent(plain['compute_share'])} of the energy; levels answer {percent(used)} of the frames"
+    ]
+    if row["foresight_saving"] > NOTICEABLE:
+        words.append(f"with every rate known, levels would save {percent(row['foresight_saving'], 1)}")
+    else:
+        words.append("knowing every rate would not make them save more than 0.5 %")
+    return "; ".join(words)
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """One row for each trace."""
+    drawn = Table(title=f"J/frame (modelled) at agreement ≥ {percent(ACCURACY_FLOOR)}, answers within {DEADLINE_S} s")
+    for heading in ("trace", "without", "with", "saved", "foresight", "agreement", "missed", "frames by level"):
+        drawn.add_column(heading, justify="left" if heading in ("trace", "frames by level") else "right")
+    for row in rows:
+        plain, levels = row["without"], row["with"]
+        drawn.add_row(
+            row["trace"] + (" *" if "downlink" in row["origin"] else ""),
+            f"{plain['energy_j_per_frame']:.4f}",
+            f"{levels['energy_j_per_frame']:.4f}",
+            percent(row["saving"], 1),
+            percent(row["foresight_saving"], 1),
+            f"{levels['agreement']:.3f}",
+            f"{percent(plain['miss_fraction'], 1)}, {percent(levels['miss_fraction'], 1)}",
+            ", ".join(f"{word} {percent(share)}" for word, share in levels["frames_by_level"].items()),
+        )
+    drawn.caption = "* downlink used as uplink. Foresight: saved, were every rate known. Missed: without, with levels."
+    return drawn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a small bundle, two traces, few frames, nothing written")
+    parser.add_argument("--bundle", type=Path, help="keep the bundle in this folder, and take it from there next time")
+    arguments = parser.parse_args()
+    if arguments.bundle is not None and arguments.bundle.exists():
+        bundle = Bundle.load(arguments.bundle)
+    else:
+        bundle = built(arguments.smoke)
+        if arguments.bundle is not None:
+            bundle.save(arguments.bundle)
+    costs = measured(bundle, arguments.smoke)
+    chosen = list(links())[: 2 if arguments.smoke else None]
+    frame_count = 50 if arguments.smoke else round(TRACE_S / PERIOD_S)
+    rows = [replay(costs, link, frame_count) for link in track(chosen, description="traces")]
+    Console().print(table(rows))
+    for row in rows:
+        if row["why"]:
+            Console().print(f"{row['trace']}: {row['why']}.", highlight=False)
+    if not arguments.smoke:
+        settings = {"frames": frame_count, "deadline_s": DEADLINE_S, "accuracy_floor": ACCURACY_FLOOR}
+        points = {str(entry.point): entry.accuracy for entry in bundle.manifest.points}
+        result.write(
+            "levels_on_traces",
+            rows,
+            **settings,
+            terminal=costs.terminal,
+            labels={str(point): label for point, label in costs.labels.items()},
+            points={
+                str(point): {"terminal_s": cost.terminal_s, "payload_bytes": cost.payload_bytes}
+                | {"agreement": cost.accuracy, "samples": points[str(point)].samples if points[str(point)] else 0}
+                for point, cost in costs.items()
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()
