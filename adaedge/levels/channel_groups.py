@@ -63,6 +63,21 @@ class Counter:
     each: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An attribute that has another value wherever the group is narrowed.
+
+    Attributes:
+        module: path of the module.
+        attribute: its name.
+        value: what it is set to.
+    """
+
+    module: str
+    attribute: str
+    value: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelGroup:
     """Channels that change together, everywhere they occur.
@@ -72,12 +87,14 @@ class ChannelGroup:
         size: number of channels (heads, where the group is of attention heads).
         members: every dimension of every tensor that the group runs through.
         counters: the attributes that count its channels.
+        settings: the attributes that change with the first channel that goes.
     """
 
     name: str
     size: int
     members: tuple[Member, ...]
     counters: tuple[Counter, ...] = ()
+    settings: tuple[Setting, ...] = ()
 
     def count(self, fraction: float) -> int:
         """Channels kept of it at a fraction: ceil(fraction · size), at least one.

@@ -24,7 +24,7 @@ from adaedge.levels.importance import L2, Importance
 from adaedge.levels.permuting import permute
 from adaedge.levels.sensitivity import Segment, allocate, drop_order
 from adaedge.levels.slicing import is_statistic, make_level
-from adaedge.levels.tracing import trace
+from adaedge.levels.tracing import find, still_whole
 from adaedge.levels.verifying import verified
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
@@ -87,11 +87,13 @@ class Elastic(nn.Module):
         self.widths = _checked(widths)
         self._example = (tuple(args), dict(kwargs or {}))
         training = net.training
-        self.net = copy.deepcopy(net).eval()
-        groups, self.skipped = trace(copy.deepcopy(self.net).requires_grad_(True), *self._example)
+        self.net = (
+            copy.deepcopy(net).train().eval()
+        )  # some models drop what they cached of their weights when they train
+        groups, whole = find(copy.deepcopy(self.net).requires_grad_(True), *self._example)
         right, wrong = verified(self.net, groups, *self._example, progress)
         self.groups: tuple[ChannelGroup, ...] = tuple(right)
-        self.skipped |= wrong
+        self.skipped = still_whole(whole | wrong, self.groups)
         if not self.groups and len(self.widths) > 1:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:3])
             raise LevelError(f"no channel group of this network can be narrowed ({reasons or 'it has none'})")

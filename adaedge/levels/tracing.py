@@ -1,7 +1,7 @@
 """Find channel groups with torch-pruning's dependency graph.
 
-May import: of this part ``channel_groups``. The graph is Fang et al., "DepGraph: Towards Any Structural Pruning",
-CVPR 2023; none of its pruners is used.
+May import: of this part ``attention``, ``channel_groups``. The graph is Fang et al., "DepGraph: Towards Any Structural
+Pruning", CVPR 2023; none of its pruners is used.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import nn
 from torch_pruning import ops
 from torch_pruning.ops import OPTYPE
 
+from adaedge.levels.attention import head_groups
 from adaedge.levels.channel_groups import ChannelGroup, Counter, Member
 
 _ROOTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
@@ -25,20 +26,42 @@ _WITHOUT_TENSORS = {
 }  # fmt: skip
 
 
-class Unprunable(Exception):
+class UnprunableError(Exception):
     """Why a group is kept whole."""
 
 
-def trace(
-    net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], ignored: Sequence[str] = ()
-) -> tuple[list[ChannelGroup], dict[str, str]]:
+def find(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[ChannelGroup], dict[str, str]]:
+    """Every group to try, attention heads before the channels that torch-pruning finds, and why others are kept whole.
+
+    Args:
+        net: the network, in evaluation mode; left as it is.
+        args: an example of its positional arguments.
+        kwargs: an example of its keyword arguments.
+    """
+    heads, without = head_groups(net)
+    groups, whole = trace(net, args, kwargs)
+    return [*heads, *groups], without | whole
+
+
+def still_whole(skipped: Mapping[str, str], groups: Sequence[ChannelGroup]) -> dict[str, str]:
+    """What is kept whole once these groups are narrowed: not the modules whose channels belong to one of them.
+
+    Example:
+        >>> heads = ChannelGroup("attn", 2, (Member("attn.qkv.weight", 0, torch.arange(6), torch.arange(6) % 2),))
+        >>> still_whole({"attn.qkv": "its channels are spread unevenly", "head": "an output"}, [heads])
+        {'head': 'an output'}
+    """
+    narrowed = {member.tensor for group in groups for member in group.members if member.dim == 0}
+    return {name: reason for name, reason in skipped.items() if f"{name}.weight" not in narrowed}
+
+
+def trace(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[ChannelGroup], dict[str, str]]:
     """The channel groups of a network in execution order, and why others are kept whole.
 
     Args:
         net: the network, in evaluation mode; left as it is.
         args: an example of its positional arguments.
         kwargs: an example of its keyword arguments.
-        ignored: paths of modules whose output channels belong to a group that is known already.
 
     Returns:
         The groups, and name → reason of those that cannot be narrowed.
@@ -49,7 +72,7 @@ def trace(
     skipped: dict[str, str] = {}
     seen: set[nn.Module] = set()
     for module, name in names.items():  # in the order of definition: a group is named after the first that makes it
-        if module in seen or not isinstance(module, _ROOTS) or module not in graph.module2node or name in ignored:
+        if module in seen or not isinstance(module, _ROOTS) or module not in graph.module2node:
             continue
         try:
             pruner = graph.get_pruner_of_module(module)
@@ -61,8 +84,8 @@ def trace(
         outwards = {item.dep.target.module for item in items if graph.is_out_channel_pruning_fn(item.dep.handler)}
         seen |= outwards
         try:
-            groups.append(_group(graph, net, names, name, size, items, ignored))
-        except Unprunable as reason:
+            groups.append(_group(graph, names, name, size, items))
+        except UnprunableError as reason:
             skipped[name] = str(reason)
     return groups, skipped
 
@@ -78,18 +101,16 @@ def _dependency_graph(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
         )
 
 
-def _group(
-    graph: Any, net: nn.Module, names: Mapping[nn.Module, str], name: str, size: int, items: Any, ignored: Sequence[str]
-) -> ChannelGroup:
+def _group(graph: Any, names: Mapping[nn.Module, str], name: str, size: int, items: Any) -> ChannelGroup:
     members: dict[tuple[str, int], Member] = {}
     counters: list[Counter] = []
     for item in items:
         module, outwards = item.dep.target.module, graph.is_out_channel_pruning_fn(item.dep.handler)
         kind = ops.module2type(module)
         if kind == OPTYPE.OUTPUT:
-            raise Unprunable("its channels are an output of the model")
+            raise UnprunableError("its channels are an output of the model")
         if kind in _NORMS_OVER_CHANNELS:
-            raise Unprunable(f"it crosses a {_NORMS_OVER_CHANNELS[kind]}, whose statistics change with the width")
+            raise UnprunableError(f"it crosses a {_NORMS_OVER_CHANNELS[kind]}, whose statistics change with the width")
         if kind in _WITHOUT_TENSORS:
             continue
         if kind == OPTYPE.PARAMETER:
@@ -97,15 +118,13 @@ def _group(
             attributes: tuple[str, ...] = ()
         else:
             if module not in names:
-                raise Unprunable(f"it runs through a {type(module).__name__}")
+                raise UnprunableError(f"it runs through a {type(module).__name__}")
             path = names[module]
-            if outwards and path in ignored:
-                raise Unprunable(f"it is tied to {path}, whose channels are heads")
             dims, attributes = _dimensions(module, kind, outwards)
         positions = torch.tensor(item.idxs, dtype=torch.long)
         channels = torch.tensor(item.root_idxs, dtype=torch.long)
         if len(positions) % size or not torch.equal(channels.bincount(minlength=size), _even(positions, size)):
-            raise Unprunable(f"its channels are spread unevenly over {path}")
+            raise UnprunableError(f"its channels are spread unevenly over {path}")
         for tensor, dim in dims.items():
             full = ".".join(part for part in (path, tensor) if part)
             members[full, dim] = Member(full, dim, positions, channels)
@@ -117,11 +136,11 @@ def _even(positions: torch.Tensor, size: int) -> torch.Tensor:
     return torch.full((size,), len(positions) // size)
 
 
-def _dimensions(module: nn.Module, kind: Any, outwards: bool) -> tuple[dict[str, int], tuple[str, ...]]:
+def _dimensions(module: Any, kind: Any, outwards: bool) -> tuple[dict[str, int], tuple[str, ...]]:
     """Which dimension of which tensor of a module holds the channels, and the attributes that count them.
 
     Raises:
-        Unprunable: if no slice of the module is the narrower module.
+        UnprunableError: if no slice of the module is the narrower module.
     """
     bias = {"bias": 0} if getattr(module, "bias", None) is not None else {}
     if kind == OPTYPE.DEPTHWISE_CONV and module.in_channels == module.out_channels:
@@ -139,4 +158,4 @@ def _dimensions(module: nn.Module, kind: Any, outwards: bool) -> tuple[dict[str,
     if kind == OPTYPE.EMBED:
         return {"weight": 1}, ("embedding_dim",)
     what = "a grouped convolution" if isinstance(module, ops.TORCH_CONV) else f"a {type(module).__name__}"
-    raise Unprunable(f"it runs through {what}, of which a slice is not the narrower one")
+    raise UnprunableError(f"it runs through {what}, of which a slice is not the narrower one")
