@@ -16,7 +16,7 @@ from adaedge.builder.halves import cut, export, source
 from adaedge.builder.scoring import wilson
 from adaedge.builder.space import codecs_for
 from adaedge.builder.weight_file import WeightFile
-from adaedge.bundle import Accuracy, Bundle, Preprocessing, weights
+from adaedge.bundle import Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine
 from adaedge.errors import BundleError, CaptureError, CodecError, LevelError, ModelError, SplitError
 from adaedge.graph import Splittable
@@ -262,14 +262,25 @@ def test_batch_norm_stays_batch_norm(built, classifier):
 # --- what cannot be built ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("levels", [{"widths": (1.0, 0.5)}, {"widths": ()}, {"precisions": ("fp32", "int8")}])
-def test_other_levels_are_a_later_versions(levels):
-    with pytest.raises(LevelError, match=r"builds bundles of width 1 in fp32 only; got widths .* and precisions"):
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ({"widths": (1.0, 0.0)}, r"width is the fraction of channels kept, in \(0, 1\]; got 0\.0"),
+        ({"widths": (1.5,)}, r"in \(0, 1\]; got 1\.5"),
+        ({"widths": ("half",)}, r"in \(0, 1\]; got 'half'"),
+        ({"widths": ()}, r"widths has none; name at least one, such as 1\.0"),
+        ({"precisions": ()}, r"precisions has none; name at least one of fp32 and int8"),
+        ({"precisions": ("fp16",)}, r"no precision 'fp16'; there are fp32 and int8"),
+        ({"widths": 0.5}, r"widths is a sequence; got 0\.5 alone\. Write \[0\.5\]"),
+    ],
+)
+def test_a_level_that_cannot_be_is_refused(levels, words):
+    with pytest.raises(LevelError, match=words):
         Space(**levels)
 
 
 def test_a_space_is_made_of_sequences_and_known_codecs():
-    with pytest.raises(LevelError, match=r"splits is a sequence of names; got the one string 'stem'"):
+    with pytest.raises(LevelError, match=r"splits is a sequence; got 'stem' alone\. Write \['stem'\]"):
         Space(splits="stem")
     with pytest.raises(CodecError, match="no codec 'u9'"):
         Space(codecs=["u9"])
@@ -378,8 +389,9 @@ def test_payloads_and_agreement_are_measured_through_the_real_codec(built, sampl
     for entry in built.manifest.points:
         found = [built.run(entry.point, inputs)[0].argmax() for inputs in prepared]
         agreement = float(np.mean([one == other for one, other in zip(found, truth, strict=True)]))
-        low, high = (pytest.approx(end) for end in wilson(agreement * 12, 12))
-        assert entry.accuracy == Accuracy("agreement", pytest.approx(agreement), 12, low, high)
+        assert (entry.accuracy.metric, entry.accuracy.samples) == ("agreement", 12)
+        assert entry.accuracy.value == pytest.approx(agreement)
+        assert (entry.accuracy.low, entry.accuracy.high) == pytest.approx(wilson(agreement * 12, 12))
         if not entry.point.is_local:
             head = built.head(entry.split)
             lengths = [len(built.encode(entry.point, head.run(inputs))) for inputs in prepared]

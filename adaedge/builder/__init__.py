@@ -1,9 +1,9 @@
 """Model + space of operating points → bundle.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``graph``.
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``graph``, ``levels``.
 """
 
-from adaedge.builder.assembly import build
+from adaedge.builder.building import build
 from adaedge.builder.scoring import Evaluate, Predict, top1
 from adaedge.builder.space import Space
 

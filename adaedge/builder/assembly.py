@@ -1,195 +1,182 @@
-"""Capture, cut, assemble, verify, score: a model becomes a bundle.
+"""The bundle while it is built: widths are captured, cut, verified and quantised one after another, then scored.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``; of this part all.
+May import: ``errors``, ``operating_point``, ``bundle``, ``graph``; of this part all but ``building``.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
-import numpy as np
-import numpy.typing as npt
-import safetensors.numpy
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
-from adaedge._version import __version__
-from adaedge.builder.cuts import Parts, find_points, make_parts, outer_name
-from adaedge.builder.frames import Preprocessed
+from adaedge.builder import choosing
+from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, find_points, outer, outer_name
+from adaedge.builder.frames import Call
+from adaedge.builder.measuring import measured
+from adaedge.builder.quantising import int8_knife
 from adaedge.builder.scoring import Evaluate, Scorer, agreement
-from adaedge.builder.space import Space, codecs_for
-from adaedge.bundle import Bundle, Manifest, PointEntry, Preprocessing
-from adaedge.bundle.manifest import WEIGHTS, File
+from adaedge.builder.scratch import Scratch
+from adaedge.builder.space import FP32, INT8, RAW, Space, codecs_for
+from adaedge.builder.verifying import verify
+from adaedge.builder.widths import index_of, module_of
+from adaedge.bundle import Bundle, Manifest, PointEntry
+from adaedge.bundle.batches import pieces
+from adaedge.bundle.manifest import Cut
 from adaedge.engine import Arrays
-from adaedge.errors import CaptureError, ModelError
-from adaedge.graph import SplitPoint, Splittable
-from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.graph import Splittable
+from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 
 Progress = Callable[[str, int, int], None]
 
-# ONNX Runtime and PyTorch add in different orders; wrong graphs are off by far more.
-_TOLERANCE = 1e-3
 
+@dataclass(slots=True)
+class Assembly:
+    """A bundle in the making.
 
-def build(
-    net: nn.Module,
-    args: Sequence[Any],
-    space: Space,
-    *,
-    kwargs: Mapping[str, Any] | None = None,
-    calibrate: Iterable[Any] | None = None,
-    evaluate: Evaluate | None = None,
-    preprocessing: Preprocessing | None = None,
-    labels: Sequence[str] = (),
-    name: str = "",
-    trained: bool = True,
-    progress: Progress | None = None,
-) -> Bundle:
-    """Build a bundle: capture the model once, cut it at every split point, measure every operating point.
-
-    The graphs take the example's batch. With ``preprocessing`` the bundle's input is a uint8 frame (N, H, W, 3), and
-    the normalisation is part of the model; otherwise it takes the model's own input tensors, flattened.
-
-    Args:
-        net: the model; nothing of it is changed.
-        args: an example of its positional arguments.
-        space: which operating points to build. Both ends are always there.
-        kwargs: an example of its keyword arguments.
-        calibrate: sample inputs, on which mean payloads are measured: a uint8 frame (H, W, 3) of any size where there
-            is ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads are those of a random
-            input, and no accuracy is measured unless ``evaluate`` is given.
-        evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
-            arrays at the operating point that is being measured. Without it, a classifier is scored by its agreement
-            with the full network on ``calibrate``. `top1` makes one from labels.
-        preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image.
-        labels: name of each class.
-        name: name of the model.
-        trained: whether its weights were trained, or random.
-        progress: called as ``progress(what, done, total)``.
-
-    Raises:
-        SplitError: if a split point of ``space`` does not exist.
-        CodecError: if no codec of ``space`` can carry what crosses at a split point of it.
-        CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
-        ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
-        >>> bundle = build(net, (torch.rand(1, 4),), Space(splits=["1"], codecs=["raw"]))
-        >>> [str(point) for point in bundle.points]
-        ['input/w1/fp32/raw', '1/w1/fp32/raw', 'output/w1/fp32/raw']
+    Attributes:
+        net: the network, or its `Elastic`.
+        call: how it is called.
+        space: what to build; widths and precisions are settled, splits and codecs when the full width is captured.
+        named: what of it the user named; ``None`` for a dimension that was chosen.
+        about: the manifest, without what is built.
+        samples: the bundle's inputs that int8 is calibrated on, and points are scored on.
+        evaluate: scores a point; without it agreement does, where there are samples and classes.
+        scratch: keeps what took long.
+        report: progress.
+        plain: whether the user gave a plain network, whose narrower widths nobody has trained.
     """
-    report = progress or _silent
-    report("capture", 0, 1)
-    model, example = _model(net, args, kwargs or {}, preprocessing)
-    splittable = Splittable(model, *example, dynamic=False)
-    if splittable.obstacle is not None and not {*space.splits} <= {INPUT, OUTPUT}:
-        raise splittable.obstacle
-    tensors = [leaf for leaf in pytree.tree_leaves(example) if isinstance(leaf, torch.Tensor)]
-    points = find_points(splittable, space.splits, wrapped=preprocessing is not None)
-    entries = _entries(points, space, wrapped=preprocessing is not None)
-    report("capture", 1, 1)
-    report("export", 0, 1)
-    parts = make_parts(splittable, points, tensors, wrapped=preprocessing is not None)
-    manifest, files = _assembled(parts, entries)
-    manifest = replace(manifest, model=name, preprocessing=preprocessing, labels=tuple(labels), trained=trained)
-    bundle = Bundle(manifest, files)
-    inputs = tuple(tensor.numpy(force=True) for tensor in tensors)
-    _verify(bundle, splittable, example, inputs)
-    report("export", 1, 1)
-    samples = [bundle.inputs_of(sample) for sample in (() if calibrate is None else calibrate)]
-    evaluate = evaluate or agreement(bundle, samples)
-    entries = _scored(bundle, evaluate, samples if samples or evaluate else [inputs], report)
-    return Bundle(replace(manifest, points=entries), files)
 
+    net: nn.Module
+    call: Call
+    space: Space
+    named: Space
+    about: Manifest
+    samples: Sequence[Arrays]
+    evaluate: Evaluate | None
+    scratch: Scratch
+    report: Progress
+    plain: bool
+    _parts: Parts = field(default_factory=Parts)
+    _codecs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by split point, in execution order
+    _weak: set[float] = field(default_factory=set)
 
-def _silent(what: str, done: int, total: int) -> None:
-    del what, done, total
+    @property
+    def widths(self) -> tuple[float, ...]:
+        """Every width that is captured, the full one first: the ends need it."""
+        return (1.0, *(width for width in self.space.widths or () if width != 1.0))
 
+    def add(self, width: float) -> None:
+        """Capture, cut and quantise a width; the full one comes first.
 
-def _model(
-    net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], preprocessing: Preprocessing | None
-) -> tuple[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The model that is captured, and the example that it is called with."""
-    if not isinstance(args, tuple | list):
-        raise ModelError(f"args is a tuple of the model's arguments, such as (image,); got a {type(args).__name__}")
-    if preprocessing is None:
-        return net, (tuple(args), dict(kwargs))
-    image = args[0] if args else None
-    expected = (len(preprocessing.mean), *preprocessing.size)
-    if len(args) != 1 or kwargs or not isinstance(image, torch.Tensor) or tuple(image.shape[1:]) != expected:
-        got = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in (*args, *kwargs.values()))
-        raise ModelError(
-            f"preprocessing makes one image {('N', *expected)} of a frame; the example has {got}. Give one such image,"
-            " or leave preprocessing out."
-        )
-    frame = torch.randint(256, (len(image), *preprocessing.size, 3), generator=torch.Generator().manual_seed(0))
-    return Preprocessed(net, preprocessing), ((frame.to(image.device, torch.uint8),), {})
+        Raises:
+            SplitError: if a split point of the space does not exist.
+            CodecError: if no codec of it can carry what crosses at one of them.
+            CaptureError: if the width cannot be captured or exported, or its graphs compute something else.
+        """
+        splittable = self._captured(width)
+        exported = self._exported(splittable, width)
+        if width == 1.0:
+            self.about = replace(self.about, inputs=exported.inputs, outputs=exported.outputs)
+        fp32 = Knife(self._parts, exported)
+        self._cut(exported, FP32, fp32, fp32)
+        bundle = self._bundle(self._parts.cuts, ())
+        self._verify(bundle, splittable, width)
+        if width == 1.0 and self.evaluate is None:
+            self.evaluate = agreement(bundle, self.samples)
+        if self._is_weak(bundle, width):
+            self._weak.add(width)
+        elif self.space.holds(OUTPUT, width, INT8):
+            self._stage("quantise", width)
+            inputs = list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in self.samples))
+            self._cut(exported, INT8, int8_knife(self._parts, exported, inputs, self.scratch), fp32)
 
+    def finished(self) -> Bundle:
+        """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
+        order = list(self._codecs)
+        cuts = sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: order.index(cut.split))
+        entries = [
+            PointEntry(cut.split, cut.width, cut.precision, codec, 0.0)
+            for cut in cuts
+            for codec in self._codecs[cut.split]
+        ]
+        samples = self.samples if self.samples or self.evaluate else [self.call.inputs]
+        bundle = self._bundle(cuts, entries)
+        scored = measured(bundle, self.evaluate, samples, self._parts.digest, self.scratch, self.report)
+        macs = {_level(cut): cut.head.macs if cut.head else 0 for cut in cuts}
+        kept = choosing.worthwhile(scored, {entry.point: macs[_level(entry)] for entry in scored}, self.named)
+        levels = {_level(entry) for entry in kept}
+        return self._bundle([cut for cut in cuts if _level(cut) in levels], kept)
 
-def _entries(points: Sequence[SplitPoint], space: Space, *, wrapped: bool) -> tuple[PointEntry, ...]:
-    """Every operating point, nothing of it measured yet."""
-    entries = []
-    for point in points:
-        name = outer_name(point.name, wrapped)
-        crossing = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
-        for codec in codecs_for(name, crossing, space.codecs):
-            entries.append(PointEntry(name, 1.0, "fp32", codec, payload_bytes=0.0))
-    return tuple(entries)
+    def _stage(self, what: str, width: float) -> None:
+        self.report(what, self.widths.index(width), len(self.widths))
 
+    def _captured(self, width: float) -> Splittable:
+        self._stage("capture", width)
+        splittable = Splittable(self.call.wrap(module_of(self.net, width)), *self.call.example, dynamic=False)
+        if width == 1.0:
+            self._settle(splittable)
+        return splittable
 
-def _assembled(parts: Parts, entries: tuple[PointEntry, ...]) -> tuple[Manifest, dict[str, bytes]]:
-    files = {**parts.graphs, WEIGHTS: safetensors.numpy.save(parts.weights.tensors)}
-    hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
-    return Manifest("", __version__, parts.inputs, parts.outputs, hashes, tuple(parts.cuts), entries), files
+    def _settle(self, splittable: Splittable) -> None:
+        """Settle split points and codecs by the captured full width."""
+        if splittable.obstacle is not None and not {*(self.space.splits or ())} <= {*ENDS}:
+            raise splittable.obstacle
+        wrapped = self.call.wrapped
+        self.space = choosing.with_splits(self.space, [outer(point, wrapped) for point in splittable.points])
+        otherwise = (RAW,) if self.named.codecs is None else ()
+        for point in find_points(splittable, self.space.splits or (), wrapped=wrapped):
+            name = outer_name(point.name, wrapped)
+            crossing = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
+            self._codecs[name] = codecs_for(name, crossing, self.space.codecs or (), otherwise)
 
+    def _exported(self, splittable: Splittable, width: float) -> Exported:
+        self._stage("export", width)
+        splits = [] if width not in (self.space.widths or ()) else self.space.splits or ()
+        points = find_points(splittable, splits, wrapped=self.call.wrapped)
+        index = index_of(self.net, width)
+        return export_width(splittable, points, self.call, width=width, index=index)
 
-def _verify(bundle: Bundle, splittable: Splittable, example: tuple[Any, Any], inputs: Arrays) -> None:
-    """Hold every pair of graphs against the captured model.
-
-    Raises:
-        CaptureError: if one of them computes something else.
-    """
-    args, kwargs = example
-    with torch.no_grad():
-        expected = [tensor.numpy(force=True) for tensor in splittable.tap([])(*args, **kwargs)]
-    for cut in bundle.manifest.cuts[1:]:
-        found = bundle.tail(cut.split).run(bundle.head(cut.split).run(inputs))
-        error = max(map(relative_error, found, expected), default=0.0)
-        if not error <= _TOLERANCE:
-            raise CaptureError(
-                f"the ONNX graphs cut at {cut.split!r} differ from the model by {error:.1e}, relative to the largest"
-                f" output; at most {_TOLERANCE:g} is expected. Leave this split point out."
+    def _cut(self, exported: Exported, precision: str, heads: Knife, tails: Knife) -> None:
+        """Cut one level at every point; what the space does not hold is dropped when all is scored."""
+        for point in exported.points:
+            if point.name == INPUT and (exported.width, precision) != (1.0, FP32):
+                continue
+            halves = heads.head(point.name), tails.tail(point.name)
+            self._parts.cuts.append(
+                Cut(point.name, exported.width, precision, *halves, point.payload_bytes, point.aliases)
             )
 
+    def _verify(self, bundle: Bundle, splittable: Splittable, width: float) -> None:
+        args, kwargs = self.call.example
+        with torch.no_grad():
+            expected = [tensor.numpy(force=True) for tensor in splittable.tap([])(*args, **kwargs)]
+        verify(bundle, [cut for cut in self._parts.cuts if cut.width == width], self.call.inputs, expected)
 
-def relative_error(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """The largest difference, relative to the largest expected value; infinite where types or shapes differ."""
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return float("inf")
-    if not expected.size or np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
-        return 0.0
-    wide, reference = found.astype(np.float64), expected.astype(np.float64)
-    return float(np.abs(wide - reference).max() / max(np.abs(reference).max(), 1e-30))
+    def _is_weak(self, bundle: Bundle, width: float) -> bool:
+        """Whether this width was chosen, and is too bad to be built."""
+        if width == 1.0 or self.named.widths is not None or not self.plain or not self.evaluate:
+            return False
+        full, local = (Scorer(bundle).accuracy(OperatingPoint(OUTPUT, one), self.evaluate) for one in (1.0, width))
+        if choosing.usable(local, full):
+            return False
+        warnings.warn(
+            f"width {width:g} is left out: its {local.metric} is {local.value:.3f}, the full width's {full.value:.3f}."
+            " Train or repair an `Elastic` and build that, or name `widths` to build them as they are.",
+            UserWarning,
+            stacklevel=4,  # the caller of `build`
+        )
+        return True
+
+    def _is_held(self, cut: Cut) -> bool:
+        return cut.width not in self._weak and self.space.holds(cut.split, cut.width, cut.precision)
+
+    def _bundle(self, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
+        return self._parts.bundle(self.about, cuts, entries)
 
 
-def _scored(
-    bundle: Bundle, evaluate: Evaluate | None, samples: Sequence[Arrays], report: Progress
-) -> tuple[PointEntry, ...]:
-    """The operating points with their mean payloads and accuracies."""
-    entries = bundle.manifest.points
-    scored: list[PointEntry] = []
-    for cut in bundle.manifest.cuts:
-        scorer = Scorer(bundle)  # keeps the features of one split point only
-        for entry in entries:
-            if entry.split == cut.split:
-                report("measure", len(scored), len(entries))
-                accuracy = scorer.accuracy(entry.point, evaluate) if evaluate else None
-                payload_bytes = scorer.payload_bytes(entry.point, samples)
-                scored.append(replace(entry, accuracy=accuracy, payload_bytes=payload_bytes))
-    report("measure", len(entries), len(entries))
-    return tuple(scored)
+def _level(entry: Cut | PointEntry) -> tuple[str, float, str]:
+    return entry.split, entry.width, entry.precision

@@ -1,25 +1,30 @@
-"""The model's split points as cuts of one ONNX graph: files, weights and what the manifest says of them.
+"""The split points of a model's widths as cuts of one ONNX graph a level.
 
 May import: ``errors``, ``operating_point``, ``graph``; of ``bundle`` the manifest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
 
 import onnx_ir as ir
-import torch
+import safetensors.numpy
 
-from adaedge.builder.frames import PREFIX
+from adaedge.builder.frames import PREFIX, Call
 from adaedge.builder.halves import cut, export, source
-from adaedge.builder.weight_file import WeightFile
-from adaedge.bundle.manifest import Cut, Half, TensorSpec
+from adaedge.builder.space import FP32
+from adaedge.builder.weight_file import Index, NarrowerWeights, WeightFile, Weights
+from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, TensorSpec
+from adaedge.bundle.manifest import WEIGHTS, File
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT
+
+ENDS = (INPUT, OUTPUT)
 
 
 @dataclass(slots=True)
@@ -27,18 +32,185 @@ class Parts:
     """What a bundle is made of.
 
     Attributes:
-        inputs: the model's.
-        outputs: the model's, flattened.
-        cuts: in execution order, from ``input`` to ``output``.
+        cuts: of one level after another, each in execution order.
         graphs: path → bytes.
         weights: the tensors that the graphs share.
     """
 
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
     cuts: list[Cut] = field(default_factory=list)
     graphs: dict[str, bytes] = field(default_factory=dict)
     weights: WeightFile = field(default_factory=WeightFile)
+
+    def digest(self, half: Half | None) -> bytes:
+        """What identifies a half: its graph and its weights."""
+        if half is None:
+            return b""
+        digest = hashlib.sha256(self.graphs[half.graph])
+        for name in half.weights:
+            digest.update(self.weights.digests[name])
+        return digest.digest()
+
+    def bundle(self, about: Manifest, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
+        """The bundle of these cuts and points, and of nothing that none of them needs.
+
+        Args:
+            about: the manifest, without what is built.
+            cuts: some of ``self.cuts``.
+            entries: the points at them.
+        """
+        halves = [half for cut in cuts for half in (cut.head, cut.tail) if half]
+        names = {name for half in halves for name in half.weights}
+        slices = {name: which for name, which in self.weights.slices.items() if name in names}
+        stored = names - {*slices} | {which.tensor for which in slices.values()}
+        tensors = {name: array for name, array in self.weights.tensors.items() if name in stored}
+        files = {path: self.graphs[path] for path in dict.fromkeys(half.graph for half in halves)}
+        files[WEIGHTS] = safetensors.numpy.save(tensors)
+        hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
+        return Bundle(replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices), files)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One width of a model as one graph, which also returns what crosses at each of its split points.
+
+    Attributes:
+        width: fraction of channels.
+        model: the graph, its weights inside; its outputs are the model's, then what crosses at one point after another.
+        points: the split points and both ends, in execution order, named as the user's model has them.
+        index: name of a tensor → for each dimension the positions of the full one that this width keeps.
+    """
+
+    width: float
+    model: ir.Model
+    points: tuple[SplitPoint, ...]
+    index: Mapping[str, Index] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The model's inputs."""
+        return tuple(map(_spec, self.model.graph.inputs))
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The model's outputs, flattened."""
+        return tuple(map(_spec, self.places(self.values)[OUTPUT]))
+
+    @property
+    def values(self) -> list[ir.Value]:
+        """What the graph returns, or what that is a plain copy of."""
+        return [source(value) for value in self.model.graph.outputs]
+
+    def places(self, values: Sequence[ir.Value]) -> dict[str, list[ir.Value]]:
+        """Name of each point but ``input`` → those of ``values`` that cross there; at ``output`` those returned there.
+
+        Args:
+            values: for each output of the graph, in their order.
+        """
+        inner = [point for point in self.points if point.name not in ENDS]
+        returned = list(values)
+        crossing = [returned.pop() for point in inner for _ in point.crossing][::-1]
+        return {point.name: [crossing.pop(0) for _ in point.crossing] for point in inner} | {OUTPUT: returned}
+
+
+def export_width(
+    splittable: Splittable, points: Sequence[SplitPoint], call: Call, *, width: float, index: Mapping[str, Index]
+) -> Exported:
+    """Export a captured width once, with all that crosses among its outputs.
+
+    Args:
+        splittable: the captured width.
+        points: where it will be cut; the ends among them.
+        call: how it is called.
+        width: fraction of channels.
+        index: see `Exported`.
+
+    Raises:
+        CaptureError: if the model cannot be exported to ONNX.
+    """
+    # The tap's own graph takes and returns flat tensors, whatever the model's call looks like.
+    tap: Any = splittable.tap([point.name for point in points if point.name not in ENDS])
+    model = export(tap.graph, call.tensors)
+    if call.wrapped:
+        _give_outer_names(model.graph)
+    return Exported(width, model, tuple(outer(point, call.wrapped) for point in points), index)
+
+
+def outer(point: SplitPoint, wrapped: bool) -> SplitPoint:
+    """A split point, named as the user's model has it."""
+    aliases = tuple(outer_name(alias, wrapped) for alias in point.aliases if not (wrapped and alias == "net"))
+    return replace(point, name=outer_name(point.name, wrapped), aliases=aliases)
+
+
+@final
+class Knife:
+    """Cuts one level of a model into halves, each once.
+
+    Args:
+        parts: takes graphs and weights.
+        exported: the width.
+        precision: number format of the terminal's arithmetic.
+        model: the width in that precision; without one, the exported graph itself.
+        values: for each output of the exported graph, where it is in ``model``.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        exported: Exported,
+        precision: str = FP32,
+        model: ir.Model | None = None,
+        values: Sequence[ir.Value] | None = None,
+    ) -> None:
+        self._parts, self._model = parts, model or exported.model
+        self._specs = {INPUT: exported.inputs, OUTPUT: exported.outputs}
+        self._places = exported.places(exported.values if values is None else values)
+        self._places[INPUT] = list(self._model.graph.inputs)
+        self._points = {point.name: (at, point) for at, point in enumerate(exported.points)}
+        self._halves: dict[str, Half] = {}
+        level = _level_name(exported.width, precision)
+        self._folder = f"graphs/{level}/" if level else "graphs/"
+        self._weights: Weights = parts.weights
+        if level:
+            self._weights = NarrowerWeights(parts.weights, f"@{level}", exported.index)
+
+    def head(self, split: str) -> Half | None:
+        """What runs before a split point; ``None`` at ``input``."""
+        return None if split == INPUT else self._half(INPUT, split)
+
+    def tail(self, split: str) -> Half | None:
+        """What runs after a split point; ``None`` at ``output``."""
+        return None if split == OUTPUT else self._half(split, OUTPUT)
+
+    def _half(self, start: str, end: str) -> Half:
+        path = self._path(start, end)
+        if path not in self._halves:
+            macs = self._points[end][1].head_macs - self._points[start][1].head_macs
+            data, names = cut(self._model, self._places[start], self._places[end], self._weights)
+            self._parts.graphs[path] = data
+            self._halves[path] = Half(path, self._specs_at(start), self._specs_at(end), macs, names)
+        return self._halves[path]
+
+    def _path(self, start: str, end: str) -> str:
+        if (start, end) == ENDS:
+            return f"{self._folder}whole.onnx"
+        name, side = (end, "head") if start == INPUT else (start, "tail")
+        return f"{self._folder}{self._points[name][0]}-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}-{side}.onnx"
+
+    def _specs_at(self, name: str) -> tuple[TensorSpec, ...]:
+        if name not in self._specs:
+            self._specs[name] = tuple(map(_crossing_spec, self._places[name], self._points[name][1].crossing))
+        return self._specs[name]
+
+
+def _level_name(width: float, precision: str) -> str:
+    """What sets a level's files and weights apart; nothing for the full width in fp32.
+
+    Example:
+        >>> _level_name(1.0, "fp32"), _level_name(0.5, "int8")
+        ('', 'w0.5-int8')
+    """
+    narrow = [] if width == 1.0 else [f"w{width!r}"]
+    return "-".join(narrow + ([] if precision == FP32 else [precision]))
 
 
 def find_points(splittable: Splittable, names: Sequence[str], *, wrapped: bool) -> list[SplitPoint]:
@@ -71,67 +243,12 @@ def outer_name(name: str, wrapped: bool) -> str:
     return re.sub(r"^net(\.|(?=:))", "", name) if wrapped else name
 
 
-def make_parts(
-    splittable: Splittable, points: Sequence[SplitPoint], tensors: Sequence[torch.Tensor], *, wrapped: bool
-) -> Parts:
-    """Export once, cut at every point.
-
-    Args:
-        splittable: the captured model.
-        points: where to cut; the ends among them.
-        tensors: the example's tensors, flattened.
-        wrapped: whether the user's model is inside a `Preprocessed`.
-
-    Raises:
-        CaptureError: if the model cannot be exported to ONNX.
-    """
-    inner = [point for point in points if point.name not in (INPUT, OUTPUT)]
-    # The tap's own graph takes and returns flat tensors, whatever the model's call looks like.
-    tap: Any = splittable.tap([point.name for point in inner])
-    model = export(tap.graph, tensors)
-    if wrapped:
-        _give_outer_names(model.graph)
-    values = [source(value) for value in model.graph.outputs]
-    count = len(values) - sum(len(point.crossing) for point in inner)
-    outputs, crossing = values[:count], values[count:]
-    inputs = list(model.graph.inputs)
-    parts = Parts(tuple(map(_spec, inputs)), tuple(map(_spec, outputs)))
-
-    def half(path: str, start: _Place, end: _Place, macs: int) -> Half:
-        parts.graphs[path], names = cut(model, start.values, end.values, parts.weights)
-        return Half(path, start.specs, end.specs, macs, names)
-
-    first, last = _Place(inputs, parts.inputs), _Place(outputs, parts.outputs)
-    whole = half("graphs/whole.onnx", first, last, points[-1].head_macs)
-    for point in points:
-        name = outer_name(point.name, wrapped)
-        if point.name == INPUT:
-            head, tail = None, whole
-        elif point.name == OUTPUT:
-            head, tail = whole, None
-        else:
-            here = [crossing.pop(0) for _ in point.crossing]
-            place = _Place(here, tuple(map(_crossing_spec, here, point.crossing)))
-            path = f"graphs/{len(parts.cuts)}-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}"
-            head = half(f"{path}-head.onnx", first, place, point.head_macs)
-            tail = half(f"{path}-tail.onnx", place, last, point.tail_macs)
-        aliases = tuple(outer_name(alias, wrapped) for alias in point.aliases if not (wrapped and alias == "net"))
-        parts.cuts.append(Cut(name, 1.0, "fp32", head, tail, point.payload_bytes, aliases))
-    return parts
-
-
 def _give_outer_names(graph: ir.Graph) -> None:
     """Name the weights as the user's model does, where no other value has that name."""
     taken = set(ir.convenience.create_value_mapping(graph))
     names = {name: name.removeprefix(PREFIX) for name in graph.initializers if name.startswith(PREFIX)}
     free = {name: outer for name, outer in names.items() if outer not in taken}
     ir.convenience.rename_values([graph.initializers[name] for name in free], list(free.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    values: Sequence[ir.Value]
-    specs: tuple[TensorSpec, ...]
 
 
 def _spec(value: ir.Value) -> TensorSpec:

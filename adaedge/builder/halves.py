@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 
@@ -21,7 +21,7 @@ from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from torch import nn
 
-from adaedge.builder.weight_file import WeightFile
+from adaedge.builder.weight_file import Weights
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import CaptureError
 
@@ -57,7 +57,7 @@ def export(net: nn.Module, tensors: Sequence[torch.Tensor]) -> ir.Model:
 
 
 def cut(
-    model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], weights: WeightFile
+    model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], weights: Weights
 ) -> tuple[bytes, tuple[str, ...]]:
     """The part of a graph between ``inputs`` and ``outputs``.
 
@@ -136,25 +136,47 @@ def _drop_zero_biases(graph: ir.Graph) -> None:
                 node.resize_inputs(2)
 
 
-def _move_weights(graph: ir.Graph, weights: WeightFile) -> tuple[str, ...]:
-    """Move the graph's large tensors to the weight file; it keeps their names."""
+def _move_weights(graph: ir.Graph, weights: Weights) -> tuple[str, ...]:
+    """Move the graph's large tensors to where weights are stored, under the names that they have there."""
     values = sorted(graph.initializers.values(), key=lambda value: str(value.name))
     graph.initializers.clear()
-    kept: dict[str, ir.Value] = {}
+    large = {id(value) for value in values if _is_large(value.const_value)}
+    stored: dict[str, ir.Value] = {}
     for value in values:  # in the order of their names, so that building again gives the same bytes
-        tensor, name = value.const_value, str(value.name)
-        if tensor is not None and tensor.nbytes >= _EXTERNAL_BYTES and tensor.dtype in _STORED:
-            name = weights.add(name, tensor.numpy())
-            value.const_value = ir.ExternalTensor(
-                WEIGHTS, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.numpy().shape), name=name
-            )
-        if name in kept:
-            ir.convenience.replace_all_uses_with(value, kept[name])
+        tensor = value.const_value
+        if id(value) not in large or tensor is None:
             continue
+        name = weights.add(str(value.name), tensor.numpy())
+        if name in stored:
+            ir.convenience.replace_all_uses_with(value, stored[name])
+            continue
+        stored[name] = value
+        value.const_value = ir.ExternalTensor(
+            WEIGHTS, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.numpy().shape), name=name
+        )
+    small = [value for value in values if id(value) not in large]
+    _make_way(stored, [*small, *graph.inputs, *(value for node in graph for value in node.outputs)])
+    for name, value in stored.items():
         value.name = name
-        kept[name] = value
+    for value in (*stored.values(), *small):
         graph.register_initializer(value)
-    return tuple(name for name, value in kept.items() if isinstance(value.const_value, ir.ExternalTensor))
+    return tuple(stored)
+
+
+def _is_large(tensor: ir.TensorProtocol | None) -> bool:
+    return tensor is not None and tensor.nbytes >= _EXTERNAL_BYTES and tensor.dtype in _STORED
+
+
+def _make_way(stored: Collection[str], others: Sequence[ir.Value]) -> None:
+    """Rename what has the name of a stored weight; a weight of another graph, of the same content, may be called so."""
+    taken = {*stored, *(str(value.name) for value in others)}
+    for value in others:
+        name = str(value.name)
+        if name in stored:
+            while name in taken:
+                name += "'"
+            taken.add(name)
+            value.name = name
 
 
 _STORED = {

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
 
-from adaedge.bundle import Accuracy, Bundle
+from adaedge.bundle import Accuracy, Bundle, TensorSpec
 from adaedge.bundle.batches import join, pieces
-from adaedge.engine import Arrays
+from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, OperatingPoint
 
 Predict = Callable[[Arrays], Arrays]
@@ -36,14 +40,18 @@ def wilson(hits: float, samples: int) -> tuple[float, float]:
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
-def agreement(bundle: Bundle, samples: Sequence[Arrays]) -> Evaluate | None:
+def is_classifier(outputs: Sequence[TensorSpec]) -> bool:
+    """Whether the first output has the shape of class scores, (N, classes)."""
+    first = outputs[0]
+    return len(first.shape) == 2 and first.shape[1] > 1 and first.dtype.startswith("float")
+
+
+def agreement(bundle: Bundle, samples: Sequence[Arrays]) -> Matching | None:
     """Whether a point's class is that of the full network on this machine; ``None`` where the output is no class."""
-    first = bundle.manifest.outputs[0]
-    if not samples or len(first.shape) != 2 or first.shape[1] < 2 or not first.dtype.startswith("float"):
+    if not samples or not is_classifier(bundle.manifest.outputs):
         return None
     local = OperatingPoint(OUTPUT)
-    expected = [np.argmax(bundle.run(local, sample)[0], axis=1) for sample in samples]
-    return _matches("agreement", samples, expected)
+    return Matching("agreement", samples, classes(lambda inputs: bundle.run(local, inputs), samples))
 
 
 def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
@@ -53,21 +61,49 @@ def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
         samples: (inputs, label or labels of the batch), as ``Bundle.run`` takes the inputs.
     """
     listed = list(samples)
-    return _matches("top1", [inputs for inputs, _ in listed], [np.atleast_1d(label) for _, label in listed])
+    return Matching("top1", [inputs for inputs, _ in listed], [np.atleast_1d(label) for _, label in listed])
 
 
-def _matches(metric: str, samples: Sequence[Arrays], expected: Sequence[Any]) -> Evaluate:
-    def evaluate(predict: Predict) -> Accuracy:
-        found = [np.argmax(predict(sample)[0], axis=1) for sample in samples]
-        right = np.concatenate([one == other for one, other in zip(found, expected, strict=True)])
-        return _accuracy(metric, float(right.mean()), right.size)
+def classes(predict: Predict, samples: Sequence[Arrays]) -> list[Array]:
+    """The class of each sample, several samples at a time: engines run beside each other."""
 
-    return evaluate
+    def one(inputs: Arrays) -> Array:
+        return np.asarray(predict(inputs)[0].argmax(axis=1))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, samples))
+
+
+@final
+class Matching:
+    """Scores a point by whether its classes are those expected.
+
+    Args:
+        metric: name of what is measured.
+        samples: inputs, as ``Bundle.run`` takes them.
+        expected: the class of each.
+    """
+
+    def __init__(self, metric: str, samples: Sequence[Arrays], expected: Sequence[Array]) -> None:
+        self._metric, self._samples, self._expected = metric, samples, expected
+
+    def __call__(self, predict: Predict) -> Accuracy:
+        """The fraction of samples that match, with its interval."""
+        found = classes(predict, self._samples)
+        right = np.concatenate([one == other for one, other in zip(found, self._expected, strict=True)])
+        return _accuracy(self._metric, float(right.mean()), right.size)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What identifies metric, samples and expected classes."""
+        arrays = [array for sample in self._samples for array in sample]
+        return self._metric.encode() + identity([*arrays, *self._expected])
 
 
 def _accuracy(metric: str, value: float, samples: int) -> Accuracy:
+    unknown = Accuracy(metric, value, samples, 0.0, 1.0)
     low, high = wilson(value * samples, samples) if samples else (0.0, 1.0)
-    return Accuracy(metric, value, samples, low, high)
+    return replace(unknown, low=low, high=high)
 
 
 @final
@@ -85,7 +121,11 @@ class Scorer:
         self._lengths: dict[OperatingPoint, dict[bytes, int]] = {}
 
     def accuracy(self, point: OperatingPoint, evaluate: Evaluate) -> Accuracy:
-        """The point's accuracy. A bare fraction is taken over the inputs that differ."""
+        """The point's accuracy. A bare fraction is taken over the inputs that differ.
+
+        Raises:
+            BundleError: if it is no fraction.
+        """
 
         def predict(inputs: Arrays) -> Arrays:
             return join([self._predict(point, piece) for piece in pieces(inputs, self._bundle.manifest)])
@@ -100,7 +140,7 @@ class Scorer:
         lengths = self._lengths.setdefault(point, {})
         if samples:
             cut = [piece for sample in samples for piece in pieces(sample, self._bundle.manifest)]
-            keys = [_key(piece) for piece in cut]
+            keys = [identity(piece) for piece in cut]
             for key, piece in zip(keys, cut, strict=True):
                 if key not in lengths:
                     self._send(point, piece)
@@ -118,7 +158,7 @@ class Scorer:
 
     def _send(self, point: OperatingPoint, inputs: Arrays) -> tuple[bytes, Arrays, Arrays]:
         """What identifies these inputs, the features that the head makes of them, and those that arrive."""
-        key = _key(inputs)
+        key = identity(inputs)
         if key not in self._features:
             self._features[key] = self._bundle.head(point.split, point.width, point.precision).run(inputs)
         features = self._features[key]
@@ -127,9 +167,9 @@ class Scorer:
         return key, features, self._bundle.decode(data)[1] if data else features
 
 
-def _key(inputs: Arrays) -> bytes:
-    """What identifies these inputs."""
+def identity(arrays: Iterable[Array]) -> bytes:
+    """What identifies these arrays."""
     digest = hashlib.blake2b()
-    for array in inputs:
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.digest()

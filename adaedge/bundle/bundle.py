@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from adaedge.bundle import folder, weights
 from adaedge.bundle.batches import check, join, pieces
-from adaedge.bundle.frames import prepare
+from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, Slice, TensorSpec
 from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
 from adaedge.errors import BundleError, CodecError, PayloadError
@@ -151,10 +151,7 @@ class Bundle:
         Raises:
             SourceError: if the model takes images, and it is neither a frame nor a tuple.
         """
-        if isinstance(sample, tuple | list):
-            return tuple(np.asarray(array) for array in sample)
-        array = np.asarray(sample)
-        return (array,) if self.manifest.preprocessing is None else (self.preprocess(array),)
+        return inputs_of(sample, self.manifest.preprocessing)
 
     def run(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
         """The model's outputs by way of an operating point: head, payload there and back, tail.

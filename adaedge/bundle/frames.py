@@ -47,6 +47,18 @@ def prepare(frame: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArra
     return np.array(image.crop((left, top, left + width, top + height)))[None]
 
 
+def inputs_of(sample: Any, preprocessing: Preprocessing | None) -> tuple[npt.NDArray[Any], ...]:
+    """A sample as the model's inputs: a frame of any size is prepared, a tuple of arrays is taken as it is.
+
+    Raises:
+        SourceError: if the model takes images, and it is neither a frame nor a tuple.
+    """
+    if isinstance(sample, tuple | list):
+        return tuple(np.asarray(array) for array in sample)
+    array = np.asarray(sample)
+    return (array,) if preprocessing is None else (prepare(array, preprocessing),)
+
+
 def _resized(frame: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:
     """(height, width) after resizing; the aspect ratio is kept, and the crop fits in.
 

@@ -110,6 +110,9 @@ class Accuracy:
         samples: number of samples.
         low: lower end of the 95 % interval (Wilson).
         high: upper end of it.
+
+    Raises:
+        BundleError: if the value is no fraction.
     """
 
     metric: str
@@ -117,6 +120,10 @@ class Accuracy:
     samples: int
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise BundleError(f"accuracy is a fraction in [0, 1]; got {self.value}. Divide a percentage by 100.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+"""`build`: a model and a space of operating points become a bundle.
+
+May import: ``errors``, ``bundle``, ``graph``, ``levels``; of this part all.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from adaedge._version import __version__
+from adaedge.builder.assembly import Assembly, Progress
+from adaedge.builder.choosing import with_levels
+from adaedge.builder.frames import Call
+from adaedge.builder.scoring import Evaluate
+from adaedge.builder.scratch import Scratch
+from adaedge.builder.space import INT8, Space
+from adaedge.builder.widths import recalibrate
+from adaedge.bundle import Bundle, Manifest, Preprocessing
+from adaedge.bundle.frames import inputs_of
+from adaedge.engine import Arrays
+from adaedge.errors import LevelError
+from adaedge.graph.capture import undisturbed
+from adaedge.graph.signature import Signature
+from adaedge.levels import Elastic
+
+
+def build(
+    net: nn.Module,
+    args: Sequence[Any],
+    space: Space | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    calibrate: Iterable[Any] | None = None,
+    evaluate: Evaluate | None = None,
+    preprocessing: Preprocessing | None = None,
+    labels: Sequence[str] = (),
+    name: str = "",
+    trained: bool = True,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Build a bundle: capture each width once, cut it at every split point, measure every operating point.
+
+    The graphs take the example's batch. With ``preprocessing`` the bundle's input is a uint8 frame (N, H, W, 3), and
+    the normalisation is part of the model; otherwise it takes the model's own input tensors, flattened.
+
+    Args:
+        net: the model, or its `Elastic`; nothing of it is changed. A plain model that is built at several widths is
+            made elastic, and its narrower widths' batch-norm statistics are measured on ``calibrate``.
+        args: an example of its positional arguments.
+        space: which operating points to build. Both ends are always there. Without it, or where a dimension of it is
+            ``None``: at most 6 split points, 4 widths, 2 precisions and 3 codecs, as far as samples allow; of what was
+            chosen this way, points that can be best nowhere are left out.
+        kwargs: an example of its keyword arguments.
+        calibrate: sample inputs, on which int8 is calibrated and mean payloads are measured: a uint8 frame (H, W, 3) of
+            any size where there is ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads
+            are those of a random input, and no accuracy is measured unless ``evaluate`` is given.
+        evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
+            arrays at the operating point that is being measured. Without it, a classifier is scored by its agreement
+            with the full network on ``calibrate``. `top1` makes one from labels.
+        preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image.
+        labels: name of each class.
+        name: name of the model.
+        trained: whether its weights were trained, or random.
+        scratch: a folder for what takes long: a build that was stopped goes on from there. It may be deleted when the
+            bundle is saved.
+        progress: called as ``progress(what, done, total)``.
+
+    Raises:
+        SplitError: if a split point of ``space`` does not exist.
+        CodecError: if no codec of ``space`` can carry what crosses at a split point of it.
+        LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
+        CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
+        ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
+        BundleError: if ``evaluate`` returns no fraction, or a sample is none of the model's inputs.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+        >>> bundle = build(net, (torch.rand(1, 4),), Space(splits=["1"], widths=[1, 0.5]))
+        >>> [str(point) for point in bundle.points]
+        ['input/w1/fp32/raw', '1/w1/fp32/raw', '1/w0.5/fp32/raw', 'output/w1/fp32/raw', 'output/w0.5/fp32/raw']
+    """
+    report = progress or _silent
+    call = Call(args, kwargs or {}, preprocessing)
+    samples = [inputs_of(sample, preprocessing) for sample in (() if calibrate is None else calibrate)]
+    named = space or Space(None, None, None, None)
+    if INT8 in (named.precisions or ()) and not samples:
+        raise LevelError(
+            "int8 is calibrated on samples of the input, and there are none. Give about 300 as `calibrate`"
+            " (`--images FOLDER`), or leave int8 out."
+        )
+    plain = not isinstance(net, Elastic)
+    own = net.widths if isinstance(net, Elastic) else None
+    scored = evaluate is not None or bool(samples and named.widths is None and _is_classifier(net, call))
+    space = with_levels(named, own=own, calibrated=bool(samples), scored=scored)
+    if plain and space.widths != (1.0,):
+        net, space = _narrowed(net, call, samples, space, named)
+    about = Manifest(name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained)
+    assembly = Assembly(net, call, space, named, about, samples, evaluate, Scratch(scratch), report, plain)
+    for width in assembly.widths:
+        assembly.add(width)
+    return assembly.finished()
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    del what, done, total
+
+
+def _is_classifier(net: nn.Module, call: Call) -> bool:
+    """Whether the model's first output has the shape of class scores."""
+    net = net.net if isinstance(net, Elastic) else net
+    with undisturbed(net, Signature.of(call.args, call.kwargs)), torch.no_grad():
+        leaves = pytree.tree_leaves(net(*call.args, **call.kwargs))
+    first = next((leaf for leaf in leaves if isinstance(leaf, torch.Tensor)), None)
+    return first is not None and first.dim() == 2 and first.shape[1] > 1 and first.is_floating_point()
+
+
+def _narrowed(
+    net: nn.Module, call: Call, samples: Sequence[Arrays], space: Space, named: Space
+) -> tuple[nn.Module, Space]:
+    """A plain network made elastic; as it is, where its widths were chosen and it has none."""
+    try:
+        elastic = Elastic(net, call.args, space.widths or (), kwargs=call.kwargs)
+    except LevelError as error:
+        if named.widths is not None:
+            raise
+        warnings.warn(f"only width 1 is built: {error}", UserWarning, stacklevel=3)  # the caller of `build`
+        return net, replace(space, widths=(1.0,))
+    recalibrate(elastic, call, samples)
+    return elastic, space

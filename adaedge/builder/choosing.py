@@ -1,0 +1,122 @@
+"""What a bundle holds where the user has not said it: dimensions to try, and which points are worth keeping.
+
+May import: ``operating_point``, ``graph``, ``levels``; of ``bundle`` the manifest; of this part ``space``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from adaedge.builder.space import FP32, INT8, Space
+from adaedge.bundle.manifest import Accuracy, PointEntry
+from adaedge.graph import SplitPoint, efficient
+from adaedge.levels import WIDTHS
+from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+
+CODECS = ("u8+zstd", "u4+zstd", "jpeg@90")
+_MOST_SPLITS = 6
+_MOST_WIDTHS = 4
+_USABLE = 0.5
+
+
+def with_levels(space: Space, *, own: Sequence[float] | None, calibrated: bool, scored: bool) -> Space:
+    """The space with widths and precisions chosen where they are not named.
+
+    Without samples there is one level: int8 cannot be calibrated, and nothing tells a good width from a bad one.
+
+    Args:
+        space: what the user named.
+        own: the widths of the user's `Elastic`; ``None`` for a plain network.
+        calibrated: whether there are samples.
+        scored: whether accuracy can be measured on them.
+    """
+    widths, precisions = space.widths, space.precisions
+    if widths is None:
+        widths = _spread(own) if own else WIDTHS if scored else (1.0,)
+    if precisions is None:
+        precisions = (FP32, INT8) if calibrated else (FP32,)
+    return replace(space, widths=widths, precisions=precisions)
+
+
+def with_splits(space: Space, points: Sequence[SplitPoint]) -> Space:
+    """The space with split points and codecs chosen where they are not named.
+
+    Args:
+        space: what the user named.
+        points: the model's split points, in execution order.
+    """
+    first = points[0]
+    # A frame counts as the floats that it becomes: a codec shrinks features at least as much.
+    floats = 4 * sum(math.prod(tensor.shape) for tensor in first.crossing)
+    points = [replace(first, payload_bytes=max(first.payload_bytes, floats)), *points[1:]]
+    splits = efficient(points, _MOST_SPLITS) if space.splits is None else space.splits
+    return replace(space, splits=splits, codecs=CODECS if space.codecs is None else space.codecs)
+
+
+def _spread(widths: Sequence[float]) -> tuple[float, ...]:
+    """At most so many widths, the first and the last among them."""
+    count = min(len(widths), _MOST_WIDTHS)
+    return tuple(widths[round(at * (len(widths) - 1) / max(count - 1, 1))] for at in range(count))
+
+
+def usable(local: Accuracy, full: Accuracy) -> bool:
+    """Whether a width that was chosen here, not named, is worth building.
+
+    Its answers must be right at least half as often as the full width's. A plain network's narrow widths seldom are,
+    before they are trained or repaired.
+
+    Args:
+        local: of the width, run locally.
+        full: of the full width.
+    """
+    return local.value >= _USABLE * full.value
+
+
+def worthwhile(
+    entries: Sequence[PointEntry], head_macs: Mapping[OperatingPoint, int], named: Space
+) -> tuple[PointEntry, ...]:
+    """Those points that can be the best choice somewhere.
+
+    A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload,
+    accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as the terminal would
+    prefer it. Only points of one precision are compared: which of two precisions is faster shows on the terminal only.
+    Where accuracies were not measured, only points of one width and codec are. Where a dimension was named by the
+    user, only points that are equal in it are, so that everything that was named stays. The ends always stay.
+
+    Args:
+        entries: the points, measured.
+        head_macs: what the terminal computes at each.
+        named: what the user named; ``None`` for a dimension that was chosen for them.
+
+    Example:
+        >>> entries = [PointEntry(name, 1.0, "fp32", "u8", size) for name, size in (("a", 9.0), ("b", 9.5), ("c", 4.0))]
+        >>> macs = {entry.point: 10 * at for at, entry in enumerate(entries)}
+        >>> [entry.split for entry in worthwhile(entries, macs, Space(splits=None))]
+        ['a', 'c']
+    """
+
+    def dominated(entry: PointEntry) -> bool:
+        return any(
+            _comparable(one, entry, named) and _better(one, entry, head_macs[one.point], head_macs[entry.point])
+            for one in entries
+        )
+
+    return tuple(entry for entry in entries if entry.split in (INPUT, OUTPUT) or not dominated(entry))
+
+
+def _comparable(one: PointEntry, other: PointEntry, named: Space) -> bool:
+    alike = {"precision"}
+    alike |= {"split"} if named.splits is not None else set()
+    alike |= {"width"} if named.widths is not None else set()
+    alike |= {"codec"} if named.codecs is not None else set()
+    if one.accuracy is None or other.accuracy is None:
+        alike |= {"width", "codec"}
+    return all(getattr(one, name) == getattr(other, name) for name in alike)
+
+
+def _better(one: PointEntry, other: PointEntry, one_macs: int, other_macs: int) -> bool:
+    mine = (one_macs, one.payload_bytes, -one.accuracy.value if one.accuracy else 0.0)
+    theirs = (other_macs, other.payload_bytes, -other.accuracy.value if other.accuracy else 0.0)
+    return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))

@@ -1,0 +1,72 @@
+"""Every point's mean payload and accuracy; what is measured is kept for a build that goes on after a kill.
+
+May import: ``bundle``, ``engine``; of this part ``scoring``, ``scratch``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+
+import onnxruntime
+
+from adaedge._version import __version__
+from adaedge.builder.scoring import Evaluate, Matching, Scorer, identity
+from adaedge.builder.scratch import Scratch, key
+from adaedge.bundle import Accuracy, Bundle, Half, PointEntry
+from adaedge.engine import Arrays
+from adaedge.operating_point import OperatingPoint
+
+
+def measured(
+    bundle: Bundle,
+    evaluate: Evaluate | None,
+    samples: Sequence[Arrays],
+    digest: Callable[[Half | None], bytes],
+    scratch: Scratch,
+    report: Callable[[str, int, int], None],
+) -> tuple[PointEntry, ...]:
+    """The points of a bundle with their figures.
+
+    Args:
+        bundle: its points need no figures yet.
+        evaluate: measures accuracy; without it none is.
+        samples: inputs whose payloads are measured; without any, those that ``evaluate`` sends.
+        digest: what identifies a half.
+        scratch: keeps each point's figures, unless they come from an ``evaluate`` of the user's own.
+        report: progress.
+    """
+    entries = bundle.manifest.points
+    scorer_digest = b""
+    if isinstance(evaluate, Matching):
+        scorer_digest = evaluate.digest
+    elif evaluate is not None:
+        scratch = Scratch(None)  # nobody knows what it depends on
+    inputs = identity(array for sample in samples for array in sample)
+    common = (__version__, onnxruntime.__version__, inputs, scorer_digest)
+    done: list[PointEntry] = []
+    for cut in bundle.manifest.cuts:
+        scorer = Scorer(bundle)  # keeps the features of one split point only
+        halves = digest(cut.head), digest(cut.tail)
+        level = (cut.split, cut.width, cut.precision)
+        for entry in (one for one in entries if (one.split, one.width, one.precision) == level):
+            report("measure", len(done), len(entries))
+            name = key("point", *common, *halves, entry.codec)
+            found = scratch.get_or(name, partial(_figures, scorer, entry.point, evaluate, samples))
+            done.append(_with_figures(entry, found))
+    report("measure", len(entries), len(entries))
+    return tuple(done)
+
+
+def _figures(scorer: Scorer, point: OperatingPoint, evaluate: Evaluate | None, samples: Sequence[Arrays]) -> bytes:
+    accuracy = scorer.accuracy(point, evaluate) if evaluate else None
+    payload_bytes = scorer.payload_bytes(point, samples)
+    return json.dumps({"accuracy": accuracy and asdict(accuracy), "payload_bytes": payload_bytes}).encode()
+
+
+def _with_figures(entry: PointEntry, figures: bytes) -> PointEntry:
+    document = json.loads(figures)
+    accuracy = document["accuracy"]
+    return replace(entry, accuracy=accuracy and Accuracy(**accuracy), payload_bytes=document["payload_bytes"])

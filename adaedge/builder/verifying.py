@@ -1,0 +1,52 @@
+"""Hold the graphs that were cut against the model that they come from.
+
+May import: ``errors``, ``bundle``, ``engine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.bundle import Bundle, Cut
+from adaedge.engine import Array, Arrays
+from adaedge.errors import CaptureError
+
+# ONNX Runtime and PyTorch add in different orders; wrong graphs are off by far more.
+_TOLERANCE = 1e-3
+
+
+def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequence[Array]) -> None:
+    """Hold every pair of fp32 graphs against the captured model.
+
+    Args:
+        bundle: holds them.
+        cuts: which.
+        inputs: the example's.
+        expected: the model's outputs for them.
+
+    Raises:
+        CaptureError: if one of them computes something else.
+    """
+    for cut in cuts:
+        features = bundle.head(cut.split, cut.width, cut.precision).run(inputs)
+        found = bundle.tail(cut.split, cut.width, cut.precision).run(features)
+        error = max(map(relative_error, found, expected), default=0.0)
+        if not error <= _TOLERANCE:
+            raise CaptureError(
+                f"the ONNX graphs cut at {cut.split!r} differ from the model by {error:.1e}, relative to the largest"
+                f" output, at width {cut.width:g}; at most {_TOLERANCE:g} is expected. Leave this split point out."
+            )
+
+
+def relative_error(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """The largest difference, relative to the largest expected value; infinite where types or shapes differ."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return float("inf")
+    if not expected.size or np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
+        return 0.0
+    wide, reference = found.astype(np.float64), expected.astype(np.float64)
+    return float(np.abs(wide - reference).max() / max(np.abs(reference).max(), 1e-30))
