@@ -39,7 +39,7 @@ $(TERMINAL_READY): pyproject.toml requirements-terminal.txt
 # Installed anew each time, as a user does it: a copy, without its dependencies.
 test-terminal: $(READY) $(TERMINAL_READY)  ## Test what runs on a terminal, in an environment without torch.
 	rm -rf $(TERMINAL_BUNDLE) build
-	$(BIN)/adaedge build timm:resnet10t --random-weights --splits layer1,layer2 --codecs raw,u8,u4,jpeg@90 -o $(TERMINAL_BUNDLE)
+	$(BIN)/adaedge build timm:resnet10t --random-weights --splits layer1,layer2 --widths 1,0.5 --codecs raw,u8,u4,jpeg@90 -o $(TERMINAL_BUNDLE)
 	$(TERMINAL)/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	cd tests/terminal_only && ADAEDGE_BUNDLE=../../$(TERMINAL_BUNDLE) ../../$(TERMINAL)/bin/python -m pytest -c pytest.ini .
 

@@ -14,7 +14,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from PIL import Image
 from adaedge.bundle import Bundle, PointEntry, TensorSpec
 from adaedge.bundle.manifest import Half
 from adaedge.engine import Array, Arrays
-from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Kind, Message
 
 Progress = Callable[[str, int, int], None]
@@ -104,18 +104,21 @@ class _Part:
 
 
 def _parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
-    """Every part by its key: the path of a graph, or a codec's side of an operating point."""
+    """Every part by its key: the path of a graph, or a codec's side at a split point and width."""
     parts: dict[str, _Part] = {}
     for cut in bundle.manifest.cuts:
-        head, tail = bundle.head(cut.split), bundle.tail(cut.split)
+        level = (cut.split, cut.width, cut.precision)
+        head, tail = bundle.head(*level), bundle.tail(*level)
         features = [head.run(given) for given in inputs]
         if cut.head:
             parts.setdefault(cut.head.graph, _Part(head.run, inputs))
         if cut.tail:
             parts.setdefault(cut.tail.graph, _Part(tail.run, features))
         for entry in bundle.manifest.points:
-            if entry.split == cut.split and not entry.point.is_local:
-                parts |= _codec_parts(bundle, entry.point, features)
+            point = entry.point
+            at_level = (point.split, point.width, point.precision) == level
+            if at_level and not point.is_local and _codec_key("encode", point) not in parts:
+                parts |= _codec_parts(bundle, point, features)
     return parts
 
 
@@ -124,7 +127,15 @@ def _codec_parts(bundle: Bundle, point: OperatingPoint, features: Sequence[Array
         return bundle.encode(point, given)
 
     payloads = [encode(given) for given in features]
-    return {f"encode {point}": _Part(encode, features), f"decode {point}": _Part(bundle.decode, payloads)}
+    return {
+        _codec_key("encode", point): _Part(encode, features),
+        _codec_key("decode", point): _Part(bundle.decode, payloads),
+    }
+
+
+def _codec_key(side: str, point: OperatingPoint) -> str:
+    """Without the precision: features of one width are alike to a codec, whatever computed them."""
+    return f"{side} {replace(point, precision='')}"
 
 
 def _medians(
@@ -152,9 +163,9 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious
     tail_s = _of(cut.tail, seconds)
     return Cost(
         head_s=head_s,
-        encode_s=seconds[f"encode {point}"],
+        encode_s=seconds[_codec_key("encode", point)],
         payload_bytes=entry.payload_bytes,
-        decode_s=seconds[f"decode {point}"],
+        decode_s=seconds[_codec_key("decode", point)],
         tail_s=tail_s,
         answer_bytes=_answer_bytes(bundle, point),
         finish_s=tail_s,
@@ -166,7 +177,7 @@ def _accuracy(entry: PointEntry, cautious: bool) -> float:
     found = entry.accuracy
     if found is None:
         return 0.0
-    certain = entry.point.is_local and found.metric == "agreement"  # with itself
+    certain = entry.point == OperatingPoint(OUTPUT) and found.metric == "agreement"  # with itself
     return found.low if cautious and not certain else found.value
 
 

@@ -6,6 +6,7 @@ May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,13 +15,12 @@ import typer
 from rich.table import Table
 
 from adaedge.cli import show
-from adaedge.errors import ModelError
+from adaedge.errors import LevelError, ModelError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
     from adaedge.bundle.preprocessing import Preprocessing
     from adaedge.graph import Splittable
-    from adaedge.models import Model
 
 ModelName = Annotated[
     str,
@@ -70,14 +70,15 @@ def _points_table(model: str, split: Splittable, operators: bool) -> Table:
 def build(
     model: ModelName,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
-    splits: Annotated[
-        str, typer.Option(help="Split points, comma-separated; chosen by bytes and MACs unless given.")
-    ] = "",
-    codecs: Annotated[str, typer.Option(help="Codecs, comma-separated: raw, u1 … u8, +zstd, jpeg@QUALITY.")] = (
-        "raw,u8+zstd,u4+zstd,jpeg@90"
-    ),
+    splits: Annotated[str | None, typer.Option(help="Split points, comma-separated.")] = None,
+    widths: Annotated[str | None, typer.Option(help="Fractions of channels, comma-separated: 1,0.75,0.5.")] = None,
+    precisions: Annotated[
+        str | None, typer.Option(help="Of the terminal's arithmetic: fp32,int8. The latter needs --images.")
+    ] = None,
+    codecs: Annotated[str | None, typer.Option(help="Comma-separated: raw, u1 … u8, +zstd, jpeg@QUALITY.")] = None,
     images: Annotated[
-        Path | None, typer.Option(help="A folder of images, or a video: what accuracy and bytes are measured on.")
+        Path | None,
+        typer.Option(help="A folder of images, or a video: what int8 is calibrated on, accuracy and bytes measured."),
     ] = None,
     weights: Weights = None,
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
@@ -89,7 +90,10 @@ def build(
 ) -> None:
     """Build a bundle: the folder that a terminal and an edge server run without PyTorch.
 
-    Example: `adaedge build timm:efficientnet_lite0 -o lite0.bundle --splits blocks.1,blocks.3 --images photos/`
+    What of splits, widths, precisions and codecs is not given is chosen, and points that could be best nowhere are left
+    out. A build that was stopped goes on where it was when it is started again.
+
+    Example: `adaedge build timm:efficientnet_lite0 -o lite0.bundle --widths 1,0.75 --images photos/`
     """
     from adaedge.builder import Space
     from adaedge.builder import build as build_bundle
@@ -98,8 +102,9 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
+    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs))
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
-    space = Space(splits=_names(splits) or _efficient(loaded), codecs=_names(codecs))
+    scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(
             loaded.module,
@@ -111,9 +116,11 @@ def build(
             labels=loaded.labels,
             name=model,
             trained=loaded.trained,
+            scratch=scratch,
             progress=report,
         )
     bundle.save(out)
+    shutil.rmtree(scratch, ignore_errors=True)
     if as_json:
         rows = [asdict(entry) for entry in bundle.manifest.points]
         show.document(json.dumps({"bundle": str(out), "digest": bundle.digest, "points": rows}, indent=1))
@@ -156,12 +163,6 @@ def demo(
     show.console.print(f"The report is {out / 'report.html'}, the figures are {out / 'summary.json'}.")
 
 
-def _efficient(model: Model) -> tuple[str, ...]:
-    from adaedge.graph import Splittable, efficient
-
-    return efficient(Splittable(model.module, model.args, model.kwargs, dynamic=False).points)
-
-
 def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
     from adaedge.bundle.preprocessing import Preprocessing
 
@@ -178,8 +179,15 @@ def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None
     return changed
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _fractions(text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(map(float, _names(text) or ()))
+    except ValueError as error:
+        raise LevelError(f"--widths takes fractions of channels, such as 1,0.5; got {text!r}") from error
 
 
 def _object(text: str, option: str) -> dict[str, Any]:

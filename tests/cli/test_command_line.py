@@ -52,8 +52,10 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory, photographs):
     path = tmp_path_factory.mktemp("bundle") / "small.bundle"
-    options = ("--splits", "layer2", "--codecs", "raw,u4+zstd,jpeg@90", "--images", photographs, "--random-weights")
+    options = ("--splits", "layer2", "--widths", "1,0.5", "--precisions", "fp32,int8", "--codecs", "raw,u4+zstd,jpeg@90")
+    options += ("--images", photographs, "--random-weights")
     found = json.loads(adaedge_command("build", MODEL, "-o", path, *options, "--json"))
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name], "what was kept for a restart is gone"
     assert found["digest"] == adaedge.Bundle.load(path).digest
     return path
 
@@ -102,7 +104,8 @@ def test_build_says_what_each_point_sends_and_how_good_it_is(bundle):
     entries = {str(entry.point): entry for entry in adaedge.Bundle.load(bundle).manifest.points}
     assert "output/w1/fp32/raw" in entries
     assert entries["input/w1/fp32/jpeg@90"].payload_bytes > 1000
-    assert entries["layer2/w1/fp32/raw"].accuracy.samples == 4
+    assert entries["layer2/w0.5/int8/raw"].accuracy.samples == 4
+    assert entries["layer2/w0.5/fp32/raw"].payload_bytes < 0.6 * entries["layer2/w1/fp32/raw"].payload_bytes
 
 
 def test_simulate_replays_a_trace_by_every_policy(profile, trace):
@@ -149,6 +152,20 @@ def test_an_unknown_model_is_one_line_with_the_nearest_names():
 def test_an_unknown_split_point_is_one_line_with_the_nearest_names(tmp_path):
     words = failing_command("build", MODEL, "-o", tmp_path / "b", "--splits", "layer22", "--random-weights")
     assert "no split point 'layer22'; nearest: layer2" in words
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--precisions", "fp32,int8"), "Give about 300 as `calibrate` (`--images FOLDER`), or leave int8 out"),
+        (("--precisions", "fp16"), "no precision 'fp16'; there are fp32 and int8"),
+        (("--widths", "1,2"), "width is the fraction of channels kept, in (0, 1]; got 2.0"),
+        (("--widths", "half"), "--widths takes fractions of channels, such as 1,0.5; got 'half'"),
+        (("--widths", ","), "widths has none"),
+    ],
+)
+def test_a_level_that_cannot_be_built_is_one_line(tmp_path, options, words):
+    assert words in failing_command("build", MODEL, "-o", tmp_path / "b", "--random-weights", *options)
 
 
 def test_a_folder_that_is_not_a_bundle_is_never_overwritten(tmp_path):
