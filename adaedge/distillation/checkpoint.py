@@ -2,8 +2,8 @@
 
 May import: ``errors``.
 
-Tensors are named ``module/NAME``, ``optimizer/NUMBER/NAME`` and ``random/DEVICE``; everything else is JSON in the
-file's metadata, under ``training``: version, epoch, step, the lesson's sums so far, and the optimiser's numbers.
+Tensors are named ``module/NAME`` and ``optimizer/NUMBER/NAME``; everything else is JSON in the file's metadata, under
+``training``: version, epoch, step, the lesson's sums so far, and the optimiser's numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -50,9 +49,6 @@ def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place) -> N
                 tensors[f"optimizer/{number}/{name}"] = value
             else:
                 numbers.setdefault(str(number), {})[name] = value
-    tensors["random/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random/cuda"] = torch.cuda.get_rng_state()
     document = {
         "version": VERSION,
         "epoch": place.epoch,
@@ -68,11 +64,8 @@ def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place) -> N
     partial.replace(path)
 
 
-def restore(path: Path, module: nn.Module, optimizer: Optimizer) -> tuple[Place, dict[str, Tensor]]:
+def restore(path: Path, module: nn.Module, optimizer: Optimizer) -> Place:
     """Put a training back into its module and its optimiser.
-
-    Returns:
-        The place, and the random state of each device, for `set_random`.
 
     Raises:
         TrainingError: if the file is no checkpoint, or one of another training.
@@ -92,15 +85,7 @@ def restore(path: Path, module: nn.Module, optimizer: Optimizer) -> tuple[Place,
         optimizer.load_state_dict({"state": entries, "param_groups": document["optimizer"]["groups"]})
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"{path} is a checkpoint of another training ({error}); name another file") from error
-    place = Place(document["epoch"], document["step"], tuple((name, value) for name, value in document["sums"]))
-    return place, {name: value for name, value in tensors.items() if name.startswith("random/")}
-
-
-def set_random(states: dict[str, Tensor]) -> None:
-    """Go on drawing where a training stopped."""
-    torch.set_rng_state(states["random/cpu"])
-    if "random/cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["random/cuda"])
+    return Place(document["epoch"], document["step"], tuple((name, value) for name, value in document["sums"]))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

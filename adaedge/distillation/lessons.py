@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adaedge.distillation.losses import SoftTargets
-from adaedge.errors import LevelError
+from adaedge.errors import TrainingError
 from adaedge.levels import Elastic
 
 Backward = Callable[[Tensor], Any]
@@ -66,7 +66,7 @@ class Sandwich:
 
     def __post_init__(self) -> None:
         if len(self.elastic.widths) < 2:
-            raise LevelError("a sandwich takes two widths or more; wrap the network with widths=(1.0, 0.5)")
+            raise TrainingError("a sandwich takes two widths or more; wrap the network with widths=(1.0, 0.5)")
 
     def __call__(self, batch: tuple[Tensor, Tensor], backward: Backward) -> dict[str, Tensor]:
         """Gradients of one batch, added up over the widths; only one width's activations are held at a time."""

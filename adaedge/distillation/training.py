@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -26,6 +27,7 @@ from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.errors import TrainingError
 
 Row = dict[str, float]
+STRIDE = 1_000_003  # between the seeds of two steps: more epochs than anyone trains
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Plan:
     Attributes:
         epochs: passes over the data.
         schedule: of the learning rate; multiplies what the optimiser was made with.
-        seed: of every draw; epoch e is seeded with ``seed`` + e.
+        seed: of every draw: the data of epoch e come from ``seed`` + e, whatever the lesson draws.
         checkpoint: a safetensors file, written every ``every_s`` seconds and after each epoch. A run that finds it goes
             on from there, step for step as if it had never stopped; data of the epoch is drawn again up to the place.
         every_s: time between two checkpoints.
@@ -120,33 +122,36 @@ class _Run:
 
     def epochs(self) -> list[Row]:
         """All epochs that are left."""
-        place, random = Place(), None
+        place = Place()
         if self.plan.checkpoint and self.plan.checkpoint.exists():
-            place, random = checkpoint.restore(self.plan.checkpoint, self.module, self.plain)
+            place = checkpoint.restore(self.plan.checkpoint, self.module, self.plain)
         rows = []
         with _bar(self.accelerator.is_main_process) as bar:
             while place.epoch < self.plan.epochs:
                 task = bar.add_task(f"epoch {place.epoch + 1} of {self.plan.epochs}", total=self.steps)
-                sums = self._epoch(place, random, bar, task)
+                sums = self._epoch(place, lambda done, task=task: bar.update(task, completed=done))
                 rows.append({name: value / self.steps for name, value in sums.items()})
                 bar.console.print(f"epoch {place.epoch + 1}:", *(f"{k} {v:.4f}" for k, v in rows[-1].items()))
-                place, random = Place(place.epoch + 1), None
+                place = Place(place.epoch + 1)
                 self._save(place)
         self.module.eval()
         return rows
 
-    def _epoch(self, place: Place, random: dict[str, torch.Tensor] | None, bar: Progress, task: TaskID) -> Row:
+    def _epoch(self, place: Place, show: Callable[[int], None]) -> Row:
+        """Data and lesson draw from two streams of random numbers, so that a resumed epoch draws its data again."""
         self.module.train()
         sums: dict[str, Any] = dict(place.sums)
-        torch.manual_seed(self.plan.seed + place.epoch)
+        seed = self.plan.seed + place.epoch
+        torch.manual_seed(seed)
         for step, batch in enumerate(self.loader):
             if step < place.step:
                 continue
-            if step == place.step and random and place.step > 0:
-                checkpoint.set_random(random)
+            data_stream = torch.get_rng_state()
+            torch.manual_seed(seed + (step + 1) * STRIDE)
             for name, loss in self._step(batch, place.epoch + step / self.steps).items():
                 sums[name] = sums.get(name, 0.0) + loss
-            bar.update(task, completed=step + 1)
+            torch.set_rng_state(data_stream)
+            show(step + 1)
             if time.monotonic() - self.saved_s > self.plan.every_s:
                 self._save(Place(place.epoch, step + 1, tuple(_finite(sums).items())))
         return _finite(sums)
