@@ -87,9 +87,8 @@ class Elastic(nn.Module):
         self.widths = _checked(widths)
         self._example = (tuple(args), dict(kwargs or {}))
         training = net.training
-        self.net = (
-            copy.deepcopy(net).train().eval()
-        )  # some models drop what they cached of their weights when they train
+        # Through training mode, where some models drop what they had cached of their weights.
+        self.net = copy.deepcopy(net).train().eval()
         groups, whole = find(copy.deepcopy(self.net).requires_grad_(True), *self._example)
         right, wrong = verified(self.net, groups, *self._example, progress)
         self.groups: tuple[ChannelGroup, ...] = tuple(right)
