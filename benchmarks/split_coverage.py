@@ -9,25 +9,22 @@ value, bit for bit where `batch3_exact` says so. A partial result is kept and co
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import logging
-import multiprocessing
 import os
 import random
 import time
-import traceback
 import warnings
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from adaedge.graph import SplitPoint, Splittable
 from benchmarks import result
 from benchmarks.model_list import ENTRIES, Entry, build
+from benchmarks.worker import collect
 
 CUTS, SEVERAL, CORRECT = 20, 5, 1e-4
 TIMEOUT_S = 600
@@ -122,48 +119,9 @@ def _outputs(net: nn.Module, entry: Entry) -> dict[str, Any]:
     return {"outputs": len(answers[0]), "finite": finite, "changed_by_input": round(changed, 6)}
 
 
-def _work(pipe: Connection, cuts: int) -> None:
-    torch.set_num_threads(1)
-    logging.disable(logging.WARNING)
-    while (name := pipe.recv()) is not None:
-        try:
-            pipe.send(check(ENTRIES[name], cuts))
-        except Exception as error:
-            traceback.print_exc()
-            pipe.send({"model": name, "captured": False, "obstacle": f"{type(error).__name__}: {error}"[:300]})
-
-
-class Worker:
-    """A process that checks models, started again after a crash or a time-out."""
-
-    def __init__(self, cuts: int) -> None:
-        self._cuts = cuts
-        self._process: Any = None
-
-    def check(self, name: str) -> dict[str, Any]:
-        """The row of one model."""
-        if self._process is None or not self._process.is_alive():
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs, self._cuts), daemon=True)
-            self._process.start()
-            theirs.close()
-        self._pipe.send(name)
-        try:
-            if self._pipe.poll(TIMEOUT_S):
-                row: dict[str, Any] = self._pipe.recv()
-                return row
-            problem = f"not finished within {TIMEOUT_S} s"
-        except EOFError:
-            problem = "the process died"
-        self._process.kill()
-        self._process.join()
-        return {"model": name, "captured": False, "obstacle": problem}
-
-    def close(self) -> None:
-        """Let the process end."""
-        if self._process is not None and self._process.is_alive():
-            self._pipe.send(None)
+def check_named(name: str, cuts: int) -> dict[str, Any]:
+    """The row of a model of the list."""
+    return check(ENTRIES[name], cuts)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -198,31 +156,19 @@ def main() -> None:
     parts = options.models.split(",") if options.models else [""]
     names = list(SMOKE) if options.smoke else [name for name in ENTRIES if any(part in name for part in parts)]
     whole = not options.smoke and not options.models
-    done = {row["model"]: row for row in _partial()} if whole else {}
-    worker = Worker(options.cuts)
-    for name in track([name for name in names if name not in done], "models"):
-        done[name] = row = worker.check(name)
-        print(json.dumps(row), flush=True)
-        if whole:
-            result.RESULTS.mkdir(exist_ok=True)
-            with PARTIAL.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-    worker.close()
-    rows = [done[name] for name in names]
+    done = collect(functools.partial(check_named, cuts=options.cuts), names, TIMEOUT_S, PARTIAL if whole else None)
+    rows = [{"captured": False} | done[name] for name in names]
     print(json.dumps(summary(rows), indent=1))
     if options.smoke:
         return
     old = result.RESULTS / "split_coverage.json"
     if not whole and old.exists():
         kept = {row["model"]: row for row in json.loads(old.read_text(encoding="utf-8"))["rows"]}
-        rows = [done.get(name) or kept[name] for name in ENTRIES if name in done or name in kept]
+        kept |= {row["model"]: row for row in rows}
+        rows = [kept[name] for name in ENTRIES if name in kept]
     settings = {"cuts": options.cuts, "threads": 1, "batch": 1} | ({} if whole else {"renewed_alone": names})
     result.write("split_coverage", rows, summary=summary(rows), **settings)
     PARTIAL.unlink(missing_ok=True)
-
-
-def _partial() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in PARTIAL.read_text(encoding="utf-8").splitlines()] if PARTIAL.exists() else []
 
 
 if __name__ == "__main__":

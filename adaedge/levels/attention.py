@@ -1,8 +1,8 @@
 """Groups of attention heads, found by structure: a module that knows its heads, and the projections around them.
 
-May import: of this part ``channel_groups``. torch-pruning follows channels, not heads, so it cannot narrow attention.
-What is proposed here is a guess about a module's layout; `verifying` holds it against the zero-masked network, and the
-first guess that holds is used. Groups of one name are alternatives.
+May import: of this part ``channel_groups``, ``projections``. torch-pruning follows channels, not heads, so it cannot
+narrow attention. What is proposed here is a guess about a module's layout; `verifying` holds it against the zero-masked
+network, and the first guess that holds is used. Groups of one name are alternatives.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from adaedge.levels.channel_groups import ChannelGroup, Counter, Member, Setting
+from adaedge.levels.projections import Projection, inside, projections
 
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 _HEADS_OF_KEYS = ("num_key_value_heads", "num_kv_heads")
@@ -22,36 +23,6 @@ _HEAD_DIMS = ("head_dim", "attention_head_size", "key_value_proj_dim")
 _FEW = 4  # of fewer heads a half or a quarter is no whole number: every head is made smaller instead
 
 Layout = Callable[[int], torch.Tensor]  # length of a dimension → the channel at each of its positions
-
-
-@dataclass(frozen=True, slots=True)
-class _Projection:
-    """A linear map over channels: a linear layer, a 1×1 convolution, or transformers' Conv1D.
-
-    Attributes:
-        path: of the module.
-        out: rows of the map.
-        into: columns of the map.
-        out_dim: the weight's dimension of the rows; the other one is of the columns.
-        counters: the attributes that count rows and columns.
-    """
-
-    path: str
-    out: int
-    into: int
-    out_dim: int
-    counters: tuple[str, str]
-
-    @classmethod
-    def of(cls, path: str, module: nn.Module) -> _Projection | None:
-        if isinstance(module, nn.Linear):
-            return cls(path, module.out_features, module.in_features, 0, ("out_features", "in_features"))
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1:
-            return cls(path, module.out_channels, module.in_channels, 0, ("out_channels", "in_channels"))
-        nx, nf = getattr(module, "nx", None), getattr(module, "nf", None)
-        if isinstance(nx, int) and isinstance(nf, int) and getattr(module, "weight", torch.empty(0)).shape == (nx, nf):
-            return cls(path, nf, nx, 1, ("nf", "nx"))
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +43,9 @@ class _Attention:
     module: nn.Module
     heads: int
     shared: int
-    makers: tuple[_Projection, ...]
-    reader: _Projection
-    others: tuple[_Projection, ...]
+    makers: tuple[Projection, ...]
+    reader: Projection
+    others: tuple[Projection, ...]
 
     @property
     def head_dim(self) -> int:
@@ -102,7 +73,7 @@ def head_groups(net: nn.Module) -> tuple[list[ChannelGroup], dict[str, str]]:
     groups: list[ChannelGroup] = []
     skipped: dict[str, str] = {}
     for path in paths:
-        if any(_inside(other, path) for other in paths):
+        if any(inside(other, path) for other in paths):
             continue  # an outer module that only hands the number on
         if isinstance(modules[path], nn.MultiheadAttention):
             skipped[path] = "torch.nn.MultiheadAttention runs at one width only"
@@ -113,10 +84,6 @@ def head_groups(net: nn.Module) -> tuple[list[ChannelGroup], dict[str, str]]:
         if not proposed:
             skipped[path] = "no projections into and out of its heads were found"
     return groups, skipped
-
-
-def _inside(path: str, outer: str) -> bool:
-    return path != outer and (not outer or path.startswith(f"{outer}."))
 
 
 def _number(module: nn.Module, names: tuple[str, ...]) -> int:
@@ -132,12 +99,12 @@ def _knows_heads(module: nn.Module) -> bool:
 def _attention(path: str, modules: Mapping[str, nn.Module]) -> _Attention | None:
     """The makers and the reader of the heads: the last projection inside, or the first one behind the module."""
     module = modules[path]
-    inside = _projections(path, modules)
+    found = projections(modules, path)
     heads = _number(module, _HEADS)
-    children = [projection.path[len(path) :].split(".")[bool(path)] for projection in inside]  # a small network has two
+    children = [projection.path[len(path) :].split(".")[bool(path)] for projection in found]  # a small network has two
     main = [
         projection
-        for projection, child in zip(inside, children, strict=True)
+        for projection, child in zip(found, children, strict=True)
         if projection.out != heads and children.count(child) == 1
     ]
     alone = len(main) in (1, 3) and len({(projection.out, projection.into) for projection in main}) == 1
@@ -151,22 +118,17 @@ def _attention(path: str, modules: Mapping[str, nn.Module]) -> _Attention | None
     head_dim = reader.into // heads
     narrowest = min(maker.out for maker in makers) // head_dim
     shared = narrowest if len(makers) > 2 and narrowest and heads % narrowest == 0 else heads
-    others = tuple(projection for projection in inside if projection not in (*makers, reader))
+    others = tuple(projection for projection in found if projection not in (*makers, reader))
     return _Attention(path, module, heads, shared, tuple(makers), reader, others)
 
 
-def _projections(path: str, modules: Mapping[str, nn.Module]) -> list[_Projection]:
-    found = (_Projection.of(other, modules[other]) for other in modules if _inside(other, path))
-    return [projection for projection in found if projection is not None]
-
-
-def _behind(path: str, modules: Mapping[str, nn.Module]) -> list[_Projection]:
+def _behind(path: str, modules: Mapping[str, nn.Module]) -> list[Projection]:
     """The projections of the module's parent that are defined after the module."""
     outer, order = path.rpartition(".")[0], list(modules)
     return [
         projection
-        for projection in (_projections(outer, modules) if path else [])
-        if order.index(projection.path) > order.index(path) and not _inside(projection.path, path)
+        for projection in (projections(modules, outer) if path else [])
+        if order.index(projection.path) > order.index(path) and not inside(projection.path, path)
     ]
 
 
@@ -227,10 +189,10 @@ def _widths(attention: _Attention, size: int, wanted: bool) -> list[Counter]:
 def _group(attention: _Attention, size: int, layout: Layout, table: int, counters: tuple[Counter, ...]) -> ChannelGroup:
     """The group with these channels in the projections, and one after another in tables of length ``table``."""
     reader = attention.reader
-    members = [_member(f"{reader.path}.weight", 1 - reader.out_dim, layout(reader.into))]
+    members = [Member.along(f"{reader.path}.weight", 1 - reader.out_dim, layout(reader.into))]
     counted = [*counters, Counter(reader.path, reader.counters[1], reader.into // size)]
     for maker in attention.makers:
-        members.append(_member(f"{maker.path}.weight", maker.out_dim, layout(maker.out)))
+        members.append(Member.along(f"{maker.path}.weight", maker.out_dim, layout(maker.out)))
         counted.append(Counter(maker.path, maker.counters[0], maker.out // size))
     for other in attention.others:
         counted += [Counter(other.path, other.counters[0], table // size)] if other.out == table else []
@@ -256,17 +218,13 @@ def _tables(attention: _Attention, size: int, layout: Layout, table: int) -> Ite
         if tensor.dim() == 1 and owner == attention.path:
             beside += [length for length in tensor.shape if length % attention.reader.into == 0]
         if tensor.dim() == 1 and len(tensor) in beside:
-            yield _member(full, 0, layout(len(tensor)))
+            yield Member.along(full, 0, layout(len(tensor)))
         else:
             dims = [dim for dim, length in enumerate(tensor.shape) if length == table]
             for dim in dims if owner in talking else dims[-1:]:
-                yield _member(full, dim, each)
+                yield Member.along(full, dim, each)
 
 
 def _siblings(path: str, maker: str, attention: str) -> bool:
     """Whether a module lies beside a maker in a wrapper of their own, as a batch-norm after its convolution."""
     return path.rpartition(".")[0] == maker.rpartition(".")[0] != attention
-
-
-def _member(tensor: str, dim: int, channels: torch.Tensor) -> Member:
-    return Member(tensor, dim, torch.arange(len(channels)), channels)

@@ -30,6 +30,11 @@ class Member:
     positions: torch.Tensor
     channels: torch.Tensor
 
+    @classmethod
+    def along(cls, tensor: str, dim: int, channels: torch.Tensor) -> Member:
+        """The member that covers a whole dimension, with these channels from its first position to its last."""
+        return cls(tensor, dim, torch.arange(len(channels)), channels)
+
     def moved(self, order: torch.Tensor) -> torch.Tensor:
         """For each of ``positions``, the one whose content belongs there once the group's channels are ``order``."""
         by_channel = torch.argsort(self.channels, stable=True)

@@ -1,7 +1,7 @@
-"""Find channel groups with torch-pruning's dependency graph.
+"""Find channel groups: heads by their structure, channels with torch-pruning's dependency graph.
 
-May import: of this part ``attention``, ``channel_groups``. The graph is Fang et al., "DepGraph: Towards Any Structural
-Pruning", CVPR 2023; none of its pruners is used.
+May import: of this part ``attention``, ``channel_groups``, ``projections``. The graph is Fang et al., "DepGraph: Towards
+Any Structural Pruning", CVPR 2023; none of its pruners is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch_pruning.ops import OPTYPE
 
 from adaedge.levels.attention import head_groups
 from adaedge.levels.channel_groups import ChannelGroup, Counter, Member
+from adaedge.levels.projections import hidden_layers
 
 _ROOTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
 _NORMS_OVER_CHANNELS = {OPTYPE.LN: "LayerNorm", OPTYPE.GN: "GroupNorm"}
@@ -39,8 +40,13 @@ def find(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
         kwargs: an example of its keyword arguments.
     """
     heads, without = head_groups(net)
-    groups, whole = trace(net, args, kwargs)
-    return [*heads, *groups], without | whole
+    try:
+        groups, whole = trace(net, args, kwargs)
+    except Exception as error:  # it runs the model and follows it by rules of its own: either may raise anything
+        groups, whole = [], {"network": f"torch-pruning cannot follow it: {type(error).__name__}: {error}"}
+    made = {member.tensor for group in groups for member in group.members}
+    hidden = [group for group in hidden_layers(net) if group.members[0].tensor not in made]
+    return [*heads, *groups, *hidden], without | whole
 
 
 def still_whole(skipped: Mapping[str, str], groups: Sequence[ChannelGroup]) -> dict[str, str]:
