@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 import adaedge
 from adaedge import cli
 from adaedge.cli.measure import _profile_table
+from adaedge.errors import LevelError
 from adaedge.operating_point import Profile
 from adaedge.runtime import Credentials, EdgeServer
 
@@ -52,7 +54,7 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory, photographs):
     path = tmp_path_factory.mktemp("bundle") / "small.bundle"
-    options = ("--splits", "layer2", "--widths", "1,0.5", "--precisions", "fp32,int8", "--codecs", "raw,u4+zstd,jpeg@90")
+    options = ("--splits", "layer2", "--widths", "1,0.5", "--precisions", "fp32", "--codecs", "raw,u4+zstd,jpeg@90")
     options += ("--images", photographs, "--random-weights")
     found = json.loads(adaedge_command("build", MODEL, "-o", path, *options, "--json"))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name], "what was kept for a restart is gone"
@@ -104,7 +106,7 @@ def test_build_says_what_each_point_sends_and_how_good_it_is(bundle):
     entries = {str(entry.point): entry for entry in adaedge.Bundle.load(bundle).manifest.points}
     assert "output/w1/fp32/raw" in entries
     assert entries["input/w1/fp32/jpeg@90"].payload_bytes > 1000
-    assert entries["layer2/w0.5/int8/raw"].accuracy.samples == 4
+    assert entries["layer2/w0.5/fp32/raw"].accuracy.samples == 4
     assert entries["layer2/w0.5/fp32/raw"].payload_bytes < 0.6 * entries["layer2/w1/fp32/raw"].payload_bytes
 
 
@@ -154,6 +156,15 @@ def test_an_unknown_split_point_is_one_line_with_the_nearest_names(tmp_path):
     assert "no split point 'layer22'; nearest: layer2" in words
 
 
+def test_build_takes_every_level(tmp_path, photographs):
+    options = ("--splits", "layer2", "--widths", "1,0.5", "--precisions", "fp32,int8", "--codecs", "u8,u4")
+    options += ("--images", photographs, "--random-weights", "--json")
+    found = json.loads(adaedge_command("build", "timm:test_resnet", "-o", tmp_path / "b", *options))
+    levels = {(point["width"], point["precision"]) for point in found["points"] if point["split"] == "layer2"}
+    assert levels == {(1.0, "fp32"), (1.0, "int8"), (0.5, "fp32"), (0.5, "int8")}
+    assert len(found["points"]) == 1 + 4 * 2 + 4, "input at one level; layer2 and output at four"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -165,7 +176,9 @@ def test_an_unknown_split_point_is_one_line_with_the_nearest_names(tmp_path):
     ],
 )
 def test_a_level_that_cannot_be_built_is_one_line(tmp_path, options, words):
-    assert words in failing_command("build", MODEL, "-o", tmp_path / "b", "--random-weights", *options)
+    arguments = ("build", "timm:test_resnet", "-o", str(tmp_path / "b"), "--random-weights", *options)
+    with pytest.raises(LevelError, match=re.escape(words)):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
 
 
 def test_a_folder_that_is_not_a_bundle_is_never_overwritten(tmp_path):
