@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,21 @@ def test_hindsight_leaves_out_what_is_smaller_but_not_faster() -> None:
     asked = scenario(Trace([0.0], [GOOD]), costs=noisy)
     assert set(static_runs(asked)) == {LOCAL}
     assert {record.decision.point for record in clairvoyant(asked)} == {LOCAL}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"start_s": 3.0},
+        {"round_trip_s": 0.05},
+        {"limits": Limits.of(0.2, 0.9, margin_s=0.05)},
+        {"limits": Limits.of(0.2, 0.9, horizon_s=0.2)},
+        {"limits": Limits.of(0.2, 0.9, period_s=0.3)},
+        {"limits": Limits.of(0.15, 0.9, period_s=0.2)},
+        {"limits": Limits.of(0.2, 0.0)},
+    ],
+    ids=str,
+)
+def test_every_part_of_a_scenario_reaches_its_runs(changed) -> None:
+    plain = scenario(Trace([0.0, 4.0, 6.0], [1.5e6, 1e5, 3e6], 8.0))
+    assert replace(plain, **changed).run() != plain.run()
