@@ -22,7 +22,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	@touch $@
 
-demo: $(READY)  ## Run the main job: a real clip, two processes, a fading link, four policies.
+demo: $(READY)  ## Run the main job: a real clip, two processes, a fading link, five policies.
 	$(BIN)/adaedge demo
 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).

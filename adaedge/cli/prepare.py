@@ -150,7 +150,7 @@ def demo(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames of the clip.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
 ) -> None:
-    """Run a real clip through a real network on two processes and a fading link, by four policies.
+    """Run a real clip through a real network on two processes and a fading link, by five policies.
 
     Example: `adaedge demo --frames 100 -o demo`
     """
