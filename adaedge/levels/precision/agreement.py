@@ -1,11 +1,12 @@
-"""How well a graph agrees with the fp32 graph on samples, and how it is run for that.
+"""How well graphs agree with the fp32 graph on samples, and how fast they are.
 
-May import: ``errors``.
+May import: nothing of adaedge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Sample = Mapping[str, Array]
 Metric = Callable[[Array, Array], float]
 
 _FATAL_ONLY = 4
+_ROUNDS = 12
 
 
 def same_class(expected: Array, found: Array) -> float:
@@ -39,7 +41,17 @@ def cosine(expected: Array, found: Array) -> float:
     """
     one, other = expected.astype(np.float64).ravel(), found.astype(np.float64).ravel()
     norms = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / norms if norms else float(one.tolist() == other.tolist())
+    return float(one @ other) / norms if norms else float(np.array_equal(one, other))
+
+
+def relative_error(expected: Array, found: Array) -> float:
+    """The mean square of the difference, relative to the variance of what is expected.
+
+    Example:
+        >>> relative_error(np.array([1.0, -1.0]), np.array([1.0, 0.0]))
+        0.5
+    """
+    return float(np.mean((found - expected) ** 2) / max(float(np.var(expected)), 1e-30))
 
 
 def metric_for(output: ir.Value) -> Metric:
@@ -53,20 +65,34 @@ def session(model: ir.Model) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
-    return onnxruntime.InferenceSession(
-        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    data = ir.to_proto(model).SerializeToString()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def first_outputs(model: ir.Model, samples: Sequence[Sample]) -> Iterator[Array]:
+def first_outputs(model: ir.Model, samples: Iterable[Sample]) -> Iterator[Array]:
     """The graph's first output for each sample, one after another."""
     runtime = session(model)
-    first = [runtime.get_outputs()[0].name]
+    names = [str(model.graph.outputs[0].name)]
     for sample in samples:
-        yield runtime.run(first, dict(sample))[0]
+        yield runtime.run(names, dict(sample))[0]
 
 
-def agreement(model: ir.Model, samples: Sequence[Sample], expected: Sequence[Array], metric: Metric) -> float:
-    """The mean of the metric over the samples."""
-    found = first_outputs(model, samples)
-    return float(np.mean([metric(one, other) for one, other in zip(expected, found, strict=True)]))
+def agreements(fp32: ir.Model, models: Sequence[ir.Model], samples: Iterable[Sample], metric: Metric) -> list[float]:
+    """The mean of the metric over the samples, for each of the models; nothing but its values is kept."""
+    samples = list(samples) if not isinstance(samples, Sequence) else samples
+    runs = [first_outputs(model, samples) for model in (fp32, *models)]
+    values = [[metric(expected, one) for one in found] for expected, *found in zip(*runs, strict=True)]
+    return [float(value) for value in np.mean(values, 0)]
+
+
+def fastest(models: Sequence[ir.Model], sample: Sample) -> int:
+    """Which of the models runs in the least time on this machine: the smallest of rounds that take turns."""
+    runtimes = [session(model) for model in models]
+    names = [[str(model.graph.outputs[0].name)] for model in models]
+    seconds = np.full((_ROUNDS, len(models)), np.inf)
+    for turn in range(_ROUNDS):
+        for index, runtime in enumerate(runtimes):
+            start = time.perf_counter()
+            runtime.run(names[index], dict(sample))
+            seconds[turn, index] = time.perf_counter() - start
+    return int(seconds.min(0).argmin())

@@ -1,11 +1,11 @@
 """ONNX Runtime's quantiser, static and dynamic, on a prepared graph.
 
-May import: nothing of adaedge.
+May import: of this part ``preparing``, ``weights``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import onnx
@@ -17,79 +17,76 @@ from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantizationMode, add_infer_metadata
 
-STATIC_OPERATORS = (
-    *("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid"),
-    *("MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Pad", "Resize"),
-    *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
-)
-# Class scores in 8 bits would tie: the last layer's sums leave in float.
-_FLOAT_OUTPUTS = ["Gemm", "MatMul"]
+from adaedge.levels.precision.weights import weight_ranges
+
+# Operators between layers that ONNX Runtime has int8 kernels for, so that activations stay in int8 there.
+_BETWEEN = {
+    *("Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),
+    *("Pad", "Resize", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"),
+}
+_LAYERS = {"Conv", "Gemm", "MatMul"}
+_PER_CHANNEL = True
+# Only for weights that `weight_ranges` knows nothing of: theirs say that they need no reduced range.
+_REDUCED = True
+Overrides = dict[str, list[dict[str, Any]]]
+
+
+def overrides(model: ir.Model) -> Overrides:
+    """The weights' ranges as ONNX Runtime's quantiser takes them."""
+    return {
+        name: [{"axis": axis, "reduce_range": False, "rmin": -span, "rmax": span} for span in spans]
+        for name, (axis, spans) in weight_ranges(model.graph).items()
+    }
 
 
 def static(
-    model: ir.Model,
-    ranges: Mapping[str, tuple[Any, Any]],
-    kept_fp32: Iterable[str] = (),
-    *,
-    weights: QuantType = QuantType.QInt8,
-    activations: QuantType = QuantType.QUInt8,
-    reduce_range: bool = True,
-    per_channel: bool = True,
+    model: ir.Model, ranges: Mapping[str, tuple[Any, Any]], weights: Overrides, nodes: Collection[str]
 ) -> ir.Model:
-    """Weights in int8 and activations in fixed ranges, as pairs of QuantizeLinear and DequantizeLinear.
+    """Weights in int8, activations in uint8 of fixed ranges, as pairs of QuantizeLinear and DequantizeLinear.
 
     Args:
         model: a prepared graph; left as it is.
         ranges: the range of each activation.
-        kept_fp32: names of nodes that stay as they are.
-        weights: their type.
-        activations: their type.
-        reduce_range: whether weights have 7 bits: without VNNI, a product of an 8-bit activation and an 8-bit weight
-            added to its neighbour saturates the 16 bits that AVX2 has for it.
-        per_channel: whether each output channel's weights have a scale of their own.
+        weights: the ranges of the weights.
+        nodes: names of the nodes to quantise.
     """
+    options = {
+        # Class scores in 8 bits would tie: the sums of a matrix product leave in float.
+        "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"],
+        "TensorQuantOverrides": weights,
+    }
+    data = TensorsData(CalibrationMethod.MinMax, dict(ranges))
     quantiser = QDQQuantizer(
-        _proto(model),
-        per_channel,
-        reduce_range,
-        weights,
-        activations,
-        TensorsData(CalibrationMethod.MinMax, dict(ranges)),
-        [],
-        list(kept_fp32),
-        list(STATIC_OPERATORS),
-        {"OpTypesToExcludeOutputQuantization": _FLOAT_OUTPUTS},
+        *(_proto(model), _PER_CHANNEL, _REDUCED, QuantType.QInt8, QuantType.QUInt8),
+        *(data, list(nodes), [], sorted(_LAYERS | _BETWEEN), options),
     )
-    return _model(quantiser.quantize_model())
+    return _model(quantiser.quantize_model()) if nodes else model
 
 
-def dynamic(
-    model: ir.Model,
-    kept_fp32: Iterable[str] = (),
-    *,
-    weights: QuantType = QuantType.QInt8,
-    reduce_range: bool = True,
-    per_channel: bool = True,
-) -> ir.Model:
-    """Weights in int8, activations quantised to the range they have in each run.
+def static_nodes(graph: ir.Graph) -> list[str]:
+    """Names of the nodes that `static` has int8 kernels for. Arithmetic with constants is not worth quantising."""
+    names = []
+    for node in graph:
+        constant = any(value is not None and value.is_initializer() for value in node.inputs[:2])
+        if node.op_type in _LAYERS or (node.op_type in _BETWEEN and not (constant and node.op_type in ("Add", "Mul"))):
+            names.append(str(node.name))
+    return names
 
-    Only products with a weight are quantised, not those of two activations.
+
+def dynamic(model: ir.Model, weights: Overrides, nodes: Collection[str]) -> ir.Model:
+    """Weights in int8, activations quantised to the range that they have in each run.
+
+    Args:
+        model: a prepared graph; left as it is.
+        weights: the ranges of the weights.
+        nodes: names of the matrix products to quantise; those of two activations stay in fp32.
     """
     quantiser = ONNXQuantizer(
-        _proto(model),
-        per_channel,
-        reduce_range,
-        QuantizationMode.IntegerOps,
-        False,
-        weights,
-        QuantType.QUInt8,
-        None,
-        [],
-        list(kept_fp32),
-        ["MatMul"],
-        {"MatMulConstBOnly": True},
+        *(_proto(model), _PER_CHANNEL, _REDUCED, QuantizationMode.IntegerOps, False),
+        *(QuantType.QInt8, QuantType.QUInt8, None, list(nodes), [], ["MatMul"]),
+        {"MatMulConstBOnly": True, "TensorQuantOverrides": weights},
     )
-    return _model(quantiser.quantize_model())
+    return _model(quantiser.quantize_model()) if nodes else model
 
 
 def _proto(model: ir.Model) -> onnx.ModelProto:
@@ -103,5 +100,6 @@ def _model(proto: onnx.ModelProto) -> ir.Model:
     passes.TopologicalSortPass()(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.RemoveUnusedOpsetsPass()(model)
+    passes.ShapeInferencePass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
     return model
