@@ -5,7 +5,19 @@ May import: ``errors``, ``levels``.
 
 from adaedge.distillation.lessons import Labels, Lesson, Sandwich
 from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.repairing import Crops, repair
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.training import Plan, train
 
-__all__ = ["Labels", "Lesson", "Plan", "Sandwich", "Schedule", "SoftTargets", "WarmCosine", "train"]
+__all__ = [
+    "Crops",
+    "Labels",
+    "Lesson",
+    "Plan",
+    "Sandwich",
+    "Schedule",
+    "SoftTargets",
+    "WarmCosine",
+    "repair",
+    "train",
+]

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ class _Run:
         with _bar(self.accelerator.is_main_process) as bar:
             while place.epoch < self.plan.epochs:
                 task = bar.add_task(f"epoch {place.epoch + 1} of {self.plan.epochs}", total=self.steps)
-                sums = self._epoch(place, lambda done, task=task: bar.update(task, completed=done))
+                sums = self._epoch(place, partial(bar.update, task))
                 rows.append({name: value / self.steps for name, value in sums.items()})
                 bar.console.print(f"epoch {place.epoch + 1}:", *(f"{k} {v:.4f}" for k, v in rows[-1].items()))
                 place = Place(place.epoch + 1)
@@ -137,7 +138,7 @@ class _Run:
         self.module.eval()
         return rows
 
-    def _epoch(self, place: Place, show: Callable[[int], None]) -> Row:
+    def _epoch(self, place: Place, show: Callable[..., None]) -> Row:
         """Data and lesson draw from two streams of random numbers, so that a resumed epoch draws its data again."""
         self.module.train()
         sums: dict[str, Any] = dict(place.sums)
@@ -151,7 +152,7 @@ class _Run:
             for name, loss in self._step(batch, place.epoch + step / self.steps).items():
                 sums[name] = sums.get(name, 0.0) + loss
             torch.set_rng_state(data_stream)
-            show(step + 1)
+            show(completed=step + 1)
             if time.monotonic() - self.saved_s > self.plan.every_s:
                 self._save(Place(place.epoch, step + 1, tuple(_finite(sums).items())))
         return _finite(sums)
