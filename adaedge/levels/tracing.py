@@ -1,7 +1,7 @@
 """Find channel groups: heads by their structure, channels with torch-pruning's dependency graph.
 
-May import: of this part ``attention``, ``channel_groups``, ``projections``. The graph is Fang et al., "DepGraph: Towards
-Any Structural Pruning", CVPR 2023; none of its pruners is used.
+May import: of this part ``attention``, ``channel_groups``, ``projections``. The graph is Fang et al., "DepGraph:
+Towards Any Structural Pruning", CVPR 2023; none of its pruners is used.
 """
 
 from __future__ import annotations
