@@ -123,3 +123,23 @@ def test_a_cautious_profile_takes_the_lower_end_of_an_interval(bundle):
         certain = entry.point.is_local  # it agrees with itself
         assert cautious[entry.point].accuracy == (1.0 if certain else entry.accuracy.low)
     assert cautious[OperatingPoint("stem")].accuracy < profile(bundle, repetitions=1)[OperatingPoint("stem")].accuracy
+
+
+def test_every_part_of_every_level_is_timed_once(frames):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 4, 3)).eval()
+    space = Space(["0"], (1.0, 0.5), ("fp32", "int8"), ("raw", "u4"))
+    preprocessing = Preprocessing(size=(16, 16))
+    bundle = build(net, (torch.zeros(1, 3, 16, 16),), space, calibrate=frames, preprocessing=preprocessing)
+    parts = profiling._parts(bundle, [(bundle.preprocess(frame),) for frame in frames])
+    graphs = {path for path in parts if path.endswith(".onnx")}
+    assert graphs == {path for path in bundle._files if path.endswith(".onnx")}
+    assert len(parts) == len(graphs) + 2 * (1 + 2 * 2), (
+        "raw at the input; two codecs at two widths, whatever the precision"
+    )
+    measured = profile(bundle, repetitions=2)
+    for width in (1.0, 0.5):
+        fp32, int8 = (measured[OperatingPoint("0", width, precision, "u4")] for precision in ("fp32", "int8"))
+        assert fp32.head_s != int8.head_s
+        assert (fp32.tail_s, fp32.encode_s, fp32.decode_s) == (int8.tail_s, int8.encode_s, int8.decode_s)
+    assert measured[OperatingPoint("0", 1.0)].tail_s != measured[OperatingPoint("0", 0.5)].tail_s

@@ -6,7 +6,8 @@ May import: ``errors``, ``operating_point``, ``bundle``, ``graph``; of this part
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -90,9 +91,10 @@ class Assembly:
         if self._is_weak(bundle, width):
             self._weak.add(width)
         elif self.space.holds(OUTPUT, width, INT8):
-            self._stage("quantise", width)
             inputs = list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in self.samples))
-            self._cut(exported, INT8, int8_knife(self._parts, exported, inputs, self.scratch), fp32)
+            with self._stage("quantise", width):
+                knife = int8_knife(self._parts, exported, inputs, self.scratch)
+            self._cut(exported, INT8, knife, fp32)
 
     def finished(self) -> Bundle:
         """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
@@ -111,12 +113,16 @@ class Assembly:
         levels = {_level(entry) for entry in kept}
         return self._bundle([cut for cut in cuts if _level(cut) in levels], kept)
 
-    def _stage(self, what: str, width: float) -> None:
-        self.report(what, self.widths.index(width), len(self.widths))
+    @contextmanager
+    def _stage(self, what: str, width: float) -> Iterator[None]:
+        done, total = self.widths.index(width), len(self.widths)
+        self.report(what, done, total)
+        yield
+        self.report(what, done + 1, total)
 
     def _captured(self, width: float) -> Splittable:
-        self._stage("capture", width)
-        splittable = Splittable(self.call.wrap(module_of(self.net, width)), *self.call.example, dynamic=False)
+        with self._stage("capture", width):
+            splittable = Splittable(self.call.wrap(module_of(self.net, width)), *self.call.example, dynamic=False)
         if width == 1.0:
             self._settle(splittable)
         return splittable
@@ -134,11 +140,10 @@ class Assembly:
             self._codecs[name] = codecs_for(name, crossing, self.space.codecs or (), otherwise)
 
     def _exported(self, splittable: Splittable, width: float) -> Exported:
-        self._stage("export", width)
         splits = [] if width not in (self.space.widths or ()) else self.space.splits or ()
         points = find_points(splittable, splits, wrapped=self.call.wrapped)
-        index = index_of(self.net, width)
-        return export_width(splittable, points, self.call, width=width, index=index)
+        with self._stage("export", width):
+            return export_width(splittable, points, self.call, width=width, index=index_of(self.net, width))
 
     def _cut(self, exported: Exported, precision: str, heads: Knife, tails: Knife) -> None:
         """Cut one level at every point; what the space does not hold is dropped when all is scored."""

@@ -102,7 +102,7 @@ def build(
     scored = evaluate is not None or bool(samples and named.widths is None and _is_classifier(net, call))
     space = with_levels(named, own=own, calibrated=bool(samples), scored=scored)
     if plain and space.widths != (1.0,):
-        net, space = _narrowed(net, call, samples, space, named)
+        net, space = _narrowed(net, call, samples, space, named, report)
     about = Manifest(name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained)
     assembly = Assembly(net, call, space, named, about, samples, evaluate, Scratch(scratch), report, plain)
     for width in assembly.widths:
@@ -124,11 +124,11 @@ def _is_classifier(net: nn.Module, call: Call) -> bool:
 
 
 def _narrowed(
-    net: nn.Module, call: Call, samples: Sequence[Arrays], space: Space, named: Space
+    net: nn.Module, call: Call, samples: Sequence[Arrays], space: Space, named: Space, report: Progress
 ) -> tuple[nn.Module, Space]:
     """A plain network made elastic; as it is, where its widths were chosen and it has none."""
     try:
-        elastic = Elastic(net, call.args, space.widths or (), kwargs=call.kwargs)
+        elastic = Elastic(net, call.args, space.widths or (), kwargs=call.kwargs, progress=report)
     except LevelError as error:
         if named.widths is not None:
             raise
