@@ -31,10 +31,12 @@ def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
         figure = new_figure(WIDE_IN, 3.8)
         axes = figure.subplots()
         _draw_front(axes, front)
-        _draw_levels(axes, [place for place in places if place.on_time])
+        (_, dearest_j), (lowest, _) = limits = _limits(front, accuracy_floor)
+        near = [place for place in places if place.energy_j <= dearest_j and place.accuracy >= lowest]
+        _draw_levels(axes, [place for place in near if place.on_time])
         if accuracy_floor:
             axes.axhline(accuracy_floor, color=VERMILLION, lw=1, label="accuracy floor")
-        _limit(axes, front, accuracy_floor)
+        axes.set(xlim=limits[0], ylim=limits[1])
         axes.set(xlabel="modelled energy / J per frame", ylabel="measured accuracy")
         axes.grid()
         legend_above(axes, columns=6)
@@ -45,8 +47,8 @@ def _draw_front(axes: Axes, front: Sequence[Place]) -> None:
     energy_j, accuracy = [place.energy_j for place in front], [place.accuracy for place in front]
     axes.step(energy_j, accuracy, where="post", color=FAINT, lw=1.2, zorder=0, label="Pareto front")
     for number, place in enumerate(front, 1):
-        words = {"textcoords": "offset points", "ha": "right", "va": "bottom", "color": INK}
-        axes.annotate(str(number), (place.energy_j, place.accuracy), (-4, 3), **words)
+        at = (place.energy_j, place.accuracy)
+        axes.annotate(str(number), at, (-4, 3), textcoords="offset points", ha="right", va="bottom", color=INK)
 
 
 def _draw_levels(axes: Axes, places: Sequence[Place]) -> None:
@@ -61,10 +63,9 @@ def _draw_levels(axes: Axes, places: Sequence[Place]) -> None:
         axes.scatter(energy_j, accuracy, s=26, marker=marker, facecolors=faces, edgecolors=colour, label=label)
 
 
-def _limit(axes: Axes, front: Sequence[Place], accuracy_floor: float) -> None:
-    if not front:
-        return
-    lowest = min(front[0].accuracy, accuracy_floor or 1.0)
+def _limits(front: Sequence[Place], accuracy_floor: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Of the axes: energy, accuracy."""
+    lowest = min([place.accuracy for place in front] + [accuracy_floor or 1.0])
     margin = 0.08 * max(0.05, 1 - lowest)
-    axes.set_xlim(0, ROOM * max(place.energy_j for place in front) or 1.0)
-    axes.set_ylim(lowest - 2 * margin, 1 + margin)
+    dearest_j = max([place.energy_j for place in front], default=0.0)
+    return (0.0, ROOM * dearest_j or 1.0), (lowest - 2 * margin, 1 + margin)

@@ -52,7 +52,7 @@ class LeastLatency:
 @final
 @dataclass(frozen=True, slots=True)
 class LeastEnergy:
-    """The least predicted energy among the points on time; the fastest point where none is.
+    """The least predicted energy among the points on time, then the most accurate; the fastest where none is on time.
 
     Attributes:
         hysteresis: the point of the frame before is kept while it is on time and the best would save less than this
@@ -68,7 +68,10 @@ class LeastEnergy:
     def __call__(self, table: Table, predictions: Predictions, previous: int | None) -> Choice:
         """The row of least energy among those on time."""
         energy_j, on_time = predictions.energy_j, predictions.on_time
-        best = int(np.where(on_time, energy_j, np.inf).argmin())
+        allowed_j = np.where(on_time, energy_j, np.inf)
+        least_j = allowed_j.min()
+        # Of points that cost the same, the most accurate: what is chosen is never dominated.
+        best = int(np.where(allowed_j == least_j, table.accuracy, -1.0).argmax())
         if not on_time[best]:
             fastest = LeastLatency()(table, predictions, previous).row
             return Choice(

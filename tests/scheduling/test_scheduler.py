@@ -169,6 +169,11 @@ def test_takes_the_least_energy_and_says_why() -> None:
     assert decision.accuracy == 1.0
 
 
+def test_of_points_that_cost_the_same_the_most_accurate_is_taken() -> None:
+    same = {SMALL: Cost(head_s=0.06, accuracy=0.9), LOCAL: Cost(head_s=0.06)}
+    assert Scheduler(profile(same), CHEAP, deadline_s=0.2).choose(None, now_s=0.0).point == LOCAL
+
+
 def test_where_a_local_finish_is_in_time_the_expected_rate_decides_and_the_risk_is_told() -> None:
     scheduler = Scheduler(profile(), CHEAP, deadline_s=0.2, accuracy_floor=0.97)
     decision = scheduler.choose(link(12, low=10), now_s=0.0)
