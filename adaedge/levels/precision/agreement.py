@@ -77,9 +77,8 @@ def first_outputs(model: ir.Model, samples: Iterable[Sample]) -> Iterator[Array]
         yield runtime.run(names, dict(sample))[0]
 
 
-def agreements(fp32: ir.Model, models: Sequence[ir.Model], samples: Iterable[Sample], metric: Metric) -> list[float]:
+def agreements(fp32: ir.Model, models: Sequence[ir.Model], samples: Sequence[Sample], metric: Metric) -> list[float]:
     """The mean of the metric over the samples, for each of the models; nothing but its values is kept."""
-    samples = list(samples) if not isinstance(samples, Sequence) else samples
     runs = [first_outputs(model, samples) for model in (fp32, *models)]
     values = [[metric(expected, one) for one in found] for expected, *found in zip(*runs, strict=True)]
     return [float(value) for value in np.mean(values, 0)]

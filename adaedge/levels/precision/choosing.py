@@ -5,7 +5,9 @@ May import: ``errors``; of this part all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -27,7 +29,21 @@ from adaedge.levels.precision.quantisers import dynamic, overrides, static, stat
 
 # A layer's contribution shows on a few samples: it is a mean over all entries of the output.
 _RANKING_SAMPLES = 8
-Maker = Callable[[Sequence[str]], ir.Model]  # names of the layers in int8 → the graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """One way to quantise a graph.
+
+    Attributes:
+        name: ``static`` or ``dynamic``.
+        nodes: names of all nodes that it can quantise.
+        make: names of the nodes to quantise → the graph.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    make: Callable[[Collection[str]], ir.Model]
 
 
 def quantise(
@@ -36,9 +52,9 @@ def quantise(
     """A whole network in int8, as far as that agrees with fp32.
 
     Static graphs are made where there are convolutions, dynamic ones where there are matrix products, both where there
-    are both. Where one falls short of the agreement, its layers are quantised one at a time, and those that change the
-    output most stay in fp32: 1, 2, 4, 8, … of them, up to half. Of what holds, the fastest on this machine is returned;
-    where nothing does, what agrees best.
+    are both. Where none holds the agreement, the layers of the best are quantised one at a time, and those that change
+    the output most stay in fp32: 1, 2, 4, 8, … of them, up to half. Of what holds, the fastest on this machine is
+    returned; where nothing does, what agrees best.
 
     Args:
         model: the exported fp32 graph, its weights inside; left as it is. The tensors that will cross cuts are among
@@ -48,83 +64,65 @@ def quantise(
         metric: agreement of two outputs, in [0, 1]; by default `same_class` for (N, classes), else `cosine`.
 
     Raises:
-        LevelError: if there are no samples, or there is no layer with a weight.
+        LevelError: if there are no samples, or no layers to quantise.
     """
     if not len(samples):
         raise LevelError("int8 is calibrated on samples, and there are none. Give about 300 inputs, or leave int8 out.")
     fp32 = prepared(model)
     metric = metric or metric_for(fp32.graph.outputs[0])
-    makers = _makers(fp32, samples)
-    if not makers:
-        raise LevelError("the network has no convolution and no matrix product with a weight; leave int8 out.")
-    everything = [make(list(layers(fp32.graph))) for _, make in makers]
-    found = [
-        Quantised(graph, scheme, agreement)
-        for (scheme, _), graph, agreement in zip(
-            makers, everything, agreements(fp32, everything, samples, metric), strict=True
-        )
-    ]
-    enough = [one for one in found if one.agreement >= wanted]
-    if not enough:
-        best = int(np.argmax([one.agreement for one in found]))
-        found.append(_with_layers_kept(fp32, makers[best], found[best], samples, wanted, metric))
-        enough = [one for one in found if one.agreement >= wanted]
-    if len(enough) < 2:
-        return max(found, key=lambda one: one.agreement) if not enough else enough[0]
+    schemes = _schemes(fp32, samples)
+    if not schemes:
+        raise LevelError("the network has no convolution and no matrix product with a weight in fp32; leave int8 out.")
+    models = [scheme.make(scheme.nodes) for scheme in schemes]
+    values = agreements(fp32, models, samples, metric)
+    whole = [Quantised(graph, scheme.name, value) for graph, scheme, value in zip(models, schemes, values, strict=True)]
+    best = int(np.argmax(values))
+    if values[best] < wanted:
+        return _with_layers_kept(fp32, schemes[best], whole[best], samples, wanted, metric)
+    # One of each scheme, the better one: their speed differs, that of two static graphs does not.
+    of_each = {one.scheme: one for one in sorted(whole, key=lambda one: one.agreement)}
+    enough = [one for one in of_each.values() if one.agreement >= wanted]
     return enough[fastest([one.model for one in enough], samples[0])]
 
 
-def _makers(fp32: ir.Model, samples: Sequence[Sample]) -> list[tuple[str, Maker]]:
-    """Scheme and function of each way to quantise this graph."""
-    weights, parts = overrides(fp32), layers(fp32.graph)
+def _schemes(fp32: ir.Model, samples: Sequence[Sample]) -> list[_Scheme]:
+    """The ways to quantise this graph: they differ in the activations' ranges."""
+    weights = overrides(fp32)
     kinds = [node.op_type for node in fp32.graph if weight_of(node) is not None]
-    between = [name for name in static_nodes(fp32.graph) if not any(name in part for part in parts.values())]
-    makers: list[tuple[str, Maker]] = []
+    schemes = []
     if kinds.count("Conv") > 1:  # the one convolution of a transformer only makes its tokens
-        rows = extremes(fp32, samples)
+        seen, nodes = extremes(fp32, samples), static_nodes(fp32.graph)
         for span in (whole_range, typical_range):
-            found = {name: span(values) for name, values in rows.items()}
-            makers.append(
-                (
-                    "static",
-                    lambda names, found=found: static(
-                        fp32,
-                        found,
-                        weights,
-                        [
-                            *(node for name in names for node in parts[name]),
-                            *(between if len(names) > 1 else ()),
-                        ],
-                    ),
-                )
-            )
-    if kinds.count("MatMul") > 1 or (not makers and kinds):
-        makers.append(("dynamic", lambda names: dynamic(fp32, weights, names)))
-    return makers
+            ranges = {name: span(rows) for name, rows in seen.items()}
+            schemes.append(_Scheme("static", nodes, partial(static, fp32, ranges, weights)))
+    if kinds.count("MatMul") > 1 or (kinds and not schemes):
+        nodes = tuple(str(node.name) for node in fp32.graph if weight_of(node) is not None and node.op_type != "Conv")
+        schemes.append(_Scheme("dynamic", nodes, partial(dynamic, fp32, weights)))
+    return schemes
 
 
 def _with_layers_kept(
-    fp32: ir.Model,
-    maker: tuple[str, Maker],
-    start: Quantised,
-    samples: Sequence[Sample],
-    wanted: float,
-    metric: Metric,
+    fp32: ir.Model, scheme: _Scheme, whole: Quantised, samples: Sequence[Sample], wanted: float, metric: Metric
 ) -> Quantised:
-    """The graph with as few layers in fp32 as it takes, of those that were tried; else the best of them."""
-    scheme, make = maker
-    names = list(layers(fp32.graph))
-    few = samples[:_RANKING_SAMPLES]
-    expected = list(first_outputs(fp32, few))
-    errors = {}
-    for name in names:
-        outputs = first_outputs(make([name]), few)
-        errors[name] = np.mean([relative_error(one, other) for one, other in zip(expected, outputs, strict=True)])
-    ranked = sorted(names, key=lambda name: -errors[name])
-    best, count = start, 1
-    while best.agreement < wanted and count <= len(names) // 2:
+    """The graph with as few layers in fp32 as it takes, of the numbers tried; the best of them where none suffices."""
+    parts = {name: nodes for name, nodes in layers(fp32.graph).items() if name in scheme.nodes}
+    ranked = _ranked(fp32, scheme, parts, samples[:_RANKING_SAMPLES])
+    best, count = whole, 1
+    while best.agreement < wanted and count <= len(ranked) // 2:
         kept = ranked[:count]
-        graph = make([name for name in names if name not in kept])
-        one = Quantised(graph, scheme, agreements(fp32, [graph], samples, metric)[0], tuple(kept))
+        left = {node for name in kept for node in parts[name]}
+        graph = scheme.make([node for node in scheme.nodes if node not in left])
+        one = Quantised(graph, scheme.name, agreements(fp32, [graph], samples, metric)[0], tuple(kept))
         best, count = max(best, one, key=lambda each: each.agreement), 2 * count
     return best
+
+
+def _ranked(fp32: ir.Model, scheme: _Scheme, parts: dict[str, tuple[str, ...]], samples: Sequence[Sample]) -> list[str]:
+    """The layers, first the one that changes the output most when it alone is quantised."""
+    expected = list(first_outputs(fp32, samples))
+
+    def error(name: str) -> float:
+        found = first_outputs(scheme.make(parts[name]), samples)
+        return float(np.mean([relative_error(one, other) for one, other in zip(expected, found, strict=True)]))
+
+    return sorted(parts, key=error, reverse=True)

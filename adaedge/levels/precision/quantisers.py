@@ -60,17 +60,17 @@ def static(
         *(_proto(model), _PER_CHANNEL, _REDUCED, QuantType.QInt8, QuantType.QUInt8),
         *(data, list(nodes), [], sorted(_LAYERS | _BETWEEN), options),
     )
-    return _model(quantiser.quantize_model()) if nodes else model
+    return _model(quantiser.quantize_model())
 
 
-def static_nodes(graph: ir.Graph) -> list[str]:
+def static_nodes(graph: ir.Graph) -> tuple[str, ...]:
     """Names of the nodes that `static` has int8 kernels for. Arithmetic with constants is not worth quantising."""
     names = []
     for node in graph:
         constant = any(value is not None and value.is_initializer() for value in node.inputs[:2])
         if node.op_type in _LAYERS or (node.op_type in _BETWEEN and not (constant and node.op_type in ("Add", "Mul"))):
             names.append(str(node.name))
-    return names
+    return tuple(names)
 
 
 def dynamic(model: ir.Model, weights: Overrides, nodes: Collection[str]) -> ir.Model:
@@ -81,12 +81,13 @@ def dynamic(model: ir.Model, weights: Overrides, nodes: Collection[str]) -> ir.M
         weights: the ranges of the weights.
         nodes: names of the matrix products to quantise; those of two activations stay in fp32.
     """
+    names = [*nodes, *(f"{name}_MatMul" for name in nodes)]  # what the quantiser makes of a Gemm is named so
     quantiser = ONNXQuantizer(
         *(_proto(model), _PER_CHANNEL, _REDUCED, QuantizationMode.IntegerOps, False),
-        *(QuantType.QInt8, QuantType.QUInt8, None, list(nodes), [], ["MatMul"]),
+        *(QuantType.QInt8, QuantType.QUInt8, None, names, [], ["MatMul"]),
         {"MatMulConstBOnly": True, "TensorQuantOverrides": weights},
     )
-    return _model(quantiser.quantize_model()) if nodes else model
+    return _model(quantiser.quantize_model())
 
 
 def _proto(model: ir.Model) -> onnx.ModelProto:

@@ -21,7 +21,7 @@ from adaedge.levels.precision.preparing import weight_of
 
 _LARGEST = 127
 # A range somewhat smaller or larger than the greatest weight often rounds all weights of a channel better.
-_FACTORS = np.linspace(0.8, 1.25, 46, dtype=np.float32)
+_FACTORS = np.linspace(0.8, 1.6, 81, dtype=np.float32)
 _TINY = 1e-12
 
 
@@ -39,7 +39,8 @@ def weight_ranges(graph: ir.Graph) -> dict[str, tuple[int, npt.NDArray[Any]]]:
 
 
 def _channel_axis(node: ir.Node) -> int:
-    return 0 if node.op_type == "Conv" or node.attributes.get_int("transB", 0) else 1
+    transposed = node.attributes.get_int("transB", 0)
+    return 0 if node.op_type == "Conv" or transposed else 1
 
 
 def neighbours(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -71,7 +72,8 @@ def least_error(rows: npt.NDArray[Any], least: npt.NDArray[Any] | float) -> npt.
     """
     flat = rows.reshape(len(rows), -1).astype(np.float32)
     start = np.maximum(np.abs(flat).max(1), np.maximum(least, _TINY)).astype(np.float32)
-    best, error = start, np.full(len(flat), np.inf, np.float32)
+    best: npt.NDArray[Any] = start
+    error = np.full(len(flat), np.inf, np.float32)
     for factor in _FACTORS:
         span = np.maximum(start * factor, least).astype(np.float32)
         step = (span / _LARGEST)[:, None]
