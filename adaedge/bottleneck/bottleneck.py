@@ -1,0 +1,161 @@
+"""Bottleneck: a network with a learned compressor at one split point.
+
+May import: ``errors``; of this part all; ``graph``, ``levels.importance``, ``payload.latent``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, final
+
+import torch
+from torch import nn
+
+from adaedge.bottleneck.fitting import fit_latents
+from adaedge.bottleneck.gathering import Loss, gather
+from adaedge.bottleneck.transform import MAX_POSITIONS, fit_transform
+from adaedge.errors import CodecError
+from adaedge.graph import Splittable
+from adaedge.levels.importance import own_loss
+from adaedge.payload.latent import LatentCodec, Latents, Layout, compress, decompress, predicted_bytes
+
+
+@final
+class Bottleneck(nn.Module):
+    """A network whose features at a split point cross the link in few bytes.
+
+    ``bottleneck(*args)`` is the network with the bottleneck inside: head, encoder, quantiser, decoder, tail. Nothing of
+    the network is changed.
+
+    Args:
+        split: the network with its split points.
+        at: name of the split point.
+        latents: encoder, decoder, rates and tables.
+
+    Attributes:
+        head: the network before the split point.
+        tail: the network after it.
+        latents: encoder, decoder, rates and tables as arrays; a bundle stores them.
+        rates: 0 … n−1, in ascending bytes.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 10)).eval()
+        >>> images = [torch.rand(1, 3, 32, 32) for _ in range(8)]
+        >>> bottleneck = Bottleneck.fit(net, (images[0],), split="1", images=images)
+        >>> bottleneck.rate = 3
+        >>> data = bottleneck.compress(*bottleneck.head(images[0]))
+        >>> (feature,) = bottleneck.decompress(data)
+        >>> feature.shape
+        torch.Size([1, 8, 8, 8])
+    """
+
+    def __init__(self, split: Splittable, at: str, latents: Latents) -> None:
+        super().__init__()
+        self.head, self.tail = split.at(at)
+        self.split = split.point(at).name
+        self.latents = latents
+        self._rate = latents.rates - 1
+
+    @classmethod
+    def fit(
+        cls,
+        net: nn.Module,
+        example_inputs: Sequence[Any],
+        *,
+        split: str,
+        images: Iterable[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        rates: int = 8,
+        finest: float = 0.05,
+        limit: int = 64,
+        loss: Loss = own_loss,
+        ridge: float = 0.03,
+        seed: int = 0,
+    ) -> Self:
+        """Fit a bottleneck from unlabelled images, without gradient descent.
+
+        Args:
+            net: the network, or a `Splittable` of it.
+            example_inputs: an example of its positional arguments.
+            split: name of the split point.
+            images: one batch each: a tensor, or a tuple of the network's inputs. A few dozen are enough.
+            kwargs: an example of its keyword arguments.
+            rates: how many rates; each takes about a third fewer bytes than the next.
+            finest: expected loss of the last rate, in nats of the prediction.
+            limit: at most so many images are read.
+            loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on.
+            ridge: how far the metric is drawn towards one that weighs everything alike.
+            seed: of the drawn losses.
+
+        Raises:
+            SplitError: if there is no such split point.
+            CodecError: if what crosses there is not one grid of features, or there are no images.
+        """
+        cut = net if isinstance(net, Splittable) else Splittable(net, tuple(example_inputs), kwargs)
+        head, tail = cut.at(split)
+        crossing = cut.point(split).crossing
+        layout = Layout.of(
+            [tensor.shape for tensor in crossing],
+            [tensor.axis for tensor in crossing],
+            [tensor.dtype for tensor in crossing],
+            max_positions=MAX_POSITIONS,
+        )
+        sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=2, seed=seed)
+        transform = fit_transform(sample, ridge=ridge, shrinkage=5.0)
+        return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest))
+
+    @property
+    def rates(self) -> range:
+        """0 … n−1, in ascending bytes."""
+        return range(self.latents.rates)
+
+    @property
+    def rate(self) -> int:
+        """The rate that is set; at first the last, which takes the most bytes."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: int) -> None:
+        if rate not in self.rates:
+            raise CodecError(f"this bottleneck's rates are 0 to {self.latents.rates - 1}; got {rate}")
+        self._rate = int(rate)
+
+    @property
+    def codec(self) -> LatentCodec:
+        """The rate that is set, as a codec of NumPy arrays."""
+        return LatentCodec(self.latents, self.rate)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The network's output with the bottleneck inside."""
+        features = self.head(*args, **kwargs)
+        rows = self.latents.layout.rows(_arrays(features))
+        values = self.latents.quantise(self.latents.analyse(rows), self.rate)
+        return self.tail(*self._tensors(self.latents.layout.tensors(self.latents.synthesise(values, self.rate))))
+
+    def compress(self, *features: torch.Tensor) -> bytes:
+        """The stream of what the head returned.
+
+        Raises:
+            CodecError: if they are not the tensors that cross here, or not finite.
+        """
+        return compress(self.latents, self.rate, _arrays(features))
+
+    def decompress(self, data: bytes) -> tuple[torch.Tensor, ...]:
+        """The features in a stream of any rate, as the tail takes them; at a lower rate where its end is lost.
+
+        Raises:
+            PayloadError: if it is foreign, oversized, or damaged before the end of its first segment.
+        """
+        return self._tensors(decompress(self.latents, data))
+
+    def predicted_bytes(self, *features: torch.Tensor) -> float:
+        """How long ``compress`` is expected to make them, from the tables alone."""
+        return predicted_bytes(self.latents, self.rate, _arrays(features))
+
+    def _tensors(self, arrays: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+        device = next((parameter.device for parameter in self.tail.parameters()), torch.device("cpu"))
+        return tuple(torch.from_numpy(array).to(device) for array in arrays)
+
+
+def _arrays(features: Sequence[torch.Tensor]) -> list[Any]:
+    return [feature.detach().cpu().numpy() for feature in features]

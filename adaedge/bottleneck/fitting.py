@@ -1,0 +1,108 @@
+"""A transform becomes integers, rates and tables: everything that terminal and edge server need.
+
+May import: of this part ``gathering``, ``transform``; ``payload.latent``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.bottleneck.gathering import Sample
+from adaedge.bottleneck.transform import Transform
+from adaedge.payload.latent import Latents, Layout, Tables
+from adaedge.payload.latent.tables import ESCAPE, HIGHEST_CLASS, LARGEST, LOWEST_CLASS
+from adaedge.payload.latent.transform import CLIP
+
+Array = npt.NDArray[Any]
+
+_CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
+_MATRIX_BITS = 15
+_BETWEEN_BITS = 26
+_HEADROOM = 4
+"""How much larger a value may be than the largest that was seen, before it is clipped."""
+
+
+def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: int, finest: float) -> Latents:
+    """The bottleneck as arrays.
+
+    Args:
+        sample: features, for the tables.
+        transform: the analytic transform.
+        layout: how features become rows.
+        rates: how many; each step is √2 of the next.
+        finest: expected loss, in nats, at the last rate.
+    """
+    last = _fineness(transform.variances, finest)
+    fineness = np.arange(last + 2 * (rates - 1), last - 1, -2)
+    spread = np.rint(2 * np.log2(np.maximum(transform.variances, 1e-30))).astype(np.int64)
+    # What no rate ever sends is not stored; the rest keeps its class within int8.
+    kept = (spread >= last + LOWEST_CLASS).any(axis=0)
+    kept[0] = True
+    spread = np.clip(spread[:, kept] - last, LOWEST_CLASS - 1, 127 + LOWEST_CLASS)
+    channels, back = transform.channels[:, kept], transform.back[kept]
+
+    fraction = _bits(np.abs(sample.rows - transform.mean).max() * _HEADROOM, CLIP)
+    exponent = _bits(np.abs(channels).max(), 2**_MATRIX_BITS)
+    whole = np.rint(np.ldexp(channels, exponent)).astype(np.int32)
+    places, scale, shift = np.zeros((0, 0), np.int32), 0, 0
+    if transform.places is not None:
+        scale = _bits(np.abs(transform.places).max(), 2**_MATRIX_BITS)
+        places = np.rint(np.ldexp(transform.places, scale)).astype(np.int32)
+        largest = math.ceil(math.log2(CLIP * np.abs(whole).sum(axis=0, dtype=np.float64).max()))
+        shift = max(0, largest - _BETWEEN_BITS)
+    sizes = 2.0 ** (fineness / 4)
+    latents = Latents(
+        layout=layout,
+        mean=np.rint(np.ldexp(transform.mean, fraction)).astype(np.int32),
+        fraction=fraction,
+        channels=whole,
+        shift=shift,
+        places=places,
+        spread=spread.astype(np.int8),
+        back=back.astype(np.float32),
+        back_places=(np.zeros((0, 0)) if transform.back_places is None else transform.back_places).astype(np.float32),
+        steps=np.maximum(1, np.rint(np.ldexp(sizes, fraction + exponent - shift + scale))).astype(np.int64),
+        sizes=sizes.astype(np.float32),
+        fineness=(fineness - last).astype(np.int16),
+        centres=np.zeros((_CLASSES, 2), np.float32),
+        tables=Tables.fit(np.zeros((_CLASSES, ESCAPE + 1))),
+    )
+    return _with_tables(latents, sample)
+
+
+def _fineness(variances: Array, loss: float) -> int:
+    """Class of the step at which rounding is expected to cost so much: the reverse water level, in quarter octaves."""
+    total = variances.sum() / 2
+    classes = np.arange(160, -160, -1)
+    losses = np.array([np.minimum(variances, 2.0 ** (at / 2) / 6).sum() / 2 for at in classes])
+    return int(classes[np.argmax(losses <= min(loss, total / 4))])
+
+
+def _with_tables(latents: Latents, sample: Sample) -> Latents:
+    """Tables and centres from how the sample's own latents fall, all rates together."""
+    counts = np.zeros((_CLASSES, ESCAPE + 1))
+    moved = np.zeros((_CLASSES, 2, 2))
+    analysed = latents.analyse(sample.rows)
+    for rate in range(latents.rates):
+        order, classes = latents.sent(rate)
+        values = np.abs(analysed.reshape(len(analysed), -1)[:, order]) / latents.steps[rate]
+        integers = latents.quantise(analysed, rate)
+        rows = np.broadcast_to(classes - LOWEST_CLASS, integers.shape)
+        symbols = np.where(np.abs(integers) <= LARGEST, integers + LARGEST, ESCAPE)
+        np.add.at(counts, (rows, symbols), 1)
+        magnitudes = np.abs(integers)
+        for at, chosen in enumerate((magnitudes == 1, magnitudes >= 2)):
+            np.add.at(moved[:, at, 0], rows[chosen], (values - magnitudes)[chosen])
+            np.add.at(moved[:, at, 1], rows[chosen], 1)
+    centres = moved[..., 0] / (moved[..., 1] + 10)
+    return replace(latents, tables=Tables.fit(counts), centres=centres.astype(np.float32))
+
+
+def _bits(largest: float, limit: int) -> int:
+    """The largest power of two that keeps ``largest`` within the limit."""
+    return math.floor(math.log2(limit / max(largest, 1e-30)))

@@ -1,0 +1,79 @@
+"""What the fit needs of the network: features where it is cut, and gradients of its own prediction there.
+
+May import: ``levels.importance``, ``payload.latent``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from adaedge.errors import CodecError
+from adaedge.payload.latent import Layout
+
+Array = npt.NDArray[Any]
+Loss = Callable[[Any, torch.Generator], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Rows of features and of gradients.
+
+    Attributes:
+        rows: float64 (N, positions, width).
+        gradients: float32 (draws, positions, width), several draws for each of the N.
+    """
+
+    rows: Array
+    gradients: Array
+
+
+def gather(
+    head: nn.Module,
+    tail: nn.Module,
+    images: Iterable[Any],
+    layout: Layout,
+    *,
+    loss: Loss,
+    limit: int,
+    draws: int,
+    seed: int,
+) -> Sample:
+    """Features at the split point, and the gradient of each drawn loss there. No parameter's gradient is touched.
+
+    Args:
+        head: what runs before the split point.
+        tail: what runs after it.
+        images: a tensor, or a tuple of the network's arguments, each; read once.
+        layout: how features become rows.
+        loss: ``loss(output, generator)``, a scalar; drawn anew each time.
+        limit: at most so many batches.
+        draws: losses for each batch.
+        seed: of the drawn losses.
+
+    Raises:
+        CodecError: if there are no images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows, gradients = [], []
+    for _, batch in zip(range(limit), images, strict=False):
+        with torch.no_grad():
+            features = head(*(batch if isinstance(batch, tuple) else (batch,)))
+        rows.append(layout.rows([feature.detach().cpu().numpy() for feature in features]).astype(np.float64))
+        with torch.enable_grad():
+            leaves = [feature.detach().requires_grad_() for feature in features]
+            output = tail(*leaves)
+            for draw in range(draws):
+                found = torch.autograd.grad(
+                    loss(output, generator), leaves, retain_graph=draw + 1 < draws, materialize_grads=True
+                )
+                gradients.append(layout.rows([gradient.cpu().numpy() for gradient in found]).astype(np.float32))
+    if not rows:
+        raise CodecError("no images came to fit the bottleneck with; a few dozen unlabelled ones are enough")
+    return Sample(np.concatenate(rows), np.concatenate(gradients))

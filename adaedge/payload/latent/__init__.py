@@ -1,0 +1,12 @@
+"""Latents ⇄ bytes: a fitted bottleneck as arrays, its exact integer transform, its tables, its stream.
+
+May import: ``errors``; of ``payload`` ``wire``. Needs no torch: terminal and edge server run it as it is.
+"""
+
+from adaedge.payload.latent.codec import LatentCodec
+from adaedge.payload.latent.layout import Layout
+from adaedge.payload.latent.stream import compress, decompress, predicted_bytes
+from adaedge.payload.latent.tables import Tables
+from adaedge.payload.latent.transform import Latents
+
+__all__ = ["LatentCodec", "Latents", "Layout", "Tables", "compress", "decompress", "predicted_bytes"]

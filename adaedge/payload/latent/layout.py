@@ -1,0 +1,177 @@
+"""Crossing tensors ⇄ rows: one row of values for each position of a common grid.
+
+May import: ``errors``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.errors import CodecError
+
+Array = npt.NDArray[Any]
+
+FLOATS = ("float32", "float16", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """How one tensor lies on the grid.
+
+    Attributes:
+        shape: the tensor's shape without its batch.
+        axis: its channel dimension, counted in ``shape``.
+        dtype: NumPy name of its type.
+        patch: for each other dimension, how many neighbours share a position of the grid.
+    """
+
+    shape: tuple[int, ...]
+    axis: int
+    dtype: str
+    patch: tuple[int, ...]
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The dimensions that are not the channels."""
+        return self.shape[: self.axis] + self.shape[self.axis + 1 :]
+
+    @property
+    def width(self) -> int:
+        """Values at one position of the grid."""
+        return self.shape[self.axis] * math.prod(self.patch)
+
+    def rows(self, tensor: Array) -> Array:
+        """(N, *shape) as (N, positions, width)."""
+        last = np.moveaxis(tensor, self.axis + 1, -1)
+        cut = [size for side, part in zip(self.sides, self.patch, strict=True) for size in (side // part, part)]
+        split = last.reshape(len(tensor), *cut, self.shape[self.axis])
+        return split.transpose(self._order()).reshape(len(tensor), -1, self.width)
+
+    def tensor(self, rows: Array) -> Array:
+        """The inverse of ``rows``, in the tensor's own type."""
+        grid = [side // part for side, part in zip(self.sides, self.patch, strict=True)]
+        parts = rows.reshape(len(rows), *grid, *self.patch, self.shape[self.axis])
+        last = parts.transpose(np.argsort(self._order())).reshape(len(rows), *self.sides, self.shape[self.axis])
+        return np.ascontiguousarray(np.moveaxis(last, -1, self.axis + 1), dtype=self.dtype)
+
+    def _order(self) -> list[int]:
+        count = len(self.patch)
+        return [0, *range(1, 2 * count, 2), *range(2, 2 * count + 1, 2), 2 * count + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How all tensors that cross lie on one grid.
+
+    Attributes:
+        planes: each tensor's place.
+
+    Example:
+        >>> layout = Layout.of([(1, 8, 4, 6)], [1], ["float32"])
+        >>> layout.grid, layout.width
+        ((4, 6), 8)
+        >>> tensor = np.arange(8 * 4 * 6, dtype=np.float32).reshape(1, 8, 4, 6)
+        >>> np.array_equal(layout.tensors(layout.rows([tensor]))[0], tensor)
+        True
+    """
+
+    planes: tuple[Plane, ...]
+
+    @classmethod
+    def of(
+        cls,
+        shapes: Sequence[tuple[int, ...]],
+        axes: Sequence[int | None],
+        dtypes: Sequence[str],
+        *,
+        max_positions: int = 400,
+        max_width: int = 1024,
+    ) -> Layout:
+        """The grid of these tensors: the coarsest of them, coarser still where it has too many positions.
+
+        Args:
+            shapes: of each tensor, batch first.
+            axes: its channel dimension; ``None`` in a tensor of four dimensions means 1.
+            dtypes: NumPy name of its type.
+            max_positions: a two-dimensional grid of more is cut into patches, if it divides.
+            max_width: … but no position holds more values than this.
+
+        Raises:
+            CodecError: if the tensors share no grid, or one of them is no feature.
+        """
+        channels = [1 if axis is None and len(shape) == 4 else axis for shape, axis in zip(shapes, axes, strict=True)]
+        told = ", ".join(f"{dtype} {shape}" for shape, dtype in zip(shapes, dtypes, strict=True))
+        if not shapes or any(dtype not in FLOATS for dtype in dtypes) or any(not axis for axis in channels):
+            raise CodecError(
+                f"a bottleneck carries floating-point tensors with a batch and a channel dimension; here cross {told}."
+                " Choose a split point between layers, or the codec raw."
+            )
+        sides = [shape[1:axis] + shape[axis + 1 :] for shape, axis in zip(shapes, channels, strict=True) if axis]
+        grid = min(sides, key=math.prod)
+        if any(len(side) != len(grid) or any(a % b for a, b in zip(side, grid, strict=True)) for side in sides):
+            raise CodecError(
+                f"tensors that cross together share no grid: {told}. Choose a split point that one tensor crosses, or"
+                " tensors whose height and width are multiples of the smallest's."
+            )
+        factor = _factor(grid, sum(math.prod(shape[1:]) for shape in shapes), max_positions, max_width)
+        patches = [tuple(factor * a // b for a, b in zip(side, grid, strict=True)) for side in sides]
+        places = zip(shapes, channels, dtypes, patches, strict=True)
+        return cls(tuple(Plane(shape[1:], axis - 1, dtype, patch) for shape, axis, dtype, patch in places if axis))
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The grid's sides."""
+        return tuple(side // part for side, part in zip(self.planes[0].sides, self.planes[0].patch, strict=True))
+
+    @property
+    def positions(self) -> int:
+        """Positions on the grid."""
+        return math.prod(self.grid)
+
+    @property
+    def width(self) -> int:
+        """Values at one position."""
+        return sum(plane.width for plane in self.planes)
+
+    def rows(self, tensors: Sequence[Array]) -> Array:
+        """The tensors as (N, positions, width).
+
+        Raises:
+            CodecError: if they are not the tensors of this layout.
+        """
+        got = [(tensor.shape[1:], tensor.dtype.name, len(tensor)) for tensor in tensors if tensor.ndim]
+        if [entry[:2] for entry in got] != [(plane.shape, plane.dtype) for plane in self.planes] or len(
+            {entry[2] for entry in got}
+        ) != 1:
+            wanted = ", ".join(f"{plane.dtype} {('N', *plane.shape)}" for plane in self.planes)
+            raise CodecError(
+                f"this bottleneck carries {wanted}; got"
+                f" {', '.join(f'{tensor.dtype} {tensor.shape}' for tensor in tensors)}. Fit one for these shapes."
+            )
+        parts = [plane.rows(tensor) for plane, tensor in zip(self.planes, tensors, strict=True)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+    def tensors(self, rows: Array) -> tuple[Array, ...]:
+        """The inverse of ``rows``."""
+        ends = np.cumsum([plane.width for plane in self.planes])
+        parts = np.split(rows, ends[:-1], axis=2)
+        return tuple(plane.tensor(part) for plane, part in zip(self.planes, parts, strict=True))
+
+
+def _factor(grid: tuple[int, ...], values: int, max_positions: int, max_width: int) -> int:
+    """By how much a two-dimensional grid is made coarser."""
+    if len(grid) != 2:
+        return 1
+    fitting = [
+        factor
+        for factor in range(1, min(grid) + 1)
+        if not any(side % factor for side in grid) and values * factor**2 <= max_width * math.prod(grid)
+    ]
+    enough = [factor for factor in fitting if math.prod(grid) <= max_positions * factor**2]
+    return enough[0] if enough else 1

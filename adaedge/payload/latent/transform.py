@@ -1,0 +1,148 @@
+"""The bottleneck's linear maps: rows ⇄ latents, exactly the same integers on every machine.
+
+May import: ``errors``; of this part ``layout``, ``tables``.
+
+Rows become integers of 2**-fraction (float64, rounded half to even), and are multiplied with integer matrices. Every
+product and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear
+algebra library adds; between the two matrices, and at the step, integers are divided and rounded as integers. So no
+rounding depends on the machine or engine. Features that differ in their last digit, as they do between engines, may
+still fall on two sides of a rounding: then other integers are sent, and decoded all the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.errors import CodecError
+from adaedge.payload.latent.layout import Layout
+from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Tables
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+VERSION = 1
+EXACT = 2**53
+CLIP = 2**18
+"""Largest magnitude of a row's value as an integer."""
+ROUNDING = 0.4
+"""What is added before a quotient is cut to an integer: below one half, the zero is wider (a dead zone)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latents:
+    """A fitted bottleneck as arrays: all that encoder and decoder need, and nothing of PyTorch.
+
+    Attributes:
+        layout: how the crossing tensors become rows.
+        mean: int32 (width,), in units of 2**-fraction.
+        fraction: bits behind the point of a row's value.
+        channels: int32 (width, components), the encoder's map of a row.
+        shift: bits that are dropped between the two maps.
+        places: int32 (positions, positions), the encoder's map across positions; (0, 0) where there is none.
+        spread: int8 (positions, components): class of each coefficient's standard deviation, at a step of class 0.
+        back: float32 (components, width), the decoder's map of a row.
+        back_places: float32 (positions, positions), the decoder's map across positions; (0, 0) where there is none.
+        steps: int64 (rates,): the step of each rate in units of the encoder's integers.
+        sizes: float32 (rates,): the same step in the decoder's units.
+        fineness: int16 (rates,): class of each step; a coefficient's class at a rate is its spread less this.
+        centres: float32 (classes, 2): where values of magnitude 1, and of 2 or more, really lie, from their integer.
+        tables: the probability tables.
+        fingerprint: CRC-32 of all this; streams of another bottleneck are refused by it.
+    """
+
+    layout: Layout
+    mean: npt.NDArray[np.int32]
+    fraction: int
+    channels: npt.NDArray[np.int32]
+    shift: int
+    places: npt.NDArray[np.int32]
+    spread: npt.NDArray[np.int8]
+    back: Floats
+    back_places: Floats
+    steps: Ints
+    sizes: Floats
+    fineness: npt.NDArray[np.int16]
+    centres: Floats
+    tables: Tables
+    fingerprint: int = field(init=False)
+    _order: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        largest = CLIP * np.abs(self.channels).sum(axis=0, dtype=np.float64).max()
+        after = 2.0 ** (np.ceil(np.log2(largest)) - self.shift) * (
+            np.abs(self.places).sum(axis=1, dtype=np.float64).max() if self.places.size else 1
+        )
+        if not (largest < EXACT and after < EXACT and self.shift >= 0 and (self.steps > 0).all()):
+            raise CodecError("this bottleneck's integers pass 2**53, where sums are no longer exact; fit it again")
+        object.__setattr__(self, "_order", np.argsort(-self.spread.reshape(-1).astype(np.int16), kind="stable"))
+        crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
+        for array in self.arrays().values():
+            crc = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes(), crc)
+        object.__setattr__(self, "fingerprint", crc)
+
+    @property
+    def rates(self) -> int:
+        """How many rates there are."""
+        return len(self.steps)
+
+    def arrays(self) -> dict[str, Array]:
+        """Every array by name; with the layout and the two integers they are the whole bottleneck."""
+        named = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
+        return {name: value for name, value in named.items() if isinstance(value, np.ndarray)} | {
+            "frequencies": self.tables.frequencies
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], *, layout: Layout, fraction: int, shift: int) -> Self:
+        """The inverse of ``arrays``."""
+        rest = {name: array for name, array in arrays.items() if name != "frequencies"}
+        return cls(layout=layout, fraction=fraction, shift=shift, tables=Tables(arrays["frequencies"]), **rest)
+
+    def sent(self, rate: int) -> tuple[Array, Array]:
+        """Which coefficients a rate sends, most important first, and their classes."""
+        classes = self.spread.reshape(-1)[self._order].astype(np.int64) - int(self.fineness[rate])
+        count = int((classes >= LOWEST_CLASS).sum())
+        return self._order[:count], np.minimum(classes[:count], HIGHEST_CLASS)
+
+    def analyse(self, rows: Array) -> Ints:
+        """Rows (N, positions, width) as integers (N, positions, components), before any step."""
+        scaled = np.rint(rows.astype(np.float64) * 2.0**self.fraction)
+        if not np.isfinite(scaled).all():
+            raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
+        values = np.clip(scaled - self.mean, -CLIP, CLIP) @ self.channels.astype(np.float64)
+        if not self.places.size:
+            return values.astype(np.int64)
+        shorter = np.floor(values * 2.0**-self.shift + 0.5)
+        exact: Ints = np.matmul(self.places.astype(np.float64), shorter).astype(np.int64)
+        return exact
+
+    def quantise(self, analysed: Ints, rate: int) -> Ints:
+        """The latents (N, coefficients) that a rate sends."""
+        order, _ = self.sent(rate)
+        values = analysed.reshape(len(analysed), -1)[:, order]
+        step = int(self.steps[rate])
+        magnitude = np.minimum((np.abs(values) + int(step * ROUNDING)) // step, LIMIT)
+        latents: Ints = np.sign(values) * magnitude
+        return latents
+
+    def synthesise(self, latents: Ints, rate: int) -> Floats:
+        """The rows (N, positions, width) that the decoder makes of latents."""
+        order, classes = self.sent(rate)
+        magnitude = np.abs(latents)
+        centre = self.centres[classes - LOWEST_CLASS]
+        away = np.where(magnitude == 1, centre[:, 0], centre[:, 1])
+        values = np.sign(latents) * (magnitude + away) * self.sizes[rate]
+        planes = np.zeros((len(latents), self.spread.size), np.float32)
+        planes[:, order] = values
+        rows = planes.reshape(len(latents), *self.spread.shape)
+        if self.back_places.size:
+            rows = np.matmul(self.back_places, rows)
+        rebuilt: Floats = rows @ self.back + (self.mean * 2.0**-self.fraction).astype(np.float32)
+        return rebuilt
