@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -64,6 +64,7 @@ points = st.tuples(
 figures = st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 3))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(points, figures, min_size=1), st.tuples(*[st.booleans()] * 4))
 def test_everything_that_was_named_stays_and_no_choice_gets_worse(table, given_dimensions):
     entries = [entry(*point[:1], width=point[1], precision=point[2], codec=point[3], payload=size, accuracy=good / 3)
