@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch_pruning
 from torch import nn
 from torch_pruning import ops
+from torch_pruning._helpers import _HybridIndex
 from torch_pruning.ops import OPTYPE
 
 from adaedge.levels.attention import head_groups
@@ -25,6 +27,9 @@ _NORMS_OVER_CHANNELS = {OPTYPE.LN: "LayerNorm", OPTYPE.GN: "GroupNorm"}
 _WITHOUT_TENSORS = {
     OPTYPE.CONCAT, OPTYPE.SPLIT, OPTYPE.ELEMENTWISE, OPTYPE.RESHAPE, OPTYPE.UNBIND, OPTYPE.EXPAND, OPTYPE.SLICE
 }  # fmt: skip
+
+
+_LIMIT = 1_000_000  # indices that one group's search may look at: some seconds
 
 
 class UnprunableError(Exception):
@@ -81,19 +86,67 @@ def trace(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
         if module in seen or not isinstance(module, _ROOTS) or module not in graph.module2node:
             continue
         try:
-            pruner = graph.get_pruner_of_module(module)
-            size = pruner.get_out_channels(module)
-            items = graph.get_pruning_group(module, pruner.prune_out_channels, list(range(size))).items
-        except (IndexError, KeyError, ValueError, AttributeError, RuntimeError, TypeError) as error:
+            found, complete = _follow(graph, module)
+        except (IndexError, KeyError, ValueError, AttributeError, RuntimeError, TypeError, ZeroDivisionError) as error:
             skipped[name] = f"torch-pruning cannot follow its channels: {error}"
             continue
-        outwards = {item.dep.target.module for item in items if graph.is_out_channel_pruning_fn(item.dep.handler)}
-        seen |= outwards
+        seen |= {each.module for each in found if each.outwards}
         try:
-            groups.append(_group(graph, names, name, size, items))
+            group = _group(graph, names, name, found)
         except UnprunableError as reason:
             skipped[name] = str(reason)
+            continue
+        if complete:
+            groups.append(group)
+        else:
+            skipped[name] = "its channels meet others in too many ways to be followed"
     return groups, skipped
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Occurrence:
+    """Channels of a group in one module: position in the module's dimension → channel of the group."""
+
+    node: Any
+    outwards: bool
+    channels: dict[int, int]
+
+    @property
+    def module(self) -> Any:
+        return self.node.module
+
+
+def _follow(graph: Any, module: nn.Module) -> tuple[list[_Occurrence], bool]:
+    """Where all the output channels of a module occur, the module first, and whether the search came to its end.
+
+    This is torch-pruning's own walk over its graph. Its search for what it has met before is quadratic, and on
+    attention, where residual streams meet heads in ever new orders, has no end.
+    """
+    pruner = graph.get_pruner_of_module(module)
+    everything = tuple(
+        _HybridIndex(idx=channel, root_idx=channel) for channel in range(pruner.get_out_channels(module))
+    )
+    found: dict[tuple[Any, Any], _Occurrence] = {}
+    met: set[tuple[Any, Any, tuple[_HybridIndex, ...]]] = set()
+    stack = [(graph.module2node[module], pruner.prune_out_channels, everything)]
+    work = 0
+    while stack and work < _LIMIT:
+        node, handler, indices = stack.pop()
+        work += len(indices)
+        if (node, handler, indices) in met:
+            continue
+        met.add((node, handler, indices))
+        here = found.setdefault((node, handler), _Occurrence(node, graph.is_out_channel_pruning_fn(handler), {}))
+        for index in indices:
+            here.channels.setdefault(index.idx, index.root_idx)
+        for dependency in node.dependencies:
+            if dependency.is_triggered_by(handler):
+                mapped = indices
+                for mapping in dependency.index_mapping:
+                    mapped = mapped if mapping is None else tuple(mapping(mapped))
+                if mapped:
+                    stack.append((dependency.target, dependency.handler, mapped))
+    return list(found.values()), not stack
 
 
 def _dependency_graph(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -107,11 +160,12 @@ def _dependency_graph(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
         )
 
 
-def _group(graph: Any, names: Mapping[nn.Module, str], name: str, size: int, items: Any) -> ChannelGroup:
+def _group(graph: Any, names: Mapping[nn.Module, str], name: str, found: Sequence[_Occurrence]) -> ChannelGroup:
     members: dict[tuple[str, int], Member] = {}
     counters: list[Counter] = []
-    for item in items:
-        module, outwards = item.dep.target.module, graph.is_out_channel_pruning_fn(item.dep.handler)
+    size = len(found[0].channels)
+    for each in found:
+        module = each.module
         kind = ops.module2type(module)
         if kind == OPTYPE.OUTPUT:
             raise UnprunableError("its channels are an output of the model")
@@ -120,15 +174,15 @@ def _group(graph: Any, names: Mapping[nn.Module, str], name: str, size: int, ite
         if kind in _WITHOUT_TENSORS:
             continue
         if kind == OPTYPE.PARAMETER:
-            path, dims = graph._param_to_name[module], {"": item.dep.target.pruning_dim % module.dim()}
+            path, dims = graph._param_to_name[module], {"": each.node.pruning_dim % module.dim()}
             attributes: tuple[str, ...] = ()
         else:
             if module not in names:
                 raise UnprunableError(f"it runs through a {type(module).__name__}")
             path = names[module]
-            dims, attributes = _dimensions(module, kind, outwards)
-        positions = torch.tensor(item.idxs, dtype=torch.long)
-        channels = torch.tensor(item.root_idxs, dtype=torch.long)
+            dims, attributes = _dimensions(module, kind, each.outwards)
+        positions = torch.tensor(list(each.channels), dtype=torch.long)
+        channels = torch.tensor(list(each.channels.values()), dtype=torch.long)
         if len(positions) % size or not torch.equal(channels.bincount(minlength=size), _even(positions, size)):
             raise UnprunableError(f"its channels are spread unevenly over {path}")
         for tensor, dim in dims.items():
