@@ -12,11 +12,10 @@ import torch
 from torch import nn
 
 from adaedge.bottleneck.fitting import fit_latents
-from adaedge.bottleneck.gathering import Loss, gather
+from adaedge.bottleneck.gathering import Loss, answer_loss, gather
 from adaedge.bottleneck.transform import MAX_POSITIONS, fit_transform
 from adaedge.errors import CodecError
 from adaedge.graph import Splittable
-from adaedge.levels.importance import own_loss
 from adaedge.payload.latent import LatentCodec, Latents, Layout, compress, decompress, predicted_bytes
 
 
@@ -65,10 +64,10 @@ class Bottleneck(nn.Module):
         split: str,
         images: Iterable[Any],
         kwargs: Mapping[str, Any] | None = None,
-        rates: int = 8,
-        finest: float = 0.05,
+        rates: int = 10,
+        finest: float = 0.02,
         limit: int = 64,
-        loss: Loss = own_loss,
+        loss: Loss = answer_loss,
         ridge: float = 0.03,
         seed: int = 0,
     ) -> Self:
@@ -81,7 +80,7 @@ class Bottleneck(nn.Module):
             images: one batch each: a tensor, or a tuple of the network's inputs. A few dozen are enough.
             kwargs: an example of its keyword arguments.
             rates: how many rates; each takes about a third fewer bytes than the next.
-            finest: expected loss of the last rate, in nats of the prediction.
+            finest: expected loss of the last rate: in nats of the prediction, or 1 − cosine of an output without classes.
             limit: at most so many images are read.
             loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on.
             ridge: how far the metric is drawn towards one that weighs everything alike.

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from adaedge.errors import CodecError
+from adaedge.levels.importance import own_loss
 from adaedge.payload.latent import Layout
 
 Array = npt.NDArray[Any]
@@ -77,3 +79,14 @@ def gather(
     if not rows:
         raise CodecError("no images came to fit the bottleneck with; a few dozen unlabelled ones are enough")
     return Sample(np.concatenate(rows), np.concatenate(gradients))
+
+
+def answer_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
+    """`own_loss`, so scaled that half the expected square of gradient · error is a loss people know.
+
+    That is the divergence in nats where the output is (N, classes) logits. Elsewhere it is 1 − cosine: a projection on
+    one of n random directions sees an n-th of the squared error, so it counts √n.
+    """
+    first = next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor))
+    logits = first.dim() == 2 and first.shape[1] > 1
+    return own_loss(output, generator) * (1 if logits else first[0].numel() ** 0.5)

@@ -1,0 +1,242 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.latent import LatentCodec, Latents, Layout, Tables, compress, decompress, predicted_bytes
+from adaedge.payload.latent.tables import ESCAPE, HIGHEST_CLASS, LOWEST_CLASS
+from adaedge.payload.wire import MAX_BYTES, TensorHeader
+
+CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
+
+
+def made(places=True, side=12, width=6):
+    """A bottleneck of an orthogonal transform, without any network."""
+    generator = np.random.default_rng(5)
+    layout = Layout.of([(1, width, side, side)], [1], ["float32"])
+    channels = np.linalg.qr(generator.normal(size=(width, width)))[0]
+    across = np.linalg.qr(generator.normal(size=(side**2, side**2)))[0]
+    spread = np.rint(8 - 20 * generator.random((layout.positions, width)))
+    sizes = 2.0 ** np.array([1, 0.5, 0])
+    return Latents(
+        layout=layout,
+        mean=np.zeros(width, np.int32),
+        fraction=12,
+        channels=np.rint(channels * 2**14).astype(np.int32),
+        shift=8 if places else 0,
+        places=np.rint(across * 2**14).astype(np.int32) if places else np.zeros((0, 0), np.int32),
+        spread=spread.astype(np.int8),
+        back=channels.T.astype(np.float32),
+        back_places=(across.T if places else np.zeros((0, 0))).astype(np.float32),
+        steps=np.rint(sizes * 2 ** (12 + 14 - 8 + 14 if places else 26)).astype(np.int64),
+        sizes=sizes.astype(np.float32),
+        fineness=np.array([4, 2, 0], np.int16),
+        centres=np.zeros((CLASSES, 2), np.float32),
+        tables=Tables.fit(np.zeros((CLASSES, ESCAPE + 1))),
+    )
+
+
+LATENTS = made()
+
+
+def features(seed=0, batch=1, latents=LATENTS):
+    generator = np.random.default_rng(seed)
+    shape = (batch, *latents.layout.planes[0].shape)
+    return generator.normal(size=shape).astype(np.float32) * 3
+
+
+@pytest.mark.parametrize("latents", [LATENTS, made(places=False)], ids=["places", "rows"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_sent_is_what_is_decoded(latents, batch):
+    tensor = features(batch=batch, latents=latents)
+    for rate in range(latents.rates):
+        values = latents.quantise(latents.analyse(latents.layout.rows([tensor])), rate)
+        (seen,) = latents.layout.tensors(latents.synthesise(values, rate))
+        (found,) = decompress(latents, compress(latents, rate, [tensor]))
+        assert np.array_equal(found, seen)
+        assert found.dtype == tensor.dtype
+
+
+def test_a_finer_rate_comes_closer():
+    full = replace(LATENTS, spread=np.full_like(LATENTS.spread, 8))
+    tensor = features()
+    errors = [np.abs(decompress(full, compress(full, rate, [tensor]))[0] - tensor).mean() for rate in range(3)]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.35  # a step of 1, mean error a quarter of it
+
+
+def test_predicted_rate_is_the_payload():
+    tensors = [features(seed) for seed in range(20)]
+    for rate in range(LATENTS.rates):
+        lengths = [len(compress(LATENTS, rate, [tensor])) for tensor in tensors]
+        assert np.mean([predicted_bytes(LATENTS, rate, [t]) for t in tensors]) == pytest.approx(
+            np.mean(lengths), rel=0.02
+        )
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_no_order_of_summation_changes_the_integers(seed):
+    order = np.random.default_rng(seed).permutation(6)
+    rows = LATENTS.layout.rows([features(seed)])
+    shuffled = replace(LATENTS, mean=LATENTS.mean[order], channels=LATENTS.channels[order], back=LATENTS.back[:, order])
+    assert np.array_equal(shuffled.analyse(rows[..., order]), LATENTS.analyse(rows))
+    turned = np.random.default_rng(seed).permutation(len(LATENTS.places))
+    moved = replace(LATENTS, places=LATENTS.places[:, turned], back_places=LATENTS.back_places[turned])
+    assert np.array_equal(moved.analyse(rows[:, turned]), LATENTS.analyse(rows))
+
+
+def test_the_integers_are_those_of_whole_arithmetic():
+    rows = LATENTS.layout.rows([features()])
+    whole = [[int(np.rint(float(value) * 2**12)) for value in row] for row in rows[0]]
+    first = [
+        [sum(v * int(c) for v, c in zip(row, column, strict=True)) for column in LATENTS.channels.T] for row in whole
+    ]
+    shorter = np.array([[(value + 2**7) >> 8 for value in row] for row in first], dtype=object)
+    assert (LATENTS.places.astype(object) @ shorter == LATENTS.analyse(rows)[0]).all()
+
+
+def test_float_noise_moves_no_latent_by_more_than_one():
+    tensor = features()
+    noisy = tensor * (1 + 1e-6 * np.random.default_rng(1).normal(size=tensor.shape)).astype(np.float32)
+    values, others = (LATENTS.quantise(LATENTS.analyse(LATENTS.layout.rows([each])), 2) for each in (tensor, noisy))
+    assert np.abs(values - others).max() <= 1
+    (found,) = decompress(LATENTS, compress(LATENTS, 2, [noisy]))
+    assert np.abs(found - decompress(LATENTS, compress(LATENTS, 2, [tensor]))[0]).mean() < 1e-2
+
+
+def test_integers_that_float64_cannot_hold_are_refused():
+    with pytest.raises(CodecError, match=r"pass 2\*\*53"):
+        replace(LATENTS, places=LATENTS.places * 2**14)
+
+
+def leading(data):
+    """What the stream decodes to when it ends after each of its segments."""
+    expected = []
+    for end in range(len(data) + 1):
+        try:
+            expected.append(decompress(LATENTS, data[:end])[0].tobytes())
+        except PayloadError:
+            continue
+    return set(expected)
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return compress(LATENTS, 2, [features(9)])
+
+
+def damaged(data, generator):
+    broken = bytearray(data)
+    kind = generator.integers(3)
+    if kind == 0:
+        del broken[generator.integers(len(data)) :]
+    for _ in range(0 if kind == 0 else generator.integers(1, 4)):
+        if broken:
+            broken[generator.integers(len(broken))] ^= 1 << generator.integers(8)
+    if kind == 2:
+        start = generator.integers(len(data))
+        broken[start : start + 20] = generator.bytes(20)
+    return bytes(broken)
+
+
+def hold(data, times):
+    possible, lower = leading(data), 0
+    assert 3 <= len(possible) <= 8
+    generator = np.random.default_rng(0)
+    for _ in range(times):
+        broken = damaged(data, generator)
+        try:
+            (found,) = decompress(LATENTS, broken)
+        except PayloadError:
+            continue
+        assert found.tobytes() in possible
+        lower += found.tobytes() != decompress(LATENTS, data)[0].tobytes()
+    assert lower > times / 4  # most damage costs a rate, not the frame
+
+
+def test_damage_costs_a_rate_or_is_refused_and_is_never_wrong(stream):
+    hold(stream, 300)
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_streams(stream):
+    hold(stream, 10_000)
+
+
+def test_losing_the_end_costs_little(stream):
+    tensor = features(9)
+    errors = [np.abs(decompress(LATENTS, stream[:end])[0] - tensor).mean() for end in (-1, len(stream) * 9 // 10)]
+    whole = np.abs(decompress(LATENTS, stream)[0] - tensor).mean()
+    assert whole <= errors[0] <= errors[1] < np.abs(tensor).mean() / 3
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda data: b"XX" + data[2:], "foreign payload: it starts with b'XX'"),
+        (lambda data: data[:2] + b"\x09" + data[3:], "stream of format 9; this adaedge reads 1"),
+        (lambda data: data[:10], "truncated payload: 10 bytes"),
+        (lambda data: data + b"more", "oversized payload: 4 bytes follow"),
+        (lambda data: data[:40], "truncated payload: it says 204 words, 40 bytes came"),
+        (lambda data: data[:110], "its first segment is damaged or cut"),
+        (lambda data: data[:14] + b"\xff\xff\xff\xff" + data[18:], "truncated payload: it says 4294967295 words"),
+        (lambda data: data[:3] + b"\x01" + data[4:], "its first segment is damaged"),
+    ],
+)
+def test_what_is_no_stream_is_refused_by_name(stream, change, text):
+    with pytest.raises(PayloadError, match=text):
+        decompress(LATENTS, change(stream))
+
+
+def test_a_stream_of_another_bottleneck_is_refused(stream):
+    other = replace(LATENTS, sizes=LATENTS.sizes * np.float32(1.0001))
+    with pytest.raises(PayloadError, match="stream of another bottleneck"):
+        decompress(other, stream)
+
+
+def test_a_stream_larger_than_the_limit_is_refused(stream):
+    with pytest.raises(PayloadError, match="oversized"):
+        decompress(LATENTS, stream, max_bytes=100)
+    with pytest.raises(PayloadError, match="values in 1 samples"):
+        decompress(LATENTS, stream, max_bytes=len(stream))
+
+
+def test_arrays_are_the_whole_bottleneck(stream):
+    again = Latents.from_arrays(LATENTS.arrays(), layout=LATENTS.layout, fraction=12, shift=8)
+    assert again.fingerprint == LATENTS.fingerprint
+    assert compress(again, 2, [features(9)]) == stream
+
+
+def test_the_codec_speaks_the_wires_language():
+    codec = LatentCodec(LATENTS, 1)
+    headers, segments = codec.encode([features()], [1])
+    assert headers == (TensorHeader("float32", (1, 6, 12, 12)),)
+    (found,) = codec.decode(headers, segments, MAX_BYTES)
+    assert np.array_equal(found, decompress(LATENTS, compress(LATENTS, 1, [features()]))[0])
+    (lower,) = codec.decode(headers, segments[:-1], MAX_BYTES)
+    assert not np.array_equal(lower, found)
+    with pytest.raises(PayloadError, match="truncated"):
+        codec.decode(headers, (), MAX_BYTES)
+    with pytest.raises(PayloadError, match="its headers say"):
+        codec.decode((TensorHeader("float32", (1, 6, 12, 13)),), segments, MAX_BYTES)
+    with pytest.raises(PayloadError, match="not the lengths"):
+        codec.decode(headers, (segments[0], segments[1][:-4]), MAX_BYTES)
+
+
+def test_features_that_do_not_fit_are_refused():
+    with pytest.raises(CodecError, match=r"carries float32 \('N', 6, 12, 12\); got float64 \(1, 6, 12, 12\)"):
+        compress(LATENTS, 0, [features().astype(np.float64)])
+    with pytest.raises(CodecError, match="NaN or infinity"):
+        compress(LATENTS, 0, [features() * np.nan])
+    with pytest.raises(CodecError, match="rates are 0 to 2; got 3"):
+        compress(LATENTS, 3, [features()])
+
+
+def test_an_outlier_is_clipped_and_not_wrong():
+    tensor = features()
+    tensor[0, 0, 0, 0] = 1e30
+    assert np.isfinite(decompress(LATENTS, compress(LATENTS, 2, [tensor]))[0]).all()
