@@ -29,7 +29,7 @@ from adaedge.demo.show import ENERGY, SPACE, slowdown_of
 from adaedge.energy import NR_LOW_BAND, EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
-from adaedge.report import Frontier, summarize
+from adaedge.report import Frontier, PolicySummary, summarize
 from adaedge.report.table import frames_by_level
 from adaedge.report.words import percent
 from adaedge.runtime import FrameRecord, frames
@@ -93,11 +93,14 @@ def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
     for name, offered in (("without", without_levels(costs)), ("with", costs)):
         scenario = Scenario(offered, energy, link.trace, LIMITS, frame_count)
         records = scenario.run()
-        row[name] = figures(records) | {"clairvoyant_j_per_frame": summarize(clairvoyant(scenario)).energy_j_per_frame}
+        foreseen = summarize(clairvoyant(scenario))
+        row[name] = figures(summarize(records), records)
+        row[name] |= {"clairvoyant_j_per_frame": foreseen.energy_j_per_frame}
+        row[name] |= {"clairvoyant_frames_by_level": shares(foreseen)}
     frontier = Frontier(costs, energy, LIMITS).in_run(records)
     row |= {"saving": saving(row, "energy_j_per_frame"), "foresight_saving": saving(row, "clairvoyant_j_per_frame")}
     row |= {"helps": row["saving"] > NOTICEABLE, "never_worth_choosing": frontier.as_dict()}
-    return row | {"why": why(row)}
+    return row | {"why": why(row, energy)}
 
 
 def saving(row: dict[str, Any], figure: str) -> float:
@@ -105,35 +108,42 @@ def saving(row: dict[str, Any], figure: str) -> float:
     return float(1 - row["with"][figure] / row["without"][figure])
 
 
-def figures(records: list[FrameRecord]) -> dict[str, Any]:
+def figures(summary: PolicySummary, records: list[FrameRecord]) -> dict[str, Any]:
     """What a run comes to; its agreement is the mean of what was measured for the points that answered."""
-    summary = summarize(records)
     return {
         "energy_j_per_frame": summary.energy_j_per_frame,
         "miss_fraction": summary.deadline_miss_fraction,
         "agreement": sum(record.decision.accuracy for record in records) / len(records),
         "compute_share": summary.energy.compute_j / summary.energy_j_per_frame,
-        "frames_by_level": {word: count / summary.frames for word, count in frames_by_level(summary).most_common()},
+        "frames_by_level": shares(summary),
         "points_used": summary.as_dict()["points_used"],
     }
 
 
-def why(row: dict[str, Any]) -> str:
+def shares(summary: PolicySummary) -> dict[str, float]:
+    """Fraction of frames that were sent whole, and at each level of the others."""
+    return {word: count / summary.frames for word, count in frames_by_level(summary).most_common()}
+
+
+def why(row: dict[str, Any], energy: EnergyModel) -> str:
     """Why levels save nothing here, in words made of figures; empty where they save."""
     if row["helps"]:
         return ""
     plain, levels = row["without"], row["with"]
-    sent = plain["frames_by_level"].get("frame sent", 0.0)
-    used = 1 - levels["frames_by_level"].get("frame sent", 0.0) - levels["frames_by_level"].get("fp32", 0.0)
-    words = [
-        f"without levels {percent(sent)} of the frames are sent whole, and computing is"
-        f" {percent(plain['compute_share'])} of the energy; levels answer {percent(used)} of the frames"
-    ]
-    if row["foresight_saving"] > NOTICEABLE:
-        words.append(f"with every rate known, levels would save {percent(row['foresight_saving'], 1)}")
-    else:
-        words.append("knowing every rate would not make them save more than 0.5 %")
-    return "; ".join(words)
+    words = (
+        f"without levels {percent(plain['frames_by_level'].get('frame sent', 0.0))} of the frames are sent whole, where"
+        f" a level of the network saves nothing; computing is {percent(plain['compute_share'])} of the energy"
+    )
+    if row["foresight_saving"] <= NOTICEABLE:
+        return f"{words}; with every rate known levels would save {percent(row['foresight_saving'], 1)}"
+    tail_j = energy.radio.tail_w * energy.radio.tail_s
+    gain_j = levels["energy_j_per_frame"] - levels["clairvoyant_j_per_frame"]
+    foreseen = ", ".join(f"{word} {percent(share)}" for word, share in levels["clairvoyant_frames_by_level"].items())
+    return (
+        f"{words}; with every rate known levels would save {percent(row['foresight_saving'], 1)} ({foreseen}), but the"
+        f" scheduler looks {LIMITS.horizon_s:g} s ahead, and what there is to gain, {1e3 * gain_j:.0f} mJ per frame,"
+        f" takes {PERIOD_S * tail_j / gain_j:.0f} s to pay for the tail of the radio that is left ({tail_j:.1f} J)"
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
