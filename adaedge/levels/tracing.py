@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -86,7 +86,7 @@ def trace(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
         if module in seen or not isinstance(module, _ROOTS) or module not in graph.module2node:
             continue
         try:
-            found, complete = _follow(graph, module)
+            found, complete = _follow_grouped(graph, module)
         except (IndexError, KeyError, ValueError, AttributeError, RuntimeError, TypeError, ZeroDivisionError) as error:
             skipped[name] = f"torch-pruning cannot follow its channels: {error}"
             continue
@@ -114,6 +114,28 @@ class _Occurrence:
     @property
     def module(self) -> Any:
         return self.node.module
+
+    def numbered(self, size: int, groups: int) -> _Occurrence:
+        """The same positions, their ``size`` channels taken together to so many groups."""
+        each = size // groups
+        return replace(self, channels={position: channel // each for position, channel in self.channels.items()})
+
+
+def _follow_grouped(graph: Any, module: nn.Module) -> tuple[list[_Occurrence], bool]:
+    """As ``_follow``; where the channels are read by a grouped convolution, its groups are the channels, in and out."""
+    found, complete = _follow(graph, module)
+    size = len(found[0].channels)
+    behind = [each.module for each in found if _is_grouped(each.module) and not each.outwards]
+    for convolution in dict.fromkeys(behind):
+        more, whole = _follow(graph, convolution)
+        found = [each.numbered(size, convolution.groups) for each in found]
+        found += [each.numbered(convolution.out_channels, convolution.groups) for each in more]
+        size, complete = convolution.groups, complete and whole
+    return found, complete
+
+
+def _is_grouped(module: Any) -> bool:
+    return isinstance(module, ops.TORCH_CONV) and 1 < module.groups < min(module.in_channels, module.out_channels)
 
 
 def _follow(graph: Any, module: nn.Module) -> tuple[list[_Occurrence], bool]:
@@ -163,7 +185,7 @@ def _dependency_graph(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
 def _group(graph: Any, names: Mapping[nn.Module, str], name: str, found: Sequence[_Occurrence]) -> ChannelGroup:
     members: dict[tuple[str, int], Member] = {}
     counters: list[Counter] = []
-    size = len(found[0].channels)
+    size = len(set(found[0].channels.values()))
     for each in found:
         module = each.module
         kind = ops.module2type(module)
@@ -188,7 +210,8 @@ def _group(graph: Any, names: Mapping[nn.Module, str], name: str, found: Sequenc
         for tensor, dim in dims.items():
             full = ".".join(part for part in (path, tensor) if part)
             members[full, dim] = Member(full, dim, positions, channels)
-        counters += [Counter(path, attribute, len(positions) // size) for attribute in attributes]
+        lengths = {attribute: module.groups if attribute == "groups" else len(positions) for attribute in attributes}
+        counters += [Counter(path, attribute, length // size) for attribute, length in lengths.items()]
     return ChannelGroup(name, size, tuple(members.values()), tuple(dict.fromkeys(counters)))
 
 
@@ -208,6 +231,8 @@ def _dimensions(module: Any, kind: Any, outwards: bool) -> tuple[dict[str, int],
     if kind == OPTYPE.CONV and module.groups == 1:
         out, into = (1, 0) if getattr(module, "transposed", False) else (0, 1)
         return ({"weight": out, **bias}, ("out_channels",)) if outwards else ({"weight": into}, ("in_channels",))
+    if _is_grouped(module):  # its groups are the channels: `_follow_grouped`
+        return ({"weight": 0, **bias}, ("out_channels", "groups")) if outwards else ({}, ("in_channels",))
     if kind == OPTYPE.LINEAR:
         return ({"weight": 0, **bias}, ("out_features",)) if outwards else ({"weight": 1}, ("in_features",))
     if kind == OPTYPE.BN:
