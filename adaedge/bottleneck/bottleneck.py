@@ -80,7 +80,7 @@ class Bottleneck(nn.Module):
             images: one batch each: a tensor, or a tuple of the network's inputs. A few dozen are enough.
             kwargs: an example of its keyword arguments.
             rates: how many rates; each takes about a third fewer bytes than the next.
-            finest: expected loss of the last rate: in nats of the prediction, or 1 − cosine of an output without classes.
+            finest: expected loss of the last rate: nats of the prediction, or 1 − cosine where there are no classes.
             limit: at most so many images are read.
             loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on.
             ridge: how far the metric is drawn towards one that weighs everything alike.

@@ -34,11 +34,14 @@ def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: 
         sample: features, for the tables.
         transform: the analytic transform.
         layout: how features become rows.
-        rates: how many; each step is √2 of the next.
+        rates: how many; each step is √2 of the next, or the fourth root of 2 where there is less to lose.
         finest: expected loss, in nats, at the last rate.
     """
     last = _fineness(transform.variances, finest)
-    fineness = np.arange(last + 2 * (rates - 1), last - 1, -2)
+    # At the first rate at least half of what there is to lose is still there.
+    room = _fineness(transform.variances, transform.variances.sum() / 4) - last
+    apart = max(1, min(2, room // max(1, rates - 1)))
+    fineness = last + apart * np.arange(rates)[::-1]
     spread = np.rint(2 * np.log2(np.maximum(transform.variances, 1e-30))).astype(np.int64)
     # What no rate ever sends is not stored; the rest keeps its class within int8.
     kept = (spread >= last + LOWEST_CLASS).any(axis=0)

@@ -56,7 +56,7 @@ def test_rates_are_in_ascending_bytes_and_descending_loss(net, bottleneck):
         losses.append(np.mean([nn.functional.kl_div(b, a, log_target=True, reduction="sum").item() for a, b in pairs]))
         lengths.append(np.mean([len(bottleneck.compress(*bottleneck.head(image))) for image in images(20, seed=1)]))
     assert (np.diff(lengths) > 0).all()
-    assert losses[-1] < losses[6] < losses[3] < losses[0]
+    assert losses[-1] < losses[6] < losses[3] <= losses[0]
     assert losses[-1] < 0.15
 
 
