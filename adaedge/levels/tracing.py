@@ -50,7 +50,7 @@ def find(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
     except Exception as error:  # it runs the model and follows it by rules of its own: either may raise anything
         groups, whole = [], {"network": f"torch-pruning cannot follow it: {type(error).__name__}: {error}"}
     made = {member.tensor for group in groups for member in group.members}
-    hidden = [group for group in hidden_layers(net) if group.members[0].tensor not in made]
+    hidden = [group for group in hidden_layers(net) if group.members[0].tensor not in made and group.name not in whole]
     return [*heads, *groups, *hidden], without | whole
 
 
