@@ -38,9 +38,9 @@ def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: 
         finest: expected loss, in nats, at the last rate.
     """
     last = _fineness(transform.variances, finest)
-    # At the first rate at least half of what there is to lose is still there.
+    # From a step that loses a quarter of all there is: much coarser ones would send nothing.
     room = _fineness(transform.variances, transform.variances.sum() / 4) - last
-    apart = max(1, min(2, room // max(1, rates - 1)))
+    apart = 2 if room >= rates else 1
     fineness = last + apart * np.arange(rates)[::-1]
     spread = np.rint(2 * np.log2(np.maximum(transform.variances, 1e-30))).astype(np.int64)
     # What no rate ever sends is not stored; the rest keeps its class within int8.
