@@ -5,8 +5,8 @@ trained alone: equal epochs, data order and learning rate, starting from the sam
 intervals are paired, 95 %. Bars: full width within 0.3 points, each narrower within 0.5 points, half of the
 multiplications within 1.0 point of the full width.
 
-The networks are trained first, by ``recipes.elastic_cifar`` (without ``--alone``, then with it for each width), into one
-folder.
+The networks are trained first, by ``recipes.elastic_cifar`` (without ``--alone``, then with it for each width), into
+one folder.
 """
 
 from __future__ import annotations

@@ -65,7 +65,10 @@ def main(arguments: list[str] | None = None) -> None:
     seconds = time.monotonic() - started_s
 
     # Statistics that were gathered while the weights moved are replaced: means over images as the test will see them.
-    images = [cifar10.normalise(part) for part in data["train_images"][:RECALIBRATION_IMAGES].split(asked.batch)]
+    # The archive is sorted by class, so every n-th image is taken, and batches are made of all classes.
+    every = max(1, len(data["train_images"]) // RECALIBRATION_IMAGES)
+    some = data["train_images"][::every]
+    images = [cifar10.normalise(some[start :: len(some) // asked.batch]) for start in range(len(some) // asked.batch)]
     if asked.alone:
         update_bn(images, student)
         tensors = {key: tensor.contiguous() for key, tensor in student.eval().state_dict().items()}

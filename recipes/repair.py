@@ -32,13 +32,14 @@ SCORED, SOUNDED = 128, 32  # images that importance and sensitivity are measured
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A level, and its agreement with the full network at three moments."""
+    """A level, its agreement with the full network at three moments, and whether the full width is what it was."""
 
     elastic: Elastic
     width: float
     sliced: Tensor
     recalibrated: Tensor
     repaired: Tensor
+    unchanged: bool
 
 
 def read(images: Iterable[object], preprocessing: Preprocessing) -> Tensor:
@@ -63,8 +64,10 @@ def narrow_and_repair(net: nn.Module, images: Tensor, test: Tensor, macs: float,
     sliced = agreement(level, elastic.net, test)
     elastic.recalibrate(images.split(50))
     recalibrated = agreement(level, elastic.net, test)
+    before = {name: tensor.clone() for name, tensor in elastic.net.state_dict().items()}
     repair(elastic, images, epochs=epochs)
-    return Outcome(elastic, width, sliced, recalibrated, agreement(level, elastic.net, test))
+    unchanged = all(torch.equal(before[name], tensor) for name, tensor in elastic.net.state_dict().items())
+    return Outcome(elastic, width, sliced, recalibrated, agreement(level, elastic.net, test), unchanged)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,6 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     moments = {"sliced": outcome.sliced, "recalibrated": outcome.recalibrated, "repaired": outcome.repaired}
     for moment, agrees in moments.items():
         print(f"{moment:>13}: {agrees.float().mean():.1%} agreement on {len(agrees)} of {where}")  # noqa: T201
+    print(f"the full width is {'as it was' if outcome.unchanged else 'CHANGED'}, bit for bit")  # noqa: T201
     if asked.out:
         outcome.elastic.save(asked.out)
 
@@ -103,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--images", type=Path, help="folder of images to repair with")
     made.add_argument("--test", type=Path, help="folder of other images to measure on")
     made.add_argument("--macs", type=float, default=0.75, help="fraction of the multiply-accumulates to keep")
-    made.add_argument("--epochs", type=int, default=20)
+    made.add_argument("--epochs", type=int, default=10)
     made.add_argument("--threads", type=int, default=torch.get_num_threads())
     made.add_argument("-o", "--out", type=Path, help="safetensors file to write")
     made.add_argument("--smoke", action="store_true", help="seconds, on noise: shows only that it works")

@@ -1,18 +1,21 @@
 """Repair of narrower levels without labels: what is a level's own learns from the full width, what is shared stays.
 
-May import: ``errors``, ``levels``; of this part ``lessons``, ``losses``, ``schedules`` and ``training``.
+May import: ``errors``, ``levels``; of this part ``batch_norms``, ``lessons``, ``regressing`` and ``training``.
 
 A batch-norm computes γ · (x − μ) / σ + β. γ and β belong to all levels, μ and σ to one; in evaluation mode μ and σ are
 a shift and a scale of every channel, free to be something else than mean and deviation. So a level is repaired by
 training its μ and σ alone: the full width and every other level stay as they are, bit for bit, and no weight is added.
 (Training nothing but batch-norm's affine goes far: Frankle et al., "Training BatchNorm and only BatchNorm", ICLR 2021.)
+
+What is imitated are features and logits, not the predicted distribution: a few hundred images show few of the classes,
+and a level that learns the distribution learns that the others do not occur.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard, cast, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +24,14 @@ from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from adaedge.distillation.batch_norms import kept_of, norms_of, noting, set_statistics, statistics
 from adaedge.distillation.lessons import Backward
-from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.regressing import regress
 from adaedge.distillation.training import Plan, Row, train
-from adaedge.errors import LevelError
 from adaedge.levels import Elastic
 
 Augment = Callable[[Tensor], Tensor]
-BatchNorm = nn.modules.batchnorm._BatchNorm
+REGRESSED = 64  # images; more of them change little
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Crops:
         smallest: least fraction of the image's area.
     """
 
-    smallest: float = 0.35
+    smallest: float = 0.6
 
     def __call__(self, image: Tensor) -> Tensor:
         """Another view of an image (C, H, W)."""
@@ -53,16 +56,16 @@ def repair(
     images: Tensor,
     *,
     widths: Sequence[float] | None = None,
-    epochs: int = 20,
+    epochs: int = 10,
     batch: int = 16,
-    rate: float = 0.02,
+    rate: float = 0.01,
     augment: Augment | None = None,
     seed: int = 0,
 ) -> dict[float, list[Row]]:
     """Restore narrower levels from a few hundred images without labels.
 
-    Each level gets batch-norm statistics from the images first (`Elastic.recalibrate`); then its own shifts and scales
-    learn the full width's predictions and its features. The full width and all shared weights stay as they are.
+    Each level's batch-norm statistics are set by least squares first (`regress`); then its shifts and scales learn the
+    full width's logits and features on views of the images. The full width and all shared weights stay as they are.
 
     Args:
         elastic: the levels; left in evaluation mode.
@@ -75,23 +78,32 @@ def repair(
         seed: of order and views.
 
     Returns:
-        The losses of each epoch, by width.
+        The losses of each epoch, by width: squared distances, relative to the full width's spread.
 
     Raises:
         LevelError: if a level has no batch-norm, which leaves nothing that is its own; train it with `Sandwich` then.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
+        >>> elastic = Elastic(net, (torch.rand(1, 3, 8, 8),), widths=(1.0, 0.5))
+        >>> rows = repair(elastic, torch.rand(32, 3, 8, 8), epochs=2)
+        >>> list(rows), sorted(rows[0.5][0])
+        ([0.5], ['features', 'logits'])
     """
     elastic.eval()
-    elastic.recalibrate(torch.split(images, batch), widths)
     loader = DataLoader(_Views(images, augment or Crops()), batch, shuffle=True, drop_last=len(images) > batch)
     rows = {}
     for width in elastic.widths[1:] if widths is None else widths:
+        regress(elastic, width, images[:REGRESSED])
         own = _Own(elastic, width)
-        optimizer = Adam(own.parameters(), rate)
-        rows[width] = train(own, loader, _Imitation(elastic.net, own), optimizer, Plan(epochs, seed=seed))
+        lesson = _Imitation(elastic, own, kept_of(elastic, width))
+        rows[width] = train(own, loader, lesson, Adam(own.parameters(), rate), Plan(epochs, seed=seed))
         own.fold()
     return rows
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class _Views(Dataset[Tensor]):
     images: Tensor
@@ -111,14 +123,7 @@ class _Own(nn.Module):
     def __init__(self, elastic: Elastic, width: float) -> None:
         super().__init__()
         self._level = (elastic.level(width),)  # in a tuple: its parameters are not trained
-        self.norms = {name: norm for name, norm in self._level[0].named_modules() if _has_statistics(norm)}
-        if not self.norms:
-            raise LevelError(
-                f"width {width:g} has no batch-norm, so nothing of it is its own: repairing it would change the full"
-                " width. Train all widths together with `adaedge.distillation.Sandwich`."
-            )
-        kept = elastic.indices(width)
-        self.kept = {name: kept.get(f"{name}.weight", (None,))[0] for name in self.norms}
+        self.norms = norms_of(elastic, width)
         zeros = [torch.zeros_like(norm.weight) for norm in self.norms.values()]
         self.scales = nn.ParameterList(zeros)
         self.shifts = nn.ParameterList([zero.clone() for zero in zeros])
@@ -135,58 +140,39 @@ class _Own(nn.Module):
         """Write scales and shifts into the level's statistics: μ + shift · σ, and σ / exp(scale)."""
         with torch.no_grad():
             for norm, scale, shift in zip(self.norms.values(), self.scales, self.shifts, strict=True):
-                mean, variance = cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
-                deviation = (variance + norm.eps).sqrt()
-                mean += shift * deviation
-                variance.copy_((deviation / scale.exp()).square() - norm.eps)
-
-
-def _has_statistics(module: nn.Module) -> TypeGuard[BatchNorm]:
-    return isinstance(module, BatchNorm) and module.track_running_stats and module.affine
+                mean, deviation = statistics(norm)
+                set_statistics(norm, mean + shift * deviation, deviation / scale.exp())
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Imitation:
-    """The full width's predictions and batch-norm outputs, as far as the level has the channels."""
+    """The full width's logits, and its batch-norm outputs as far as the level has the channels."""
 
-    full: nn.Module
+    elastic: Elastic
     own: _Own
-    features: float = 1.0
+    kept: Callable[[str, Tensor], Tensor]
 
     def __call__(self, batch: Tensor, backward: Backward) -> dict[str, Tensor]:
-        with torch.no_grad(), _Outputs(self.full, self.own.norms) as wanted:
-            teacher = self.full(batch)
-        with _Outputs(self.own._level[0], self.own.norms) as found:
-            predictions = SoftTargets()(self.own(batch), teacher)
-        features = torch.stack([self._distance(found[name], wanted[name], name) for name in found]).mean()
-        backward(predictions + self.features * features)
-        return {"predictions": predictions.detach(), "features": features.detach()}
+        full, wanted, found = self.elastic.net, dict[str, Tensor](), dict[str, Tensor]()
+        with (
+            torch.no_grad(),
+            noting({name: full.get_submodule(name) for name in self.own.norms}, wanted.__setitem__, inputs=False),
+        ):
+            teacher = full(batch)
+        with noting(self.own.norms, found.__setitem__, inputs=False):
+            student = self.own(batch)
+        logits = _distance(_centred(student), _centred(teacher))
+        features = torch.stack([_distance(found[name], self.kept(name, wanted[name])) for name in found]).mean()
+        backward(logits + features)
+        return {"logits": logits.detach(), "features": features.detach()}
 
-    def _distance(self, found: Tensor, wanted: Tensor, name: str) -> Tensor:
-        """Squared distance relative to the full width's spread, a mean over the channels that the level has."""
-        positions = self.own.kept[name]
-        wanted = wanted if positions is None else wanted[:, positions]
-        return (found - wanted).square().mean() / wanted.var().clamp_min(1e-12)
+
+def _centred(logits: Tensor) -> Tensor:
+    """Without what all classes have in common, which changes no prediction."""
+    return logits - logits.mean(-1, keepdim=True)
 
 
-class _Outputs(dict[str, Tensor]):
-    """What named modules return while a network runs."""
-
-    def __init__(self, net: nn.Module, names: Iterable[str]) -> None:
-        super().__init__()
-        modules = dict(net.named_modules())
-        self._hooks = [modules[name].register_forward_hook(self._keeper(name)) for name in names]
-
-    def _keeper(self, name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, _arguments: Any, output: Tensor) -> None:
-            self[name] = output
-
-        return keep
-
-    def __enter__(self) -> _Outputs:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
+def _distance(found: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared distance, relative to the spread of what is wanted."""
+    return (found - wanted).square().mean() / wanted.var().clamp_min(1e-12)
