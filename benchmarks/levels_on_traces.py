@@ -142,7 +142,8 @@ def why(row: dict[str, Any], energy: EnergyModel) -> str:
     return (
         f"{words}; with every rate known levels would save {percent(row['foresight_saving'], 1)} ({foreseen}), but the"
         f" scheduler looks {LIMITS.horizon_s:g} s ahead, and what there is to gain, {1e3 * gain_j:.0f} mJ per frame,"
-        f" takes {PERIOD_S * tail_j / gain_j:.0f} s to pay for the tail of the radio that is left ({tail_j:.1f} J); and who knows the rates needs no probes"
+        f" takes {PERIOD_S * tail_j / gain_j:.0f} s to pay for the tail of the radio that is left"
+        f" ({tail_j:.1f} J); and who knows the rates needs no probes"
     )
 
 
