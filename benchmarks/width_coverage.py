@@ -116,7 +116,8 @@ def _difference(found: list[torch.Tensor], expected: list[torch.Tensor], scale: 
         if one.shape != other.shape:
             return float("inf")
         error = float((one - other).abs().max())
-        worst = max(worst, error / max(float(unit.abs().max()), 1e-30) if error else 0.0)
+        if not error <= worst * float(unit.abs().max()):  # not a number is the worst
+            worst = error / max(float(unit.abs().max()), 1e-30)
     return worst
 
 

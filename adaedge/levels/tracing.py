@@ -197,6 +197,9 @@ def _group(graph: Any, names: Mapping[nn.Module, str], name: str, found: Sequenc
             continue
         if kind == OPTYPE.PARAMETER:
             path, dims = graph._param_to_name[module], {"": each.node.pruning_dim % module.dim()}
+            owner = next((type(of).__name__ for of, at in names.items() if at == path.rpartition(".")[0]), "")
+            if owner.endswith(("LayerNorm", "RMSNorm")):  # a model's own, of which torch-pruning sees the scale only
+                raise UnprunableError(f"it crosses a {owner}, whose statistics change with the width")
             attributes: tuple[str, ...] = ()
         else:
             if module not in names:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,28 +101,39 @@ class _Check:
 
     net: nn.Module
     signature: Signature
-    inputs: list[torch.Tensor]
+    inputs: tuple[torch.Tensor, ...]
     plain: list[torch.Tensor]
 
     @classmethod
     def of(cls, net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Check:
-        """In double precision where the network runs in it."""
+        """In double precision where the network runs in it, on random inputs where it takes them.
+
+        Raises:
+            Exception: whatever the network raises on its example.
+        """
         signature = Signature.of(args, kwargs)
-        inputs = randomised(signature, None)
         subject = perturbed(net)
-        try:
-            double = [tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs]
-            precise = copy.deepcopy(subject).double()
-            return cls(precise, signature, double, _run(make_level(precise, [], {}), signature, double))
-        except Exception:  # a model's own code runs here, and may insist on single precision in any way
-            return cls(subject, signature, inputs, _run(make_level(subject, [], {}), signature, inputs))
+        random, example = randomised(signature, None), signature.tensors
+        for double, inputs in ((True, random), (False, random), (True, example)):
+            with suppress(Exception):  # a model's own code runs here, and may insist on anything
+                return cls._of(subject, signature, inputs, double)
+        return cls._of(subject, signature, example, False)
+
+    @classmethod
+    def _of(cls, subject: nn.Module, signature: Signature, inputs: Sequence[torch.Tensor], double: bool) -> _Check:
+        if double:
+            subject = copy.deepcopy(subject).double()
+            inputs = [tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs]
+        return cls(subject, signature, tuple(inputs), _run(make_level(subject, [], {}), signature, inputs))
 
     def problem(self, groups: Sequence[ChannelGroup]) -> str | None:
         """What is wrong when these groups are halved; ``None`` if nothing is. The network is left as it was."""
-        state = {name for name, _ in (*self.net.named_parameters(), *self.net.named_buffers())}
-        tied = next((m.tensor for group in groups for m in group.members if m.tensor not in state), None)
-        if tied is not None:
-            return f"its weight {tied} is another module's as well"
+        state = {**dict(self.net.named_parameters()), **dict(self.net.named_buffers())}
+        for member in (member for group in groups for member in group.members):
+            if member.tensor not in state:
+                return f"its weight {member.tensor} is another module's as well"
+            if int(member.positions.max()) >= state[member.tensor].shape[member.dim]:
+                return f"its channels run beyond {member.tensor}"
         problem: str | None = None
         for draw in range(_DRAWS):
             problem = self._problem(groups, torch.Generator().manual_seed(draw))

@@ -168,6 +168,33 @@ def test_a_network_in_single_precision_only_is_checked_in_it():
     assert not verified(net, [planted(group, "one.bias", swapped(0, 9))], args, {})[0]
 
 
+def test_a_network_that_takes_no_random_inputs_is_checked_on_the_example():
+    class Choosy(nn.Module):
+        """Takes sorted numbers only."""
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(8, 16), nn.Linear(16, 3)
+
+        def forward(self, x):
+            if not torch.equal(x, x.sort().values):
+                raise ValueError("out of order")
+            return self.two(torch.relu(self.one(x)))
+
+    torch.manual_seed(0)
+    net, args = Choosy().eval(), (torch.rand(2, 8).sort().values,)
+    group = group_of(net, args, "one")
+    assert verified(net, [group], args, {})[0]
+    assert not verified(net, [planted(group, "one.bias", swapped(0, 9))], args, {})[0]
+
+
+def test_a_group_beyond_its_tensor_is_left_out():
+    net = block()
+    each = torch.arange(33)
+    _, skipped = verified(net, [ChannelGroup("fc1", 33, (Member("fc1.weight", 1, each, each),))], tokens(), {})
+    assert skipped == {"fc1": "its channels run beyond fc1.weight"}
+
+
 def test_what_no_output_shows_is_kept_whole():
     class Unused(nn.Module):
         def __init__(self):
