@@ -83,7 +83,7 @@ def swapped(one, other):
 
 NETS = {
     "plain": {},
-    "dominated by a constant": {"constant": 1e4},
+    "dominated by a constant": {"constant": 1e7},
     "of small weights": {"scale": 0.1},
 }
 
@@ -186,6 +186,17 @@ def test_a_network_that_takes_no_random_inputs_is_checked_on_the_example():
     group = group_of(net, args, "one")
     assert verified(net, [group], args, {})[0]
     assert not verified(net, [planted(group, "one.bias", swapped(0, 9))], args, {})[0]
+
+
+@pytest.mark.parametrize("alive", range(4))
+def test_dead_channels_do_not_hide_one_that_lives(alive):
+    torch.manual_seed(0)
+    net, args = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)).eval(), (torch.rand(2, 8),)
+    with torch.no_grad():
+        net[0].bias.fill_(-100)
+        net[0].bias[alive] = 100
+    right, skipped = verified(net, [group_of(net, args, "0")], args, {})
+    assert [group.name for group in right] == ["0"], skipped
 
 
 def test_a_group_beyond_its_tensor_is_left_out():
