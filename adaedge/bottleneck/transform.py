@@ -75,12 +75,13 @@ def fit_transform(sample: Sample, *, ridge: float, shrinkage: float) -> Transfor
 
 def _variances(rows: Array, shrinkage: float, each: bool) -> Array:
     """(positions, components): each coefficient's own, drawn towards the product of its row's and its column's."""
-    found = np.square(rows).mean(axis=0)
-    down = found.mean(axis=0, keepdims=True)
+    found: Array = np.square(rows).mean(axis=0)
+    down: Array = found.mean(axis=0, keepdims=True)
     if not each:
         return np.broadcast_to(down, found.shape)
     product = found.mean(axis=1, keepdims=True) * down / max(found.mean(), 1e-30)
-    return (len(rows) * found + shrinkage * product) / (len(rows) + shrinkage)
+    drawn: Array = (len(rows) * found + shrinkage * product) / (len(rows) + shrinkage)
+    return drawn
 
 
 def _across(rows: Array) -> Array:

@@ -43,7 +43,8 @@ def int8_knife(parts: Parts, exported: Exported, samples: Sequence[Arrays], scra
     content = identity(array for sample in calibration for array in sample.values())
 
     def make() -> bytes:
-        return ir.to_proto(quantise(fp32, calibration).model).SerializeToString()
+        proto: onnx.ModelProto = ir.to_proto(quantise(fp32, calibration).model)
+        return bytes(proto.SerializeToString())
 
     found = scratch.get_or(key(INT8, versions, ir.to_proto(fp32).SerializeToString(), content), make)
     model = ir.from_proto(onnx.load_from_string(found))

@@ -128,7 +128,7 @@ def words_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.uint32], bool]
     if not segments or len(segments[0]) < COUNT.size:
         raise PayloadError("truncated payload: not even its first segment is whole")
     total = COUNT.unpack_from(segments[0])[0]
-    parts = [memoryview(segments[0])[COUNT.size :], *map(memoryview, segments[1:])]
+    parts = [memoryview(segments[0])[COUNT.size :], *(memoryview(segment) for segment in segments[1:])]
     lengths = [len(part) / WORD_BYTES for part in parts]
     held = sum(lengths)
     # Checked against what came first, so that no list is as long as a wrong number says.

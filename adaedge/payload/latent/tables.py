@@ -160,6 +160,6 @@ def _runs(classes: Array) -> Iterator[tuple[int, slice]]:
 
 def _whole(chances: Array) -> npt.NDArray[np.int32]:
     """Positive integers in these proportions that add up to ``TOTAL``."""
-    counts = np.maximum(1, np.floor(chances * TOTAL)).astype(np.int32)
+    counts: npt.NDArray[np.int32] = np.maximum(1, np.floor(chances * TOTAL)).astype(np.int32)
     counts[np.argmax(counts)] += TOTAL - counts.sum()
     return counts
