@@ -5,11 +5,12 @@ May import: ``errors``; of this part ``manifest``.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from adaedge.bundle.manifest import FORMAT, NAME, Manifest, check_hash
+from adaedge.bundle.manifest import FORMAT, NAME, File, Manifest
 from adaedge.errors import BundleError, IntegrityError
 
 
@@ -40,8 +41,18 @@ def _read_file(folder: Path, name: str, manifest: Manifest) -> bytes:
         data = (folder / name).read_bytes()
     except OSError as error:
         raise IntegrityError(f"{name} cannot be read ({error.strerror}). Copy the whole bundle again.") from error
-    check_hash(name, data, manifest.files[name])
+    _check_hash(name, data, manifest.files[name])
     return data
+
+
+def _check_hash(path: str, data: bytes | memoryview, file: File) -> None:
+    """Refuse a file whose bytes are not those that the manifest names.
+
+    Raises:
+        IntegrityError: naming the file.
+    """
+    if len(data) != file.length_bytes or hashlib.sha256(data).hexdigest() != file.sha256:
+        raise IntegrityError(f"{path} is corrupted: its bytes are not those that {NAME} names. Copy the bundle again.")
 
 
 def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:

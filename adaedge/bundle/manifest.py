@@ -292,13 +292,3 @@ def _preprocessing(entry: dict[str, Any] | None) -> Preprocessing | None:
     if entry is None:
         return None
     return Preprocessing(**entry | {key: tuple(entry[key]) for key in ("size", "mean", "std")})
-
-
-def check_hash(path: str, data: bytes | memoryview, file: File) -> None:
-    """Refuse a file whose bytes are not those that the manifest names.
-
-    Raises:
-        IntegrityError: naming the file.
-    """
-    if len(data) != file.length_bytes or hashlib.sha256(data).hexdigest() != file.sha256:
-        raise IntegrityError(f"{path} is corrupted: its bytes are not those that {NAME} names. Copy the bundle again.")
