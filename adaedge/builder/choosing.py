@@ -82,8 +82,8 @@ def worthwhile(
     A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload,
     accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as the terminal would
     prefer it. Only points of one precision are compared: which of two precisions is faster shows on the terminal only.
-    Where accuracies were not measured, only points of one width and codec are. Where a dimension was named by the
-    user, only points that are equal in it are, so that everything that was named stays. The ends always stay.
+    Where a dimension was named by the user, only points that are equal in it are, so that everything that was named
+    stays. The ends always stay, and so does what has no measured accuracy.
 
     Args:
         entries: the points, measured.
@@ -91,7 +91,9 @@ def worthwhile(
         named: what the user named; ``None`` for a dimension that was chosen for them.
 
     Example:
-        >>> entries = [PointEntry(name, 1.0, "fp32", "u8", size) for name, size in (("a", 9.0), ("b", 9.5), ("c", 4.0))]
+        >>> good = Accuracy("agreement", 0.98, 500, 0.96, 0.99)
+        >>> sizes = {"a": 9.0, "b": 9.5, "c": 4.0}
+        >>> entries = [PointEntry(name, 1.0, "fp32", "u8", size, good) for name, size in sizes.items()]
         >>> macs = {entry.point: 10 * at for at, entry in enumerate(entries)}
         >>> [entry.split for entry in worthwhile(entries, macs, Space(splits=None))]
         ['a', 'c']
@@ -111,12 +113,12 @@ def _comparable(one: PointEntry, other: PointEntry, named: Space) -> bool:
     alike |= {"split"} if named.splits is not None else set()
     alike |= {"width"} if named.widths is not None else set()
     alike |= {"codec"} if named.codecs is not None else set()
-    if one.accuracy is None or other.accuracy is None:
-        alike |= {"width", "codec"}
     return all(getattr(one, name) == getattr(other, name) for name in alike)
 
 
 def _better(one: PointEntry, other: PointEntry, one_macs: int, other_macs: int) -> bool:
-    mine = (one_macs, one.payload_bytes, -one.accuracy.value if one.accuracy else 0.0)
-    theirs = (other_macs, other.payload_bytes, -other.accuracy.value if other.accuracy else 0.0)
+    if one.accuracy is None or other.accuracy is None:
+        return False
+    mine = (one_macs, one.payload_bytes, -one.accuracy.value)
+    theirs = (other_macs, other.payload_bytes, -other.accuracy.value)
     return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))

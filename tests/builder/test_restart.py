@@ -52,12 +52,11 @@ def test_a_stopped_build_goes_on_and_gives_the_same_bundle(tmp_path, samples, wo
     whole = build(network(), IMAGE, SPACE, calibrate=samples)
     assert work.count("int8") == 2
     assert len(work) == 2 + len(whole.points)
-    for what, count, redone in (("quantise", 1, ["int8"]), ("measure", 5, ["int8"]), ("measure", 9, [])):
+    for what, count, expected in (("quantise", 1, ["int8"]), ("measure", 9, ["int8", *map(str, whole.points[:9])])):
         work.clear()
         with pytest.raises(StoppedError):
             build(network(), IMAGE, SPACE, calibrate=samples, scratch=tmp_path / "s", progress=stop_at(what, count))
-        assert work.count("int8") == len(redone), (what, count)
-    assert len(work) == 4, "the points from 5 to 9"
+        assert work == expected
     work.clear()
     again = build(network(), IMAGE, SPACE, calibrate=samples, scratch=tmp_path / "s")
     assert work == [str(point) for point in whole.points[9:]]
