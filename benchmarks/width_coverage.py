@@ -7,8 +7,8 @@ other channels zero, on an input other than the example and at another batch siz
 `gradients`: parameters that get a gradient through width 0.5, of those that get one in the plain network. `extracted`:
 whether `extract(0.5)` answers bit for bit what the shared level does.
 
-Some transformers of the list are so small that the projection of their patches, which is the residual stream's and
-stays whole, is a good part of the work; `PROPORTIONATE` has two of them at published proportions.
+Some networks of the list are so small that what works on their residual stream, which stays whole, is a good part of
+the work: the projection of patches, depthwise convolutions. `PROPORTIONATE` has three of them at published proportions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 from adaedge import Elastic
 from adaedge.levels.masking import masking
 from benchmarks import result
-from benchmarks.model_list import ENTRIES, Call, Entry, build, image, transformers_entry
+from benchmarks.model_list import ENTRIES, Call, Entry, build, image, timm_entry, transformers_entry
 from benchmarks.worker import collect
 
 WIDTH, ENOUGH, RIGHT = 0.5, 0.55, 1e-4
@@ -59,6 +59,7 @@ PROPORTIONATE = {
             transformers_entry("VideoMAEForVideoClassification", _frames, **_SMALL),
             "transformers:VideoMAEForVideoClassification, small",
         ),
+        timm_entry("convnext_tiny", 64),
     )
 }
 
