@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -170,3 +174,42 @@ def test_what_cannot_be_is_refused():
     few = DataLoader(Noisy(), batch_size=100, drop_last=True)
     with pytest.raises(TrainingError, match="the loader holds no batch; give more data"):
         train(module, few, Labels(module), optimizer_of(module, "sgd"), Plan(1))
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_would(tmp_path):
+    """Each takes half of every batch; they begin apart, and end with the weights of one process."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+import sys, torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from adaedge import Elastic
+from adaedge.distillation import Plan, Sandwich, train
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+elastic = Elastic(net, (torch.zeros(1, 16),), widths=(1.0, 0.5))
+data = TensorDataset(torch.randn(64, 16), torch.randint(4, (64,)))
+accelerator = Accelerator(cpu=True)
+for parameter in elastic.parameters():
+    parameter.data += accelerator.process_index
+optimizer = torch.optim.SGD(elastic.parameters(), lr=0.1)
+loader = DataLoader(data, 16 // accelerator.num_processes)
+train(elastic, loader, Sandwich(elastic), optimizer, Plan(2), accelerator=accelerator)
+save_file(elastic.state_dict(), f"{sys.argv[1]}-{accelerator.num_processes}-{accelerator.process_index}.safetensors")
+""",
+        encoding="utf-8",
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
+    for processes in ("1", "2"):
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+        subprocess.run([*launch, processes, str(program), str(tmp_path / "end")], check=True, env=environment)
+    one = load_file(tmp_path / "end-1-0.safetensors")
+    for process in (0, 1):
+        for name, tensor in load_file(tmp_path / f"end-2-{process}.safetensors").items():
+            torch.testing.assert_close(tensor, one[name])
