@@ -26,7 +26,7 @@ _BETWEEN = {
 }
 _LAYERS = {"Conv", "Gemm", "MatMul"}
 _PER_CHANNEL = True
-# Only for weights that `weight_ranges` knows nothing of: theirs say that they need no reduced range.
+# For weights that `weight_ranges` knows nothing of; its own say that they need no 7 bits.
 _REDUCED = True
 Overrides = dict[str, list[dict[str, Any]]]
 
@@ -85,7 +85,7 @@ def dynamic(model: ir.Model, weights: Overrides, nodes: Collection[str]) -> ir.M
     quantiser = ONNXQuantizer(
         *(_proto(model), _PER_CHANNEL, _REDUCED, QuantizationMode.IntegerOps, False),
         *(QuantType.QInt8, QuantType.QUInt8, None, names, [], ["MatMul"]),
-        {"MatMulConstBOnly": True, "TensorQuantOverrides": weights},
+        {"TensorQuantOverrides": weights},
     )
     return _model(quantiser.quantize_model())
 
