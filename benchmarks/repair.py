@@ -40,7 +40,7 @@ def row(moment: str, agrees: Tensor) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, default=DATA / "images", help="folder of the photographs")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--smoke", action="store_true", help="a few photographs, one epoch; writes nothing")
     asked = parser.parse_args()
     torch.set_num_threads(1)

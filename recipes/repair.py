@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from adaedge import Elastic, models
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
-from adaedge.distillation import repair
+from adaedge.distillation import repair, spaced
 from adaedge.levels import Taylor
 from adaedge.runtime.sources import frames
 
-SCORED, SOUNDED = 128, 32  # images that importance and sensitivity are measured on
+SCORED, SOUNDED = 128, 48  # images that importance and sensitivity are measured on
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,9 @@ def agreement(level: nn.Module, full: nn.Module, images: Tensor) -> Tensor:
 
 def narrow_and_repair(net: nn.Module, images: Tensor, test: Tensor, macs: float, epochs: int) -> Outcome:
     """The whole recipe: order the channels, choose a width for a fraction of the MACs, repair it."""
-    importance = Taylor(images[:SCORED].split(1), samples=SCORED)
-    elastic = Elastic(net, (images[:1],), (1.0,), importance=importance, sensitivity=images[:SOUNDED].split(16))
+    scored, sounded = (spaced(images, count) for count in (SCORED, SOUNDED))
+    importance = Taylor(scored.split(1), samples=SCORED)
+    elastic = Elastic(net, (images[:1],), (1.0,), importance=importance, sensitivity=sounded.split(16))
     width = elastic.choose(macs=macs * elastic.macs(1.0))
     level = elastic.eval().level(width)
     sliced = agreement(level, elastic.net, test)
@@ -107,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--images", type=Path, help="folder of images to repair with")
     made.add_argument("--test", type=Path, help="folder of other images to measure on")
     made.add_argument("--macs", type=float, default=0.75, help="fraction of the multiply-accumulates to keep")
-    made.add_argument("--epochs", type=int, default=10)
+    made.add_argument("--epochs", type=int, default=12)
     made.add_argument("--threads", type=int, default=torch.get_num_threads())
     made.add_argument("-o", "--out", type=Path, help="safetensors file to write")
     made.add_argument("--smoke", action="store_true", help="seconds, on noise: shows only that it works")

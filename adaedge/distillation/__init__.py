@@ -5,7 +5,7 @@ May import: ``errors``, ``levels``.
 
 from adaedge.distillation.lessons import Labels, Lesson, Sandwich
 from adaedge.distillation.losses import SoftTargets
-from adaedge.distillation.repairing import Crops, repair
+from adaedge.distillation.repairing import Crops, repair, spaced
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.training import Plan, train
 
@@ -19,5 +19,6 @@ __all__ = [
     "SoftTargets",
     "WarmCosine",
     "repair",
+    "spaced",
     "train",
 ]
