@@ -22,6 +22,7 @@ from adaedge import Elastic
 from adaedge.builder.halves import export
 from adaedge.engine import OnnxEngine
 from adaedge.levels.precision import quantise
+from adaedge.levels.precision.preparing import prepared
 from adaedge.models import load
 from benchmarks import result
 from benchmarks.timing import Arms, spread, timed
@@ -39,7 +40,7 @@ def arms_of(elastic: Elastic, width: float, image: torch.Tensor) -> Arms:
     last = image.to(memory_format=torch.channels_last)
     model = export(elastic.extract(width), (image,))
     samples = [{str(model.graph.inputs[0].name): torch.rand(image.shape).numpy()} for _ in range(8)]
-    fp32 = engine(model)
+    fp32 = engine(prepared(model))  # batch-norms folded, as in a bundle's graph
     int8 = engine(quantise(model, samples, wanted=0.0).model)
     return {
         f"{width} eager": lambda: level(image),
