@@ -6,11 +6,13 @@ May import: ``errors``; of this part all; ``graph``, ``levels.importance``, ``pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, final
 
 import torch
 from torch import nn
 
+from adaedge.bottleneck import saving
 from adaedge.bottleneck.fitting import fit_latents
 from adaedge.bottleneck.gathering import Loss, answer_loss, gather
 from adaedge.bottleneck.transform import MAX_POSITIONS, fit_transform
@@ -102,6 +104,36 @@ class Bottleneck(nn.Module):
         sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=2, seed=seed)
         transform = fit_transform(sample, ridge=ridge, shrinkage=5.0)
         return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest))
+
+    def save(self, path: str | Path) -> None:
+        """Write split point, encoder, decoder, rates and tables to one safetensors file; nothing of the network."""
+        saving.write(Path(path), self.split, self.latents)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        net: nn.Module,
+        example_inputs: Sequence[Any] = (),
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Read what ``save`` wrote.
+
+        Args:
+            path: the file.
+            net: the network that it was fitted for, or a `Splittable` of it.
+            example_inputs: an example of its positional arguments.
+            kwargs: an example of its keyword arguments.
+
+        Raises:
+            CodecError: if it is no such file, of another version, or changed.
+            SplitError: if the network has no such split point.
+        """
+        split, latents = saving.read(Path(path))
+        return cls(
+            net if isinstance(net, Splittable) else Splittable(net, tuple(example_inputs), kwargs), split, latents
+        )
 
     @property
     def rates(self) -> range:
