@@ -244,11 +244,11 @@ def outer_name(name: str, wrapped: bool) -> str:
 
 
 def _give_outer_names(graph: ir.Graph) -> None:
-    """Name the weights as the user's model does, where no other value has that name."""
-    taken = set(ir.convenience.create_value_mapping(graph))
-    names = {name: name.removeprefix(PREFIX) for name in graph.initializers if name.startswith(PREFIX)}
-    free = {name: outer for name, outer in names.items() if outer not in taken}
-    ir.convenience.rename_values([graph.initializers[name] for name in free], list(free.values()))
+    """Name the weights, and what is one transposed, as the user's model does, where no other value has that name."""
+    values = ir.convenience.create_value_mapping(graph)
+    weights = [name for name in values if name.removesuffix(".T") in graph.initializers and name.startswith(PREFIX)]
+    free = {name: outer for name in weights if (outer := name.removeprefix(PREFIX)) not in values}
+    ir.convenience.rename_values([values[name] for name in free], list(free.values()))
 
 
 def _spec(value: ir.Value) -> TensorSpec:

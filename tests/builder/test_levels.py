@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -274,3 +275,17 @@ def test_int8_alone_keeps_the_fp32_ends_and_tails(frames):
     ]
     assert "graphs/1-stem-tail.onnx" in bundle._files
     assert "graphs/1-stem-head.onnx" not in bundle._files, "nothing needs it"
+
+
+def test_attention_in_a_wrapped_model_is_stored_once():
+    """Its products have transposed weights, of whose heads a narrower level keeps several runs."""
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=16, depth=2).eval()
+    space = Space(splits=["blocks.0"], widths=(1.0, 0.5), codecs=("raw",))
+    bundle = build(net, (torch.rand(1, 3, 32, 32),), space, preprocessing=Preprocessing(size=(32, 32)))
+    stored = weights.views(bundle._files["weights.safetensors"])
+    assert not [name for name in stored if "@" in name]
+    assert any(
+        len(which.kept[-1]) > 2
+        for name, which in bundle.manifest.slices.items()
+        if name.startswith("blocks.0.attn.qkv.weight.T")
+    )
