@@ -48,8 +48,14 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """The commit; ``-dirty`` where anything but the results differs from it."""
+    commit = _git("describe", "--always")
+    dirty = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/results")
+    return f"{commit}-dirty" if dirty else commit or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _version(package: str) -> str | None:
