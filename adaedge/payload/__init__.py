@@ -3,12 +3,13 @@
 May import: ``errors``, ``operating_point``.
 """
 
-from adaedge.payload.codecs import Codec, Features, get_codec
+from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive
 from adaedge.payload.jpeg import Jpeg
 from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
 from adaedge.payload.wire import MAX_BYTES, Kind, Message, TensorHeader
 
 __all__ = [
+    "BOTTLENECK",
     "MAX_BYTES",
     "Codec",
     "Features",
@@ -17,6 +18,7 @@ __all__ = [
     "Message",
     "TensorHeader",
     "get_codec",
+    "is_progressive",
     "pack",
     "pack_answer",
     "unpack",

@@ -5,9 +5,12 @@ May import: ``errors``. Shares the header with ``payload.wire``.
     raw          every value as it is
     u1 … u8      floating-point values in 1 to 8 bits, a range per channel; integers and booleans as they are
     …+zstd       either of these, compressed with zstd at level 1
+    uN+range     floating-point values in 1 to 8 bits, by an adaptive range coder
     jpeg@QUALITY a frame as a JPEG, quality 1 to 100; at split point ``input`` only
+    jpeg444@…, webp@…, avif@…  likewise: a JPEG without subsampled colour, WebP by method 6, AVIF where Pillow has it
+    bottleneck@RATE  what crosses, by way of a fitted bottleneck, which is part of a bundle
 
-Each of them writes one segment.
+Each of them writes one segment, but a bottleneck: its payload is progressive, and leading segments alone decode.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ import zstandard
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.jpeg import Jpeg
+from adaedge.payload.latent import LatentCodec, Latents
+from adaedge.payload.pictures import Avif, WebP
+from adaedge.payload.ranged import Ranged
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
 from adaedge.payload.wire import Segment, TensorHeader
 
@@ -31,8 +37,12 @@ Array = npt.NDArray[Any]
 Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 
 _FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
-_JPEG = re.compile(r"jpeg@([1-9][0-9]?|100)")
+_RANGED = re.compile(r"u([1-8])\+range")
+_PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
+_BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
 _ZSTD_LEVEL = 1
+BOTTLENECK = "bottleneck"
+"""What a bottleneck's codec is called before its rates are known."""
 
 
 class Codec(Protocol):
@@ -64,8 +74,12 @@ class Codec(Protocol):
         ...
 
 
-def get_codec(name: str) -> Codec:
+def get_codec(name: str, latents: Latents | None = None) -> Codec:
     """The codec of that name.
+
+    Args:
+        name: as in an operating point.
+        latents: the bottleneck at the operating point's split point and width, where there is one.
 
     Raises:
         CodecError: if there is none.
@@ -77,9 +91,38 @@ def get_codec(name: str) -> Codec:
     """
     if match := _FEATURES.fullmatch(name):
         return Features(bits=int(match[1] or 0), compress=match[2] is not None)
-    if match := _JPEG.fullmatch(name):
-        return Jpeg(quality=int(match[1]))
-    raise CodecError(f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, and jpeg@1 to jpeg@100")
+    if match := _RANGED.fullmatch(name):
+        return Ranged(bits=int(match[1]))
+    if match := _PICTURE.fullmatch(name):
+        return _picture(match[1], int(match[2]))
+    if match := _BOTTLENECK.fullmatch(name):
+        if latents is None:
+            raise CodecError(
+                f"no codec {name!r} here: a bottleneck belongs to a split point and width of a bundle. Build it with"
+                " `--codecs bottleneck --images FOLDER`, and use `Bundle.encode` and `Bundle.decode`."
+            )
+        return LatentCodec(latents, int(match[1]))
+    raise CodecError(
+        f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, u1+range to u8+range, jpeg@1 to"
+        " jpeg@100, also as jpeg444@, webp@ and avif@, and bottleneck@0 and more in a bundle that was built with"
+        " `bottleneck`"
+    )
+
+
+def _picture(kind: str, quality: int) -> Codec:
+    if kind == "webp":
+        return WebP(quality)
+    return Avif(quality) if kind == "avif" else Jpeg(quality, "4:2:0" if kind == "jpeg" else "4:4:4")
+
+
+def is_progressive(name: str) -> bool:
+    """Whether leading segments of this codec's payload decode without the rest.
+
+    Example:
+        >>> is_progressive("bottleneck@3"), is_progressive("u4")
+        (True, False)
+    """
+    return _BOTTLENECK.fullmatch(name) is not None
 
 
 @final

@@ -5,7 +5,7 @@ May import: ``errors``, ``operating_point``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -13,10 +13,19 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import wire
-from adaedge.payload.codecs import Features, get_codec
+from adaedge.payload.codecs import Codec, Features, get_codec, is_progressive
 from adaedge.payload.wire import MAX_BYTES, Kind, Message, Segment
 
 Array = npt.NDArray[Any]
+
+
+def by_name(point: OperatingPoint) -> Codec:
+    """The codec of a point that needs nothing but its name.
+
+    Raises:
+        CodecError: if there is none.
+    """
+    return get_codec(point.codec)
 
 
 def pack(
@@ -27,6 +36,7 @@ def pack(
     bundle: str,
     sequence: int = 0,
     deadline_s: float = 0.0,
+    codec: Codec | None = None,
 ) -> bytes:
     """The payload of one frame.
 
@@ -37,6 +47,7 @@ def pack(
         bundle: SHA-256 of the bundle, in hexadecimal.
         sequence: number of the frame.
         deadline_s: seconds that the edge server has left.
+        codec: the point's codec, where its name is not enough to find it.
 
     Raises:
         CodecError: if there is no such codec, or it cannot carry these tensors.
@@ -48,32 +59,46 @@ def pack(
         >>> len(data), message.point.codec, feature.shape
         (126, 'u8', (1, 3))
     """
-    headers, segments = get_codec(point.codec).encode(tensors, axes)
+    headers, segments = (codec or by_name(point)).encode(tensors, axes)
     return wire.encode(Message(Kind.FEATURES, bundle, sequence, point, headers, segments, deadline_s=deadline_s))
 
 
 def unpack(
-    data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYTES
+    data: Segment,
+    *,
+    bundle: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    codec_of: Callable[[OperatingPoint], Codec] = by_name,
 ) -> tuple[Message, tuple[Array, ...]]:
-    """The message and the tensors in a payload.
+    """The message and the tensors in a payload; of a progressive codec's that lost its end, at a lower rate.
 
     Args:
         data: what was received.
         bundle: SHA-256 of the bundle that it must belong to.
         max_bytes: the most that is accepted, as received and once decoded.
+        codec_of: finds a point's codec, where its name is not enough.
 
     Raises:
         PayloadError: if the bytes are truncated, foreign, oversized, corrupted or contradict themselves.
     """
-    message = _received(data, Kind.FEATURES, bundle, max_bytes)
+    message = wire.decode(data, bundle=bundle, max_bytes=max_bytes, progressive=is_progressive)
+    _check_kind(message, Kind.FEATURES)
     try:
-        codec = get_codec(message.point.codec)
+        codec = codec_of(message.point)
     except CodecError as error:
         raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
     return message, codec.decode(message.tensors, message.segments, max_bytes)
 
 
-def pack_answer(point: OperatingPoint, tensors: Sequence[Array], *, bundle: str, sequence: int, edge_s: float) -> bytes:
+def pack_answer(
+    point: OperatingPoint,
+    tensors: Sequence[Array],
+    *,
+    bundle: str,
+    sequence: int,
+    edge_s: float,
+    lost_segments: int = 0,
+) -> bytes:
     """The payload of an answer: the model's outputs, raw whatever the point's codec is.
 
     Args:
@@ -82,12 +107,14 @@ def pack_answer(point: OperatingPoint, tensors: Sequence[Array], *, bundle: str,
         bundle: SHA-256 of the bundle, in hexadecimal.
         sequence: number of the frame that is answered.
         edge_s: seconds that the edge server computed.
+        lost_segments: how many of the payload's last segments it could not use.
 
     Raises:
         CodecError: if an output's type cannot cross the link.
     """
     headers, segments = Features().encode(tensors, [None] * len(tensors))
-    return wire.encode(Message(Kind.ANSWER, bundle, sequence, point, headers, segments, edge_s=edge_s))
+    answer = Message(Kind.ANSWER, bundle, sequence, point, headers, segments, 0.0, edge_s, lost_segments)
+    return wire.encode(answer)
 
 
 def unpack_answer(
@@ -98,15 +125,14 @@ def unpack_answer(
     Raises:
         PayloadError: if the bytes are truncated, foreign, oversized, corrupted or contradict themselves.
     """
-    message = _received(data, Kind.ANSWER, bundle, max_bytes)
+    message = wire.decode(data, bundle=bundle, max_bytes=max_bytes)  # an answer is raw, whatever its point's codec is
+    _check_kind(message, Kind.ANSWER)
     return message, Features().decode(message.tensors, message.segments, max_bytes)
 
 
-def _received(data: Segment, kind: Kind, bundle: str | None, max_bytes: int) -> Message:
-    message = wire.decode(data, bundle=bundle, max_bytes=max_bytes)
+def _check_kind(message: Message, kind: Kind) -> None:
     if message.kind is not kind:
         raise PayloadError(
             f"foreign payload: {message.kind.name.lower()} came where {kind.name.lower()} belongs."
             " Are the two ends of the link swapped?"
         )
-    return message

@@ -8,7 +8,7 @@ A message is a header followed by its segments. Everything is little-endian.
     0       4      magic, ``ADAE``
     4       2      version of this format, 1
     6       1      kind: 0 features (terminal to edge server), 1 answer (edge server to terminal)
-    7       1      reserved, 0
+    7       1      answer: how many of the payload's last segments were lost; features: 0
     8       4      H: length of the header, from the magic through its checksum
     12      16     first 16 bytes of the bundle's SHA-256
     28      8      sequence number of the frame
@@ -38,6 +38,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -52,10 +53,11 @@ VERSION = 1
 MAX_BYTES = 64 * 2**20
 NO_AXIS = 255
 MAX_DIMENSIONS = 32
+MAX_PROGRESSIVE_SEGMENTS = 255
 BUNDLE_PREFIX_BYTES = 16
 DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool", "int8", "float64")
 
-_FIXED = struct.Struct("<4sHBxI16sQddd")
+_FIXED = struct.Struct("<4sHBBI16sQddd")
 _TENSOR = struct.Struct("<BBBB")
 _SEGMENT = struct.Struct("<II")
 _CRC = struct.Struct("<I")
@@ -107,6 +109,8 @@ class Message:
         segments: the bytes that a codec wrote.
         deadline_s: seconds that the edge server has left.
         edge_s: seconds that the edge server computed.
+        lost_segments: how many of a payload's last segments did not come whole, so that its answer is of a lower rate;
+            only a progressive codec's may be lost. In features it is found when they are read, in an answer it is told.
 
     Example:
         >>> message = Message(Kind.FEATURES, "ab" * 32, 7, OperatingPoint("blocks.3"),
@@ -123,6 +127,7 @@ class Message:
     segments: tuple[Segment, ...]
     deadline_s: float = 0.0
     edge_s: float = 0.0
+    lost_segments: int = 0
 
 
 def encode(message: Message) -> bytes:
@@ -153,6 +158,7 @@ def _encode(message: Message) -> bytes:
         MAGIC,
         VERSION,
         message.kind,
+        message.lost_segments,
         length,
         prefix,
         message.sequence,
@@ -173,13 +179,22 @@ def _encode_tensor(tensor: TensorHeader) -> list[bytes]:
     return [fixed, dimensions, struct.pack("<I", len(tensor.ranges) // 4), tensor.ranges]
 
 
-def decode(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYTES) -> Message:
+def decode(
+    data: Segment,
+    *,
+    bundle: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    progressive: Callable[[str], bool] | None = None,
+) -> Message:
     """Read a message and check every length and checksum in it. The segments are views of ``data``, not copies.
 
     Args:
         data: what was received.
         bundle: SHA-256 of the bundle that the message must belong to; its bundle field is then this full hash.
         max_bytes: the largest message, and the largest tensor once decoded, that is accepted.
+        progressive: whether leading segments of a codec's payload are worth reading without the rest. Where they are,
+            the message holds the segments before the first that is damaged or cut, at least one, and says how many
+            were lost; everywhere else such a message is refused.
 
     Raises:
         PayloadError: if the bytes are truncated, foreign, oversized or corrupted.
@@ -188,7 +203,7 @@ def decode(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYT
     if len(view) > max_bytes:
         raise PayloadError(f"oversized payload: {len(view)} bytes, and at most {max_bytes} are accepted")
     header, fixed = _checked_header(view)
-    _, _, kind, _, prefix, sequence, deadline_s, edge_s, width = fixed
+    _, _, kind, told, _, prefix, sequence, deadline_s, edge_s, width = fixed
     if not (0 <= deadline_s < math.inf and 0 <= edge_s < math.inf):  # neither is NaN
         raise PayloadError(
             f"corrupted payload: its times are finite and not negative; got {deadline_s} s left, {edge_s} s computed"
@@ -211,8 +226,13 @@ def decode(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYT
         raise PayloadError(f"corrupted payload: its header does not read as one ({error})") from error
     if reader.position != len(header):
         raise PayloadError(f"corrupted payload: {len(header) - reader.position} bytes too many in its header")
-    segments = _checked_segments(view[len(header) + _CRC.size :], entries)
-    return Message(known, bundle or prefix.hex(), sequence, point, tensors, segments, deadline_s, edge_s)
+    body = view[len(header) + _CRC.size :]
+    if progressive is not None and progressive(point.codec):
+        segments = _leading_segments(body, entries)
+    else:
+        segments = _checked_segments(body, entries)
+    lost = told if known is Kind.ANSWER else len(entries) - len(segments)
+    return Message(known, bundle or prefix.hex(), sequence, point, tensors, segments, deadline_s, edge_s, lost)
 
 
 def _checked_header(view: memoryview) -> tuple[memoryview, tuple[Any, ...]]:
@@ -224,7 +244,7 @@ def _checked_header(view: memoryview) -> tuple[memoryview, tuple[Any, ...]]:
     if len(view) < _FIXED.size + _CRC.size:
         raise PayloadError(f"truncated payload: {len(view)} bytes are fewer than the smallest header")
     fixed = _FIXED.unpack_from(view)
-    version, length = fixed[1], fixed[3]
+    version, length = fixed[1], fixed[4]
     if version != VERSION:
         raise PayloadError(
             f"payload of wire format {version}; this adaedge reads {VERSION}."
@@ -250,6 +270,27 @@ def _checked_segments(body: memoryview, entries: list[tuple[int, int]]) -> tuple
             raise PayloadError(f"corrupted payload: the checksum of segment {index} does not match")
         segments.append(segment)
         start += length
+    return tuple(segments)
+
+
+def _leading_segments(body: memoryview, entries: list[tuple[int, int]]) -> tuple[memoryview, ...]:
+    """The segments before the first that is damaged or cut."""
+    expected = sum(length for length, _ in entries)
+    if len(body) > expected or len(entries) > MAX_PROGRESSIVE_SEGMENTS:
+        raise PayloadError(
+            f"oversized payload: its {len(entries)} segments should hold {expected} bytes, {len(body)} came, and there"
+            f" are at most {MAX_PROGRESSIVE_SEGMENTS} segments"
+        )
+    segments: list[memoryview] = []
+    start = 0
+    for length, crc in entries:
+        segment = body[start : start + length]
+        if len(segment) < length or zlib.crc32(segment) != crc:
+            break
+        segments.append(segment)
+        start += length
+    if not segments:
+        raise PayloadError("corrupted payload: its first segment is damaged or cut, so nothing of it can be decoded")
     return tuple(segments)
 
 
