@@ -6,6 +6,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
         manifest.json         what the bundle holds, and the hash of every other file
         weights.safetensors   every large tensor of every graph, once; narrower levels take slices of them
         graphs/*.onnx         halves of the model; they name their weights and hold none
+        bottlenecks/*.safetensors   encoder, decoder and tables of a bottleneck at one split point and width
 """
 
 from adaedge.bundle.bundle import Bundle

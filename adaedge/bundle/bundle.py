@@ -19,9 +19,11 @@ from adaedge.bundle.batches import check, join, pieces
 from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, Slice, TensorSpec
 from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
-from adaedge.errors import BundleError, CodecError, PayloadError
+from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import OUTPUT, OperatingPoint
-from adaedge.payload import Message, pack, pack_answer, unpack, unpack_answer
+from adaedge.payload import Codec, Message, get_codec, is_progressive, pack, pack_answer, unpack, unpack_answer
+from adaedge.payload.latent import Latents
+from adaedge.payload.latent.saving import from_bytes
 
 _HEADER_BYTES = 2**16
 _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
@@ -50,6 +52,7 @@ class Bundle:
         self._stored = weights.views(files[WEIGHTS])
         self._parts: dict[str, Array] = {}  # one copy for head and tail, where a slice has to be one
         self._engines: dict[str, Engine] = {}
+        self._latents: dict[str, Latents] = {}
         self._lock = Lock()
 
     @classmethod
@@ -127,6 +130,24 @@ class Bundle:
                 self._engines[half.graph] = OnnxEngine(self._files[half.graph], given, self.threads)
             return self._engines[half.graph]
 
+    def codec(self, point: OperatingPoint) -> Codec:
+        """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
+
+        Raises:
+            BundleError: if the bundle does not hold the point's split point, width and precision.
+            CodecError: if there is no such codec, or the bundle has no bottleneck there.
+        """
+        path = self.manifest.cut(point.split, point.width, point.precision).bottleneck
+        if path is None or not is_progressive(point.codec):
+            return get_codec(point.codec)
+        with self._lock:
+            if path not in self._latents:
+                try:
+                    self._latents[path] = from_bytes(self._files[path], path)[1]
+                except CodecError as error:
+                    raise IntegrityError(f"{error}. Build the bundle again.") from error
+        return get_codec(point.codec, self._latents[path])
+
     def _weight(self, name: str) -> Array:
         if name not in self._parts:
             self._parts[name] = weights.part(self._stored, self.manifest.slices.get(name) or Slice(name, ()))
@@ -188,27 +209,43 @@ class Bundle:
             raise CodecError(f"{point} is local: it sends nothing. Encode at a split point before {OUTPUT!r}.")
         point = self.resolve(point)
         axes = [spec.axis for spec in self._crossing(point)]
-        return pack(point, features, axes, bundle=self.digest, sequence=sequence, deadline_s=deadline_s)
+        codec = self.codec(point)
+        return pack(point, features, axes, bundle=self.digest, sequence=sequence, deadline_s=deadline_s, codec=codec)
 
     def decode(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
         """The message and the features in a payload, as the tail at ``message.point`` takes them.
 
+        A bottleneck's payload that lost its end decodes at a lower rate; the message says how many segments were lost.
+
         Raises:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
         """
-        message, features = unpack(data, bundle=self.digest, max_bytes=self.max_payload_bytes)
+        message, features = unpack(
+            data, bundle=self.digest, max_bytes=self.max_payload_bytes, codec_of=self._codec_of_payload
+        )
+        point = self.resolve(message.point)
+        check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
+        return replace(message, point=point), features
+
+    def _codec_of_payload(self, point: OperatingPoint) -> Codec:
         try:
-            point = self.resolve(message.point)
+            point = self.resolve(point)
         except BundleError as error:
             raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
         if point.is_local:
             raise PayloadError(f"a payload for {point}, which sends nothing")
-        check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
-        return replace(message, point=point), features
+        return self.codec(point)
 
     def encode_answer(self, message: Message, outputs: Sequence[Array], *, edge_s: float) -> bytes:
         """The payload of the answer to ``message``."""
-        return pack_answer(message.point, outputs, bundle=self.digest, sequence=message.sequence, edge_s=edge_s)
+        return pack_answer(
+            message.point,
+            outputs,
+            bundle=self.digest,
+            sequence=message.sequence,
+            edge_s=edge_s,
+            lost_segments=message.lost_segments,
+        )
 
     def decode_answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
         """The message and the model's outputs in an answer.

@@ -1,6 +1,6 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``. The schema, version 2, is the dataclasses below, written as canonical JSON
+May import: ``errors``, ``operating_point``. The schema, version 3, is the dataclasses below, written as canonical JSON
 (sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -17,7 +17,7 @@ from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, Integr
 from adaedge.operating_point import OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 2
+VERSION = 3
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 
@@ -89,6 +89,7 @@ class Cut:
         tail: what finishes the frame; ``None`` at ``output``.
         payload_bytes: bytes of the crossing tensors in their own type, without a header.
         aliases: other module paths that end at this split point.
+        bottleneck: path of the file of the bottleneck that was fitted here, at this width; ``None`` where none was.
     """
 
     split: str
@@ -98,6 +99,7 @@ class Cut:
     tail: Half | None
     payload_bytes: int
     aliases: tuple[str, ...] = ()
+    bottleneck: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,9 @@ def finisher(bundle: Bundle, point: OperatingPoint) -> Engine:
 
 def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
     """Load and run once everything that these points may need, their local finish included."""
+    points = tuple(points)
+    for point in points:
+        bundle.codec(point)
     zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
     for split, width, precision in dict.fromkeys((point.split, point.width, point.precision) for point in points):
         features = bundle.head(split, width, precision).run(zeros)

@@ -35,6 +35,8 @@ class Measurement:
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
         probe_bytes: the part of ``payload_bytes`` that probes and handshakes were. A simulation leaves it 0: there, no
             frame sends a probe and its own payload.
+        lost_segments: how many of a bottleneck's last segments did not reach the edge server whole: it answered from
+            those before them, at a lower rate.
     """
 
     latency_s: float
@@ -47,6 +49,7 @@ class Measurement:
     failure: str = ""
     energy: EnergySplit = field(default_factory=EnergySplit)
     probe_bytes: int = 0
+    lost_segments: int = 0
 
 
 @dataclass(frozen=True, slots=True)

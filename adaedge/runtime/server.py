@@ -90,7 +90,10 @@ class EdgeServer:
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
         """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
-        for level in {(point.split, point.width, point.precision) for point in points or self._bundle.points}:
+        points = tuple(points or self._bundle.points)
+        for point in points:
+            self._bundle.codec(point)
+        for level in {(point.split, point.width, point.precision) for point in points}:
             half = self._bundle.manifest.cut(*level).tail
             if half is not None:
                 self._bundle.tail(*level).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])

@@ -1,6 +1,7 @@
 """Terminal: a frame in, its answer out, whatever the link does.
 
-May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``scheduling``.
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
+``scheduling``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from adaedge.errors import (
     ScheduleError,
 )
 from adaedge.operating_point import Decision, OperatingPoint
+from adaedge.payload import Message
 from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
 from adaedge.runtime.link import Link
@@ -65,6 +67,7 @@ class _Attempt:
     crossing: Crossing | None = None
     wait_s: float = 0.0
     answer_bytes: int = 0
+    lost_segments: int = 0
 
 
 @final
@@ -219,7 +222,7 @@ class Terminal:
             return _Attempt(failure="timeout")  # computing took what time there was: nothing is sent
         try:
             reply = self._link.exchange(payload, give_up_s - start_s)
-            outputs, edge_s = self._read(reply.data, point, sequence)
+            outputs, answer = self._read(reply.data, point, sequence)
         except (LinkError, PayloadError) as error:
             end_s = self.clock.now_s()
             table = self.scheduler.table
@@ -227,17 +230,17 @@ class Terminal:
             crossing = self._watch.failed(error, start_s, end_s, len(payload), edge_s)
             return _Attempt(failure=_word(error), crossing=crossing)
         end_s = self.clock.now_s()
-        crossing = self._watch.crossed(start_s, end_s, len(payload), edge_s, reply.upload_s)
-        return _Attempt(outputs, "", crossing, end_s - crossing.end_s, len(reply.data))
+        crossing = self._watch.crossed(start_s, end_s, len(payload), answer.edge_s, reply.upload_s)
+        return _Attempt(outputs, "", crossing, end_s - crossing.end_s, len(reply.data), answer.lost_segments)
 
-    def _read(self, data: bytes, point: OperatingPoint, sequence: int) -> tuple[Arrays, float]:
+    def _read(self, data: bytes, point: OperatingPoint, sequence: int) -> tuple[Arrays, Message]:
         message, outputs = self.bundle.decode_answer(data)
         if (message.sequence, message.point) != (sequence, self.bundle.resolve(point)):
             raise PayloadError(
                 f"an answer to another frame: number {message.sequence} at {message.point} came,"
                 f" number {sequence} at {point} was asked"
             )
-        return outputs, message.edge_s
+        return outputs, message
 
     def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, by_edge: bool) -> Measurement:
         end_s = self.clock.now_s()
@@ -257,6 +260,7 @@ class Terminal:
             failure=attempt.failure,
             energy=energy,
             probe_bytes=sum(probe.payload_bytes for probe in probes),
+            lost_segments=attempt.lost_segments,
         )
 
 
