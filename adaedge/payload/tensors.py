@@ -80,7 +80,7 @@ def quantise(tensor: Array, axis: int | None, bits: int) -> tuple[TensorHeader, 
     levels *= scale
     np.rint(levels, out=levels)
     np.clip(levels, 0, 2**bits - 1, out=levels)
-    packed = _pack(levels.astype(np.uint8).reshape(-1), bits)
+    packed = pack(levels.astype(np.uint8).reshape(-1), bits)
     return TensorHeader(tensor.dtype.name, tensor.shape, bits, axis, patterns.astype("<u2").tobytes()), packed
 
 
@@ -99,7 +99,7 @@ def read(header: TensorHeader, data: Segment) -> Array:
         lowest, step = _steps(patterns, header.bits)
     if not (np.isfinite(lowest).all() and np.isfinite(step).all() and (step >= 0).all()):
         raise PayloadError("corrupted payload: a range of its quantisation is not finite, or upside down")
-    values = _unpack(data, math.prod(header.shape), header.bits).astype(np.float32)
+    values = unpack(data, math.prod(header.shape), header.bits).astype(np.float32)
     blocks = _channels(values.reshape(header.shape), header.axis)
     np.multiply(blocks, step, out=blocks)
     np.add(blocks, lowest, out=blocks)
@@ -130,8 +130,8 @@ def _steps(patterns: npt.NDArray[np.uint16], bits: int) -> tuple[npt.NDArray[np.
     return lowest[:, None], ((highest - lowest) / np.float32(2**bits - 1))[:, None]
 
 
-def _pack(levels: npt.NDArray[np.uint8], bits: int) -> Segment:
-    """Groups of eight values become ``bits`` bytes each, by way of one 64-bit integer."""
+def pack(levels: npt.NDArray[np.uint8], bits: int) -> Segment:
+    """Levels of ``bits`` bits packed densely: groups of eight become ``bits`` bytes, by way of one 64-bit integer."""
     if bits == 8:
         return levels.data
     groups = np.zeros(-(-levels.size // _GROUP) * _GROUP, np.uint8)
@@ -144,7 +144,8 @@ def _pack(levels: npt.NDArray[np.uint8], bits: int) -> Segment:
     return np.ascontiguousarray(packed).reshape(-1)[: (levels.size * bits + 7) // 8].data
 
 
-def _unpack(data: Segment, count: int, bits: int) -> npt.NDArray[np.uint8]:
+def unpack(data: Segment, count: int, bits: int) -> npt.NDArray[np.uint8]:
+    """The first ``count`` levels that ``pack`` packed."""
     received = np.frombuffer(data, np.uint8)
     if bits == 8:
         return received

@@ -1,0 +1,249 @@
+"""Uniform quantisation and a range coder: what features cost without any transform, as baselines.
+
+May import: ``errors``; of this part ``tensors``. Shares the header with ``payload.wire``.
+
+`Ranged` needs no samples: both ends count the levels of each channel as they come, in chunks of doubling length, and
+code a chunk with what was counted before it. `FittedRange` has its ranges and tables from samples, so that nothing but
+the coder's words crosses; it is the strongest form of uniform levels. Every table is integers that add up to 2**16, on
+which constriction's arithmetic is exact. A segment is the coder's words as little-endian uint32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+from constriction import stream
+
+from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.tensors import pack, quantise, read, unpack
+from adaedge.payload.wire import Segment, TensorHeader
+
+Array = npt.NDArray[Any]
+Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+
+_TOTAL = 2**16
+_OWN, _POOLED = 16, 64
+"""Weight of one level that a channel had; for each level, of what all channels had together; 1 for the unseen."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Ranged:
+    """Floating-point tensors in uniform levels of each channel's own range, with an adaptive range coder.
+
+    Attributes:
+        bits: bits of a level before the coder, 1 to 8.
+
+    Example:
+        >>> features = np.linspace(0, 1, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
+        >>> headers, (segment,) = Ranged(8).encode([features], [1])
+        >>> Ranged(8).decode(headers, [segment], 2**20)[0].shape
+        (1, 4, 32, 32)
+    """
+
+    bits: int
+
+    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
+        """Headers and the one segment.
+
+        Raises:
+            CodecError: if a tensor is not floating point, or not finite.
+        """
+        if len(axes) != len(tensors):
+            raise CodecError(f"{len(tensors)} tensors need as many axes (None where there is none); got {len(axes)}")
+        headers, levels = [], []
+        for tensor, axis in zip(tensors, axes, strict=True):
+            if not np.issubdtype(tensor.dtype, np.floating):
+                raise CodecError(f"u{self.bits}+range carries floating-point tensors; got {tensor.dtype}. Use raw.")
+            header, packed = quantise(tensor, axis, self.bits)
+            headers.append(header)
+            levels.append(_by_channel(unpack(packed, tensor.size, self.bits).reshape(tensor.shape), header.axis))
+        return tuple(headers), (self._words(levels),)
+
+    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+        """The tensors.
+
+        Raises:
+            PayloadError: if the segment is not what this codec writes for such tensors, or too large.
+        """
+        _check(headers, segments, max_bytes)
+        for header in headers:
+            channels = 1 if header.axis is None else math.prod(header.shape[header.axis : header.axis + 1])
+            if header.bits != self.bits or len(header.ranges) != 4 * channels:
+                raise PayloadError(f"corrupted payload: a tensor's header is not what u{self.bits}+range writes")
+        decoder, levels = stream.queue.RangeDecoder(_read_words(segments[0])), []
+        try:
+            for header in headers:
+                levels.append(self._levels(decoder, header))
+        except (AssertionError, ValueError) as error:  # what constriction raises where no symbol fits the words
+            raise PayloadError("corrupted payload: its words do not decode") from error
+        if self._words(levels) != bytes(segments[0]):
+            raise PayloadError("corrupted payload: its words are not those that its levels would be written in")
+        flat = [_from_channels(each, header.shape, header.axis) for each, header in zip(levels, headers, strict=True)]
+        return tuple(
+            read(header, pack(np.ascontiguousarray(each).reshape(-1), self.bits))
+            for header, each in zip(headers, flat, strict=True)
+        )
+
+    def _words(self, levels: Sequence[Array]) -> bytes:
+        coder = stream.queue.RangeEncoder()
+        for each in levels:
+            for part, models in self._chunks(each):
+                for row, model in zip(each[:, part], models, strict=True):
+                    coder.encode(row.astype(np.int32), model)
+        return bytes(coder.get_compressed().astype("<u4").tobytes())
+
+    def _levels(self, decoder: Any, header: TensorHeader) -> Array:
+        channels = 1 if header.axis is None else header.shape[header.axis]
+        levels = np.zeros((channels, math.prod(header.shape) // max(channels, 1)), np.uint8)
+        for part, models in self._chunks(levels):
+            for row, model in zip(levels, models, strict=True):
+                row[part] = decoder.decode(model, part.stop - part.start)
+        return levels
+
+    def _chunks(self, levels: Array) -> Iterator[tuple[slice, list[Any]]]:
+        """Parts of doubling length, each with a model a channel of what came before it in ``levels``."""
+        counts = np.zeros((len(levels), 2**self.bits), np.int64)
+        rows = np.arange(len(levels))[:, None]
+        length = levels.shape[1]
+        for start, stop in pairwise([0, *(2**k for k in range(length.bit_length()) if 2**k < length), length]):
+            if stop > start:
+                every = np.pad(counts.sum(axis=0), 1)
+                near = every[:-2] + 2 * every[1:-1] + every[2:]  # so that a level beside a frequent one is not rare
+                pooled = _POOLED * 2**self.bits * near // max(1, 4 * start * len(levels))
+                yield slice(start, stop), _models(1 + _OWN * counts + pooled)
+                np.add.at(counts, (rows, levels[:, start:stop]), 1)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedRange:
+    """Floating-point tensors in uniform levels of ranges, and by tables, that were fitted on samples.
+
+    Attributes:
+        axes: each tensor's channel dimension, batch counted.
+        lowest: for each tensor float32 (channels,).
+        steps: for each tensor float32 (channels,), above 0.
+        frequencies: for each tensor int64 (channels, levels).
+
+    Example:
+        >>> samples = [(np.random.default_rng(i).normal(size=(1, 4, 8, 8)).astype(np.float32),) for i in range(9)]
+        >>> codec = FittedRange.fit(samples, [1], levels=5)
+        >>> headers, (segment,) = codec.encode(samples[0])
+        >>> codec.decode(headers, [segment], 2**20)[0].shape, len(segment) < 256 * 3 / 8
+        ((1, 4, 8, 8), True)
+    """
+
+    axes: tuple[int, ...]
+    lowest: tuple[Array, ...]
+    steps: tuple[Array, ...]
+    frequencies: tuple[Array, ...]
+
+    @classmethod
+    def fit(cls, samples: Sequence[Sequence[Array]], axes: Sequence[int], *, levels: int) -> Self:
+        """Ranges from the lowest to the highest value seen, tables from how often each level was.
+
+        Args:
+            samples: the tensors of one frame, each.
+            axes: each tensor's channel dimension, batch counted.
+            levels: how many a channel has, 2 to 256.
+        """
+        lowest, steps, frequencies = [], [], []
+        for at, axis in enumerate(axes):
+            rows = np.concatenate([_by_channel(sample[at], axis) for sample in samples], axis=1)
+            low, high = rows.min(axis=1).astype(np.float32), rows.max(axis=1).astype(np.float32)
+            step = np.maximum((high - low) / np.float32(levels - 1), np.finfo(np.float32).tiny)
+            found = _nearest(rows, low, step, levels)
+            counts = np.stack([np.bincount(row, minlength=levels) for row in found])
+            lowest.append(low)
+            steps.append(step)
+            frequencies.append(1 + _OWN * counts)
+        return cls(tuple(axes), tuple(lowest), tuple(steps), tuple(frequencies))
+
+    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None] = ()) -> Encoded:
+        """Headers and the one segment.
+
+        Raises:
+            CodecError: if they are not as many tensors, of as many channels, as were fitted.
+        """
+        del axes  # those of the fit
+        shapes = [tensor.shape for tensor in tensors]
+        if len(shapes) != len(self.axes) or any(
+            len(shape) <= axis or shape[axis] != len(low)
+            for shape, axis, low in zip(shapes, self.axes, self.lowest, strict=True)
+        ):
+            raise CodecError(f"these ranges were fitted for other tensors; got {shapes}. Fit them anew.")
+        coder = stream.queue.RangeEncoder()
+        for tensor, axis, low, step, counts in zip(
+            tensors, self.axes, self.lowest, self.steps, self.frequencies, strict=True
+        ):
+            found = _nearest(_by_channel(tensor, axis), low, step, counts.shape[1])
+            for row, model in zip(found, _models(counts), strict=True):
+                coder.encode(row, model)
+        headers = tuple(TensorHeader(tensor.dtype.name, tensor.shape) for tensor in tensors)
+        return headers, (coder.get_compressed().astype("<u4").tobytes(),)
+
+    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+        """The tensors.
+
+        Raises:
+            PayloadError: if the words do not decode, or take more than ``max_bytes`` once decoded.
+        """
+        _check(headers, segments, max_bytes)
+        decoder, tensors = stream.queue.RangeDecoder(_read_words(segments[0])), []
+        for header, axis, low, step, counts in zip(
+            headers, self.axes, self.lowest, self.steps, self.frequencies, strict=True
+        ):
+            count = math.prod(header.shape) // len(low)
+            try:
+                found = np.stack([decoder.decode(model, count) for model in _models(counts)])
+            except (AssertionError, ValueError) as error:
+                raise PayloadError("corrupted payload: its words do not decode") from error
+            values = found * step[:, None] + low[:, None]
+            tensors.append(_from_channels(values, header.shape, axis).astype(header.dtype, order="C"))
+        return tuple(tensors)
+
+
+def _check(headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> None:
+    total = sum(header.nbytes for header in headers)
+    if total > max_bytes:
+        raise PayloadError(f"oversized payload: {total} bytes decoded, at most {max_bytes} are accepted")
+    if len(segments) != 1 or len(segments[0]) % 4:
+        raise PayloadError("corrupted payload: levels are in one segment of whole words of four bytes")
+
+
+def _read_words(segment: Segment) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(segment, "<u4").astype(np.uint32)
+
+
+def _nearest(rows: Array, lowest: Array, step: Array, levels: int) -> npt.NDArray[np.int32]:
+    found: npt.NDArray[np.int32] = np.clip(np.rint((rows - lowest[:, None]) / step[:, None]), 0, levels - 1).astype(
+        np.int32
+    )
+    return found
+
+
+def _by_channel(tensor: Array, axis: int | None) -> Array:
+    """(channels, all the rest); one channel where there is no axis."""
+    return tensor.reshape(1, -1) if axis is None else np.moveaxis(tensor, axis, 0).reshape(tensor.shape[axis], -1)
+
+
+def _from_channels(rows: Array, shape: tuple[int, ...], axis: int | None) -> Array:
+    """The inverse of ``_by_channel``."""
+    if axis is None:
+        return rows.reshape(shape)
+    return np.moveaxis(rows.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :]), 0, axis)
+
+
+def _models(weights: Array) -> list[Any]:
+    """A coder's model for each row of integer weights above 0."""
+    room = _TOTAL - weights.shape[1]
+    tables = 1 + weights * room // weights.sum(axis=1, keepdims=True)
+    tables[np.arange(len(tables)), tables.argmax(axis=1)] += _TOTAL - tables.sum(axis=1)
+    return [stream.model.Categorical(row.astype(np.float32), perfect=False) for row in tables]
