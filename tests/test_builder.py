@@ -19,7 +19,7 @@ from adaedge.builder.weight_file import WeightFile
 from adaedge.bundle import Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine
 from adaedge.errors import BundleError, CaptureError, CodecError, LevelError, ModelError, SplitError
-from adaedge.graph import Splittable
+from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 
 PREPROCESSING = Preprocessing(size=(16, 16))
@@ -294,10 +294,12 @@ def test_a_split_point_that_no_codec_fits_is_an_error(classifier):
 
 
 def test_a_jpeg_carries_frames_and_only_where_a_frame_is():
-    frame = [("uint8", (1, 8, 8, 3))]
-    assert codecs_for(INPUT, frame, ["jpeg@90", "u8"]) == ("raw", "jpeg@90")
+    frame = (CrossingTensor("uint8", (1, 8, 8, 3)),)
+    space = Space(codecs=["jpeg@90", "u8", "webp@80", "avif@50", "jpeg444@90", "bottleneck"])
+    pictures = ("raw", "jpeg@90", "webp@80", "avif@50", "jpeg444@90")
+    assert codecs_for(SplitPoint(INPUT, 192, 0, 0, frame), space) == pictures
     with pytest.raises(CodecError, match="none of the codecs"):
-        codecs_for("stem", frame, ["jpeg@90", "u8"])
+        codecs_for(SplitPoint("stem", 192, 0, 0, frame), space)
 
 
 @pytest.mark.parametrize("preprocessing", [None, PREPROCESSING])

@@ -79,7 +79,8 @@ class Bottleneck(nn.Module):
             net: the network, or a `Splittable` of it.
             example_inputs: an example of its positional arguments.
             split: name of the split point.
-            images: one batch each: a tensor, or a tuple of the network's inputs. A few dozen are enough.
+            images: one batch each: a tensor, a tuple of the network's inputs, or a dictionary of its keyword arguments.
+                A few dozen are enough.
             kwargs: an example of its keyword arguments.
             rates: how many rates; each takes about a third fewer bytes than the next.
             finest: expected loss of the last rate: nats of the prediction, or 1 − cosine where there are no classes.

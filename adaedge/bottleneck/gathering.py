@@ -52,7 +52,7 @@ def gather(
     Args:
         head: what runs before the split point.
         tail: what runs after it.
-        images: a tensor, or a tuple of the network's arguments, each; read once.
+        images: a tensor, a tuple of the network's arguments, or a dictionary of its keyword arguments, each; read once.
         layout: how features become rows.
         loss: ``loss(output, generator)``, a scalar; drawn anew each time.
         limit: at most so many batches.
@@ -66,7 +66,9 @@ def gather(
     rows, gradients = [], []
     for _, batch in zip(range(limit), images, strict=False):
         with torch.no_grad():
-            features = head(*(batch if isinstance(batch, tuple) else (batch,)))
+            features = (
+                head(**batch) if isinstance(batch, dict) else head(*(batch if isinstance(batch, tuple) else (batch,)))
+            )
         rows.append(layout.rows([feature.detach().cpu().numpy() for feature in features]).astype(np.float64))
         with torch.enable_grad():
             leaves = [feature.detach().requires_grad_() for feature in features]

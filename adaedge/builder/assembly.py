@@ -1,6 +1,7 @@
 """The bundle while it is built: widths are captured, cut, verified and quantised one after another, then scored.
 
-May import: ``errors``, ``operating_point``, ``bundle``, ``graph``; of this part all but ``building``.
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``; of this part all but
+``building``.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ import torch
 from torch import nn
 
 from adaedge.builder import choosing
-from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, find_points, outer, outer_name
+from adaedge.builder.bottlenecks import brought, fitted
+from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, find_points, outer
 from adaedge.builder.frames import Call
 from adaedge.builder.measuring import measured
 from adaedge.builder.quantising import int8_knife
 from adaedge.builder.scoring import Evaluate, Scorer, agreement
 from adaedge.builder.scratch import Scratch
-from adaedge.builder.space import FP32, INT8, RAW, Space, codecs_for
+from adaedge.builder.space import FP32, INT8, RAW, Space, check_own, codecs_for, own_bottleneck
 from adaedge.builder.verifying import verify
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
 from adaedge.bundle.batches import pieces
 from adaedge.bundle.manifest import Cut
 from adaedge.engine import Arrays
-from adaedge.graph import Splittable
+from adaedge.errors import CodecError
+from adaedge.graph import SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+from adaedge.payload import BOTTLENECK, is_progressive
 
 Progress = Callable[[str, int, int], None]
 
@@ -90,8 +94,10 @@ class Assembly:
             self.evaluate = agreement(bundle, self.samples)
         if self._is_weak(bundle, width):
             self._weak.add(width)
-        elif self.space.holds(OUTPUT, width, INT8):
-            inputs = list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in self.samples))
+            return
+        inputs = list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in self.samples))
+        self._add_bottlenecks(splittable, exported, inputs)
+        if self.space.holds(OUTPUT, width, INT8):
             with self._stage("quantise", width):
                 knife = int8_knife(self._parts, exported, inputs, self.scratch)
             self._cut(exported, INT8, knife, fp32)
@@ -99,11 +105,15 @@ class Assembly:
     def finished(self) -> Bundle:
         """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
         order = list(self._codecs)
-        cuts = sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: order.index(cut.split))
+        bottlenecks = self._parts.bottlenecks
+        cuts = [
+            replace(cut, bottleneck=bottlenecks.paths.get((cut.split, cut.width)))
+            for cut in sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: order.index(cut.split))
+        ]
         entries = [
             PointEntry(cut.split, cut.width, cut.precision, codec, 0.0)
             for cut in cuts
-            for codec in self._codecs[cut.split]
+            for codec in bottlenecks.codecs(cut.bottleneck, self._codecs[cut.split])
         ]
         samples = self.samples if self.samples or self.evaluate else [self.call.inputs]
         bundle = self._bundle(cuts, entries)
@@ -111,7 +121,9 @@ class Assembly:
         macs = {_level(cut): cut.head.macs if cut.head else 0 for cut in cuts}
         kept = choosing.worthwhile(scored, {entry.point: macs[_level(entry)] for entry in scored}, self.named)
         levels = {_level(entry) for entry in kept}
-        return self._bundle([cut for cut in cuts if _level(cut) in levels], kept)
+        used = {_level(entry) for entry in kept if is_progressive(entry.codec)}
+        cuts = [cut if _level(cut) in used else replace(cut, bottleneck=None) for cut in cuts if _level(cut) in levels]
+        return self._bundle(cuts, kept)
 
     @contextmanager
     def _stage(self, what: str, width: float) -> Iterator[None]:
@@ -132,12 +144,12 @@ class Assembly:
         if splittable.obstacle is not None and not {*(self.space.splits or ())} <= {*ENDS}:
             raise splittable.obstacle
         wrapped = self.call.wrapped
-        self.space = choosing.with_splits(self.space, [outer(point, wrapped) for point in splittable.points])
+        points = [outer(point, wrapped) for point in splittable.points]
+        self.space = choosing.with_splits(self.space, points, calibrated=bool(self.samples))
         otherwise = (RAW,) if self.named.codecs is None else ()
-        for point in find_points(splittable, self.space.splits or (), wrapped=wrapped):
-            name = outer_name(point.name, wrapped)
-            crossing = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
-            self._codecs[name] = codecs_for(name, crossing, self.space.codecs or (), otherwise)
+        found = [outer(point, wrapped) for point in find_points(splittable, self.space.splits or (), wrapped=wrapped)]
+        check_own(found, self.space)
+        self._codecs = {point.name: codecs_for(point, self.space, otherwise) for point in found}
 
     def _exported(self, splittable: Splittable, width: float) -> Exported:
         splits = [] if width not in (self.space.widths or ()) else self.space.splits or ()
@@ -154,6 +166,38 @@ class Assembly:
             self._parts.cuts.append(
                 Cut(point.name, exported.width, precision, *halves, point.payload_bytes, point.aliases)
             )
+
+    def _add_bottlenecks(self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays]) -> None:
+        """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""
+        wanted = [point for point in exported.points if BOTTLENECK in self._codecs[point.name]]
+        begun = self.widths.index(exported.width) * len(wanted)
+        for done, point in enumerate(wanted, begun):
+            self.report(BOTTLENECK, done, len(wanted) * len(self.widths))
+            try:
+                file = self._bottleneck(splittable, point, exported.width, samples)
+            except CodecError as error:
+                if self.named.codecs is not None:
+                    raise
+                warnings.warn(str(error), UserWarning, stacklevel=4)  # the caller of `build`
+                continue
+            if file:
+                self._parts.bottlenecks.add(point.name, exported.width, file)
+        if wanted:
+            self.report(BOTTLENECK, begun + len(wanted), len(wanted) * len(self.widths))
+
+    def _bottleneck(
+        self, splittable: Splittable, point: SplitPoint, width: float, samples: Sequence[Arrays]
+    ) -> bytes | None:
+        codecs = self.space.codecs or ()
+        own = own_bottleneck(point, codecs) if width == 1.0 else None
+        if own is not None:
+            return brought(own, point)
+        if BOTTLENECK not in codecs:
+            return None
+        cut = self._parts.cut(point.name, width, FP32)
+        digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
+        inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
+        return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
 
     def _verify(self, bundle: Bundle, splittable: Splittable, width: float) -> None:
         args, kwargs = self.call.example

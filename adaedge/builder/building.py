@@ -26,10 +26,11 @@ from adaedge.builder.widths import recalibrate
 from adaedge.bundle import Bundle, Manifest, Preprocessing
 from adaedge.bundle.frames import inputs_of
 from adaedge.engine import Arrays
-from adaedge.errors import LevelError
+from adaedge.errors import CodecError, LevelError
 from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
 from adaedge.levels import Elastic
+from adaedge.payload import BOTTLENECK
 
 
 def build(
@@ -60,9 +61,10 @@ def build(
             ``None``: at most 6 split points, 4 widths, 2 precisions and 3 codecs, as far as samples allow; of what was
             chosen this way, points that can be best nowhere are left out.
         kwargs: an example of its keyword arguments.
-        calibrate: sample inputs, on which int8 is calibrated and mean payloads are measured: a uint8 frame (H, W, 3) of
-            any size where there is ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads
-            are those of a random input, and no accuracy is measured unless ``evaluate`` is given.
+        calibrate: sample inputs, on which int8 is calibrated, bottlenecks are fitted (on at most 64 of them, spread
+            evenly) and mean payloads are measured: a uint8 frame (H, W, 3) of any size where there is
+            ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads are those of a random
+            input, and no accuracy is measured unless ``evaluate`` is given.
         evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
             arrays at the operating point that is being measured. Without it, a classifier is scored by its agreement
             with the full network on ``calibrate``. `top1` makes one from labels.
@@ -76,7 +78,8 @@ def build(
 
     Raises:
         SplitError: if a split point of ``space`` does not exist.
-        CodecError: if no codec of ``space`` can carry what crosses at a split point of it.
+        CodecError: if no codec of ``space`` can carry what crosses at a split point of it, or a bottleneck cannot be
+            fitted there, has no samples to be fitted on, or belongs to another split point.
         LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
         CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
         ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
@@ -96,6 +99,11 @@ def build(
         raise LevelError(
             "int8 is calibrated on samples of the input, and there are none. Give about 300 as `calibrate`"
             " (`--images FOLDER`), or leave int8 out."
+        )
+    if BOTTLENECK in (named.codecs or ()) and not samples:
+        raise CodecError(
+            f"the codec {BOTTLENECK} is fitted on samples of the input, and there are none. Give a few dozen as"
+            f" `calibrate` (`--images FOLDER`), or leave {BOTTLENECK} out."
         )
     plain = not isinstance(net, Elastic)
     own = net.widths if isinstance(net, Elastic) else None

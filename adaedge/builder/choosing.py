@@ -1,6 +1,7 @@
 """What a bundle holds where the user has not said it: dimensions to try, and which points are worth keeping.
 
-May import: ``operating_point``, ``graph``, ``levels``; of ``bundle`` the manifest; of this part ``space``.
+May import: ``operating_point``, ``payload``, ``graph``, ``levels``, ``bottleneck``; of ``bundle`` the manifest; of this
+part ``space``.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from adaedge.bottleneck import Bottleneck
 from adaedge.builder.space import FP32, INT8, Space
 from adaedge.bundle.manifest import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+from adaedge.payload import BOTTLENECK
 
 CODECS = ("u8+zstd", "u4+zstd", "jpeg@90")
+CODECS_WITH_SAMPLES = ("u8+zstd", "jpeg@90", BOTTLENECK)
 _MOST_SPLITS = 6
 _MOST_WIDTHS = 4
 _USABLE = 0.5
@@ -40,19 +44,23 @@ def with_levels(space: Space, *, own: Sequence[float] | None, calibrated: bool, 
     return replace(space, widths=widths, precisions=precisions)
 
 
-def with_splits(space: Space, points: Sequence[SplitPoint]) -> Space:
+def with_splits(space: Space, points: Sequence[SplitPoint], *, calibrated: bool) -> Space:
     """The space with split points and codecs chosen where they are not named.
 
     Args:
         space: what the user named.
         points: the model's split points, in execution order.
+        calibrated: whether there are samples, which a bottleneck is fitted on.
     """
+    codecs: Sequence[str | Bottleneck] = CODECS_WITH_SAMPLES if calibrated else CODECS
+    codecs = codecs if space.codecs is None else space.codecs
+    own = [codec.split for codec in codecs if isinstance(codec, Bottleneck)]
     first = points[0]
     # A frame counts as the floats that it becomes: a codec shrinks features at least as much.
     floats = 4 * sum(math.prod(tensor.shape) for tensor in first.crossing)
     points = [replace(first, payload_bytes=max(first.payload_bytes, floats)), *points[1:]]
-    splits = efficient(points, _MOST_SPLITS) if space.splits is None else space.splits
-    return replace(space, splits=splits, codecs=CODECS if space.codecs is None else space.codecs)
+    splits = (*efficient(points, _MOST_SPLITS), *own) if space.splits is None else space.splits
+    return replace(space, splits=splits, codecs=codecs)
 
 
 def _spread(widths: Sequence[float]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from typing import Any, final
 import onnx_ir as ir
 import safetensors.numpy
 
+from adaedge.builder.bottlenecks import Bottlenecks
 from adaedge.builder.frames import PREFIX, Call
 from adaedge.builder.halves import cut, export, source
 from adaedge.builder.space import FP32
@@ -35,11 +36,18 @@ class Parts:
         cuts: of one level after another, each in execution order.
         graphs: path → bytes.
         weights: the tensors that the graphs share.
+        bottlenecks: of split points and widths.
     """
 
     cuts: list[Cut] = field(default_factory=list)
     graphs: dict[str, bytes] = field(default_factory=dict)
     weights: WeightFile = field(default_factory=WeightFile)
+    bottlenecks: Bottlenecks = field(default_factory=Bottlenecks)
+
+    def cut(self, split: str, width: float, precision: str) -> Cut:
+        """The halves at a split point and level."""
+        level = (split, width, precision)
+        return next(cut for cut in self.cuts if (cut.split, cut.width, cut.precision) == level)
 
     def digest(self, half: Half | None) -> bytes:
         """What identifies a half: its graph and its weights."""
@@ -64,6 +72,7 @@ class Parts:
         stored = names - {*slices} | {which.tensor for which in slices.values()}
         tensors = {name: array for name, array in self.weights.tensors.items() if name in stored}
         files = {path: self.graphs[path] for path in dict.fromkeys(half.graph for half in halves)}
+        files |= {cut.bottleneck: self.bottlenecks.files[cut.bottleneck] for cut in cuts if cut.bottleneck}
         files[WEIGHTS] = safetensors.numpy.save(tensors)
         hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
         return Bundle(replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices), files)

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from adaedge.bundle import Preprocessing
 from adaedge.engine import Arrays
-from adaedge.errors import ModelError
+from adaedge.errors import CodecError, ModelError
 
 PREFIX = "net."  # of every module path of the model, seen from outside
 
@@ -89,6 +89,21 @@ class Call:
     def inputs(self) -> Arrays:
         """The same as arrays."""
         return tuple(tensor.numpy(force=True) for tensor in self.tensors)
+
+    def captured(self, inputs: Arrays) -> tuple[Any, ...] | dict[str, Any]:
+        """The captured model's arguments that the bundle's inputs stand for: positional ones, or keyword ones.
+
+        Raises:
+            CodecError: if it takes both.
+        """
+        tensors = map(torch.from_numpy, inputs)
+        leaves, spec = pytree.tree_flatten(self.example)
+        filled = [next(tensors) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(filled, spec)
+        if args and kwargs:
+            raise CodecError("the model takes positional and keyword arguments; give all of them in one way")
+        found: tuple[Any, ...] | dict[str, Any] = kwargs or args
+        return found
 
     def unflattened(self, inputs: Arrays) -> tuple[Any, ...]:
         """The user's model's positional arguments that the bundle's inputs stand for."""

@@ -50,10 +50,11 @@ def measured(
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
         halves = digest(cut.head), digest(cut.tail)
+        bottleneck = bundle.manifest.files[cut.bottleneck].sha256 if cut.bottleneck else ""
         level = (cut.split, cut.width, cut.precision)
         for entry in (one for one in entries if (one.split, one.width, one.precision) == level):
             report("measure", len(done), len(entries))
-            name = key("point", *common, *halves, entry.codec)
+            name = key("point", *common, *halves, bottleneck, entry.codec)
             found = scratch.get_or(name, partial(_figures, scorer, entry.point, evaluate, samples))
             done.append(_with_figures(entry, found))
     report("measure", len(entries), len(entries))

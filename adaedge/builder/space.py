@@ -1,6 +1,6 @@
 """Space: the operating points that a bundle should hold, as the product of their dimensions.
 
-May import: ``errors``, ``operating_point``, ``payload``.
+May import: ``errors``, ``operating_point``, ``payload``, ``graph``, ``bottleneck``; of this part ``bottlenecks``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adaedge.bottleneck import Bottleneck
+from adaedge.builder.bottlenecks import carries
 from adaedge.errors import CodecError, LevelError
+from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.payload import Jpeg, get_codec
+from adaedge.payload import BOTTLENECK, Jpeg, get_codec, is_progressive
+from adaedge.payload.pictures import Avif, WebP
 
 RAW = "raw"
 FP32 = "fp32"
@@ -30,13 +34,15 @@ class Space:
     ones. Between the ends every split point is built at every width and precision.
 
     A codec is used at every split point that it fits, and only there: JPEG carries a frame, so it fits ``input`` of an
-    image model; ``u1`` … ``u8`` fit where a floating-point tensor crosses; ``raw`` fits everywhere.
+    image model; ``u1`` … ``u8`` fit where a floating-point tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits
+    between the ends, where tensors with channels cross that share a grid: one is fitted for each width, and built with
+    all its rates, ``bottleneck@0`` and more. A `Bottleneck` of your own fits at its split point, at width 1.
 
     Attributes:
         splits: names of split points, or module paths that end at one.
         widths: fractions of channels, in (0, 1].
         precisions: number formats of the terminal's arithmetic, ``fp32`` or ``int8``. The edge runs fp32.
-        codecs: names of codecs.
+        codecs: names of codecs, and bottlenecks that were fitted before.
 
     Example:
         >>> Space(splits=["blocks.3"], widths=[0.5, 1], codecs=["raw", "u4+zstd", "jpeg@90"]).widths
@@ -46,18 +52,18 @@ class Space:
     splits: Sequence[str] | None = ()
     widths: Sequence[float] | None = (1.0,)
     precisions: Sequence[str] | None = (FP32,)
-    codecs: Sequence[str] | None = (RAW,)
+    codecs: Sequence[str | Bottleneck] | None = (RAW,)
 
     def __post_init__(self) -> None:
         for name in ("splits", "widths", "precisions", "codecs"):
             value = getattr(self, name)
-            if isinstance(value, str | int | float):
+            if isinstance(value, str | int | float | Bottleneck):
                 raise LevelError(f"{name} is a sequence; got {value!r} alone. Write [{value!r}].")
             object.__setattr__(self, name, value if value is None else tuple(dict.fromkeys(value)))
         if self.widths is not None:
             object.__setattr__(self, "widths", _descending(self.widths))
         for codec in self.codecs or ():
-            get_codec(codec)
+            _check_codec(codec)
         self._check_precisions(self.precisions)
 
     def holds(self, split: str, width: float, precision: str) -> bool:
@@ -84,6 +90,14 @@ class Space:
                 raise LevelError(f"there is no precision {precision!r}; there are {' and '.join(PRECISIONS)}")
 
 
+def _check_codec(codec: str | Bottleneck) -> None:
+    if isinstance(codec, Bottleneck) or codec == BOTTLENECK:
+        return
+    if is_progressive(codec):
+        raise CodecError(f"{codec!r} is one rate; a bottleneck is built with all of its rates. Write {BOTTLENECK!r}.")
+    get_codec(codec)
+
+
 def _descending(widths: Sequence[float]) -> tuple[float, ...]:
     if not widths:
         raise LevelError("widths has none; name at least one, such as 1.0, or leave it out")
@@ -93,37 +107,81 @@ def _descending(widths: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted({float(width) for width in widths}, reverse=True))
 
 
-def codecs_for(
-    split: str, crossing: Sequence[tuple[str, tuple[int, ...]]], codecs: Sequence[str], otherwise: tuple[str, ...] = ()
-) -> tuple[str, ...]:
-    """Those codecs that fit a split point.
+def codecs_for(point: SplitPoint, space: Space, otherwise: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Those codecs of a space that fit a split point; a bottleneck as ``bottleneck``, whoever fits it.
 
     Args:
-        split: its name.
-        crossing: NumPy type and shape of each tensor that crosses.
-        codecs: the codecs that were asked for.
+        point: the split point, named as the user's model has it.
+        space: the codecs that were asked for, and at which widths.
         otherwise: what to take where none of them fits.
 
     Raises:
         CodecError: if none of them fits a split point that was asked for.
     """
-    if split == OUTPUT:
+    if point.name == OUTPUT:
         return (RAW,)
-    fitting = tuple(codec for codec in codecs if _fits(codec, split, crossing))
-    if split == INPUT:
+    own = own_bottleneck(point, space.codecs or ())
+    names = tuple(codec for codec in space.codecs or () if isinstance(codec, str) and _fits(codec, point))
+    fitting = tuple(dict.fromkeys((*names, BOTTLENECK) if own else names))
+    if point.name == INPUT:
         return tuple(dict.fromkeys((RAW, *fitting)))
     fitting = fitting or otherwise
-    if not fitting:
-        tensors = ", ".join(f"{dtype} {shape}" for dtype, shape in crossing)
+    if not fitting or (not names and {*(space.widths or ())} != {1.0}):
+        tensors = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in point.crossing)
+        at = f"{point.name!r} ({tensors})" + (" at widths below 1" if fitting else "")
         raise CodecError(
-            f"none of the codecs {', '.join(codecs) or '(none)'} can carry what crosses at {split!r} ({tensors})."
-            " Add 'raw', or one of 'u1' to 'u8' where a floating-point tensor crosses."
+            f"none of the codecs {', '.join(map(_name, space.codecs or ())) or '(none)'} can carry what crosses at"
+            f" {at}. Add 'raw', or one of 'u1' to 'u8' where a floating-point tensor crosses."
         )
     return fitting
 
 
-def _fits(codec: str, split: str, crossing: Sequence[tuple[str, tuple[int, ...]]]) -> bool:
-    if isinstance(get_codec(codec), Jpeg):
-        dtype, shape = crossing[0]
-        return split == INPUT and len(crossing) == 1 and dtype == "uint8" and len(shape) == 4 and shape[3] == 3
-    return codec.startswith(RAW) or any(np.issubdtype(np.dtype(dtype), np.floating) for dtype, _ in crossing)
+def check_own(points: Sequence[SplitPoint], space: Space) -> None:
+    """Refuse a bottleneck of the user's that would not be used.
+
+    Args:
+        points: the split points that are built.
+        space: what to build.
+
+    Raises:
+        CodecError: if its split point is not among them, or width 1 is not built.
+    """
+    inner = [point for point in points if point.name not in (INPUT, OUTPUT)]
+    for codec in space.codecs or ():
+        if isinstance(codec, str):
+            continue
+        if not any(codec.split in (point.name, *point.aliases) for point in inner):
+            splits = ", ".join(point.name for point in inner) or "none"
+            raise CodecError(
+                f"the bottleneck for split point {codec.split!r} fits none of the split points that are built:"
+                f" {splits}. Name it in `splits`, or leave the bottleneck out."
+            )
+        if 1.0 not in (space.widths or ()):
+            raise CodecError(
+                f"the bottleneck for split point {codec.split!r} is of width 1, which is not built. Add 1 to `widths`,"
+                f" or write {BOTTLENECK!r} to have one fitted for each width."
+            )
+
+
+def own_bottleneck(point: SplitPoint, codecs: Sequence[str | Bottleneck]) -> Bottleneck | None:
+    """The user's own bottleneck for a split point; the last of several."""
+    names = {point.name, *point.aliases}
+    found = [codec for codec in codecs if isinstance(codec, Bottleneck) and codec.split in names]
+    return found[-1] if found else None
+
+
+def _name(codec: str | Bottleneck) -> str:
+    return codec if isinstance(codec, str) else f"{BOTTLENECK} for {codec.split!r}"
+
+
+def _fits(name: str, point: SplitPoint) -> bool:
+    if name == BOTTLENECK:
+        return carries(point.name, point.crossing)
+    if isinstance(get_codec(name), Jpeg | WebP | Avif):
+        return point.name == INPUT and _is_frame(point.crossing)
+    return name.startswith(RAW) or any(np.issubdtype(np.dtype(tensor.dtype), np.floating) for tensor in point.crossing)
+
+
+def _is_frame(crossing: Sequence[CrossingTensor]) -> bool:
+    (tensor, *others) = crossing
+    return not others and tensor.dtype == "uint8" and len(tensor.shape) == 4 and tensor.shape[3] == 3

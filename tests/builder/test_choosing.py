@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from adaedge.builder import Space, build, choosing
-from adaedge.builder.choosing import CODECS, usable, with_levels, with_splits, worthwhile
+from adaedge.builder.choosing import CODECS, CODECS_WITH_SAMPLES, usable, with_levels, with_splits, worthwhile
 from adaedge.bundle import Accuracy, PointEntry
 from adaedge.errors import BundleError
 from adaedge.graph import CrossingTensor, SplitPoint
@@ -107,12 +107,14 @@ def test_splits_and_codecs_are_chosen_by_bytes():
         SplitPoint(name, size, at, 100 - at, ()) for name, size, at in (("a", 900, 10), ("b", 500, 50), ("c", 500, 60))
     ]
     points += [SplitPoint(OUTPUT, 4, 100, 0, ())]
-    found = with_splits(NOTHING, points)
+    found = with_splits(NOTHING, points, calibrated=False)
     assert found.splits == ("b",), "a frame counts as the floats that it becomes: 768 bytes"
     assert found.codecs == CODECS
+    assert with_splits(NOTHING, points, calibrated=True).codecs == CODECS_WITH_SAMPLES
     assert len(CODECS) <= 3
+    assert len(CODECS_WITH_SAMPLES) <= 3
     named = Space(["a"], codecs=["raw"])
-    assert with_splits(named, points) == named
+    assert with_splits(named, points, calibrated=True) == named
 
 
 def test_half_as_good_is_usable():

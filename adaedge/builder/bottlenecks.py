@@ -1,0 +1,126 @@
+"""The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
+
+May import: ``errors``, ``payload``, ``engine``, ``graph``, ``bottleneck``; of this part ``frames``, ``scratch``,
+``scoring``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from adaedge._version import __version__
+from adaedge.bottleneck import Bottleneck
+from adaedge.builder.frames import Call
+from adaedge.builder.scoring import identity
+from adaedge.builder.scratch import Scratch, key
+from adaedge.engine import Arrays
+from adaedge.errors import CodecError
+from adaedge.graph import CrossingTensor, SplitPoint, Splittable
+from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.payload import BOTTLENECK
+from adaedge.payload.latent import Layout
+from adaedge.payload.latent.saving import from_bytes, to_bytes
+
+_MOST_SAMPLES = 64  # more saturate
+
+
+@dataclass(slots=True)
+class Bottlenecks:
+    """What a bundle holds of bottlenecks.
+
+    Attributes:
+        files: path → bytes.
+        rates: path → how many rates it has.
+        paths: (split point, width) → path.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    rates: dict[str, int] = field(default_factory=dict)
+    paths: dict[tuple[str, float], str] = field(default_factory=dict)
+
+    def add(self, split: str, width: float, file: bytes) -> None:
+        """Take the file of a bottleneck."""
+        level = "" if width == 1.0 else f"w{width!r}/"
+        path = f"bottlenecks/{level}{len(self.paths)}-{re.sub(r'[^A-Za-z0-9.-]', '_', split)}.safetensors"
+        self.files[path], self.paths[split, width] = file, path
+        self.rates[path] = from_bytes(file, path)[1].rates
+
+    def codecs(self, path: str | None, names: Sequence[str]) -> tuple[str, ...]:
+        """The names of codecs, ``bottleneck`` as each rate of the one in this file; left out where there is none."""
+        rates = range(self.rates[path]) if path else ()
+        each = {BOTTLENECK: tuple(f"{BOTTLENECK}@{rate}" for rate in rates)}
+        return tuple(codec for name in names for codec in each.get(name, (name,)))
+
+
+def carries(split: str, crossing: Sequence[CrossingTensor]) -> bool:
+    """Whether a bottleneck can be fitted at a split point."""
+    if split in (INPUT, OUTPUT):
+        return False
+    try:
+        _layout(crossing)
+    except CodecError:
+        return False
+    return True
+
+
+def brought(bottleneck: Bottleneck, point: SplitPoint) -> bytes:
+    """The file of the user's own bottleneck.
+
+    Raises:
+        CodecError: if something else crosses at the split point than it was fitted for.
+    """
+    planes = bottleneck.latents.layout.planes
+    carried = [(plane.dtype, plane.shape) for plane in planes]
+    if carried != [(tensor.dtype, tensor.shape[1:]) for tensor in point.crossing]:
+        crossing = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in point.crossing)
+        raise CodecError(
+            f"the bottleneck for {bottleneck.split!r} carries"
+            f" {', '.join(f'{dtype} {shape}' for dtype, shape in carried)}; here cross {crossing}. Fit one on this"
+            " network, with an example of this size."
+        )
+    return to_bytes(point.name, bottleneck.latents)
+
+
+def fitted(
+    splittable: Splittable, at: str, name: str, call: Call, samples: Sequence[Arrays], scratch: Scratch, digest: bytes
+) -> bytes:
+    """The file of a bottleneck that is fitted now.
+
+    Args:
+        splittable: the captured width.
+        at: name of the split point in it.
+        name: the same in the user's model.
+        call: how it is called.
+        samples: the bundle's inputs, in pieces of the example's batch; at most 64 of them, spread evenly, are used.
+        scratch: keeps the file.
+        digest: what identifies the network.
+
+    Raises:
+        CodecError: if it cannot be fitted there.
+    """
+    chosen = samples[:: max(1, len(samples) // _MOST_SAMPLES)][:_MOST_SAMPLES]
+
+    def make() -> bytes:
+        try:
+            images = [call.captured(sample) for sample in chosen]
+            return to_bytes(name, Bottleneck.fit(splittable, (), split=at, images=images).latents)
+        except (CodecError, RuntimeError) as error:  # of autograd: an output that has no gradient
+            raise CodecError(
+                f"no bottleneck can be fitted at {name!r}: {error}. Leave the codec {BOTTLENECK} or this split point"
+                " out."
+            ) from error
+
+    content = identity(array for sample in chosen for array in sample)
+    return scratch.get_or(key(BOTTLENECK, __version__, torch.__version__, name, digest, content), make)
+
+
+def _layout(crossing: Sequence[CrossingTensor]) -> Layout:
+    return Layout.of(
+        [tensor.shape for tensor in crossing],
+        [tensor.axis for tensor in crossing],
+        [tensor.dtype for tensor in crossing],
+    )
