@@ -1,16 +1,20 @@
-"""What do levels save on recorded links: the adaptive scheduler with and without them, on the same profile and floor?
+"""What do levels and the bottleneck save on recorded links, together and alone, on the same profile and floor?
 
 A bundle of EfficientNet-Lite0 is built and profiled here, its terminal slowed to a Raspberry Pi 4 as in the demo;
-then the demo's trace and every recorded one is replayed. Half of the photographs calibrate int8, the other half measure
-how often each point agrees with the full network; only points that do on 95 % of them are chosen. Joules are modelled.
+then the demo's trace and every recorded one is replayed with four offers: neither, levels, the bottleneck, both; and,
+beside the adaptive scheduler, the one point of each offer that is best in hindsight. Half of the photographs calibrate
+int8 and fit the bottleneck, the other half measure how often each point agrees with the full network; only points that
+do on 95 % of them are chosen. Joules are modelled. Bars: levels use less than neither; both use 20 % less than the best
+point without the bottleneck.
 
-    python -m benchmarks.levels_on_traces [--smoke] [--bundle FOLDER]
+    python -m benchmarks.techniques_on_traces [--smoke] [--bundle FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,9 @@ from adaedge.builder.scoring import Evaluate, Matching, classes
 from adaedge.bundle import Bundle
 from adaedge.cli import show
 from adaedge.demo import material
+from adaedge.demo import show as demo
 from adaedge.demo.policies import ACCURACY_FLOOR, DEADLINE_S, PERIOD_S, without_levels
-from adaedge.demo.show import ENERGY, SPACE, slowdown_of
+from adaedge.demo.show import ENERGY, slowdown_of
 from adaedge.energy import NR_LOW_BAND, EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
@@ -35,10 +40,14 @@ from adaedge.report.words import percent
 from adaedge.runtime import FrameRecord, frames
 from adaedge.runtime.sources import Frame
 from adaedge.scheduling import Limits
-from adaedge.simulation import Scenario, clairvoyant
+from adaedge.simulation import Scenario, best_static, clairvoyant
 from benchmarks import result
 from benchmarks.policies_on_traces import DATA, TRACE_S, Link, recorded
 
+SPACE = replace(demo.SPACE, codecs=(*demo.SPACE.codecs, "bottleneck"))
+OFFERS = {"neither": (False, False), "levels": (True, False), "bottleneck": (False, True), "both": (True, True)}
+"""Name → whether levels, and whether the bottleneck may be chosen."""
+BAR = 0.20
 LIMITS = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
 NOTICEABLE = 0.005
 """A saving below this fraction is none: the powers are not known better."""
@@ -57,7 +66,11 @@ def built(smoke: bool) -> Bundle:
     model = material.network()
     calibrating, testing = samples(smoke)
     about: dict[str, Any] = {"preprocessing": model.preprocessing, "labels": model.labels, "name": model.name}
-    space = Space(["blocks.2"], precisions=("fp32", "int8"), codecs=("u5+zstd", "jpeg@95")) if smoke else SPACE
+    space = (
+        Space(["blocks.2"], precisions=("fp32", "int8"), codecs=("u5+zstd", "jpeg@95", "bottleneck"))
+        if smoke
+        else SPACE
+    )
     with show.progress() as progress:
         reference = build(model.module, model.args, Space(), **about)
         evaluate = agreement(reference, testing)
@@ -86,26 +99,48 @@ def links() -> Iterator[Link]:
     yield from recorded()
 
 
+def offered(costs: Profile, *, levels: bool, bottleneck: bool) -> Profile:
+    """The part of a profile that an offer may choose from."""
+    part = costs if levels else without_levels(costs)
+    if bottleneck:
+        return part
+    return replace(part, costs={point: cost for point, cost in part.items() if not _is_bottleneck(point)})
+
+
+def _is_bottleneck(point: OperatingPoint) -> bool:
+    return point.codec.startswith("bottleneck@")
+
+
 def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
-    """One link with and without levels, and what perfect foresight makes of both."""
+    """One link with every offer, and what perfect foresight makes of it."""
     energy = EnergyModel(ENERGY.compute, link.radio)
     row: dict[str, Any] = {"trace": link.name, "origin": link.origin, "radio": link.radio.name}
-    for name, offered in (("without", without_levels(costs)), ("with", costs)):
-        scenario = Scenario(offered, energy, link.trace, LIMITS, frame_count)
+    for name, (levels, bottleneck) in OFFERS.items():
+        offer = offered(costs, levels=levels, bottleneck=bottleneck)
+        scenario = Scenario(offer, energy, link.trace, LIMITS, frame_count)
         records = scenario.run()
+        point, static = best_static(scenario)
         foreseen = summarize(clairvoyant(scenario))
         row[name] = figures(summarize(records), records)
-        row[name] |= {"clairvoyant_j_per_frame": foreseen.energy_j_per_frame}
-        row[name] |= {"clairvoyant_frames_by_level": shares(foreseen)}
-    frontier = Frontier(costs, energy, LIMITS).in_run(records)
-    row |= {"saving": saving(row, "energy_j_per_frame"), "foresight_saving": saving(row, "clairvoyant_j_per_frame")}
-    row |= {"helps": row["saving"] > NOTICEABLE, "never_worth_choosing": frontier.as_dict()}
-    return row | {"why": why(row, energy)}
+        row[name] |= {"static": str(point), "static_j_per_frame": summarize(static).energy_j_per_frame}
+        row[name] |= {"clairvoyant_j_per_frame": foreseen.energy_j_per_frame, "clairvoyant_shares": shares(foreseen)}
+    row["never_worth_choosing"] = Frontier(costs, energy, LIMITS).in_run(records).as_dict()
+    row["levels_save"] = saving(row["levels"], row["neither"])
+    row["levels_save_beside_bottleneck"] = saving(row["both"], row["bottleneck"])
+    row["bottleneck_saves"] = saving(row["both"], row["levels"])
+    row["less_than_best_point_without"] = 1 - row["both"]["energy_j_per_frame"] / row["levels"]["static_j_per_frame"]
+    row["levels_foresight"] = saving(row["levels"], row["neither"], "clairvoyant_j_per_frame")
+    row["bottleneck_foresight"] = saving(row["both"], row["levels"], "clairvoyant_j_per_frame")
+    row["within_bar"] = {
+        "levels": row["levels_save"] > NOTICEABLE,
+        "bottleneck": row["less_than_best_point_without"] >= BAR,
+    }
+    return row | {"why_not_levels": why(row, energy)}
 
 
-def saving(row: dict[str, Any], figure: str) -> float:
-    """Fraction of the joules that levels save; negative where they cost."""
-    return float(1 - row["with"][figure] / row["without"][figure])
+def saving(offer: dict[str, Any], other: dict[str, Any], figure: str = "energy_j_per_frame") -> float:
+    """Fraction of the joules that one offer saves against another; negative where it costs."""
+    return float(1 - offer[figure] / other[figure])
 
 
 def figures(summary: PolicySummary, records: list[FrameRecord]) -> dict[str, Any]:
@@ -126,45 +161,43 @@ def shares(summary: PolicySummary) -> dict[str, float]:
 
 
 def why(row: dict[str, Any], energy: EnergyModel) -> str:
-    """Why levels save nothing here, in words made of figures; empty where they save."""
-    if row["helps"]:
+    """Why levels alone save nothing here, in words made of figures; empty where they save."""
+    if row["within_bar"]["levels"]:
         return ""
-    plain, levels = row["without"], row["with"]
+    plain, levels, foresight = row["neither"], row["levels"], percent(row["levels_foresight"], 1)
     words = (
         f"without levels {percent(plain['frames_by_level'].get('frame sent', 0.0))} of the frames are sent whole, where"
-        f" a level of the network saves nothing; computing is {percent(plain['compute_share'])} of the energy"
+        f" a level of the network saves nothing; computing is {percent(plain['compute_share'])} of the energy; with"
+        f" every rate known levels would save {foresight}"
     )
-    if row["foresight_saving"] <= NOTICEABLE:
-        return f"{words}; with every rate known levels would save {percent(row['foresight_saving'], 1)}"
+    if row["levels_foresight"] <= NOTICEABLE:
+        return words
     tail_j = energy.radio.tail_w * energy.radio.tail_s
     gain_j = levels["energy_j_per_frame"] - levels["clairvoyant_j_per_frame"]
-    foreseen = ", ".join(f"{word} {percent(share)}" for word, share in levels["clairvoyant_frames_by_level"].items())
+    foreseen = ", ".join(f"{word} {percent(share)}" for word, share in levels["clairvoyant_shares"].items())
     return (
-        f"{words}; with every rate known levels would save {percent(row['foresight_saving'], 1)} ({foreseen}), but the"
-        f" scheduler looks {LIMITS.horizon_s:g} s ahead, and what there is to gain, {1e3 * gain_j:.0f} mJ per frame,"
-        f" takes {PERIOD_S * tail_j / gain_j:.0f} s to pay for the tail of the radio that is left"
-        f" ({tail_j:.1f} J); and who knows the rates needs no probes"
+        f"{words} ({foreseen}), but the scheduler looks {LIMITS.horizon_s:g} s ahead, and what there is to gain,"
+        f" {1e3 * gain_j:.0f} mJ per frame, takes {PERIOD_S * tail_j / gain_j:.0f} s to pay for the tail of the radio"
+        f" that is left ({tail_j:.1f} J); and who knows the rates needs no probes"
     )
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """One row for each trace."""
     drawn = Table(title=f"J/frame (modelled) at agreement ≥ {percent(ACCURACY_FLOOR)}, answers within {DEADLINE_S} s")
-    for heading in ("trace", "without", "with", "saved", "foresight", "agreement", "missed", "frames by level"):
-        drawn.add_column(heading, justify="left" if heading in ("trace", "frames by level") else "right")
+    headings = ("trace", *OFFERS, "best point without", "levels save", "bottleneck saves", "less than that point")
+    for heading in (*headings, "agreement", "missed"):
+        drawn.add_column(heading, justify="left" if heading == "trace" else "right")
     for row in rows:
-        plain, levels = row["without"], row["with"]
         drawn.add_row(
             row["trace"] + (" *" if "downlink" in row["origin"] else ""),
-            f"{plain['energy_j_per_frame']:.4f}",
-            f"{levels['energy_j_per_frame']:.4f}",
-            percent(row["saving"], 1),
-            percent(row["foresight_saving"], 1),
-            f"{levels['agreement']:.3f}",
-            f"{percent(plain['miss_fraction'], 1)}, {percent(levels['miss_fraction'], 1)}",
-            ", ".join(f"{word} {percent(share)}" for word, share in levels["frames_by_level"].items()),
+            *(f"{row[offer]['energy_j_per_frame']:.4f}" for offer in OFFERS),
+            f"{row['levels']['static_j_per_frame']:.4f}",
+            *(percent(row[what], 1) for what in ("levels_save", "bottleneck_saves", "less_than_best_point_without")),
+            f"{row['both']['agreement']:.3f}",
+            ", ".join(percent(row[offer]["miss_fraction"], 1) for offer in OFFERS),
         )
-    drawn.caption = "* downlink used as uplink. Foresight: saved, were every rate known. Missed: without, with levels."
+    drawn.caption = "* downlink used as uplink. Missed: with each offer."
     return drawn
 
 
@@ -185,13 +218,13 @@ def main() -> None:
     rows = [replay(costs, link, frame_count) for link in track(chosen, description="traces")]
     Console().print(table(rows))
     for row in rows:
-        if row["why"]:
-            Console().print(f"{row['trace']}: {row['why']}.", highlight=False)
+        if row["why_not_levels"]:
+            Console().print(f"{row['trace']}: {row['why_not_levels']}.", highlight=False)
     if not arguments.smoke:
-        settings = {"frames": frame_count, "deadline_s": DEADLINE_S, "accuracy_floor": ACCURACY_FLOOR}
+        settings = {"bar": BAR, "frames": frame_count, "deadline_s": DEADLINE_S, "accuracy_floor": ACCURACY_FLOOR}
         points = {str(entry.point): entry.accuracy for entry in bundle.manifest.points}
         result.write(
-            "levels_on_traces",
+            "techniques_on_traces",
             rows,
             **settings,
             terminal=costs.terminal,
