@@ -191,7 +191,8 @@ class Assembly:
         codecs = self.space.codecs or ()
         own = own_bottleneck(point, codecs) if width == 1.0 else None
         if own is not None:
-            return brought(own, point)
+            features = self._bundle(self._parts.cuts, ()).head(point.name).run(self.call.inputs)
+            return brought(own, point, self.call, features)
         if BOTTLENECK not in codecs:
             return None
         cut = self._parts.cut(point.name, width, FP32)

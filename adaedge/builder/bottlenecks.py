@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
 May import: ``errors``, ``payload``, ``engine``, ``graph``, ``bottleneck``; of this part ``frames``, ``scratch``,
-``scoring``.
+``scoring``, ``verifying``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from adaedge.bottleneck import Bottleneck
 from adaedge.builder.frames import Call
 from adaedge.builder.scoring import identity
 from adaedge.builder.scratch import Scratch, key
+from adaedge.builder.verifying import TOLERANCE, relative_error
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
@@ -67,8 +68,14 @@ def carries(split: str, crossing: Sequence[CrossingTensor]) -> bool:
     return True
 
 
-def brought(bottleneck: Bottleneck, point: SplitPoint) -> bytes:
+def brought(bottleneck: Bottleneck, point: SplitPoint, call: Call, features: Arrays) -> bytes:
     """The file of the user's own bottleneck.
+
+    Args:
+        bottleneck: fitted on the user's model.
+        point: the split point, named as the user's model has it.
+        call: how the model is called.
+        features: what the bundle's head returns for the example.
 
     Raises:
         CodecError: if something else crosses at the split point than it was fitted for.
@@ -81,6 +88,15 @@ def brought(bottleneck: Bottleneck, point: SplitPoint) -> bytes:
             f"the bottleneck for {bottleneck.split!r} carries"
             f" {', '.join(f'{dtype} {shape}' for dtype, shape in carried)}; here cross {crossing}. Fit one on this"
             " network, with an example of this size."
+        )
+    args, kwargs = (call.unflattened(call.inputs), {}) if call.wrapped else call.example
+    with torch.no_grad():
+        expected = [feature.numpy(force=True) for feature in bottleneck.head(*args, **kwargs)]
+    if (error := max(map(relative_error, features, expected))) > TOLERANCE:
+        raise CodecError(
+            f"the bottleneck for {bottleneck.split!r} was fitted on another network: for the example, what crosses"
+            f" there differs by {error:.1e}, relative to the largest value. A plain network that is built at several"
+            " widths has its channels sorted: make it an `Elastic` first, fit the bottleneck on that, and build that."
         )
     return to_bytes(point.name, bottleneck.latents)
 
@@ -108,7 +124,7 @@ def fitted(
         try:
             images = [call.captured(sample) for sample in chosen]
             return to_bytes(name, Bottleneck.fit(splittable, (), split=at, images=images).latents)
-        except (CodecError, RuntimeError) as error:  # of autograd: an output that has no gradient
+        except (CodecError, RuntimeError, IndexError) as error:  # the latter: of an output without gradient, or batch
             raise CodecError(
                 f"no bottleneck can be fitted at {name!r}: {error}. Leave the codec {BOTTLENECK} or this split point"
                 " out."

@@ -16,7 +16,7 @@ from adaedge.engine import Array, Arrays
 from adaedge.errors import CaptureError
 
 # ONNX Runtime and PyTorch add in different orders; wrong graphs are off by far more.
-_TOLERANCE = 1e-3
+TOLERANCE = 1e-3
 
 
 def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequence[Array]) -> None:
@@ -35,10 +35,10 @@ def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequen
         features = bundle.head(cut.split, cut.width, cut.precision).run(inputs)
         found = bundle.tail(cut.split, cut.width, cut.precision).run(features)
         error = max(map(relative_error, found, expected), default=0.0)
-        if not error <= _TOLERANCE:
+        if not error <= TOLERANCE:
             raise CaptureError(
                 f"the ONNX graphs cut at {cut.split!r} differ from the model by {error:.1e}, relative to the largest"
-                f" output, at width {cut.width:g}; at most {_TOLERANCE:g} is expected. Leave this split point out."
+                f" output, at width {cut.width:g}; at most {TOLERANCE:g} is expected. Leave this split point out."
             )
 
 
