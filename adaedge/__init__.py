@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from adaedge._version import __version__
 
 if TYPE_CHECKING:
+    from adaedge.bottleneck import AnalogBottleneck as AnalogBottleneck
     from adaedge.bottleneck import Bottleneck as Bottleneck
     from adaedge.builder import Space as Space
     from adaedge.builder import build as build
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from adaedge.scheduling import Scheduler as Scheduler
 
 _HOMES = {
+    "AnalogBottleneck": "bottleneck",
     "Bottleneck": "bottleneck",
     "Bundle": "bundle",
     "Cost": "operating_point",

@@ -1,8 +1,10 @@
 """The semantic bottleneck: what crosses a split point, in as few bytes as the network's prediction can bear.
 
-May import: ``errors``, ``payload``, ``graph``, ``levels``.
+May import: ``errors``, ``channel``, ``payload``, ``graph``, ``levels``.
 """
 
+from adaedge.bottleneck.analog import AnalogBottleneck
 from adaedge.bottleneck.bottleneck import Bottleneck
+from adaedge.bottleneck.radio_channels import AnySnr, Awgn, RadioChannel, Rayleigh, Received
 
-__all__ = ["Bottleneck"]
+__all__ = ["AnalogBottleneck", "AnySnr", "Awgn", "Bottleneck", "RadioChannel", "Rayleigh", "Received"]

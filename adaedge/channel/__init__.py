@@ -1,8 +1,9 @@
-"""The radio channel: rate traces (read, synthesised), path loss and fading, rate estimators.
+"""The radio channel: rate traces (read, synthesised), path loss and fading, rate estimators, allocation of power.
 
 May import: ``errors``.
 """
 
+from adaedge.channel.allocation import allocate
 from adaedge.channel.estimate import RateEstimate, Upload
 from adaedge.channel.estimators import HarmonicMean, LastUpload, RateEstimator
 from adaedge.channel.reading import read_csv, read_mahimahi, read_rates, read_trace
@@ -19,6 +20,7 @@ __all__ = [
     "Trace",
     "Upload",
     "UrbanMicrocell",
+    "allocate",
     "read_csv",
     "read_mahimahi",
     "read_rates",

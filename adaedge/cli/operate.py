@@ -79,6 +79,9 @@ def run(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     compute: Compute = "raspberry-pi-4",
     radio: Radio = "nr-low-band",
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="At a bottleneck, send no frame whose latent moved by fewer nats; 0 sends all.")
+    ] = 0.0,
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
@@ -115,7 +118,7 @@ def run(
         accuracy_floor=accuracy_floor,
         period_s=period,
     )
-    with Terminal(loaded, scheduler, link) as terminal, show.progress() as report:
+    with Terminal(loaded, scheduler, link, tolerance=tolerance) as terminal, show.progress() as report:
         _answer(terminal, islice(read_frames(source), frames), record, lambda done: report("frames", done, frames or 0))
     summary = summarize(read_records(record))
     if as_json:

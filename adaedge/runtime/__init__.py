@@ -13,12 +13,14 @@ from adaedge.runtime.server import EdgeServer, serve_forever
 from adaedge.runtime.session import run
 from adaedge.runtime.shaped import ReplayLink, ShapedLink
 from adaedge.runtime.sources import frames
+from adaedge.runtime.standing import Filtered, calibrate_tolerance, largest_tolerance, replay
 from adaedge.runtime.terminal import Result, Terminal
 
 __all__ = [
     "Clock",
     "Credentials",
     "EdgeServer",
+    "Filtered",
     "FrameRecord",
     "GrpcLink",
     "Link",
@@ -32,9 +34,12 @@ __all__ = [
     "SkippingClock",
     "Terminal",
     "answer",
+    "calibrate_tolerance",
     "default_folder",
     "frames",
+    "largest_tolerance",
     "read_records",
+    "replay",
     "run",
     "serve_forever",
     "write_records",

@@ -29,7 +29,8 @@ class Measurement:
         payload_bytes: bytes sent for this frame, probes included. An offload that timed out counts those that crossed
             where the link knows, all where it does not; one whose connection broke none.
         answer_bytes: bytes received.
-        answered_by: ``edge`` or ``terminal``.
+        answered_by: ``edge``, ``terminal``, or ``earlier`` where nothing was sent, because the latent had hardly moved:
+            the answer to an earlier frame stands.
         failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``
             where the features could not be encoded); empty where none did.
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.

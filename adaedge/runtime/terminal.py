@@ -31,6 +31,7 @@ from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
 from adaedge.runtime.link import Link
 from adaedge.runtime.record import Measurement
+from adaedge.runtime.standing import StandingAnswer
 from adaedge.runtime.watch import Crossing, LinkWatch
 from adaedge.scheduling import ProbePlan, Scheduler
 from adaedge.scheduling.table import Column
@@ -94,9 +95,11 @@ class Terminal:
             ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
             a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
         contact_s: seconds that the edge server has to answer a handshake or a probe.
+        tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the standing
+            answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
 
     Raises:
-        ScheduleError: if the scheduler's profile names points that the bundle does not hold.
+        ScheduleError: if the scheduler's profile names points that the bundle does not hold; if the tolerance is below 0.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Terminal:
         preload: bool = True,
         paced: bool = False,
         contact_s: float = 2.0,
+        tolerance: float = 0.0,
     ) -> None:
         _check_points(scheduler.table.points, bundle)
         self.bundle = bundle
@@ -120,6 +124,7 @@ class Terminal:
         self._preload = preload
         self._paced = paced
         self._meter = EnergyMeter(scheduler.energy)
+        self._standing = StandingAnswer(bundle, tolerance)
         self._sequence = 0
         self._lock = threading.Lock()
         self._watch = LinkWatch(
@@ -181,9 +186,11 @@ class Terminal:
         decision, sequence = self._choose()
         point = decision.point
         features = stopwatch(self.bundle.head(point.split, point.width, point.precision).run, inputs)
-        if point.is_local:
+        latent = stopwatch(self._standing.latent, point, features)
+        standing = features if point.is_local else self._standing.find(point, latent)
+        if standing is not None:
             self._pace(stopwatch, self.scheduler.table.terminal_s, point)
-            attempt = _Attempt(features)
+            attempt = _Attempt(standing)
         else:
             give_up_s = start_s + self.scheduler.timeout_s(point)
             attempt = self._offload(point, features, sequence, give_up_s, stopwatch)
@@ -192,9 +199,10 @@ class Terminal:
             begun_s = stopwatch.compute_s
             outputs = stopwatch(finisher(self.bundle, point).run, features)
             self._pace(stopwatch, begun_s + self.scheduler.table.finish_s, point)
-        measurement = self._measured(
-            start_s, stopwatch.compute_s, attempt, by_edge=not (point.is_local or attempt.failure)
-        )
+        if standing is None and not attempt.lost_segments:
+            self._standing.keep(point, latent, outputs)
+        by = "terminal" if point.is_local or attempt.failure else "edge" if standing is None else "earlier"
+        measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
         self._watch.refresh()
         return Result(outputs, decision, measurement)
 
@@ -242,7 +250,7 @@ class Terminal:
             )
         return outputs, message
 
-    def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, by_edge: bool) -> Measurement:
+    def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
         own = [] if attempt.crossing is None else [attempt.crossing]
         probes = self._watch.take_probes()
@@ -256,7 +264,7 @@ class Terminal:
             wait_s=attempt.wait_s,
             payload_bytes=sum(size_bytes for _, _, size_bytes in uploads),
             answer_bytes=attempt.answer_bytes,
-            answered_by="edge" if by_edge else "terminal",
+            answered_by=answered_by,
             failure=attempt.failure,
             energy=energy,
             probe_bytes=sum(probe.payload_bytes for probe in probes),

@@ -4,9 +4,22 @@ May import: ``errors``; of ``payload`` ``wire``. Needs no torch: terminal and ed
 """
 
 from adaedge.payload.latent.codec import LatentCodec
+from adaedge.payload.latent.coefficients import coefficients, features, moved, variances
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.stream import compress, decompress, predicted_bytes
 from adaedge.payload.latent.tables import Tables
 from adaedge.payload.latent.transform import Latents
 
-__all__ = ["LatentCodec", "Latents", "Layout", "Tables", "compress", "decompress", "predicted_bytes"]
+__all__ = [
+    "LatentCodec",
+    "Latents",
+    "Layout",
+    "Tables",
+    "coefficients",
+    "compress",
+    "decompress",
+    "features",
+    "moved",
+    "predicted_bytes",
+    "variances",
+]

@@ -1,0 +1,166 @@
+"""Temporal filtering: an answer stands while the latent has hardly moved since the frame that it was given to.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``. ``replay`` and ``largest_tolerance``
+decide from arrays alone; `StandingAnswer` remembers. Why a tolerance is in nats: ``docs/explanation/noisy-links.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.bundle import Bundle
+from adaedge.engine import Arrays
+from adaedge.errors import CodecError, ScheduleError
+from adaedge.operating_point import OperatingPoint
+from adaedge.payload.latent import LatentCodec, coefficients, moved
+
+Latent = npt.NDArray[np.float64]
+
+_TOLERANCES = tuple(2.0 ** (half / 2) for half in range(-24, 9))
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What filtering a clip comes to.
+
+    Attributes:
+        tolerance: by how many nats a latent may move unsent (1 − cosine where the network has no classes).
+        sent: fraction of the frames that are sent.
+        agreement: fraction of the frames whose answer is what sending every frame would have answered.
+    """
+
+    tolerance: float
+    sent: float
+    agreement: float
+
+
+def replay(latents: Sequence[npt.NDArray[Any]], answers: Sequence[Hashable], tolerance: float) -> Filtered:
+    """Filter a clip.
+
+    Args:
+        latents: of each frame, as ``coefficients`` makes them.
+        answers: to each frame, had it been sent.
+        tolerance: a frame is sent unless it moved by less, since the last frame that was sent.
+
+    Raises:
+        ScheduleError: if there are no frames.
+
+    Example:
+        >>> latents = [np.full((1, 1, 1), value) for value in (0.0, 0.1, 0.2, 0.3)]
+        >>> replay(latents, ["cat", "cat", "dog", "dog"], tolerance=0.03)  # half of 0.3² is 0.045, half of 0.2² 0.02
+        Filtered(tolerance=0.03, sent=0.5, agreement=0.75)
+    """
+    if not latents:
+        raise ScheduleError("a clip without frames was given to filter; give a few hundred frames")
+    last, sent, agreed = 0, 0, 0
+    for index, latent in enumerate(latents):
+        if index == 0 or moved(latents[last], latent) >= tolerance:
+            last, sent = index, sent + 1
+        agreed += answers[index] == answers[last]
+    return Filtered(tolerance, sent / len(latents), agreed / len(latents))
+
+
+def largest_tolerance(latents: Sequence[npt.NDArray[Any]], answers: Sequence[Hashable], floor: float) -> Filtered:
+    """The largest tolerance below which no smaller one breaks the floor: half an octave apart, 2⁻¹² to 16 nats.
+
+    Args:
+        latents: of each frame of a clip.
+        answers: to each frame, had it been sent.
+        floor: least agreement with sending every frame, as a fraction.
+
+    Returns:
+        What it comes to; tolerance 0, with which every frame is sent, where nothing else keeps the floor.
+    """
+    best = replay(latents, answers, 0.0)
+    for tolerance in _TOLERANCES:
+        found = replay(latents, answers, tolerance)
+        if found.agreement < floor:
+            break
+        best = found
+    return best
+
+
+def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[Any], *, floor: float) -> Filtered:
+    """`largest_tolerance` of a clip at an operating point of a bundle.
+
+    Args:
+        bundle: the model.
+        point: whose codec is a bottleneck.
+        frames: what ``Terminal.infer`` takes; frames of the camera that will be used, in order.
+        floor: least agreement with sending every frame, as a fraction.
+
+    Raises:
+        CodecError: if the point's codec is no bottleneck.
+        ScheduleError: if there are no frames.
+    """
+    latents, answers = [], []
+    for frame in frames:
+        inputs = bundle.inputs_of(frame)
+        latent = latent_of(bundle, point, bundle.head(point.split, point.width, point.precision).run(inputs))
+        if latent is None:
+            raise CodecError(f"{point} has no latent to look at; choose a point whose codec is bottleneck@RATE")
+        latents.append(latent.astype(np.float32))
+        answers.append(int(bundle.run(point, inputs)[0].argmax()))
+    return largest_tolerance(latents, answers, floor)
+
+
+def latent_of(bundle: Bundle, point: OperatingPoint, features: Arrays) -> Latent | None:
+    """The coefficients of what a head returned; ``None`` where the point's codec is no bottleneck."""
+    codec = None if point.is_local else bundle.codec(bundle.resolve(point))
+    return coefficients(codec.latents, features) if isinstance(codec, LatentCodec) else None
+
+
+@final
+class StandingAnswer:
+    """The last answer at a point with a bottleneck, and the latent of its frame. Safe to use from several threads.
+
+    Args:
+        bundle: the model.
+        tolerance: by how much a latent may move before its frame is sent: 0 sends every frame.
+
+    Raises:
+        ScheduleError: if the tolerance is no number from 0.
+    """
+
+    def __init__(self, bundle: Bundle, tolerance: float) -> None:
+        if not (math.isfinite(tolerance) and tolerance >= 0):
+            raise ScheduleError(f"a tolerance is 0, which sends every frame, or some nats more; got {tolerance}")
+        self._bundle = bundle
+        self._tolerance = tolerance
+        self._kept: tuple[OperatingPoint, Latent, Arrays] | None = None
+        self._lock = threading.Lock()
+
+    def latent(self, point: OperatingPoint, features: Arrays) -> Latent | None:
+        """What is compared; ``None`` where nothing is filtered, or the features hold what no bottleneck carries."""
+        if not self._tolerance:
+            return None
+        try:
+            return latent_of(self._bundle, point, features)
+        except CodecError:
+            return None  # sending them says what is wrong
+
+    def find(self, point: OperatingPoint, latent: Latent | None) -> Arrays | None:
+        """The answer, if it stands: it was given at this point, to a frame whose latent is less than so far away."""
+        with self._lock:
+            kept = self._kept
+        if latent is None or kept is None or kept[0] != point or moved(kept[1], latent) >= self._tolerance:
+            return None
+        return _copied(kept[2])
+
+    def keep(self, point: OperatingPoint, latent: Latent | None, outputs: Arrays) -> None:
+        """From now on, this answer stands."""
+        if latent is not None:
+            with self._lock:
+                self._kept = (point, latent, _copied(outputs))
+
+
+def _copied(outputs: Arrays) -> Arrays:
+    """The caller may write into an answer."""
+    return tuple(output.copy() for output in outputs)
