@@ -1,10 +1,11 @@
 """Bottleneck: a network with a learned compressor at one split point.
 
-May import: ``errors``; of this part all; ``graph``, ``levels.importance``, ``payload.latent``.
+May import: ``errors``; of this part all; ``graph``, ``payload.latent``.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, final
@@ -14,8 +15,8 @@ from torch import nn
 
 from adaedge.bottleneck import saving
 from adaedge.bottleneck.fitting import fit_latents
-from adaedge.bottleneck.gathering import Loss, answer_loss, gather
-from adaedge.bottleneck.transform import MAX_POSITIONS, fit_transform
+from adaedge.bottleneck.gathering import Loss, gather, loss_for
+from adaedge.bottleneck.transform import fit_transform
 from adaedge.errors import CodecError
 from adaedge.graph import Splittable
 from adaedge.payload.latent import LatentCodec, Latents, Layout, compress, decompress, predicted_bytes
@@ -69,7 +70,7 @@ class Bottleneck(nn.Module):
         rates: int = 10,
         finest: float = 0.02,
         limit: int = 64,
-        loss: Loss = answer_loss,
+        loss: Loss | None = None,
         ridge: float = 0.03,
         seed: int = 0,
     ) -> Self:
@@ -85,7 +86,9 @@ class Bottleneck(nn.Module):
             rates: how many rates; each takes about a third fewer bytes than the next.
             finest: expected loss of the last rate: nats of the prediction, or 1 − cosine where there are no classes.
             limit: at most so many images are read.
-            loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on.
+            loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on; half the
+                expected square of gradient · error is what ``finest`` counts. `class_loss` where the network ends in a
+                linear layer with (N, classes) logits, otherwise `direction_loss`.
             ridge: how far the metric is drawn towards one that weighs everything alike.
             seed: of the drawn losses.
 
@@ -100,11 +103,16 @@ class Bottleneck(nn.Module):
             [tensor.shape for tensor in crossing],
             [tensor.axis for tensor in crossing],
             [tensor.dtype for tensor in crossing],
-            max_positions=MAX_POSITIONS,
         )
-        sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=2, seed=seed)
-        transform = fit_transform(sample, ridge=ridge, shrinkage=5.0)
+        sample = gather(head, tail, images, layout, loss=loss or loss_for(tail), limit=limit, draws=4, seed=seed)
+        transform = fit_transform(sample, layout, ridge=ridge, shrinkage=5.0)
         return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest))
+
+    def with_latents(self, latents: Latents) -> Self:
+        """The same network with another encoder, decoder and tables; it shares head and tail with this one."""
+        other = copy.copy(self)
+        other.latents, other._rate = latents, latents.rates - 1
+        return other
 
     def save(self, path: str | Path) -> None:
         """Write split point, encoder, decoder, rates and tables to one safetensors file; nothing of the network."""

@@ -16,13 +16,13 @@ from adaedge.bottleneck.gathering import Sample
 from adaedge.bottleneck.transform import Transform
 from adaedge.payload.latent import Latents, Layout, Tables
 from adaedge.payload.latent.tables import ESCAPE, HIGHEST_CLASS, LARGEST, LOWEST_CLASS
-from adaedge.payload.latent.transform import CLIP
+from adaedge.payload.latent.transform import CLIP, PLACE_BITS, magnitudes
 
 Array = npt.NDArray[Any]
 
 _CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
 _MATRIX_BITS = 15
-_BETWEEN_BITS = 26
+_ROOM = 2.0**50
 _HEADROOM = 4
 """How much larger a value may be than the largest that was seen, before it is clipped."""
 
@@ -41,7 +41,19 @@ def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: 
     # From a step that loses a quarter of all there is: much coarser ones would send nothing.
     room = _fineness(transform.variances, transform.variances.sum() / 4) - last
     apart = 2 if room >= rates else 1
-    fineness = last + apart * np.arange(rates)[::-1]
+    return integer_latents(sample, transform, layout, last + apart * np.arange(rates)[::-1])
+
+
+def integer_latents(sample: Sample, transform: Transform, layout: Layout, fineness: Array) -> Latents:
+    """A transform at given steps as arrays.
+
+    Args:
+        sample: features, for the tables; their gradients are not looked at.
+        transform: the transform, analytic or refined.
+        layout: how features become rows.
+        fineness: (rates,): class of each step, the coarsest first; a step is 2**(class / 4).
+    """
+    last = int(fineness[-1])
     spread = np.rint(2 * np.log2(np.maximum(transform.variances, 1e-30))).astype(np.int64)
     # What no rate ever sends is not stored; the rest keeps its class within int8.
     kept = (spread >= last + LOWEST_CLASS).any(axis=0)
@@ -49,15 +61,21 @@ def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: 
     spread = np.clip(spread[:, kept] - last, LOWEST_CLASS - 1, 127 + LOWEST_CLASS)
     channels, back = transform.channels[:, kept], transform.back[kept]
 
-    fraction = _bits(np.abs(sample.rows - transform.mean).max() * _HEADROOM, CLIP)
-    exponent = _bits(np.abs(channels).max(), 2**_MATRIX_BITS)
-    whole = np.rint(np.ldexp(channels, exponent)).astype(np.int32)
-    places, scale, shift = np.zeros((0, 0), np.int32), 0, 0
-    if transform.places is not None:
-        scale = _bits(np.abs(transform.places).max(), 2**_MATRIX_BITS)
-        places = np.rint(np.ldexp(transform.places, scale)).astype(np.int32)
-        largest = math.ceil(math.log2(CLIP * np.abs(whole).sum(axis=0, dtype=np.float64).max()))
-        shift = max(0, largest - _BETWEEN_BITS)
+    prefix = len(transform.mean) - 1
+    apart_from_mean = max(
+        np.abs(sample.rows[:, prefix:] - transform.mean[0]).max(),
+        np.abs(sample.rows[:, :prefix] - transform.mean[1:]).max(initial=0),
+    )
+    fraction = _bits(apart_from_mean * _HEADROOM, CLIP)
+    exponent = _bits(np.abs(channels).max(), 2**_MATRIX_BITS - 1)
+    whole = np.rint(np.ldexp(channels, exponent)).astype(np.int16)
+    maps = [np.rint(np.ldexp(one, PLACE_BITS)).astype(np.int32) for one in transform.maps]
+    shift = next(
+        bits for bits in range(64) if max(magnitudes(whole, [abs(one) for one in maps], bits)[1:], default=0) < _ROOM
+    )
+    places = np.concatenate([one.reshape(-1) for one in maps]) if maps else np.zeros(0, np.int32)
+    back_places = np.concatenate([one.reshape(-1) for one in transform.back_maps]) if maps else np.zeros(0)
+    scale = PLACE_BITS if maps else 0
     sizes = 2.0 ** (fineness / 4)
     latents = Latents(
         layout=layout,
@@ -68,7 +86,7 @@ def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: 
         places=places,
         spread=spread.astype(np.int8),
         back=back.astype(np.float32),
-        back_places=(np.zeros((0, 0)) if transform.back_places is None else transform.back_places).astype(np.float32),
+        back_places=back_places.astype(np.float32),
         steps=np.maximum(1, np.rint(np.ldexp(sizes, fraction + exponent - shift + scale))).astype(np.int64),
         sizes=sizes.astype(np.float32),
         fineness=(fineness - last).astype(np.int16),

@@ -1,6 +1,6 @@
 """What the fit needs of the network: features where it is cut, and gradients of its own prediction there.
 
-May import: ``levels.importance``, ``payload.latent``.
+May import: ``errors``; ``payload.latent``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from adaedge.errors import CodecError
-from adaedge.levels.importance import own_loss
 from adaedge.payload.latent import Layout
 
 Array = npt.NDArray[Any]
@@ -83,12 +82,62 @@ def gather(
     return Sample(np.concatenate(rows), np.concatenate(gradients))
 
 
-def answer_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
-    """`own_loss`, so scaled that half the expected square of gradient · error is a loss people know.
+def class_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
+    """The negative log-probability of labels drawn from the prediction itself, (N, classes) logits, summed.
 
-    That is the divergence in nats where the output is (N, classes) logits. Elsewhere it is 1 − cosine: a projection on
-    one of n random directions sees an n-th of the squared error, so it counts √n.
+    Half the expected square of its gradient · error is the divergence of the prediction, in nats, to second order.
+
+    Example:
+        >>> logits = torch.tensor([[100.0, 0.0, 0.0]])
+        >>> abs(float(class_loss(logits, torch.Generator())))
+        0.0
     """
-    first = next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor))
-    logits = first.dim() == 2 and first.shape[1] > 1
-    return own_loss(output, generator) * (1 if logits else first[0].numel() ** 0.5)
+    logits = _first(output)
+    drawn = torch.multinomial(logits.detach().softmax(1).cpu(), 1, generator=generator).to(logits.device)
+    return -logits.log_softmax(1).gather(1, drawn).sum()
+
+
+def direction_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
+    """A random projection of each sample's normalised output, summed.
+
+    Half the expected square of its gradient · error is 1 − cosine of the output, to second order: the projection is on
+    a standard normal vector, whose expected outer product is the identity.
+    """
+    flat = nn.functional.normalize(_first(output).flatten(1).float(), dim=1)
+    return (flat * torch.randn(flat.shape, generator=generator).to(flat.device)).sum()
+
+
+def loss_for(tail: nn.Module) -> Loss:
+    """`class_loss` for a tail whose first output is (N, classes) from a linear layer, `direction_loss` for any other.
+
+    Features of two dimensions (those of a network without its classifier) end in a norm, a pooling or a selection.
+    """
+    graph = getattr(tail, "graph", None)
+    if not isinstance(graph, fx.GraphModule):
+        return _by_shape
+    node = next(leaf for leaf in pytree.tree_leaves(graph.graph.output_node().args) if isinstance(leaf, fx.Node))
+    value = node.meta.get("val")
+    if not (isinstance(value, torch.Tensor) and value.dim() == 2 and value.shape[1] > 1):
+        return direction_loss
+    while node.op == "call_function" and not _name(node).startswith(_LINEAR) and _name(node).startswith(_SHAPES):
+        node = node.all_input_nodes[0]
+    return class_loss if node.op == "call_function" and _name(node).startswith(_LINEAR) else direction_loss
+
+
+_LINEAR = ("linear", "addmm", "mm", "conv", "matmul", "bmm")
+_SHAPES = ("view", "reshape", "_unsafe_view", "flatten", "squeeze", "dropout", "alias", "clone", "_to_copy", "to")
+_SHAPES += ("mean", "add", "mul", "div")
+"""What may stand behind the linear layer: shapes, an average over places or over two classifiers, a bias, a scale."""
+
+
+def _name(node: fx.Node) -> str:
+    return str(getattr(node.target, "__name__", node.target))
+
+
+def _by_shape(output: Any, generator: torch.Generator) -> torch.Tensor:
+    first = _first(output)
+    return (class_loss if first.dim() == 2 and first.shape[1] > 1 else direction_loss)(output, generator)
+
+
+def _first(output: Any) -> torch.Tensor:
+    return next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor))

@@ -1,10 +1,11 @@
 """The analytic transform: a reduced-rank Karhunen–Loève transform in the metric of the network's own prediction.
 
-May import: of this part ``gathering``. The derivation is in ``docs/explanation/bottleneck.md``.
+May import: of this part ``gathering``; ``payload.latent``. The derivation is in ``docs/explanation/bottleneck.md``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,82 +13,111 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.bottleneck.gathering import Sample
+from adaedge.payload.latent import Layout
 
 Array = npt.NDArray[Any]
 
-MAX_POSITIONS = 400
-"""Above this many positions no map across them is fitted: it would be larger than what it saves."""
+_SIDE_RIDGE = 0.1
+"""Ridge of the metrics along the sides: they have fewer entries than channels have, and matter less."""
+_FLOOR = 1e-3
+"""Components below this fraction of the strongest count no more than it where the sides' transforms are found."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
-    """A linear transform: coefficients = places · (rows − mean) · channels.
+    """A linear transform: coefficients = maps · (rows − mean) · channels, a map along each side of the grid.
 
     Attributes:
-        mean: (width,).
+        mean: (1 + prefix, width): of all positions on the grid, and of each before it.
         channels: (width, components).
         back: (components, width), the inverse of ``channels`` on the components.
-        places: (positions, positions), or ``None``.
-        back_places: the inverse of ``places``, or ``None``.
+        maps: for each side of the grid (side, side).
+        back_maps: their inverses.
         variances: (positions, components), of the coefficients, in which one unit of squared error costs half a nat.
     """
 
     mean: Array
     channels: Array
     back: Array
-    places: Array | None
-    back_places: Array | None
+    maps: tuple[Array, ...]
+    back_maps: tuple[Array, ...]
     variances: Array
 
 
-def fit_transform(sample: Sample, *, ridge: float, shrinkage: float) -> Transform:
+def fit_transform(sample: Sample, layout: Layout, *, ridge: float, shrinkage: float) -> Transform:
     """The transform of these features and gradients.
 
     With G the second moment of the gradients, an error δ changes the prediction by ½ δᵀGδ nats. G is taken as a product
-    of one metric across positions and one across a row's values; W is its square root. In the space of W all errors
-    cost the same, so the Karhunen–Loève transform there is the best linear one, and one step serves all coefficients.
+    of a metric along each side of the grid and one across a row's values; W is its square root. In the space of W all
+    errors cost the same, so the Karhunen–Loève transform there is the best linear one, and one step serves all
+    coefficients. The covariance is taken as a product in the same way.
 
     Args:
         sample: features and gradients.
-        ridge: what is added to both metrics' diagonals, as a fraction of their mean.
+        layout: how features become rows.
+        ridge: what is added to the diagonal of the metric across a row, as a fraction of its mean.
         shrinkage: how many samples the product of row's and column's variance counts for, in each variance.
     """
-    count, positions, width = sample.rows.shape
-    flat = sample.gradients.reshape(-1, width).astype(np.float64)
-    metric, unmetric = _roots(flat.T @ flat / len(flat), ridge)
-    mean = sample.rows.reshape(-1, width).mean(axis=0)
-    rows = (sample.rows - mean) @ metric
-    places = unplaces = None
-    if 1 < positions <= MAX_POSITIONS:
-        across = _across(sample.gradients @ unmetric.astype(np.float32))
-        places, unplaces = _roots(across * positions / max(np.trace(across), 1e-30), ridge)
-        rows = places @ rows
-    values, vectors = _principal(rows.reshape(-1, width).T @ rows.reshape(-1, width) / (count * positions))
+    width, prefix = sample.rows.shape[2], layout.prefix
+    metric, unmetric = _roots(_moment(sample.gradients.reshape(-1, width)), ridge)
+    mean = np.concatenate([sample.rows[:, prefix:].mean(axis=(0, 1))[None], sample.rows[:, :prefix].mean(axis=0)])
+    rows = sample.rows - np.concatenate([mean[1:], np.broadcast_to(mean[:1], (layout.positions - prefix, width))])
+    rows = rows @ metric
+    slopes = sample.gradients[:, prefix:] @ unmetric.astype(np.float32)
+    maps, back_maps = [], []
+    for axis in range(len(layout.sides)):
+        moment = _along(slopes, layout, axis)
+        root, inverse = _roots(moment * (len(moment) / max(np.trace(moment), 1e-30)), _SIDE_RIDGE)
+        slopes = _turned(slopes, inverse.astype(np.float32), layout, axis)
+        rows[:, prefix:] = _turned(rows[:, prefix:], root, layout, axis)
+        maps.append(root)
+        back_maps.append(inverse)
+    values, vectors = _principal(_moment(rows.reshape(-1, width)))
     rows = rows @ vectors
-    if places is not None and unplaces is not None:
-        _, turn = _principal(_across(rows / np.sqrt(values + 1e-3 * values[0])))
-        places, unplaces = turn.T @ places, unplaces @ turn
-        rows = turn.T @ rows
-    return Transform(
-        mean, metric @ vectors, vectors.T @ unmetric, places, unplaces, _variances(rows, shrinkage, places is not None)
-    )
+    even = rows[:, prefix:] / np.sqrt(values + _FLOOR * values[0] + 1e-30)
+    for axis in range(len(layout.sides)):
+        _, turn = _principal(_along(even, layout, axis))
+        rows[:, prefix:] = _turned(rows[:, prefix:], turn.T, layout, axis)
+        maps[axis], back_maps[axis] = turn.T @ maps[axis], back_maps[axis] @ turn
+    variances = _variances(rows, shrinkage) if maps else _columns(rows)
+    return Transform(mean, metric @ vectors, vectors.T @ unmetric, tuple(maps), tuple(back_maps), variances)
 
 
-def _variances(rows: Array, shrinkage: float, each: bool) -> Array:
+def _variances(rows: Array, shrinkage: float) -> Array:
     """(positions, components): each coefficient's own, drawn towards the product of its row's and its column's."""
     found: Array = np.square(rows).mean(axis=0)
-    down: Array = found.mean(axis=0, keepdims=True)
-    if not each:
-        return np.broadcast_to(down, found.shape)
-    product = found.mean(axis=1, keepdims=True) * down / max(found.mean(), 1e-30)
+    product = found.mean(axis=1, keepdims=True) * found.mean(axis=0, keepdims=True) / max(found.mean(), 1e-30)
     drawn: Array = (len(rows) * found + shrinkage * product) / (len(rows) + shrinkage)
     return drawn
 
 
-def _across(rows: Array) -> Array:
-    """Second moment (positions, positions) over samples and components."""
-    wide = rows.transpose(1, 0, 2).reshape(rows.shape[1], -1)
-    return (wide @ wide.T).astype(np.float64) / wide.shape[1]
+def _columns(rows: Array) -> Array:
+    """(positions, components): the same at all positions."""
+    return np.broadcast_to(np.square(rows).mean(axis=(0, 1)), rows.shape[1:])
+
+
+def _moment(rows: Array) -> Array:
+    """Second moment of the columns."""
+    moment: Array = (rows.T @ rows).astype(np.float64) / len(rows)
+    return moment
+
+
+def _sided(rows: Array, layout: Layout, axis: int) -> Array:
+    """Rows (N, positions, components) as (…, side, …)."""
+    sides = layout.sides
+    return rows.reshape(len(rows) * math.prod(sides[:axis]), sides[axis], -1)
+
+
+def _turned(rows: Array, turn: Array, layout: Layout, axis: int) -> Array:
+    turned: Array = np.matmul(turn, _sided(rows, layout, axis)).reshape(rows.shape)
+    return turned
+
+
+def _along(rows: Array, layout: Layout, axis: int) -> Array:
+    """Second moment (side, side) over everything else."""
+    sided = _sided(rows, layout, axis)
+    moment: Array = np.matmul(sided, sided.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64)
+    return moment / (len(sided) * sided.shape[2])
 
 
 def _principal(moment: Array) -> tuple[Array, Array]:

@@ -39,7 +39,12 @@ def test_a_position_holds_what_lies_there():
 
 @pytest.mark.parametrize(
     ("shape", "grid"),
-    [((1, 24, 56, 56), (14, 14)), ((1, 40, 28, 28), (14, 14)), ((1, 80, 14, 14), (14, 14)), ((1, 8, 37, 37), (37, 37))],
+    [
+        ((1, 24, 56, 56), (56, 56)),
+        ((1, 32, 112, 112), (56, 56)),
+        ((1, 80, 14, 14), (14, 14)),
+        ((1, 8, 67, 67), (67, 67)),
+    ],
 )
 def test_large_grids_become_patches_where_they_divide(shape, grid):
     assert Layout.of([shape], [1], [F]).grid == grid
@@ -67,3 +72,16 @@ def test_what_has_no_grid_is_refused(shapes, axes, dtypes, text):
 
 def test_a_frame_without_a_channel_dimension_has_it_first():
     assert Layout.of([(1, 3, 8, 8)], [None], [F]).width == 3
+
+
+def test_tokens_of_an_image_lie_on_its_grid_behind_the_others():
+    def layout(*shape, axis=2):
+        return Layout.of([(1, *shape)], [axis], [F])
+
+    assert [(layout(n, 8).sides, layout(n, 8).prefix) for n in (257, 201, 1370, 16)] == [
+        ((16, 16), 1), ((14, 14), 5), ((37, 37), 1), ((4, 4), 0),
+    ]  # fmt: skip
+    assert [(layout(n, 8).sides, layout(n, 8).prefix) for n in (9, 22, 1000, 1)] == [
+        ((9,), 0), ((22,), 0), ((), 0), ((), 0),
+    ]  # fmt: skip
+    assert layout(8, 4, 5, 6, axis=1).sides == (4, 5, 6)

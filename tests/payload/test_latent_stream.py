@@ -18,19 +18,21 @@ def made(places=True, side=12, width=6):
     generator = np.random.default_rng(5)
     layout = Layout.of([(1, width, side, side)], [1], ["float32"])
     channels = np.linalg.qr(generator.normal(size=(width, width)))[0]
-    across = np.linalg.qr(generator.normal(size=(side**2, side**2)))[0]
+    turns = [np.linalg.qr(generator.normal(size=(side, side)))[0] for _ in range(2)]
     spread = np.rint(8 - 20 * generator.random((layout.positions, width)))
     sizes = 2.0 ** np.array([1, 0.5, 0])
     return Latents(
         layout=layout,
-        mean=np.zeros(width, np.int32),
+        mean=np.zeros((1, width), np.int32),
         fraction=12,
-        channels=np.rint(channels * 2**14).astype(np.int32),
+        channels=np.rint(channels * 2**14).astype(np.int16),
         shift=8 if places else 0,
-        places=np.rint(across * 2**14).astype(np.int32) if places else np.zeros((0, 0), np.int32),
+        places=np.concatenate(
+            [np.rint(turn * 2**14).astype(np.int32).reshape(-1) for turn in turns if places] or [[]]
+        ).astype(np.int32),
         spread=spread.astype(np.int8),
         back=channels.T.astype(np.float32),
-        back_places=(across.T if places else np.zeros((0, 0))).astype(np.float32),
+        back_places=np.concatenate([turn.T.reshape(-1) for turn in turns if places] or [[]]).astype(np.float32),
         steps=np.rint(sizes * 2 ** (12 + 14 - 8 + 14 if places else 26)).astype(np.int64),
         sizes=sizes.astype(np.float32),
         fineness=np.array([4, 2, 0], np.int16),
@@ -82,11 +84,15 @@ def test_predicted_rate_is_the_payload():
 def test_no_order_of_summation_changes_the_integers(seed):
     order = np.random.default_rng(seed).permutation(6)
     rows = LATENTS.layout.rows([features(seed)])
-    shuffled = replace(LATENTS, mean=LATENTS.mean[order], channels=LATENTS.channels[order], back=LATENTS.back[:, order])
+    shuffled = replace(
+        LATENTS, mean=LATENTS.mean[:, order], channels=LATENTS.channels[order], back=LATENTS.back[:, order]
+    )
     assert np.array_equal(shuffled.analyse(rows[..., order]), LATENTS.analyse(rows))
-    turned = np.random.default_rng(seed).permutation(len(LATENTS.places))
-    moved = replace(LATENTS, places=LATENTS.places[:, turned], back_places=LATENTS.back_places[turned])
-    assert np.array_equal(moved.analyse(rows[:, turned]), LATENTS.analyse(rows))
+    turned = np.random.default_rng(seed).permutation(12)
+    tall, wide = LATENTS.maps(LATENTS.places)
+    moved = replace(LATENTS, places=np.concatenate([tall[:, turned].reshape(-1), wide[:, turned].reshape(-1)]))
+    grid = rows.reshape(1, 12, 12, 6)[:, turned][:, :, turned].reshape(rows.shape)
+    assert np.array_equal(moved.analyse(grid), LATENTS.analyse(rows))
 
 
 def test_the_integers_are_those_of_whole_arithmetic():
@@ -96,7 +102,11 @@ def test_the_integers_are_those_of_whole_arithmetic():
         [sum(v * int(c) for v, c in zip(row, column, strict=True)) for column in LATENTS.channels.T] for row in whole
     ]
     shorter = np.array([[(value + 2**7) >> 8 for value in row] for row in first], dtype=object)
-    assert (LATENTS.places.astype(object) @ shorter == LATENTS.analyse(rows)[0]).all()
+    tall, wide = (along.astype(object) for along in LATENTS.maps(LATENTS.places))
+    once = [tall @ column for column in shorter.reshape(12, 12, 6).transpose(1, 0, 2)]  # each column of the grid
+    again = np.array([[[(v + 2**13) >> 14 for v in row] for row in column] for column in once], dtype=object)
+    twice = np.stack([wide @ again[:, row] for row in range(12)])
+    assert (twice.reshape(144, 6) == LATENTS.analyse(rows)[0]).all()
 
 
 def test_float_noise_moves_no_latent_by_more_than_one():
@@ -178,10 +188,10 @@ def test_losing_the_end_costs_little(stream):
     ("change", "text"),
     [
         (lambda data: b"XX" + data[2:], "foreign payload: it starts with b'XX'"),
-        (lambda data: data[:2] + b"\x09" + data[3:], "stream of format 9; this adaedge reads 1"),
+        (lambda data: data[:2] + b"\x09" + data[3:], "stream of format 9; this adaedge reads 2"),
         (lambda data: data[:10], "truncated payload: 10 bytes"),
         (lambda data: data + b"more", "oversized payload: 4 bytes follow"),
-        (lambda data: data[:40], "truncated payload: it says 204 words, 40 bytes came"),
+        (lambda data: data[:40], "truncated payload: it says 198 words, 40 bytes came"),
         (lambda data: data[:110], "its first segment is damaged or cut"),
         (lambda data: data[:14] + b"\xff\xff\xff\xff" + data[18:], "truncated payload: it says 4294967295 words"),
         (lambda data: data[:3] + b"\x01" + data[4:], "its first segment is damaged"),

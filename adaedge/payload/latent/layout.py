@@ -18,6 +18,9 @@ from adaedge.errors import CodecError
 Array = npt.NDArray[Any]
 
 FLOATS = ("float32", "float16", "float64")
+LONGEST_SIDE = 400
+LEAST_SIDE, MOST_PREFIX = 4, 5
+"""An image has at least so many tokens along a side, and at most so many before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Layout:
         axes: Sequence[int | None],
         dtypes: Sequence[str],
         *,
-        max_positions: int = 400,
+        max_positions: int = 4096,
         max_width: int = 1024,
     ) -> Layout:
         """The grid of these tensors: the coarsest of them, coarser still where it has too many positions.
@@ -138,6 +141,28 @@ class Layout:
     def width(self) -> int:
         """Values at one position."""
         return sum(plane.width for plane in self.planes)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The sides along which neighbours are alike; none where a side is too long for a map along it.
+
+        A sequence whose length is a square and a few more is an image's tokens behind those of classes and registers.
+
+        Example:
+            >>> [Layout.of([(1, length, 8)], [2], ["float32"]).sides for length in (197, 12, 2000)]
+            [(14, 14), (12,), ()]
+        """
+        sides = self.grid
+        if len(sides) == 1:
+            side = math.isqrt(sides[0])
+            if side >= LEAST_SIDE and sides[0] - side**2 <= MOST_PREFIX:
+                sides = (side, side)
+        return sides if max(sides, default=0) <= LONGEST_SIDE and math.prod(sides) > 1 else ()
+
+    @property
+    def prefix(self) -> int:
+        """How many positions come before those of ``sides``: an image's class and register tokens."""
+        return self.positions - math.prod(self.sides) if self.sides else 0
 
     def rows(self, tensors: Sequence[Array]) -> Array:
         """The tensors as (N, positions, width).

@@ -4,15 +4,16 @@ May import: ``errors``; of this part ``layout``, ``tables``.
 
 Rows become integers of 2**-fraction (float64, rounded half to even), and are multiplied with integer matrices. Every
 product and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear
-algebra library adds; between the two matrices, and at the step, integers are divided and rounded as integers. So no
+algebra library adds; between two matrices, and at the step, integers are divided and rounded as integers. So no
 rounding depends on the machine or engine. Features that differ in their last digit, as they do between engines, may
 still fall on two sides of a rounding: then other integers are sent, and decoded all the same.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -27,10 +28,12 @@ Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
-VERSION = 1
+VERSION = 2
 EXACT = 2**53
 CLIP = 2**18
 """Largest magnitude of a row's value as an integer."""
+PLACE_BITS = 14
+"""Bits behind the point of the maps across positions; they are dropped again before each further map."""
 ROUNDING = 0.4
 """What is added before a quotient is cut to an integer: below one half, the zero is wider (a dead zone)."""
 
@@ -41,14 +44,14 @@ class Latents:
 
     Attributes:
         layout: how the crossing tensors become rows.
-        mean: int32 (width,), in units of 2**-fraction.
+        mean: int32 (1 + prefix, width), in units of 2**-fraction: of all positions, and of each before the grid.
         fraction: bits behind the point of a row's value.
-        channels: int32 (width, components), the encoder's map of a row.
-        shift: bits that are dropped between the two maps.
-        places: int32 (positions, positions), the encoder's map across positions; (0, 0) where there is none.
+        channels: int16 (width, components), the encoder's map of a row.
+        shift: bits that are dropped after it.
+        places: int32 (sum of side²,), the encoder's maps along each side of the grid, one after another; or empty.
         spread: int8 (positions, components): class of each coefficient's standard deviation, at a step of class 0.
         back: float32 (components, width), the decoder's map of a row.
-        back_places: float32 (positions, positions), the decoder's map across positions; (0, 0) where there is none.
+        back_places: float32, the decoder's maps along each side.
         steps: int64 (rates,): the step of each rate in units of the encoder's integers.
         sizes: float32 (rates,): the same step in the decoder's units.
         fineness: int16 (rates,): class of each step; a coefficient's class at a rate is its spread less this.
@@ -60,7 +63,7 @@ class Latents:
     layout: Layout
     mean: npt.NDArray[np.int32]
     fraction: int
-    channels: npt.NDArray[np.int32]
+    channels: npt.NDArray[np.int16]
     shift: int
     places: npt.NDArray[np.int32]
     spread: npt.NDArray[np.int8]
@@ -75,11 +78,12 @@ class Latents:
     _order: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        largest = CLIP * np.abs(self.channels).sum(axis=0, dtype=np.float64).max()
-        after = 2.0 ** (np.ceil(np.log2(largest)) - self.shift) * (
-            np.abs(self.places).sum(axis=1, dtype=np.float64).max() if self.places.size else 1
-        )
-        if not (largest < EXACT and after < EXACT and self.shift >= 0 and (self.steps > 0).all()):
+        sides = self.layout.sides if self.places.size else ()
+        wanted = sum(side**2 for side in sides)
+        if self.places.size != wanted or self.back_places.size != wanted or len(self.mean) != 1 + self.layout.prefix:
+            raise CodecError(f"maps along sides {sides} have {wanted} entries; got {self.places.size}. Fit it again.")
+        stages = magnitudes(self.channels, [np.abs(one) for one in self.maps(self.places)], self.shift)
+        if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
             raise CodecError("this bottleneck's integers pass 2**53, where sums are no longer exact; fit it again")
         object.__setattr__(self, "_order", np.argsort(-self.spread.reshape(-1).astype(np.int16), kind="stable"))
         crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
@@ -116,12 +120,31 @@ class Latents:
         scaled = np.rint(rows.astype(np.float64) * 2.0**self.fraction)
         if not np.isfinite(scaled).all():
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
-        values = np.clip(scaled - self.mean, -CLIP, CLIP) @ self.channels.astype(np.float64)
+        values = np.clip(scaled - self._means(), -CLIP, CLIP) @ self.channels.astype(np.float64)
         if not self.places.size:
             return values.astype(np.int64)
-        shorter = np.floor(values * 2.0**-self.shift + 0.5)
-        exact: Ints = np.matmul(self.places.astype(np.float64), shorter).astype(np.int64)
+        values = _shorter(values, self.shift)
+        before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
+        for axis, along in enumerate(self.maps(self.places)):
+            grid = _turned(
+                grid if axis == 0 else _shorter(grid, PLACE_BITS), along.astype(np.float64), self.layout, axis
+            )
+        exact: Ints = np.concatenate([before, grid], axis=1).astype(np.int64)
         return exact
+
+    def maps(self, flat: Array) -> list[Array]:
+        """``places`` or ``back_places`` as a matrix for each side of the grid."""
+        sides = self.layout.sides if flat.size else ()
+        ends = np.cumsum([side**2 for side in sides])[:-1]
+        return [one.reshape(side, side) for one, side in zip(np.split(flat, ends), sides, strict=True)] if sides else []
+
+    def _means(self) -> Array:
+        """The mean of each position, (positions, width), or one for all."""
+        before = self.mean[1:]
+        if not len(before):
+            return self.mean
+        rest = np.broadcast_to(self.mean[:1], (self.layout.positions - len(before), self.mean.shape[1]))
+        return np.concatenate([before, rest])
 
     def quantise(self, analysed: Ints, rate: int) -> Ints:
         """The latents (N, coefficients) that a rate sends."""
@@ -141,8 +164,40 @@ class Latents:
         values = np.sign(latents) * (magnitude + away) * self.sizes[rate]
         planes = np.zeros((len(latents), self.spread.size), np.float32)
         planes[:, order] = values
-        rows = planes.reshape(len(latents), *self.spread.shape)
-        if self.back_places.size:
-            rows = np.matmul(self.back_places, rows)
-        rebuilt: Floats = rows @ self.back + (self.mean * 2.0**-self.fraction).astype(np.float32)
+        return self.rebuild(planes.reshape(len(latents), *self.spread.shape))
+
+    def rebuild(self, values: Floats) -> Floats:
+        """Rows (N, positions, width) from coefficients (N, positions, components) in the decoder's units."""
+        before, grid = values[:, : self.layout.prefix], values[:, self.layout.prefix :]
+        for axis, along in enumerate(self.maps(self.back_places)):
+            grid = _turned(grid, along, self.layout, axis)
+        rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
+        rebuilt: Floats = rows @ self.back + (self._means() * 2.0**-self.fraction).astype(np.float32)
         return rebuilt
+
+
+def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float]:
+    """The largest sums that can occur in each stage of ``analyse``.
+
+    Args:
+        channels: the encoder's map of a row.
+        maps: the absolute values of those along each side.
+        shift: bits that are dropped between.
+    """
+    stages = [float(CLIP * np.abs(channels.astype(np.float64)).sum(axis=0).max())]
+    for axis, along in enumerate(maps):
+        before = np.ceil(stages[-1] * 2.0 ** -(shift if axis == 0 else PLACE_BITS))
+        stages.append(float(before * max(2**PLACE_BITS, along.sum(axis=1, dtype=np.float64).max())))
+    return stages
+
+
+def _shorter(values: Array, bits: int) -> Array:
+    """Integers divided by a power of two and rounded."""
+    return np.floor(values * 2.0**-bits + 0.5)
+
+
+def _turned(rows: Array, along: Array, layout: Layout, axis: int) -> Array:
+    """Rows (N, positions, components) multiplied with a matrix along one side of the grid."""
+    sides = layout.sides
+    split = rows.reshape(len(rows) * math.prod(sides[:axis]), sides[axis], -1)
+    return np.matmul(along, split).reshape(rows.shape)
