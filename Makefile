@@ -22,7 +22,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	@touch $@
 
-demo: $(READY)  ## Run the main job: a real clip, two processes, a fading link, five policies.
+demo: $(READY)  ## Run the main job: a real clip, two processes, a fading link, six policies.
 	$(BIN)/adaedge demo
 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).
@@ -39,7 +39,9 @@ $(TERMINAL_READY): pyproject.toml requirements-terminal.txt
 # Installed anew each time, as a user does it: a copy, without its dependencies.
 test-terminal: $(READY) $(TERMINAL_READY)  ## Test what runs on a terminal, in an environment without torch.
 	rm -rf $(TERMINAL_BUNDLE) build
-	$(BIN)/adaedge build timm:resnet10t --random-weights --splits layer1,layer2 --widths 1,0.5 --codecs raw,u8,u4,jpeg@90 -o $(TERMINAL_BUNDLE)
+	$(BIN)/python tests/terminal_only/pictures.py $(TERMINAL)/pictures
+	$(BIN)/adaedge build timm:resnet10t --random-weights --splits layer1,layer2 --widths 1,0.5 --precisions fp32 \
+		--codecs raw,u8,u4,jpeg@90,bottleneck --images $(TERMINAL)/pictures -o $(TERMINAL_BUNDLE)
 	$(TERMINAL)/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	cd tests/terminal_only && ADAEDGE_BUNDLE=../../$(TERMINAL_BUNDLE) ../../$(TERMINAL)/bin/python -m pytest -c pytest.ini .
 

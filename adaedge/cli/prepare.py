@@ -75,10 +75,19 @@ def build(
     precisions: Annotated[
         str | None, typer.Option(help="Of the terminal's arithmetic: fp32,int8. The latter needs --images.")
     ] = None,
-    codecs: Annotated[str | None, typer.Option(help="Comma-separated: raw, u1 … u8, +zstd, jpeg@QUALITY.")] = None,
+    codecs: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: raw, u1 … u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; bottleneck,"
+            " which needs --images."
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="A folder of images, or a video: what int8 is calibrated on, accuracy and bytes measured."),
+        typer.Option(
+            help="A folder of images, or a video: what int8 is calibrated and a bottleneck fitted on, accuracy and"
+            " bytes measured."
+        ),
     ] = None,
     weights: Weights = None,
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
@@ -150,7 +159,7 @@ def demo(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames of the clip.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
 ) -> None:
-    """Run a real clip through a real network on two processes and a fading link, by five policies.
+    """Run a real clip through a real network on two processes and a fading link, by six policies.
 
     Example: `adaedge demo --frames 100 -o demo`
     """

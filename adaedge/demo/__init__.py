@@ -1,4 +1,4 @@
-"""The main job, shown: a real clip through a real network on two processes, over a fading link, by five policies.
+"""The main job, shown: a real clip through a real network on two processes, over a fading link, by six policies.
 
 May import everything but ``cli``.
 """

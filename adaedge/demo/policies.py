@@ -1,4 +1,4 @@
-"""The five policies of the demo, and how each is run: the same frames, trace, deadline and fallback.
+"""The six policies of the demo, and how each is run: the same frames, trace, deadline and fallback.
 
 May import: every part above the line.
 """
@@ -15,6 +15,7 @@ from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import FP32, OUTPUT, OperatingPoint, Profile
+from adaedge.payload import is_progressive
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.runtime.sources import Frame
 from adaedge.scheduling import Fixed, LeastEnergy, Limits, Policy, Scheduler
@@ -25,6 +26,7 @@ PERIOD_S = 0.2
 ACCURACY_FLOOR = 0.95
 ADAPTIVE = "adaptive"
 WITHOUT_LEVELS = "adaptive without levels"
+WITHOUT_BOTTLENECK = "adaptive without bottleneck"
 LOOPBACK_S = 0.002  # an empty message to a process on this machine and back, with TLS
 
 Progress = Callable[[str, int, int], None]
@@ -75,8 +77,11 @@ def play_all(stage: Stage, progress: Progress) -> dict[str, list[FrameRecord]]:
     reference = [record.answer for record in records["local"]]
     records["offload"] = play(stage, Fixed(offload_point(stage.profile)), "full offload", progress)
     records["static"] = play(stage, Fixed(static_point(stage, reference, progress)), "best static", progress)
-    plain = replace(stage, profile=without_levels(stage.profile))
-    records[WITHOUT_LEVELS] = play(plain, LeastEnergy(), WITHOUT_LEVELS, progress)
+    for name, profile in (
+        (WITHOUT_BOTTLENECK, without_bottleneck(stage.profile)),
+        (WITHOUT_LEVELS, without_levels(stage.profile)),
+    ):
+        records[name] = play(replace(stage, profile=profile), LeastEnergy(), name, progress)
     records[ADAPTIVE] = play(stage, LeastEnergy(), ADAPTIVE, progress)
     return records
 
@@ -85,6 +90,11 @@ def without_levels(profile: Profile) -> Profile:
     """The profile of the full width in fp32 alone: what there is to choose from without width and precision levels."""
     costs = {point: cost for point, cost in profile.items() if (point.width, point.precision) == (1.0, FP32)}
     return replace(profile, costs=costs)
+
+
+def without_bottleneck(profile: Profile) -> Profile:
+    """The profile of the codecs that nobody fits: what there is to choose from without a bottleneck."""
+    return replace(profile, costs={point: cost for point, cost in profile.items() if not is_progressive(point.codec)})
 
 
 def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[FrameRecord]:

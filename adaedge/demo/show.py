@@ -1,4 +1,4 @@
-"""The demo from beginning to end: build, serve, profile, run five policies, compare.
+"""The demo from beginning to end: build, serve, profile, run six policies, compare.
 
 May import everything but ``cli``.
 """
@@ -31,7 +31,10 @@ Progress = Callable[[str, int, int], None]
 SPACE = Space(
     splits=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
     precisions=("fp32", "int8"),
-    codecs=("raw+zstd", "u8+zstd", "u6+zstd", "u5+zstd", "u4+zstd", "jpeg@75", "jpeg@85", "jpeg@90", "jpeg@95"),
+    codecs=(
+        *("raw+zstd", "u8+zstd", "u6+zstd", "u5+zstd", "u4+zstd", "bottleneck"),
+        *("jpeg@75", "jpeg@85", "jpeg@90", "jpeg@95"),
+    ),
 )
 # What a Raspberry Pi 4 sustains in fp32: 9–11 GMAC/s in int8 were measured (MobileNetV2 at 36 frames/s in TensorFlow
 # Lite, at 30 in PyTorch), and fp32 is assumed to be 2.5 times slower.

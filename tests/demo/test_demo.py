@@ -35,6 +35,12 @@ def test_without_levels_is_the_full_width_in_fp32():
     assert plain.bundle == "00" * 32
 
 
+def test_without_bottleneck_is_every_other_codec():
+    costs = {point: Cost(0.1) for point in map(OperatingPoint.parse, (*LEVELS, "blocks.1/w1/fp32/bottleneck@3"))}
+    plain = policies.without_bottleneck(Profile(costs, "00" * 32, "here", "here"))
+    assert [str(point) for point in plain] == list(LEVELS)
+
+
 def test_the_link_fades_and_comes_back_and_a_seed_repeats_it():
     trace = material.fading_link(50.0, seed=0)
     before, fade, after = (trace.bytes_within(start_s, 8.0) for start_s in (8.0, 23.0, 38.0))
@@ -53,7 +59,11 @@ def test_the_bundle_is_never_scored_on_the_clip_that_is_shown():
 def test_the_demo_leaves_its_figures_and_its_report(tmp_path):
     run(tmp_path, frames=12, seed=0, progress=lambda *_: None)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert list(summary["policies"]) == ["local", "offload", "static", "adaptive without levels", "adaptive"]
+    plain = ["adaptive without bottleneck", "adaptive without levels"]
+    assert list(summary["policies"]) == ["local", "offload", "static", *plain, "adaptive"]
+    used = summary["policies"]["adaptive without bottleneck"]["points_used"]
+    assert not any("bottleneck" in one["point"] for one in used)
+    assert "/bottleneck@" in " ".join(point["point"] for point in summary["frontier"]["points"])
     plain = summary["policies"]["adaptive without levels"]["points_used"]
     assert all("/w1/fp32/" in used["point"] for used in plain)
     assert "/int8/" in " ".join(point["point"] for point in summary["frontier"]["points"])

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import adaedge
+from adaedge.errors import PayloadError
 
 BUNDLE = Path(os.environ["ADAEDGE_BUNDLE"]).resolve()
 
@@ -88,6 +89,23 @@ def test_a_bundle_runs_at_every_point():
         assert output.shape == local.shape
         if point.codec.startswith("raw"):
             np.testing.assert_allclose(output, local, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bottleneck_decodes_what_arrives_of_it():
+    bundle = adaedge.Bundle.load(BUNDLE)
+    frame = np.random.default_rng(1).integers(0, 256, (1, *bundle.manifest.inputs[0].shape[1:]), dtype=np.uint8)
+    rates = [point for point in bundle.points if point.codec.startswith("bottleneck@")]
+    assert {(point.split, point.width) for point in rates} == {(s, w) for s in ("layer1", "layer2") for w in (1.0, 0.5)}
+    for point in rates:
+        data = bundle.encode(point, bundle.head(point.split, point.width).run((frame,)))
+        whole, features = bundle.decode(data)
+        assert whole.lost_segments == 0
+        if len(whole.segments) > 1:
+            less, fewer = bundle.decode(data[:-1])
+            assert less.lost_segments == 1
+            assert [array.shape for array in fewer] == [array.shape for array in features]
+    with pytest.raises(PayloadError):
+        bundle.decode(data[:100])
 
 
 def test_two_processes_answer_a_folder_of_frames(tmp_path, photographs, profile):
