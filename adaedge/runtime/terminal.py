@@ -99,7 +99,7 @@ class Terminal:
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
 
     Raises:
-        ScheduleError: if the scheduler's profile names points that the bundle does not hold; if the tolerance is below 0.
+        ScheduleError: if the profile names points that the bundle does not hold, or the tolerance is below 0.
     """
 
     def __init__(
