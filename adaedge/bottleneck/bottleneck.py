@@ -6,20 +6,24 @@ May import: ``errors``; of this part all; ``graph``, ``payload.latent``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
+import numpy as np
 import torch
 from torch import nn
 
 from adaedge.bottleneck import saving
 from adaedge.bottleneck.fitting import fit_latents
-from adaedge.bottleneck.gathering import Loss, gather, loss_for
+from adaedge.bottleneck.gathering import Loss, apart, gather, loss_for
 from adaedge.bottleneck.transform import fit_transform
 from adaedge.errors import CodecError
 from adaedge.graph import Splittable
 from adaedge.payload.latent import LatentCodec, Latents, Layout, compress, decompress, predicted_bytes
+
+_MEASURED = 16
+"""How many of the images measure what a rate loses."""
 
 
 @final
@@ -68,7 +72,7 @@ class Bottleneck(nn.Module):
         images: Iterable[Any],
         kwargs: Mapping[str, Any] | None = None,
         rates: int = 10,
-        finest: float = 0.02,
+        finest: float = 0.01,
         limit: int = 64,
         loss: Loss | None = None,
         ridge: float = 0.03,
@@ -84,7 +88,8 @@ class Bottleneck(nn.Module):
                 A few dozen are enough.
             kwargs: an example of its keyword arguments.
             rates: how many rates; each takes about a third fewer bytes than the next.
-            finest: expected loss of the last rate: nats of the prediction, or 1 − cosine where there are no classes.
+            finest: loss of the last rate, measured on a few of the images: nats of the prediction, or 1 − cosine where
+                there are no classes. With a loss of your own it is what is expected, not measured.
             limit: at most so many images are read.
             loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on; half the
                 expected square of gradient · error is what ``finest`` counts. `class_loss` where the network ends in a
@@ -104,9 +109,11 @@ class Bottleneck(nn.Module):
             [tensor.axis for tensor in crossing],
             [tensor.dtype for tensor in crossing],
         )
-        sample = gather(head, tail, images, layout, loss=loss or loss_for(tail), limit=limit, draws=4, seed=seed)
+        loss = loss or loss_for(tail)
+        sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=4, seed=seed)
         transform = fit_transform(sample, layout, ridge=ridge, shrinkage=5.0)
-        return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest))
+        measured = _measured(tail, sample.rows[:_MEASURED], layout, loss)
+        return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest, measured=measured))
 
     def with_latents(self, latents: Latents) -> Self:
         """The same network with another encoder, decoder and tables; it shares head and tail with this one."""
@@ -199,3 +206,24 @@ class Bottleneck(nn.Module):
 
 def _arrays(features: Sequence[torch.Tensor]) -> list[Any]:
     return [feature.detach().cpu().numpy() for feature in features]
+
+
+def _measured(tail: nn.Module, rows: Any, layout: Layout, loss: Loss) -> Callable[[Latents], float] | None:
+    """What the last rate of a bottleneck loses on these rows, one after another."""
+    device = next((parameter.device for parameter in tail.parameters()), torch.device("cpu"))
+
+    def answers(rows: Any) -> list[Any]:
+        with torch.no_grad():
+            every = [layout.tensors(row[None].astype(np.float32)) for row in rows]
+            return [tail(*(torch.from_numpy(array).to(device) for array in arrays)) for arrays in every]
+
+    wanted = answers(rows)
+    if apart(wanted[0], wanted[0], loss) is None:
+        return None
+
+    def measured(latents: Latents) -> float:
+        last = latents.rates - 1
+        found = answers(latents.synthesise(latents.quantise(latents.analyse(rows), last), last))
+        return float(np.mean([apart(one, other, loss) for one, other in zip(found, wanted, strict=True)]))
+
+    return measured

@@ -6,6 +6,7 @@ May import: of this part ``gathering``, ``transform``; ``payload.latent``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,25 +24,53 @@ Array = npt.NDArray[Any]
 _CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
 _MATRIX_BITS = 15
 _ROOM = 2.0**50
+_TRIALS, _NEAR = 5, 1.25
 _HEADROOM = 4
 """How much larger a value may be than the largest that was seen, before it is clipped."""
 
 
-def fit_latents(sample: Sample, transform: Transform, layout: Layout, *, rates: int, finest: float) -> Latents:
+def fit_latents(
+    sample: Sample,
+    transform: Transform,
+    layout: Layout,
+    *,
+    rates: int,
+    finest: float,
+    measured: Callable[[Latents], float] | None = None,
+) -> Latents:
     """The bottleneck as arrays.
+
+    What is expected holds to second order; a deep network may lose several times as much. So where the loss can be
+    measured, the step is made finer until the last rate loses no more than it should.
 
     Args:
         sample: features, for the tables.
         transform: the analytic transform.
         layout: how features become rows.
         rates: how many; each step is √2 of the next, or the fourth root of 2 where there is less to lose.
-        finest: expected loss, in nats, at the last rate.
+        finest: loss at the last rate.
+        measured: what a bottleneck's last rate really loses.
     """
-    last = _fineness(transform.variances, finest)
+    aim = finest
+    for _ in range(_TRIALS):
+        if measured is None:
+            break
+        (last,) = _fineness(transform.variances, aim, 1)
+        lost = measured(integer_latents(sample, transform, layout, np.array([last])))
+        if lost <= finest * _NEAR:
+            break
+        aim *= finest / lost
+    return integer_latents(sample, transform, layout, _fineness(transform.variances, aim, rates))
+
+
+def _fineness(variances: Array, finest: float, rates: int) -> Array:
+    """Class of each step, the coarsest first."""
+    last = _level(variances, finest)
     # From a step that loses a quarter of all there is: much coarser ones would send nothing.
-    room = _fineness(transform.variances, transform.variances.sum() / 4) - last
+    room = _level(variances, variances.sum() / 4) - last
     apart = 2 if room >= rates else 1
-    return integer_latents(sample, transform, layout, last + apart * np.arange(rates)[::-1])
+    fineness: Array = last + apart * np.arange(rates)[::-1]
+    return fineness
 
 
 def integer_latents(sample: Sample, transform: Transform, layout: Layout, fineness: Array) -> Latents:
@@ -96,7 +125,7 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
     return _with_tables(latents, sample)
 
 
-def _fineness(variances: Array, loss: float) -> int:
+def _level(variances: Array, loss: float) -> int:
     """Class of the step at which rounding is expected to cost so much: the reverse water level, in quarter octaves."""
     total = variances.sum() / 2
     classes = np.arange(160, -160, -1)

@@ -107,6 +107,26 @@ def direction_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
     return (flat * torch.randn(flat.shape, generator=generator).to(flat.device)).sum()
 
 
+def apart(found: Any, wanted: Any, loss: Loss) -> float | None:
+    """What `class_loss` and `direction_loss` stand for, measured: divergence in nats, 1 − cosine; the batch's mean.
+
+    Args:
+        found: the output with a bottleneck.
+        wanted: the output without.
+        loss: one of the two; for another nothing can be measured.
+    """
+    here, there = _first(found), _first(wanted)
+    if loss is _by_shape:
+        loss = class_loss if there.dim() == 2 and there.shape[1] > 1 else direction_loss
+    if loss is class_loss:
+        return float(
+            nn.functional.kl_div(here.log_softmax(1), there.log_softmax(1), log_target=True, reduction="batchmean")
+        )
+    if loss is direction_loss:
+        return 1 - float(nn.functional.cosine_similarity(here.flatten(1), there.flatten(1)).mean())
+    return None
+
+
 def loss_for(tail: nn.Module) -> Loss:
     """`class_loss` for a tail whose first output is (N, classes) from a linear layer, `direction_loss` for any other.
 
@@ -125,8 +145,10 @@ def loss_for(tail: nn.Module) -> Loss:
 
 
 _LINEAR = ("linear", "addmm", "mm", "conv", "matmul", "bmm")
-_SHAPES = ("view", "reshape", "_unsafe_view", "flatten", "squeeze", "dropout", "alias", "clone", "_to_copy", "to")
-_SHAPES += ("mean", "add", "mul", "div")
+_SHAPES = (
+    *("view", "reshape", "_unsafe_view", "flatten", "squeeze", "dropout", "alias", "clone", "_to_copy", "to"),
+    *("mean", "add", "mul", "div"),
+)
 """What may stand behind the linear layer: shapes, an average over places or over two classifiers, a bias, a scale."""
 
 
