@@ -54,7 +54,16 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory, photographs):
     path = tmp_path_factory.mktemp("bundle") / "small.bundle"
-    options = ("--splits", "layer2", "--widths", "1,0.5", "--precisions", "fp32", "--codecs", "raw,u4+zstd,jpeg@90")
+    options = (
+        "--splits",
+        "layer2",
+        "--widths",
+        "1,0.5",
+        "--precisions",
+        "fp32",
+        "--codecs",
+        "raw,u4+zstd,jpeg@90,bottleneck",
+    )
     options += ("--images", photographs, "--random-weights")
     found = json.loads(adaedge_command("build", MODEL, "-o", path, *options, "--json"))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name], "what was kept for a restart is gone"
@@ -108,6 +117,21 @@ def test_build_says_what_each_point_sends_and_how_good_it_is(bundle):
     assert entries["input/w1/fp32/jpeg@90"].payload_bytes > 1000
     assert entries["layer2/w0.5/fp32/raw"].accuracy.samples == 4
     assert entries["layer2/w0.5/fp32/raw"].payload_bytes < 0.6 * entries["layer2/w1/fp32/raw"].payload_bytes
+
+
+def test_build_fits_a_bottleneck_with_all_its_rates(bundle, profile):
+    points = [point for point in adaedge.Bundle.load(bundle).points if point.codec.startswith("bottleneck@")]
+    assert {(point.split, point.width) for point in points} == {("layer2", 1.0), ("layer2", 0.5)}
+    assert len(points) == 20
+    assert {*points} <= {*Profile.load(profile)}
+
+
+def test_a_bottleneck_without_images_is_an_error(tmp_path):
+    options = ("--splits", "layer2", "--codecs", "u4,bottleneck", "--random-weights")
+    said = failing_command("build", MODEL, "-o", tmp_path / "none.bundle", *options)
+    assert "the codec bottleneck is fitted on samples of the input, and there are none" in said
+    assert "--images FOLDER" in said
+    assert not (tmp_path / "none.bundle").exists()
 
 
 def test_simulate_replays_a_trace_by_every_policy(profile, trace):
