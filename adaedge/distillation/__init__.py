@@ -1,13 +1,15 @@
-"""Training one network from another: losses, the sandwich of all widths, one loop on accelerate.
+"""Training one network from another: losses, the sandwich of all widths, refinement, one loop on accelerate.
 
-May import: ``errors``, ``levels``.
+May import: ``errors``, ``payload``, ``levels``, ``bottleneck``.
 """
 
 from adaedge.distillation.lessons import Labels, Lesson, Sandwich
 from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.refining import refine
 from adaedge.distillation.repairing import Crops, repair, spaced
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.training import Plan, train
+from adaedge.distillation.under_noise import UnderNoise
 
 __all__ = [
     "Crops",
@@ -17,7 +19,9 @@ __all__ = [
     "Sandwich",
     "Schedule",
     "SoftTargets",
+    "UnderNoise",
     "WarmCosine",
+    "refine",
     "repair",
     "spaced",
     "train",
