@@ -109,7 +109,9 @@ class Scorer:
         order = sorted(path.name for path in (DATA / "images").glob("*.JPEG"))
         self.labels = np.array([2 * order.index(name) for name in names])  # every second class, in order
         with torch.no_grad():
-            self.features = [self.head(self.tensor(frame))[0].numpy() for frame in self.frames]
+            pieces = [self.frames[at : at + BATCH] for at in range(0, len(self.frames), BATCH)]
+            every = [self.head(self.tensor(np.concatenate(piece)))[0].numpy() for piece in pieces]
+        self.features = list(np.concatenate(every)[:, None])
         self.wanted = self.answers(iter(self.features), self.tail)
 
     def _frames(self, names: Sequence[str]) -> np.ndarray:
@@ -245,7 +247,7 @@ def run(
     rows = [json.loads(line) for line in known.read_text().splitlines()] if known.exists() else []
     jobs: list[tuple[str, Callable[[], dict[str, Any]]]] = []
     if case.classes and part != "bottleneck":
-        for name in [f"{one}@{quality}" for one in PICTURES for quality in (QUALITIES if not smoke else (50,))]:
+        for name in [f"{one}@{quality}" for quality in (QUALITIES[::-1] if not smoke else (50,)) for one in PICTURES]:
             jobs.append((name, lambda name=name: scorer.picture(name)))
     for bits in range(2, 9) if part != "bottleneck" else ():
         for coder in ("range", "zstd"):

@@ -5,6 +5,17 @@ May import: ``errors``, ``channel``, ``payload``, ``graph``, ``levels``.
 
 from adaedge.bottleneck.analog import AnalogBottleneck
 from adaedge.bottleneck.bottleneck import Bottleneck
+from adaedge.bottleneck.gathering import class_loss, direction_loss
 from adaedge.bottleneck.radio_channels import AnySnr, Awgn, RadioChannel, Rayleigh, Received
 
-__all__ = ["AnalogBottleneck", "AnySnr", "Awgn", "Bottleneck", "RadioChannel", "Rayleigh", "Received"]
+__all__ = [
+    "AnalogBottleneck",
+    "AnySnr",
+    "Awgn",
+    "Bottleneck",
+    "RadioChannel",
+    "Rayleigh",
+    "Received",
+    "class_loss",
+    "direction_loss",
+]

@@ -93,7 +93,9 @@ def _variances(rows: Array, shrinkage: float) -> Array:
 
 def _columns(rows: Array) -> Array:
     """(positions, components): the same at all positions."""
-    return np.broadcast_to(np.square(rows).mean(axis=(0, 1)), rows.shape[1:])
+    found: Array = np.square(rows).mean(axis=(0, 1))
+    everywhere: Array = np.broadcast_to(found, rows.shape[1:])
+    return everywhere
 
 
 def _moment(rows: Array) -> Array:
@@ -105,7 +107,8 @@ def _moment(rows: Array) -> Array:
 def _sided(rows: Array, layout: Layout, axis: int) -> Array:
     """Rows (N, positions, components) as (…, side, …)."""
     sides = layout.sides
-    return rows.reshape(len(rows) * math.prod(sides[:axis]), sides[axis], -1)
+    sided: Array = rows.reshape(len(rows) * math.prod(sides[:axis]), sides[axis], -1)
+    return sided
 
 
 def _turned(rows: Array, turn: Array, layout: Layout, axis: int) -> Array:
@@ -117,7 +120,8 @@ def _along(rows: Array, layout: Layout, axis: int) -> Array:
     """Second moment (side, side) over everything else."""
     sided = _sided(rows, layout, axis)
     moment: Array = np.matmul(sided, sided.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64)
-    return moment / (len(sided) * sided.shape[2])
+    moment /= len(sided) * sided.shape[2]
+    return moment
 
 
 def _principal(moment: Array) -> tuple[Array, Array]:

@@ -122,7 +122,8 @@ class Latents:
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
         values = np.clip(scaled - self._means(), -CLIP, CLIP) @ self.channels.astype(np.float64)
         if not self.places.size:
-            return values.astype(np.int64)
+            alone: Ints = values.astype(np.int64)
+            return alone
         values = _shorter(values, self.shift)
         before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
         for axis, along in enumerate(self.maps(self.places)):
@@ -193,11 +194,13 @@ def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float
 
 def _shorter(values: Array, bits: int) -> Array:
     """Integers divided by a power of two and rounded."""
-    return np.floor(values * 2.0**-bits + 0.5)
+    shorter: Array = np.floor(values * 2.0**-bits + 0.5)
+    return shorter
 
 
 def _turned(rows: Array, along: Array, layout: Layout, axis: int) -> Array:
     """Rows (N, positions, components) multiplied with a matrix along one side of the grid."""
     sides = layout.sides
     split = rows.reshape(len(rows) * math.prod(sides[:axis]), sides[axis], -1)
-    return np.matmul(along, split).reshape(rows.shape)
+    turned: Array = np.matmul(along, split).reshape(rows.shape)
+    return turned
