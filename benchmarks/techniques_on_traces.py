@@ -216,7 +216,7 @@ def main() -> None:
     chosen = list(links())[: 2 if arguments.smoke else None]
     frame_count = 50 if arguments.smoke else round(TRACE_S / PERIOD_S)
     rows = [replay(costs, link, frame_count) for link in track(chosen, description="traces")]
-    Console().print(table(rows))
+    Console(width=160).print(table(rows))
     for row in rows:
         if row["why_not_levels"]:
             Console().print(f"{row['trace']}: {row['why_not_levels']}.", highlight=False)
