@@ -1,0 +1,143 @@
+"""The fit itself: which loss is taken, what the metric says, and that the transform is what it should be."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from adaedge import Bottleneck, Splittable
+from adaedge.bottleneck import class_loss, direction_loss
+from adaedge.bottleneck.fitting import fit_latents
+from adaedge.bottleneck.gathering import Sample, apart, loss_for
+from adaedge.bottleneck.transform import fit_transform
+from adaedge.payload.latent import Layout
+
+
+class Features(nn.Module):
+    """Tokens of an image without a classifier: the first one, normalised."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.mix = nn.Linear(6, 12), nn.Linear(12, 12)
+        self.norm = nn.LayerNorm(12)
+
+    def forward(self, tokens):
+        return self.norm(self.mix(self.embed(tokens).relu()).relu())[:, 0]
+
+
+def tail_of(net, example, split):
+    return Splittable(net.eval(), (example,)).at(split)[1]
+
+
+def test_classes_are_told_from_features():
+    image = torch.zeros(1, 3, 8, 8)
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()]
+    assert loss_for(tail_of(nn.Sequential(*layers, nn.Linear(144, 5)), image, "0")) is class_loss
+    assert loss_for(tail_of(nn.Sequential(*layers), image, "0")) is direction_loss
+    assert loss_for(tail_of(nn.Sequential(*layers, nn.Linear(144, 5), nn.LayerNorm(5)), image, "0")) is direction_loss
+    assert loss_for(tail_of(nn.Sequential(*layers[:2], nn.Conv2d(4, 2, 1)), image, "0")) is direction_loss
+    assert loss_for(tail_of(Features(), torch.zeros(1, 17, 6), "embed")) is direction_loss
+
+
+@pytest.mark.parametrize("loss", [class_loss, direction_loss])
+def test_half_the_expected_square_of_gradient_times_error_is_the_loss(loss):
+    torch.manual_seed(0)
+    output, error = torch.randn(1, 6), 0.01 * torch.randn(1, 6)
+    generator, squares = torch.Generator().manual_seed(0), []
+    for _ in range(4000):
+        leaf = output.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(leaf, generator), leaf)
+        squares.append(float((gradient * error).sum()) ** 2)
+    assert np.mean(squares) / 2 == pytest.approx(apart(output + error, output, loss), rel=0.1)
+
+
+def test_of_another_loss_nothing_is_measured():
+    assert apart(torch.zeros(1, 2), torch.zeros(1, 2), lambda output, generator: output.sum()) is None
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).eval()
+    images = [torch.randn(1, 3, 8, 8) for _ in range(6)]
+    own = Bottleneck.fit(net, (images[0],), split="1", images=images, loss=lambda output, _: output.square().sum())
+    assert len(own.rates) == 10
+
+
+def correlated(layout, count=200, seed=0):
+    """Rows whose neighbours are alike, of which the network sees the first component only."""
+    generator = np.random.default_rng(seed)
+    rows = generator.normal(size=(count, layout.positions, layout.width))
+    body = rows[:, layout.prefix :].reshape(count, *layout.sides, layout.width)
+    for axis in range(1, body.ndim - 1):
+        body = body + np.roll(body, 1, axis) + np.roll(body, 2, axis)
+    rows[:, layout.prefix :] = body.reshape(count, -1, layout.width)
+    rows[:, : layout.prefix] += 50
+    gradients = np.float32(generator.normal(size=rows.shape) * np.append(1, [1e-3] * (layout.width - 1)))
+    return Sample(rows, gradients)
+
+
+@pytest.mark.parametrize("layout", [
+    Layout.of([(1, 4, 6, 5)], [1], ["float32"]), Layout.of([(1, 18, 4)], [2], ["float32"]),
+    Layout.of([(1, 4, 2, 3, 4)], [1], ["float32"]), Layout.of([(1, 500, 4)], [2], ["float32"]),
+], ids=["image", "tokens", "clip", "long"])  # fmt: skip
+def test_the_transform_has_an_inverse_and_packs_energy(layout):
+    sample = correlated(layout, 60 if layout.positions > 100 else 200) if layout.sides else long(layout)
+    transform = fit_transform(sample, layout, ridge=0.03, shrinkage=5.0)
+    assert (transform.variances > 0).all()
+    latents = fit_latents(sample, transform, layout, rates=6, finest=1e-4)
+    found = latents.rebuild((latents.analyse(sample.rows) * unit(latents)).astype(np.float32))
+    kept = np.abs(transform.channels).sum(axis=1) > 0.1 * np.abs(transform.channels).sum(axis=1).max()
+    seen = np.abs(found - sample.rows)[..., 0].max()
+    assert kept[0]
+    assert seen < 0.05
+    if layout.sides:
+        body = transform.variances[layout.prefix :, 0]
+        assert body.max() > 5 * np.exp(np.log(body).mean()), "neighbours that are alike share their energy"
+
+
+def long(layout):
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(20, layout.positions, layout.width))
+    return Sample(rows, np.float32(generator.normal(size=rows.shape)))
+
+
+def unit(latents):
+    return float(latents.sizes[-1]) / float(latents.steps[-1])
+
+
+def test_tokens_before_the_grid_have_means_of_their_own():
+    layout = Layout.of([(1, 18, 4)], [2], ["float32"])
+    assert layout.prefix == 2
+    sample = correlated(layout)
+    transform = fit_transform(sample, layout, ridge=0.03, shrinkage=5.0)
+    assert transform.mean.shape == (3, 4)
+    assert np.abs(transform.mean[1:] - 50).max() < 1
+    latents = fit_latents(sample, transform, layout, rates=6, finest=1e-3)
+    nothing = latents.rebuild(np.zeros((1, *latents.spread.shape), np.float32))[0]
+    assert np.abs(nothing[:2] - 50).max() < 1
+    assert np.abs(nothing[2:]).max() < 1
+
+
+def test_a_last_rate_that_loses_too_much_is_made_finer():
+    layout = Layout.of([(1, 4, 6, 5)], [1], ["float32"])
+    sample = correlated(layout)
+    transform = fit_transform(sample, layout, ridge=0.03, shrinkage=5.0)
+    plain = fit_latents(sample, transform, layout, rates=6, finest=0.1)
+
+    def measured(latents):  # a network that loses ten times what is expected
+        return 5 * latents.sizes[-1] ** 2 / plain.sizes[-1] ** 2
+
+    finer = fit_latents(sample, transform, layout, rates=6, finest=0.1, measured=measured)
+    assert measured(finer) < 0.13
+    assert finer.sizes[-1] < plain.sizes[-1] / 4
+    assert (
+        fit_latents(sample, transform, layout, rates=6, finest=0.1, measured=lambda _: 0.1).sizes[-1]
+        == (plain.sizes[-1])
+    )
+
+
+def test_a_network_without_classes_keeps_its_direction():
+    torch.manual_seed(0)
+    net = Features().eval()
+    tokens = [torch.randn(1, 18, 6) for _ in range(24)]
+    bottleneck = Bottleneck.fit(net, (tokens[0],), split="embed", images=tokens)
+    with torch.no_grad():
+        found = torch.cat([bottleneck(one) for one in tokens])
+        wanted = torch.cat([net(one) for one in tokens])
+    assert 1 - nn.functional.cosine_similarity(found, wanted).mean() < 0.02
