@@ -15,7 +15,12 @@ from adaedge import Elastic
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if "--smoke" in path.read_text() and path.stem != "__init__")
-WRITES = {"elastic_cifar": "elastic.safetensors", "elastic_imagenet": "elastic.safetensors", "repair": ""}
+WRITES = {
+    "elastic_cifar": "elastic.safetensors",
+    "elastic_imagenet": "elastic.safetensors",
+    "repair": "",
+    "train_bottleneck": "bottleneck.safetensors",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +60,36 @@ def test_its_help_shows_examples(name, monkeypatch, capsys):
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.py")), ids=lambda path: path.stem)
 def test_it_is_short(path):
     assert path.read_text().count("\n") < 150
+
+
+def test_a_bottleneck_of_a_folder_of_folders_is_measured_on_images_kept_aside(tmp_path, monkeypatch):
+    import json
+
+    import numpy as np
+    from PIL import Image
+
+    from adaedge import Bottleneck, models
+
+    train_bottleneck = recipe("train_bottleneck")
+    rng = np.random.default_rng(0)
+    for place in range(12):
+        path = tmp_path / "photos" / f"class{place % 3}" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((180, 170)).save(path)
+    model = models.load("timm:test_resnet", pretrained=False)
+    monkeypatch.setattr(train_bottleneck.models, "load", lambda name: model)
+    out = tmp_path / "out"
+    asked = ["--model", "mine", "--images", str(tmp_path / "photos"), "--split", "layer1", "--epochs", "1"]
+    train_bottleneck.main([*asked, "-o", str(out)])
+    written = json.loads((out / "curve.json").read_text())
+    assert written["split"] == "layer1"
+    assert {name: len(rows) for name, rows in written["curves"].items()} == {"JPEG": 9, "fitted": 10, "refined": 10}
+    for rows in written["curves"].values():
+        assert rows[0]["payload_bytes"] < rows[-1]["payload_bytes"]
+        assert rows[0]["divergence"] > rows[-1]["divergence"]
+    assert (out / "curve.png").stat().st_size > 1000
+    again = Bottleneck.load(out / "bottleneck.safetensors", model.module, model.args)
+    assert again.split == "layer1"
 
 
 def test_one_width_alone_starts_from_the_same_slices(tmp_path):
