@@ -52,8 +52,10 @@ def test_what_is_no_such_picture_is_refused(name):
     codec = get_codec(name)
     headers, (segment,) = codec.encode([photographs(1)], [None])
     (other,) = codec.encode([photographs(1)[:, :, :60]], [None])[1]
+    (lower,) = codec.encode([photographs(1)[:, :40]], [None])[1]
     for wrong, text in (
         (other, "48 × 60 pixels, its header says RGB of 48 × 64"),
+        (lower, "40 × 64 pixels, its header says RGB of 48 × 64"),
         (segment[:-1], "bytes, fewer came"),
         (segment + b"x", "1 bytes follow"),
         ((100).to_bytes(4, "little") + segment[4:104], "does not decode"),
