@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.progress import track
 from torch import Tensor
@@ -40,7 +41,7 @@ from adaedge.builder.scoring import wilson
 from adaedge.bundle.frames import prepare
 from adaedge.distillation import Plan, train
 from adaedge.distillation.under_noise import UnderNoise
-from benchmarks.result import write
+from benchmarks.result import RESULTS, write
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SPLIT = Path(__file__).parent / "bottleneck_split.json"
@@ -161,7 +162,11 @@ def main() -> None:
     parser.add_argument("--trained", type=int, default=8, help="the rate whose uses are also trained, and seen fading")
     parser.add_argument("--epochs", type=int, default=8, help="of training under noise")
     parser.add_argument("--smoke", action="store_true", help="a few photographs, one epoch; writes nothing")
+    parser.add_argument("--draw", action="store_true", help="draw the recorded result, and measure nothing")
     asked = parser.parse_args()
+    if asked.draw:
+        draw()
+        return
     torch.set_num_threads(1)
     names = json.loads(SPLIT.read_text(encoding="utf-8"))
     first, second = names["fit_and_choose"], names["test"]
@@ -221,6 +226,7 @@ def main() -> None:
             training_s=seconds,
             bars={"fall_points": FALL, "behind_points": BEHIND},
         )
+        draw()
 
 
 def report(rows: list) -> None:
@@ -236,6 +242,35 @@ def report(rows: list) -> None:
             f"{uses} uses, {arm}: {table[uses, arm, 20.0]:.1f} % at 20 dB, {behind:.1f} points behind digital;"
             f" falls by {fall:.1f} to 5 dB (digital: to {table[uses, 'digital 20 dB', 5.0]:.1f} %): {verdict}"
         )
+
+
+def draw() -> None:
+    """The recorded curves beside the result."""
+    document = json.loads((RESULTS / "noisy_link.json").read_text(encoding="utf-8"))
+    rows = [row for row in document["rows"] if row["uses"] == _most_rows(document["rows"])]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for at, (channel, title) in enumerate((("awgn", "white noise"), ("rayleigh block", "Rayleigh fading of frames"))):
+        axes = figure.add_subplot(1, 2, at + 1)
+        for arm in dict.fromkeys(row["arm"] for row in rows if row["channel"] == channel):
+            points = [
+                (row["snr_db"], 100 * row["agreement"])
+                for row in rows
+                if (row["channel"], row["arm"]) == (channel, arm)
+            ]
+            axes.plot(
+                *zip(*points, strict=True), marker="o", linestyle="-" if arm.startswith("analog") else "--", label=arm
+            )
+        axes.set(
+            title=f"{title}, {rows[0]['uses']:,} uses", xlabel="SNR in dB", ylabel="agreement in %", ylim=(-3, 103)
+        )
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(RESULTS / "noisy_link.svg", metadata={"Date": None})
+
+
+def _most_rows(rows: list) -> int:
+    """The uses that were measured under every radio channel."""
+    return next(row["uses"] for row in rows if row["channel"] == "rayleigh block")
 
 
 if __name__ == "__main__":
