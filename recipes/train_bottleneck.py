@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,12 +23,12 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from adaedge import Bottleneck, Splittable, models
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.distillation import SoftTargets, refine, spaced
+from adaedge.payload.jpeg import Jpeg
 
 FITTED = 64  # images; more hardly change the analytic transform
 DEEPEST = 0.45  # of the multiply-accumulates, where the recipe chooses the split point
@@ -79,14 +79,14 @@ def curve(bottleneck: Bottleneck, images: Tensor) -> Iterator[Row]:
 def jpeg_curve(net: nn.Module, pixels: np.ndarray, preprocessing: Preprocessing) -> Iterator[Row]:
     """The same of whole frames as JPEG files."""
     wanted = torch.cat([net(image) for image in normalise(pixels, preprocessing).split(1)])
-    for quality in QUALITIES:
-        files = [encode_jpeg(torch.from_numpy(image).permute(2, 0, 1), quality) for image in pixels]
-        seen = torch.stack([decode_jpeg(file) for file in files]).permute(0, 2, 3, 1).numpy()
+    for codec in map(Jpeg, QUALITIES):
+        sent = [codec.encode([image[None]], [None]) for image in pixels]
+        seen = np.concatenate([codec.decode(*each, max_bytes=2**24)[0] for each in sent])
         found = torch.cat([net(image) for image in normalise(seen, preprocessing).split(1)])
-        yield row(f"quality {quality}", files, found, wanted)
+        yield row(f"quality {codec.quality}", [segments[0] for _, segments in sent], found, wanted)
 
 
-def row(setting: str, payloads: Sequence[bytes | Tensor], found: Tensor, wanted: Tensor) -> Row:
+def row(setting: str, payloads: Sequence[Sized], found: Tensor, wanted: Tensor) -> Row:
     """What these payloads cost, and what was lost."""
     same = (found.argmax(1) == wanted.argmax(1)).float().mean().item()
     apart = SoftTargets()(found, wanted).item()
