@@ -15,7 +15,7 @@ from adaedge.bundle import Preprocessing
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import BundleVersionError, CodecError, IntegrityError, LevelError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.payload.latent.saving import from_bytes
+from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 EXAMPLE = (torch.zeros(1, 3, 24, 24),)
 SPACE = Space(["1"], (1.0, 0.5), ("fp32", "int8"), ("u4", "bottleneck"))
@@ -80,6 +80,22 @@ def test_a_bottleneck_for_each_width_and_none_more_for_int8(built):
     assert {path for (split, _, _), path in paths.items() if split != "1"} == {None}
     shapes = [from_bytes(built._files[paths["1", width, "fp32"]], "")[1].layout.planes[0].shape for width in (1.0, 0.5)]
     assert shapes == [(12, 12, 12), (6, 12, 12)]
+
+
+def test_names_that_look_alike_in_a_path_are_two_files(own):
+    held, file = bottlenecks.Bottlenecks(), to_bytes("a:add", own.latents)
+    for split, width in (("a:add", 1.0), ("a_add", 1.0), ("a:add", 0.5)):
+        held.add(split, width, file)
+    assert len(held.files) == len(set(held.paths.values())) == 3
+    assert held.codecs(None, ("u4", "bottleneck")) == ("u4",)
+
+
+def test_other_codecs_do_not_load_it(built):
+    fresh = built.with_threads(1)
+    fresh.codec(OperatingPoint("1", codec="u4"))
+    assert not fresh._latents
+    fresh.codec(OperatingPoint("1", precision="int8", codec="bottleneck@0"))
+    assert [*fresh._latents] == ["bottlenecks/0-1.safetensors"]
 
 
 def test_saved_and_loaded_it_computes_the_same_at_every_point(built, samples, tmp_path):
