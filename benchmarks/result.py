@@ -33,7 +33,7 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
     """Write ``benchmarks/results/NAME.json``: the rows, the settings, and where, when and how they were measured."""
     document = {
         "benchmark": name,
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{name}", *map(_without_folder, sys.argv[1:])]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
@@ -45,6 +45,11 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _without_folder(argument: str) -> str:
+    """An absolute path is this machine's: its last part says enough."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _commit() -> str:
