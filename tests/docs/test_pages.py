@@ -6,7 +6,8 @@
 - ``console``: one command a line, ``\\`` continues one. ``adaedge …`` is run for real, in the same folder; with ``&``
   behind it, it runs beside the page until the page ends. ``adaedge demo`` takes minutes and has tests of its own: only
   its options are checked. ``scp`` copies inside the folder, for both machines are this one. ``make TARGET`` must be a
-  target of the Makefile, ``pip install -r FILE`` must name a file of the project; both are not run.
+  target of the Makefile, ``pip install -r FILE`` must name a file of the project; both are not run. ``python -m
+  recipes.NAME`` is run where it says ``--smoke``; otherwise it takes minutes, and only its options are checked.
 - ``json``: must parse.
 - Any other language, or another command, fails: add here how it is checked.
 
@@ -17,6 +18,7 @@ A page may use ``photos/``, a folder of a dozen JPEGs, as if it were the reader'
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -121,6 +123,10 @@ class Reader:
                     self._copy(Path(path), Path(paths[-1]))
             case ["make", target]:
                 assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+            case ["python", "-m", name, *arguments] if name.startswith("recipes."):
+                sys.path.insert(0, str(ROOT))
+                recipe = importlib.import_module(name)
+                (recipe.main if "--smoke" in arguments else recipe.parser().parse_args)(arguments)
             case ["pip", "install", "-r", file, *_]:
                 assert (ROOT / file).exists(), file
             case ["pip", "install", *_] | ["python", "-m", "venv", _]:
