@@ -125,7 +125,9 @@ class Layout:
         factor = _factor(grid, sum(math.prod(shape[1:]) for shape in shapes), max_positions, max_width)
         patches = [tuple(factor * a // b for a, b in zip(side, grid, strict=True)) for side in sides]
         places = zip(shapes, channels, dtypes, patches, strict=True)
-        return cls(tuple(Plane(shape[1:], axis - 1, dtype, patch) for shape, axis, dtype, patch in places if axis))
+        return cls(
+            tuple(Plane(tuple(shape[1:]), axis - 1, dtype, patch) for shape, axis, dtype, patch in places if axis)
+        )
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -84,12 +84,14 @@ class Tables:
 
     def encode(self, latents: Array, classes: Array) -> npt.NDArray[np.uint32]:
         """The words of latents (N, coefficients), whose classes do not increase."""
-        coder = stream.queue.RangeEncoder()
+        coder, batch = stream.queue.RangeEncoder(), len(latents)
+        values = latents.T.reshape(-1)
+        symbols = _symbols(values).astype(np.int32)
+        escaping = bool((symbols == ESCAPE).any())
         for at, part in _runs(classes):
-            values = latents[:, part].T.reshape(-1)
-            symbols = _symbols(values).astype(np.int32)
-            coder.encode(symbols, self._models[at])
-            escaped = values[symbols == ESCAPE]
+            here = slice(part.start * batch, part.stop * batch)
+            coder.encode(symbols[here], self._models[at])
+            escaped = values[here][symbols[here] == ESCAPE] if escaping else values[:0]
             if escaped.size:
                 coder.encode((np.clip(escaped, -LIMIT, LIMIT) + LIMIT).astype(np.int32), _ESCAPED)
         words: npt.NDArray[np.uint32] = coder.get_compressed()
@@ -104,7 +106,9 @@ class Tables:
         Raises:
             PayloadError: if a whole stream does not decode.
         """
-        found = [self._runs(words, classes, batch)] if whole else self._bounds(words, classes, batch)
+        if whole:
+            return self._decode_whole(words, classes, batch)
+        found = self._bounds(words, classes, batch)
         latents = np.zeros((len(classes), batch), np.int64)
         flat = latents.reshape(-1)
         start = 0
@@ -118,9 +122,18 @@ class Tables:
             start += count
             if count < values.size or known < escapes.size:
                 break
-        if whole and start < flat.size:
-            raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
         return latents.T
+
+    def _decode_whole(self, words: npt.NDArray[np.uint32], classes: Array, batch: int) -> Array:
+        parts = [np.zeros(0, np.int32)]
+        for values, escapes in self._runs(words, classes, batch):
+            if escapes.size:
+                values[values == _ESCAPED_VALUE] = escapes
+            parts.append(values)
+        latents: Array = np.concatenate(parts)
+        if latents.size < len(classes) * batch:
+            raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
+        return latents.reshape(-1, batch).T
 
     def _bounds(self, words: npt.NDArray[np.uint32], classes: Array, batch: int) -> list[Iterator[tuple[Array, Array]]]:
         fills = (np.full(64, fill, np.uint32) for fill in (0, 2**32 - 1))
@@ -131,9 +144,9 @@ class Tables:
         coder = stream.queue.RangeDecoder(words)
         for at, part in _runs(classes):
             try:
-                values = coder.decode(self._models[at], (part.stop - part.start) * batch).astype(np.int64) - LARGEST
-                escaped = int((values == _ESCAPED_VALUE).sum())
-                escapes = coder.decode(_ESCAPED, escaped).astype(np.int64) - LIMIT
+                values = coder.decode(self._models[at], (part.stop - part.start) * batch) - LARGEST
+                escaped = int((values == _ESCAPED_VALUE).sum()) if values.max() == _ESCAPED_VALUE else 0
+                escapes = coder.decode(_ESCAPED, escaped) - LIMIT if escaped else values[:0]
             except (AssertionError, ValueError):  # what constriction raises where no symbol fits the words
                 return
             yield values, escapes

@@ -34,6 +34,8 @@ CLIP = 2**18
 """Largest magnitude of a row's value as an integer."""
 PLACE_BITS = 14
 """Bits behind the point of the maps across positions; they are dropped again before each further map."""
+LEAST_CLASS = -6
+"""Coefficients below this class are not sent: half of all, and too seldom anything but zero to be worth the time."""
 ROUNDING = 0.4
 """What is added before a quotient is cut to an integer: below one half, the zero is wider (a dead zone)."""
 
@@ -75,7 +77,9 @@ class Latents:
     centres: Floats
     tables: Tables
     fingerprint: int = field(init=False)
-    _order: Array = field(init=False, repr=False)
+    _sent: tuple[tuple[Array, Array, Array], ...] = field(init=False, repr=False)
+    _exact: tuple[Array, Array, tuple[Array, ...]] = field(init=False, repr=False)
+    _offset: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         sides = self.layout.sides if self.places.size else ()
@@ -85,7 +89,11 @@ class Latents:
         stages = magnitudes(self.channels, [np.abs(one) for one in self.maps(self.places)], self.shift)
         if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
             raise CodecError("this bottleneck's integers pass 2**53, where sums are no longer exact; fit it again")
-        object.__setattr__(self, "_order", np.argsort(-self.spread.reshape(-1).astype(np.int16), kind="stable"))
+        order = np.argsort(-self.spread.reshape(-1).astype(np.int16), kind="stable")
+        object.__setattr__(self, "_sent", tuple(self._of_rate(order, int(fineness)) for fineness in self.fineness))
+        maps = tuple(along.astype(np.float64) for along in self.maps(self.places))
+        object.__setattr__(self, "_exact", (self._means(), self.channels.astype(np.float64), maps))
+        object.__setattr__(self, "_offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
         crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
         for array in self.arrays().values():
             crc = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes(), crc)
@@ -111,25 +119,31 @@ class Latents:
 
     def sent(self, rate: int) -> tuple[Array, Array]:
         """Which coefficients a rate sends, most important first, and their classes."""
-        classes = self.spread.reshape(-1)[self._order].astype(np.int64) - int(self.fineness[rate])
-        count = int((classes >= LOWEST_CLASS).sum())
-        return self._order[:count], np.minimum(classes[:count], HIGHEST_CLASS)
+        order, classes, _ = self._sent[rate]
+        return order, classes
+
+    def _of_rate(self, order: Array, fineness: int) -> tuple[Array, Array, Array]:
+        """Coefficients that are sent, their classes, and where values of magnitude 1 and of more lie."""
+        classes = self.spread.reshape(-1)[order].astype(np.int64) - fineness
+        count = int((classes >= LEAST_CLASS).sum())
+        classes = np.minimum(classes[:count], HIGHEST_CLASS)
+        return order[:count], classes, np.ascontiguousarray(self.centres[classes - LOWEST_CLASS].T)
 
     def analyse(self, rows: Array) -> Ints:
         """Rows (N, positions, width) as integers (N, positions, components), before any step."""
         scaled = np.rint(rows.astype(np.float64) * 2.0**self.fraction)
         if not np.isfinite(scaled).all():
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
-        values = np.clip(scaled - self._means(), -CLIP, CLIP) @ self.channels.astype(np.float64)
+        means, channels, maps = self._exact
+        scaled -= means
+        values = np.clip(scaled, -CLIP, CLIP, out=scaled) @ channels
         if not self.places.size:
             alone: Ints = values.astype(np.int64)
             return alone
         values = _shorter(values, self.shift)
         before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
-        for axis, along in enumerate(self.maps(self.places)):
-            grid = _turned(
-                grid if axis == 0 else _shorter(grid, PLACE_BITS), along.astype(np.float64), self.layout, axis
-            )
+        for axis, along in enumerate(maps):
+            grid = _turned(grid if axis == 0 else _shorter(grid, PLACE_BITS), along, self.layout, axis)
         exact: Ints = np.concatenate([before, grid], axis=1).astype(np.int64)
         return exact
 
@@ -158,13 +172,12 @@ class Latents:
 
     def synthesise(self, latents: Ints, rate: int) -> Floats:
         """The rows (N, positions, width) that the decoder makes of latents."""
-        order, classes = self.sent(rate)
-        magnitude = np.abs(latents)
-        centre = self.centres[classes - LOWEST_CLASS]
-        away = np.where(magnitude == 1, centre[:, 0], centre[:, 1])
-        values = np.sign(latents) * (magnitude + away) * self.sizes[rate]
+        order, _, (one, more) = self._sent[rate]
+        integers = latents.astype(np.float32)
+        magnitude = np.abs(integers)
+        magnitude += np.where(magnitude == 1, one, more)
         planes = np.zeros((len(latents), self.spread.size), np.float32)
-        planes[:, order] = values
+        planes[:, order] = np.where(integers == 0, np.float32(0), np.copysign(magnitude, integers)) * self.sizes[rate]
         return self.rebuild(planes.reshape(len(latents), *self.spread.shape))
 
     def rebuild(self, values: Floats) -> Floats:
@@ -173,7 +186,7 @@ class Latents:
         for axis, along in enumerate(self.maps(self.back_places)):
             grid = _turned(grid, along, self.layout, axis)
         rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
-        rebuilt: Floats = rows @ self.back + (self._means() * 2.0**-self.fraction).astype(np.float32)
+        rebuilt: Floats = rows @ self.back + self._offset
         return rebuilt
 
 
