@@ -14,7 +14,8 @@ Radio channels: white noise; Rayleigh fading of a whole frame, where a digital c
 Rayleigh fading of each symbol, where an ideal digital code reaches the ergodic capacity. The receiver knows the gains.
 
 Bars: agreement of the analog mode falls by at most 6 points from 20 to 5 dB; at 20 dB it is within 3 points of the
-digital stream designed for it. Uses: what the digital stream of a rate needs on average at 20 dB; and as many as carry every coefficient.
+digital stream designed for it. Uses: what the digital stream of a rate needs
+on average at 20 dB; and as many as carry every coefficient.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from torch.utils.data import DataLoader
 from adaedge import AnalogBottleneck, Bottleneck
 from adaedge.bottleneck import AnySnr, Awgn, Rayleigh
 from adaedge.channel import allocate
-from adaedge.distillation import Plan, train
-from adaedge.distillation.under_noise import UnderNoise
+from adaedge.distillation import Plan, UnderNoise, train
 from adaedge.errors import CodecError
 from adaedge.payload.latent import coefficients, features, moved, variances
 
@@ -85,6 +84,25 @@ def test_the_error_is_what_the_formula_says(bottleneck, crossing, radio_channel)
     found = variances(bottleneck.latents)
     expected = (found / (1 + 2 * snr * allocate(found, 100, 10.0))).sum() / 2
     assert error(bottleneck, crossing, analog.demodulate(*received)[0]) == pytest.approx(expected, rel=0.2)
+
+
+def test_the_receiver_does_best_when_told_the_noise_that_there_is(bottleneck, crossing):
+    torch.manual_seed(0)
+    analog = AnalogBottleneck(bottleneck, uses=60, snr_db=0.0)
+    many = crossing.repeat(10, 1, 1, 1)
+    received = Awgn(0.0)(analog.modulate(many))
+    errors = {
+        told: error(bottleneck, many, analog.demodulate(received.symbols, received.noise * told)[0])
+        for told in (0.5, 0.8, 1.0, 1.25, 2.0)
+    }
+    assert min(errors, key=errors.__getitem__) == 1.0
+
+
+def test_head_and_tail_are_never_put_into_training_mode(bottleneck):
+    analog = AnalogBottleneck(bottleneck, uses=60)
+    assert analog.train() is analog
+    assert analog.training
+    assert not any(part.training for half in (analog.head, analog.tail) for part in half.modules())
 
 
 def test_accuracy_falls_little_by_little(bottleneck, crossing):
