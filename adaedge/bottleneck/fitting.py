@@ -17,7 +17,7 @@ from adaedge.bottleneck.gathering import Sample
 from adaedge.bottleneck.transform import Transform
 from adaedge.payload.latent import Latents, Layout, Tables
 from adaedge.payload.latent.tables import ESCAPE, HIGHEST_CLASS, LARGEST, LOWEST_CLASS
-from adaedge.payload.latent.transform import CLIP, PLACE_BITS, magnitudes
+from adaedge.payload.latent.transform import CLIP, LEAST_CLASS, PLACE_BITS, magnitudes
 
 Array = npt.NDArray[Any]
 
@@ -85,9 +85,9 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
     last = int(fineness[-1])
     spread = np.rint(2 * np.log2(np.maximum(transform.variances, 1e-30))).astype(np.int64)
     # What no rate ever sends is not stored; the rest keeps its class within int8.
-    kept = (spread >= last + LOWEST_CLASS).any(axis=0)
+    kept = (spread >= last + LEAST_CLASS).any(axis=0)
     kept[0] = True
-    spread = np.clip(spread[:, kept] - last, LOWEST_CLASS - 1, 127 + LOWEST_CLASS)
+    spread = np.clip(spread[:, kept] - last, LEAST_CLASS - 1, 127)
     channels, back = transform.channels[:, kept], transform.back[kept]
 
     prefix = len(transform.mean) - 1

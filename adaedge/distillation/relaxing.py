@@ -23,7 +23,7 @@ from adaedge.bottleneck.transform import Transform
 from adaedge.payload.latent import Latents, Layout
 from adaedge.payload.latent.coefficients import unit
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS
-from adaedge.payload.latent.transform import PLACE_BITS, ROUNDING
+from adaedge.payload.latent.transform import LEAST_CLASS, PLACE_BITS, ROUNDING
 
 LEAST = 1e-9  # chance of a latent: what is rarer is escaped
 SPREAD_RATE = 5.0  # the widths' learning rate, relative to the matrices'
@@ -94,7 +94,7 @@ class Relaxed(nn.Module):
         latents = _turned((rows - self.offset) @ channels, places, self._latents.layout) / steps
         spread = self.spread.exp() / steps
         classes = (4 * spread.detach().log2()).round()  # in whole classes, or the edge of the lowest is missed
-        sent = classes >= LOWEST_CLASS
+        sent = classes >= LEAST_CLASS
         values = latents + (self._rounded(latents, classes) - latents).detach()
         rebuilt = _turned(values * sent * steps, back_places, self._latents.layout) @ back + self.offset
         return rebuilt, (_bits(latents, spread) * sent).sum((1, 2))
