@@ -13,7 +13,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, final
 
 import numpy as np
@@ -114,8 +114,8 @@ def segment_words(total: int) -> list[int]:
 def segments_of(words: npt.NDArray[np.uint32]) -> tuple[bytes, ...]:
     """The segments of these words."""
     data = words.astype("<u4").tobytes()
-    ends = np.cumsum([0, *segment_words(len(words))]) * WORD_BYTES
-    parts = [data[start:stop] for start, stop in pairwise(ends)]
+    ends = accumulate(segment_words(len(words)), initial=0)
+    parts = [data[WORD_BYTES * start : WORD_BYTES * stop] for start, stop in pairwise(ends)]
     return COUNT.pack(len(words)) + parts[0], *parts[1:]
 
 

@@ -86,8 +86,8 @@ class Tables:
         """The words of latents (N, coefficients), whose classes do not increase."""
         coder, batch = stream.queue.RangeEncoder(), len(latents)
         values = latents.T.reshape(-1)
-        symbols = _symbols(values).astype(np.int32)
-        escaping = bool((symbols == ESCAPE).any())
+        escaping = bool(values.size) and max(values.max(), -values.min()) > LARGEST
+        symbols = (_symbols(values) if escaping else values + LARGEST).astype(np.int32)
         for at, part in _runs(classes):
             here = slice(part.start * batch, part.stop * batch)
             coder.encode(symbols[here], self._models[at])

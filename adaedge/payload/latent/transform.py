@@ -131,10 +131,11 @@ class Latents:
 
     def analyse(self, rows: Array) -> Ints:
         """Rows (N, positions, width) as integers (N, positions, components), before any step."""
-        scaled = np.rint(rows.astype(np.float64) * 2.0**self.fraction)
+        scaled = np.multiply(rows, 2.0**self.fraction, dtype=np.float64, order="C")
         if not np.isfinite(scaled).all():
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
         means, channels, maps = self._exact
+        np.rint(scaled, out=scaled)
         scaled -= means
         values = np.clip(scaled, -CLIP, CLIP, out=scaled) @ channels
         if not self.places.size:
@@ -144,7 +145,7 @@ class Latents:
         before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
         for axis, along in enumerate(maps):
             grid = _turned(grid if axis == 0 else _shorter(grid, PLACE_BITS), along, self.layout, axis)
-        exact: Ints = np.concatenate([before, grid], axis=1).astype(np.int64)
+        exact: Ints = (np.concatenate([before, grid], axis=1) if self.layout.prefix else grid).astype(np.int64)
         return exact
 
     def maps(self, flat: Array) -> list[Array]:
@@ -207,8 +208,9 @@ def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float
 
 def _shorter(values: Array, bits: int) -> Array:
     """Integers divided by a power of two and rounded."""
-    shorter: Array = np.floor(values * 2.0**-bits + 0.5)
-    return shorter
+    shorter: Array = values * 2.0**-bits
+    shorter += 0.5
+    return np.floor(shorter, out=shorter)
 
 
 def _turned(rows: Array, along: Array, layout: Layout, axis: int) -> Array:
