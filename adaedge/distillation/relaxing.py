@@ -93,7 +93,7 @@ class Relaxed(nn.Module):
         places, back_places = zip(*self._sides(), strict=True) if self._places else ((), ())
         latents = _turned((rows - self.offset) @ channels, places, self._latents.layout) / steps
         spread = self.spread.exp() / steps
-        classes = (4 * spread.detach().log2()).round()  # in whole classes, or the edge of the lowest is missed
+        classes = (4 * spread.detach().log2()).round()  # in whole classes, or those at the edge are missed
         sent = classes >= LEAST_CLASS
         values = latents + (self._rounded(latents, classes) - latents).detach()
         rebuilt = _turned(values * sent * steps, back_places, self._latents.layout) @ back + self.offset

@@ -134,10 +134,25 @@ def test_without_training_the_maps_are_the_same(fitted):
     assert np.array_equal(latents.spread, fitted.latents.spread)
 
 
+def test_the_decoder_undoes_whatever_the_encoder_learns(fitted):
+    relaxed, before = Relaxed(fitted.latents), Relaxed(fitted.latents).transform()
+    torch.manual_seed(0)
+    for parameter in (relaxed.mix, *relaxed.turns):
+        parameter.data = 0.05 * torch.randn_like(parameter)
+    relaxed.spread.data += 1
+    after = relaxed.transform()
+    assert not np.allclose(after.channels, before.channels, atol=0.01)
+    assert np.allclose(after.channels @ after.back, before.channels @ before.back, atol=1e-3)
+    for there, back in zip(after.maps, after.back_maps, strict=True):
+        assert np.allclose(there @ back, np.eye(len(there)), atol=1e-3)
+    assert np.allclose(after.variances, before.variances * np.exp(2), rtol=1e-3)
+
+
 def test_gradients_reach_every_matrix(fitted):
     relaxed = Relaxed(fitted.latents)
     rows = torch.from_numpy(fitted.latents.layout.rows([fitted.head(pictures(1, 5)[0])[0].detach().numpy()]))
-    rebuilt, bits = relaxed(rows, torch.tensor([7]))
+    rebuilt, bits = relaxed(rows.requires_grad_(), torch.tensor([7]))
+    assert torch.autograd.grad(rebuilt.square().sum(), rows, retain_graph=True)[0].abs().sum() > 10  # through rounding
     (rebuilt.square().sum() + bits.sum()).backward()
     for name, parameter in relaxed.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
