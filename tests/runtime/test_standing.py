@@ -105,6 +105,18 @@ def test_head_and_encoder_are_charged_and_the_radio_is_not(bundle):
     assert done.energy.transmit_j == done.energy.receive_j == 0
 
 
+def test_the_time_that_the_comparison_takes_is_computing(bundle, monkeypatch):
+    with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
+        looked = terminal._standing.latent
+
+        def slowly(point, features):
+            terminal.clock.sleep_until(terminal.clock.now_s() + 0.004)
+            return looked(point, features)
+
+        monkeypatch.setattr(type(terminal._standing), "latent", lambda self, *args: slowly(*args))
+        assert [terminal.infer(clip(2)[0]).measurement.compute_s for _ in range(2)] == pytest.approx([0.004] * 2)
+
+
 def test_slow_drift_adds_up_until_it_is_sent(bundle):
     """What counts is how far a frame is from the one that was sent, not from the one before."""
     a, b = (scene.astype(float) for scene in clip(2, noise=0))
