@@ -280,8 +280,14 @@ def run(
     fit_s = time.process_time() - start
     stored = sum(array.nbytes for array in bottleneck.latents.arrays().values())
     print(f"{case.name}: head {scorer.share:.1%} of the MACs, fitted in {fit_s:.0f} s of one core, {stored:,} bytes")
-    for rate in track(bottleneck.rates, f"{case.name}: bottleneck"):
-        rows.append(scorer.bottleneck(bottleneck, rate) | {"fit_s": round(fit_s, 1), "stored_bytes": stored})
+    own = cache / f"{known.stem}-{bottleneck.latents.fingerprint:08x}.jsonl"  # of this fit, and no other
+    every = [json.loads(line) for line in own.read_text().splitlines()] if own.exists() else []
+    with own.open("a") as file:
+        for rate in track(bottleneck.rates[len(every) :], f"{case.name}: bottleneck"):
+            every.append(scorer.bottleneck(bottleneck, rate))
+            file.write(json.dumps(every[-1]) + "\n")
+            file.flush()
+    rows += [row | {"fit_s": round(fit_s, 1), "stored_bytes": stored} for row in every]
     return [
         row | {"split": case.split, "share_of_macs": round(scorer.share, 4), "photographs": len(names)} for row in rows
     ]

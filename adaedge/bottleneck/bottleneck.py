@@ -22,6 +22,8 @@ from adaedge.errors import CodecError
 from adaedge.graph import Splittable
 from adaedge.payload.latent import LatentCodec, Latents, Layout, compress, decompress, predicted_bytes
 
+_FEW_POSITIONS = 400
+"""Up to so many, four draws of the loss for each image are worth their time; with more there is enough to average."""
 _MEASURED = 16
 """How many of the images measure what a rate loses."""
 
@@ -110,7 +112,8 @@ class Bottleneck(nn.Module):
             [tensor.dtype for tensor in crossing],
         )
         loss = loss or loss_for(tail)
-        sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=4, seed=seed)
+        draws = 4 if layout.positions <= _FEW_POSITIONS else 2
+        sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=draws, seed=seed)
         transform = fit_transform(sample, layout, ridge=ridge, shrinkage=5.0)
         measured = _measured(tail, sample.rows[:_MEASURED], layout, loss)
         return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest, measured=measured))
