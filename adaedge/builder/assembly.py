@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from adaedge.builder import choosing
-from adaedge.builder.bottlenecks import brought, fitted
+from adaedge.builder.bottlenecks import MOST_SAMPLES, brought, fitted
 from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, find_points, outer
 from adaedge.builder.frames import Call
 from adaedge.builder.measuring import measured
@@ -68,6 +68,8 @@ class Assembly:
     _parts: Parts = field(default_factory=Parts)
     _codecs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by split point, in execution order
     _weak: set[float] = field(default_factory=set)
+    _every: int = 1  # each so-many-th sample is one that bottlenecks are fitted on
+    _held_out: Evaluate | None = None
 
     @property
     def widths(self) -> tuple[float, ...]:
@@ -90,13 +92,16 @@ class Assembly:
         self._cut(exported, FP32, fp32, fp32)
         bundle = self._bundle(self._parts.cuts, ())
         self._verify(bundle, splittable, width)
-        if width == 1.0 and self.evaluate is None:
-            self.evaluate = agreement(bundle, self.samples)
+        if width == 1.0:
+            self._judge(bundle)
         if self._is_weak(bundle, width):
             self._weak.add(width)
             return
-        inputs = list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in self.samples))
-        self._add_bottlenecks(splittable, exported, inputs)
+        inputs, spread = (
+            list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in samples))
+            for samples in (self.samples, self.samples[:: self._every])
+        )
+        self._add_bottlenecks(splittable, exported, spread)
         if self.space.holds(OUTPUT, width, INT8):
             with self._stage("quantise", width):
                 knife = int8_knife(self._parts, exported, inputs, self.scratch)
@@ -117,7 +122,8 @@ class Assembly:
         ]
         samples = self.samples if self.samples or self.evaluate else [self.call.inputs]
         bundle = self._bundle(cuts, entries)
-        scored = measured(bundle, self.evaluate, samples, self._parts.digest, self.scratch, self.report)
+        judges = self.evaluate, self._held_out
+        scored = measured(bundle, *judges, samples, self._parts.digest, self.scratch, self.report)
         macs = {_level(cut): cut.head.macs if cut.head else 0 for cut in cuts}
         kept = choosing.worthwhile(scored, {entry.point: macs[_level(entry)] for entry in scored}, self.named)
         levels = {_level(entry) for entry in kept}
@@ -166,6 +172,16 @@ class Assembly:
             self._parts.cuts.append(
                 Cut(point.name, exported.width, precision, *halves, point.payload_bytes, point.aliases)
             )
+
+    def _judge(self, bundle: Bundle) -> None:
+        """Settle what scores points, and which samples bottlenecks are fitted on: none of those that score them."""
+        self._every = -(-len(self.samples) // MOST_SAMPLES) or 1
+        self._held_out = self.evaluate
+        if self.evaluate is None:
+            self.evaluate = self._held_out = matching = agreement(bundle, self.samples)
+            if matching is not None and BOTTLENECK in (self.space.codecs or ()):
+                self._every = max(2, self._every)
+                self._held_out = matching.besides(self._every)
 
     def _add_bottlenecks(self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays]) -> None:
         """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""

@@ -26,7 +26,7 @@ from adaedge.payload import BOTTLENECK
 from adaedge.payload.latent import Layout
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
-_MOST_SAMPLES = 64  # more saturate
+MOST_SAMPLES = 64  # more saturate
 
 
 @dataclass(slots=True)
@@ -111,14 +111,14 @@ def fitted(
         at: name of the split point in it.
         name: the same in the user's model.
         call: how it is called.
-        samples: the bundle's inputs, in pieces of the example's batch; at most 64 of them, spread evenly, are used.
+        samples: the bundle's inputs, in pieces of the example's batch; the first 64 are used.
         scratch: keeps the file.
         digest: what identifies the network.
 
     Raises:
         CodecError: if it cannot be fitted there.
     """
-    chosen = samples[:: max(1, len(samples) // _MOST_SAMPLES)][:_MOST_SAMPLES]
+    chosen = samples[:MOST_SAMPLES]
 
     def make() -> bytes:
         try:

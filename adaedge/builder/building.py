@@ -62,9 +62,9 @@ def build(
             chosen this way, points that can be best nowhere are left out.
         kwargs: an example of its keyword arguments.
         calibrate: sample inputs, on which int8 is calibrated, bottlenecks are fitted (on at most 64 of them, spread
-            evenly) and mean payloads are measured: a uint8 frame (H, W, 3) of any size where there is
-            ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads are those of a random
-            input, and no accuracy is measured unless ``evaluate`` is given.
+            evenly, and scored on the others) and mean payloads are measured: a uint8 frame (H, W, 3) of any size where
+            there is ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads are those of a
+            random input, and no accuracy is measured unless ``evaluate`` is given.
         evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
             arrays at the operating point that is being measured. Without it, a classifier is scored by its agreement
             with the full network on ``calibrate``. `top1` makes one from labels.

@@ -18,11 +18,13 @@ from adaedge.builder.scratch import Scratch, key
 from adaedge.bundle import Accuracy, Bundle, Half, PointEntry
 from adaedge.engine import Arrays
 from adaedge.operating_point import OperatingPoint
+from adaedge.payload import is_progressive
 
 
 def measured(
     bundle: Bundle,
     evaluate: Evaluate | None,
+    held_out: Evaluate | None,
     samples: Sequence[Arrays],
     digest: Callable[[Half | None], bytes],
     scratch: Scratch,
@@ -33,19 +35,17 @@ def measured(
     Args:
         bundle: its points need no figures yet.
         evaluate: measures accuracy; without it none is.
+        held_out: the same for bottlenecks: on none of the samples that they were fitted on.
         samples: inputs whose payloads are measured; without any, those that ``evaluate`` sends.
         digest: what identifies a half.
         scratch: keeps each point's figures, unless they come from an ``evaluate`` of the user's own.
         report: progress.
     """
     entries = bundle.manifest.points
-    scorer_digest = b""
-    if isinstance(evaluate, Matching):
-        scorer_digest = evaluate.digest
-    elif evaluate is not None:
+    if evaluate is not None and not isinstance(evaluate, Matching):
         scratch = Scratch(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples for array in sample)
-    common = (__version__, onnxruntime.__version__, inputs, scorer_digest)
+    common = (__version__, onnxruntime.__version__, inputs)
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
@@ -54,8 +54,10 @@ def measured(
         level = (cut.split, cut.width, cut.precision)
         for entry in (one for one in entries if (one.split, one.width, one.precision) == level):
             report("measure", len(done), len(entries))
-            name = key("point", *common, *halves, bottleneck, entry.codec)
-            found = scratch.get_or(name, partial(_figures, scorer, entry.point, evaluate, samples))
+            judge = held_out if is_progressive(entry.codec) else evaluate
+            judged = judge.digest if isinstance(judge, Matching) else b""
+            name = key("point", *common, judged, *halves, bottleneck, entry.codec)
+            found = scratch.get_or(name, partial(_figures, scorer, entry.point, judge, samples))
             done.append(_with_figures(entry, found))
     report("measure", len(entries), len(entries))
     return tuple(done)

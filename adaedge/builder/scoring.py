@@ -93,6 +93,12 @@ class Matching:
         right = np.concatenate([one == other for one, other in zip(found, self._expected, strict=True)])
         return _accuracy(self._metric, float(right.mean()), right.size)
 
+    def besides(self, every: int) -> Matching:
+        """The same on the samples between each ``every``-th one; on all where there are none between."""
+        between = [at for at in range(len(self._samples)) if at % every] or range(len(self._samples))
+        samples, expected = [self._samples[at] for at in between], [self._expected[at] for at in between]
+        return Matching(self._metric, samples, expected)
+
     @cached_property
     def digest(self) -> bytes:
         """What identifies metric, samples and expected classes."""

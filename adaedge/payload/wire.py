@@ -47,13 +47,13 @@ import numpy as np
 
 from adaedge.errors import AdaedgeError, CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
+from adaedge.payload.segments import complete, leading
 
 MAGIC = b"ADAE"
 VERSION = 1
 MAX_BYTES = 64 * 2**20
 NO_AXIS = 255
 MAX_DIMENSIONS = 32
-MAX_PROGRESSIVE_SEGMENTS = 255
 BUNDLE_PREFIX_BYTES = 16
 DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool", "int8", "float64")
 
@@ -228,9 +228,9 @@ def decode(
         raise PayloadError(f"corrupted payload: {len(header) - reader.position} bytes too many in its header")
     body = view[len(header) + _CRC.size :]
     if progressive is not None and progressive(point.codec):
-        segments = _leading_segments(body, entries)
+        segments = leading(body, entries)
     else:
-        segments = _checked_segments(body, entries)
+        segments = complete(body, entries)
     lost = told if known is Kind.ANSWER else len(entries) - len(segments)
     return Message(known, bundle or prefix.hex(), sequence, point, tensors, segments, deadline_s, edge_s, lost)
 
@@ -256,42 +256,6 @@ def _checked_header(view: memoryview) -> tuple[memoryview, tuple[Any, ...]]:
     if zlib.crc32(header) != _CRC.unpack_from(view, length - _CRC.size)[0]:
         raise PayloadError("corrupted payload: the checksum of its header does not match")
     return header, fixed
-
-
-def _checked_segments(body: memoryview, entries: list[tuple[int, int]]) -> tuple[memoryview, ...]:
-    expected = sum(length for length, _ in entries)
-    if len(body) != expected:
-        word = "truncated" if len(body) < expected else "oversized"
-        raise PayloadError(f"{word} payload: its segments should hold {expected} bytes, {len(body)} came")
-    segments, start = [], 0
-    for index, (length, crc) in enumerate(entries):
-        segment = body[start : start + length]
-        if zlib.crc32(segment) != crc:
-            raise PayloadError(f"corrupted payload: the checksum of segment {index} does not match")
-        segments.append(segment)
-        start += length
-    return tuple(segments)
-
-
-def _leading_segments(body: memoryview, entries: list[tuple[int, int]]) -> tuple[memoryview, ...]:
-    """The segments before the first that is damaged or cut."""
-    expected = sum(length for length, _ in entries)
-    if len(body) > expected or len(entries) > MAX_PROGRESSIVE_SEGMENTS:
-        raise PayloadError(
-            f"oversized payload: its {len(entries)} segments should hold {expected} bytes, {len(body)} came, and there"
-            f" are at most {MAX_PROGRESSIVE_SEGMENTS} segments"
-        )
-    segments: list[memoryview] = []
-    start = 0
-    for length, crc in entries:
-        segment = body[start : start + length]
-        if len(segment) < length or zlib.crc32(segment) != crc:
-            break
-        segments.append(segment)
-        start += length
-    if not segments:
-        raise PayloadError("corrupted payload: its first segment is damaged or cut, so nothing of it can be decoded")
-    return tuple(segments)
 
 
 def _decode_tensor(reader: _Reader, max_bytes: int) -> TensorHeader:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from adaedge import Bottleneck, Bundle, Elastic, OperatingPoint, Space, build
-from adaedge.builder import bottlenecks, choosing
+from adaedge.builder import assembly, bottlenecks, choosing
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import BundleVersionError, CodecError, IntegrityError, LevelError, PayloadError
@@ -67,7 +67,7 @@ def test_every_rate_is_a_point_at_every_level_between_the_ends(built):
             assert [entry.codec for entry in found] == [f"bottleneck@{rate}" for rate in range(10)]
             assert [entry.payload_bytes for entry in found] == sorted(entry.payload_bytes for entry in found)
             assert found[-1].payload_bytes < 0.5 * 4 * 12 * 144
-            assert all(entry.accuracy.samples == 16 for entry in found)
+            assert all(entry.accuracy.samples == 8 for entry in found)
     assert not rates_at(built, INPUT)
     assert not rates_at(built, OUTPUT)
     assert rates_at(built)[-1].accuracy.value > rates_at(built)[0].accuracy.value
@@ -311,7 +311,7 @@ def test_another_bottleneck_is_measured_anew(net, own, images, samples, tmp_path
     assert sizes[0] != sizes[1]
 
 
-def test_samples_are_spread_evenly(net, samples, monkeypatch):
+def test_ones_own_scoring_leaves_all_samples_to_the_fit(net, samples, monkeypatch):
     seen = []
     real = Bottleneck.fit.__func__
 
@@ -319,9 +319,25 @@ def test_samples_are_spread_evenly(net, samples, monkeypatch):
         seen.extend(images)
         return real(cls, *args, images=images, **options)
 
-    monkeypatch.setattr(bottlenecks, "_MOST_SAMPLES", 4)
     monkeypatch.setattr(bottlenecks.Bottleneck, "fit", classmethod(fit))
-    build(net, EXAMPLE, Space(["1"], codecs=["bottleneck"]), calibrate=samples)
+    build(net, EXAMPLE, Space(["1"], codecs=["bottleneck"]), calibrate=samples, evaluate=lambda _: 0.5)
+    assert len(seen) == len(samples)
+
+
+def test_it_is_fitted_on_some_samples_and_scored_on_the_others(net, samples, monkeypatch):
+    seen = []
+    real = Bottleneck.fit.__func__
+
+    def fit(cls, *args, images, **options):
+        seen.extend(images)
+        return real(cls, *args, images=images, **options)
+
+    monkeypatch.setattr(assembly, "MOST_SAMPLES", 4)
+    monkeypatch.setattr(bottlenecks.Bottleneck, "fit", classmethod(fit))
+    bundle = build(net, EXAMPLE, Space(["1"], codecs=["raw", "bottleneck"]), calibrate=samples)
+    accuracies = {entry.codec: entry.accuracy.samples for entry in bundle.manifest.points if entry.split == "1"}
+    assert accuracies["raw"] == 16
+    assert accuracies["bottleneck@9"] == 12, "those that it was not fitted on"
     assert [int(np.argmax([np.array_equal(one[0].numpy(), sample[0]) for sample in samples])) for one in seen] == [
         *(0, 4, 8, 12)
     ]
