@@ -45,6 +45,10 @@ SPLIT = Path(__file__).parent / "bottleneck_split.json"
 PLOT = Path(__file__).parents[1] / "docs" / "explanation" / "rate-accuracy.svg"
 PICTURES = ("jpeg", "jpeg444", "webp", "avif")
 QUALITIES = range(5, 100, 5)
+COLOURS = dict(
+    zip((*PICTURES, "uniform+range", "uniform+zstd", "uniform+fitted"), map("C{}".format, range(7)), strict=True)
+)
+COLOURS["bottleneck"] = "black"
 LEVELS = (3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256)
 BATCH = 25
 MOST_BYTES = 2**28
@@ -337,7 +341,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         measure = "agreement" if "agreement" in mine[0] else "cosine"
         for one in dict.fromkeys(kind(row["codec"]) for row in mine):
             curve = sorted((r["bytes"], r[measure]) for r in mine if kind(r["codec"]) == one)
-            strong = {"lw": 2.2, "color": "black", "zorder": 3} if one == "bottleneck" else {"lw": 1, "alpha": 0.8}
+            strong = {"lw": 2.2, "zorder": 3} if one == "bottleneck" else {"lw": 1, "alpha": 0.8}
+            strong["color"] = COLOURS[one]
             axes.plot(*zip(*curve, strict=True), marker=".", ms=4, label=one, **strong)
         axes.set(xscale="log", xlabel="bytes a frame", ylabel=measure, title=network, ylim=(0.6, 1.005))
         axes.grid(alpha=0.3)
