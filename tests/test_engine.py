@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnx
 import pytest
@@ -70,3 +72,15 @@ def test_the_half_that_holds_nothing_gives_back_its_inputs():
 
 def test_a_function_can_stand_in_for_a_graph():
     assert FakeEngine(lambda a, b: (a + b,)).run([np.ones(1), np.ones(1)])[0].tolist() == [2.0]
+
+
+def test_graphs_share_working_memory_and_an_output_that_is_kept_stays():
+    engines = [OnnxEngine(graph(), {"w": WEIGHT * factor}) for factor in (1, 2)]
+    x = np.ones((1, 64), np.float32)
+    (kept,) = engines[0].run([x])
+    before = kept.copy()
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda turn: engines[turn % 2].run([x * turn])[0], range(200)))
+    assert np.array_equal(kept, before)
+    for turn, answer in enumerate(answers):
+        assert np.allclose(answer, turn * (1 + turn % 2) * WEIGHT.sum(0) + np.array([1, 2]))
