@@ -135,7 +135,7 @@ def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
         "levels": row["levels_save"] > NOTICEABLE,
         "bottleneck": row["less_than_best_point_without"] >= BAR,
     }
-    return row | {"why_not_levels": why(row, energy)}
+    return row | {"why_not_levels": why(row)}
 
 
 def saving(offer: dict[str, Any], other: dict[str, Any], figure: str = "energy_j_per_frame") -> float:
@@ -160,7 +160,7 @@ def shares(summary: PolicySummary) -> dict[str, float]:
     return {word: count / summary.frames for word, count in frames_by_level(summary).most_common()}
 
 
-def why(row: dict[str, Any], energy: EnergyModel) -> str:
+def why(row: dict[str, Any]) -> str:
     """Why levels alone save nothing here, in words made of figures; empty where they save."""
     if row["within_bar"]["levels"]:
         return ""
@@ -172,13 +172,11 @@ def why(row: dict[str, Any], energy: EnergyModel) -> str:
     )
     if row["levels_foresight"] <= NOTICEABLE:
         return words
-    tail_j = energy.radio.tail_w * energy.radio.tail_s
     gain_j = levels["energy_j_per_frame"] - levels["clairvoyant_j_per_frame"]
     foreseen = ", ".join(f"{word} {percent(share)}" for word, share in levels["clairvoyant_shares"].items())
     return (
-        f"{words} ({foreseen}), but the scheduler looks {LIMITS.horizon_s:g} s ahead, and what there is to gain,"
-        f" {1e3 * gain_j:.0f} mJ per frame, takes {PERIOD_S * tail_j / gain_j:.0f} s to pay for the tail of the radio"
-        f" that is left ({tail_j:.1f} J); and who knows the rates needs no probes"
+        f"{words} ({foreseen}), {1e3 * gain_j:.0f} mJ per frame less than the scheduler: who knows the rates needs no"
+        " probes, and wakes the radio, or lets it sleep, without waiting to be sure"
     )
 
 

@@ -29,6 +29,12 @@ for every small gain. While the radio is awake the tail is there in any case: go
 of it, so the rest of it is charged to the local run; only over a horizon longer than the tail does staying local save
 power. Between the two lies a band in which the scheduler goes on with what it does, as a cost of change asks for. Where
 the gap is longer than the tail, every frame pays its promotion.
+
+**Regret.** In that band a look ahead alone would keep an awake radio awake for ever, though every frame costs a little
+more than a local one: the tail that is left is the same after an hour. So what the frames so far would have cost less
+with the radio in its other state counts towards the change, as rent already paid counts towards buying (the work
+function of Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task system", Journal of the ACM 39(4),
+1992, for two states): `next_regret_j`.
 """
 
 from __future__ import annotations
@@ -57,6 +63,7 @@ class Predictions:
         late_s: the same at the low rate.
         risk: chance that the edge server does not answer before the terminal gives up, in [0, 1].
         energy_j: expected joules of the terminal per frame, state changes of the radio spread over the horizon.
+        steady_j: the same without state changes of the radio.
         on_time: whether the point meets the deadline.
         estimate: the link that was assumed; ``None`` where it is unknown or down, then only local points are on time.
     """
@@ -65,6 +72,7 @@ class Predictions:
     late_s: Column
     risk: Column
     energy_j: Column
+    steady_j: Column
     on_time: Mask
     estimate: RateEstimate | None
 
@@ -75,6 +83,7 @@ def predict(
     estimate: RateEstimate | None,
     *,
     residual_s: float = 0.0,
+    regret_j: float = 0.0,
     downlink_bps: float | None = None,
 ) -> Predictions:
     """What every point would take.
@@ -84,6 +93,7 @@ def predict(
         energy: the terminal's energy model.
         estimate: the link; ``None`` where it is unknown or down.
         residual_s: seconds that the radio stays awake after its last packet, from now; 0 where it sleeps.
+        regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         downlink_bps: rate of the answer; that of the uplink where it is ``None``.
     """
     if estimate is None or estimate.rate_bps < DOWN_BPS:
@@ -107,12 +117,31 @@ def predict(
         downlink_bps=downlink_bps,
         gap_s=gap_s,
     )
-    change_j = np.where(table.local, radio.tail_w * residual_s, _wake_j(radio, gap_s, table.limits, asleep=asleep))
+    sleep_j = max(0.0, radio.tail_w * residual_s - max(0.0, regret_j))
+    wake_j = np.maximum(0.0, _wake_j(radio, gap_s, table.limits, asleep=asleep) + min(0.0, regret_j))
+    change_j = np.where(table.local, sleep_j, wake_j)
     sending_s = np.maximum(0.0, window_s - table.payload_bytes * (8.0 / rate_bps))
     wasted_j = energy.local(table.finish_s).compute_j + radio.uplink_w * sending_s
-    energy_j = steady.total_j + change_j / table.limits.horizon_frames + risk * wasted_j
+    steady_j = np.asarray(steady.total_j + risk * wasted_j)
+    energy_j = steady_j + change_j / table.limits.horizon_frames
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
-    return Predictions(latency_s, late_s, risk, np.asarray(energy_j), on_time, estimate)
+    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
+
+
+def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, regret_j: float) -> float:
+    """The regret after a frame: the best offload's joules less the best local point's are added.
+
+    It is kept within what a change of the radio's state costs, so that it forgets what was before the last one.
+    """
+    if predictions.estimate is None:
+        return regret_j
+    allowed_j = np.where(predictions.on_time, predictions.steady_j, np.inf)
+    local_j, offload_j = (float(allowed_j[rows].min(initial=np.inf)) for rows in (table.local, ~table.local))
+    if not (math.isfinite(local_j) and math.isfinite(offload_j)):
+        return regret_j
+    tail_j = radio.tail_w * radio.tail_s
+    wake_j = radio.promotion_w * radio.promotion_s + tail_j
+    return min(tail_j, max(-wake_j, regret_j + offload_j - local_j))
 
 
 def _transfer_s(table: Table, rate_bps: float, downlink_bps: float | None) -> Column:
@@ -144,9 +173,11 @@ def _without_link(table: Table, energy: EnergyModel, residual_s: float) -> Predi
     latency_s = np.where(table.local, table.terminal_s, table.timeout_s + table.finish_s)
     compute_s = table.terminal_s + np.where(table.local, 0.0, table.finish_s)
     tail_j = energy.radio.tail_w * residual_s / table.limits.horizon_frames
-    energy_j = np.asarray(energy.local(compute_s).total_j + tail_j)
+    steady_j = np.asarray(energy.local(compute_s).total_j)
     on_time = table.local & (latency_s <= table.limit_s)
-    return Predictions(latency_s, latency_s, np.where(table.local, 0.0, 1.0), energy_j, on_time, None)
+    return Predictions(
+        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + tail_j, steady_j, on_time, None
+    )
 
 
 def residual_tail_s(tail_s: float, active_s: float, now_s: float) -> float:

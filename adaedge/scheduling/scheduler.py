@@ -16,7 +16,7 @@ from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import NOT_FASTER, Cost, Decision, OperatingPoint, Profile
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
-from adaedge.scheduling.prediction import Predictions, predict, residual_tail_s
+from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.table import Limits, Table
 
@@ -29,11 +29,13 @@ class State:
         point: what was chosen for the frame before; ``None`` before the first.
         now_s: when that was.
         active_s: when the radio carried its last packet, as far as is known; ``-inf`` where it never did.
+        regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
     """
 
     point: OperatingPoint | None = None
     now_s: float = 0.0
     active_s: float = -math.inf
+    regret_j: float = 0.0
 
 
 @final
@@ -106,13 +108,21 @@ class Scheduler:
         """
         now_s, active_s = self._times(estimate, now_s)
         residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
-        predictions = predict(self.table, self.energy, estimate, residual_s=residual_s, downlink_bps=self.downlink_bps)
+        predictions = predict(
+            self.table,
+            self.energy,
+            estimate,
+            residual_s=residual_s,
+            regret_j=self.state.regret_j,
+            downlink_bps=self.downlink_bps,
+        )
         previous = None if self.state.point is None else self.table.rows[self.state.point]
         choice = self.policy(self.table, predictions, previous)
         decision = _decision(self.table, predictions, choice)
         if not decision.point.is_local:
             active_s = now_s + decision.latency_s
-        self.state = State(decision.point, now_s, active_s)
+        regret_j = next_regret_j(predictions, self.table, self.energy.radio, self.state.regret_j)
+        self.state = State(decision.point, now_s, active_s, regret_j)
         return decision
 
     def timeout_s(self, point: OperatingPoint) -> float:
@@ -126,24 +136,26 @@ class Scheduler:
         G watts. With a probe every I seconds during an outage of D seconds (the horizon), that is ``E·D/I + G·I/2``
         joules, least at ``I = sqrt(2·E·D/G)``, the interval of Young (CACM 17(9), 1974) for checkpoints. It bounds the
         longest wait; the waits before it double from 1 s, while the radio is still awake and a probe costs little.
+        Where even the best link would not pay for one probe within the horizon, none is sent; of a probe that finds
+        such a link the tail is not lost, for offloads follow.
         """
         always_local = isinstance(self.policy, Fixed) and self.policy.point.is_local
         gain_w = 0.0 if always_local else self._offload_gain_w()
-        if gain_w <= 0:
-            return ProbePlan.never()
         probe = self.energy.offload(0.0, PROBE_BYTES, 1e6, radio_idle=True)
+        if gain_w * self.limits.horizon_s <= float(probe.total_j - probe.tail_j):
+            return ProbePlan.never()
         longest_s = math.sqrt(2 * float(probe.total_j) * self.limits.horizon_s / gain_w)
         return ProbePlan(longest_s=max(8.0, longest_s))
 
     def _offload_gain_w(self) -> float:
-        """Watts that the best offload saves against the best local point, on a link without limits."""
+        """Watts that the best offload saves against the best local point, on a link without limits, the radio awake."""
         ideal = predict(self.table, self.energy, RateEstimate(1e12, 1e12), residual_s=self.energy.radio.tail_s)
         local, offload = ideal.on_time & self.table.local, ideal.on_time & ~self.table.local
         if not offload.any():
             return 0.0
         if not local.any():
             return math.inf
-        gain_j = float(ideal.energy_j[local].min() - ideal.energy_j[offload].min())
+        gain_j = float(ideal.steady_j[local].min() - ideal.steady_j[offload].min())
         return gain_j / self.limits.period_s
 
     def _times(self, estimate: RateEstimate | None, now_s: float | None) -> tuple[float, float]:

@@ -20,12 +20,14 @@ from adaedge.scheduling import (
     LeastEnergy,
     LeastLatency,
     Limits,
+    ProbePlan,
     Scheduler,
     State,
     Table,
     offload_timeout_s,
     predict,
 )
+from adaedge.scheduling.prediction import next_regret_j
 
 LOCAL = OperatingPoint("output")
 SMALL = OperatingPoint("output", width=0.5)
@@ -318,6 +320,50 @@ def test_a_label_is_of_a_head_so_it_holds_for_every_codec_and_no_other_split() -
 # The radio remembers.
 
 
+def test_what_the_radio_cost_so_far_counts_towards_a_change_of_its_state() -> None:
+    table = Table.build({LOCAL: costs()[LOCAL], FULL: costs()[FULL]}, Limits(0.2, period_s=0.2, horizon_s=20.0))
+    plain = predict(table, ENERGY, link(8), residual_s=9.0)
+    assert plain.energy_j[0] - plain.steady_j[0] == pytest.approx(0.5 * 9 / 100)
+    for regret_j, left_j in ((1.5, 3.0), (4.5, 0.0), (5.0, 0.0), (-3.0, 4.5)):
+        leaving = predict(table, ENERGY, link(8), residual_s=9.0, regret_j=regret_j)
+        assert leaving.energy_j[0] - leaving.steady_j[0] == pytest.approx(left_j / 100)
+    asleep = predict(table, ENERGY, link(8))
+    whole_j = 100 * (asleep.energy_j[1] - asleep.steady_j[1])
+    assert whole_j > 4.0
+    for regret_j, left_j in ((-3.0, whole_j - 3.0), (-6.0, 0.0), (3.0, whole_j)):
+        waking = predict(table, ENERGY, link(8), regret_j=regret_j)
+        assert waking.energy_j[1] - waking.steady_j[1] == pytest.approx(left_j / 100)
+
+
+def test_regret_adds_up_what_the_other_state_would_have_saved() -> None:
+    table = Table.build({LOCAL: costs()[LOCAL], FULL: costs()[FULL]}, Limits(0.2, period_s=0.2))
+    seen = predict(table, ENERGY, link(100), residual_s=9.0)
+    more_j = float(seen.steady_j[1] - seen.steady_j[0])
+    assert next_regret_j(seen, table, ROUND, 1.0) == pytest.approx(1.0 + more_j)
+    assert next_regret_j(seen, table, ROUND, 9.0) == pytest.approx(5.0), "a tail is the most that leaving costs"
+    assert next_regret_j(seen, table, ROUND, -9.0) == pytest.approx(-5.05), "promotion and tail: the most of waking"
+    unknown = predict(table, ENERGY, None, residual_s=9.0)
+    assert next_regret_j(unknown, table, ROUND, 1.0) == 1.0
+
+
+def test_an_awake_radio_is_left_once_it_has_cost_what_is_left_of_its_tail() -> None:
+    """Per frame the radio costs less than its tail over the horizon, so a look ahead alone would never leave it."""
+    near = {LOCAL: Cost(head_s=0.03), FULL: Cost(0.0, 0.005, payload_bytes=17e3, finish_s=0.03)}
+    scheduler = Scheduler(profile(near), ENERGY, deadline_s=0.2)
+    chosen = [scheduler.choose(link(40, time_s=0.2 * turn), now_s=0.2 * turn).point for turn in range(300)]
+    left = chosen.index(LOCAL)
+    assert 5 < left < 150
+    assert set(chosen[:left]) == {FULL}
+    assert set(chosen[left:]) == {LOCAL}
+
+
+@pytest.mark.parametrize(("local_s", "probes"), [(0.03, False), (0.15, True)])
+def test_no_probe_is_sent_where_the_best_link_would_not_pay_for_it(local_s: float, probes: bool) -> None:
+    offers = {LOCAL: Cost(head_s=local_s), FULL: Cost(0.0, 0.005, payload_bytes=17e3, finish_s=local_s)}
+    plan = Scheduler(profile(offers), ENERGY, deadline_s=0.2).probe_plan()
+    assert (plan != ProbePlan.never()) is probes
+
+
 def test_from_sleep_an_offload_must_earn_a_whole_tail_within_the_horizon() -> None:
     gain = {LOCAL: Cost(head_s=0.15), FULL: Cost(0.0, 0.005, payload_bytes=17e3, finish_s=0.05)}
     for horizon_s, expected in ((1.0, LOCAL), (30.0, FULL)):
@@ -338,10 +384,10 @@ def test_state_is_explicit_and_sees_probes_through_the_estimate() -> None:
     scheduler = Scheduler(profile(), ENERGY, deadline_s=0.2, policy=Fixed(FULL))
     assert scheduler.state == State()
     decision = scheduler.choose(link(8), now_s=100.0)
-    assert scheduler.state == State(FULL, 100.0, 100.0 + decision.latency_s)
+    assert scheduler.state == State(FULL, 100.0, 100.0 + decision.latency_s, scheduler.state.regret_j)
     scheduler.policy = Fixed(LOCAL)
     scheduler.choose(link(8, time_s=103.0), now_s=103.5)
-    assert scheduler.state == State(LOCAL, 103.5, 103.0)
+    assert scheduler.state == State(LOCAL, 103.5, 103.0, scheduler.state.regret_j)
 
 
 def test_without_times_frames_come_every_period() -> None:
