@@ -104,7 +104,7 @@ def latency_distribution(policies: Mapping[str, Sequence[FrameRecord]]) -> str:
         axes.set(xlabel="latency / ms", ylabel="fraction of frames answered", ylim=(0, 1.02))
         axes.set_xlim(0, 1.08 * max(slowest_ms, deadline_ms))
         axes.grid()
-        legend_above(axes)
+        legend_above(axes, columns=2)  # the names of policies are long
         return to_svg(figure, "latency")
 
 
