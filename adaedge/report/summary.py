@@ -46,6 +46,7 @@ class PolicySummary:
         failures: kind of failed offload → number of frames.
         latency_error: median error of the predicted latency, as a fraction of the measured one.
         rate_error: the same for the link rate, over the uploads that crossed; ``None`` where there were none.
+        earlier_answers: frames for which nothing was sent, because the answer to an earlier one stands.
     """
 
     frames: int
@@ -61,6 +62,7 @@ class PolicySummary:
     failures: Mapping[str, int] = field(default_factory=dict)
     latency_error: float = 0.0
     rate_error: float | None = None
+    earlier_answers: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """What ``summary.json`` holds of a policy. Keys are added, never renamed."""
@@ -73,6 +75,7 @@ class PolicySummary:
             "agreement": self.agreement,
             "points_used": [{"point": str(use.point), "frames": use.frames} for use in self.points_used],
             "switches": self.switches,
+            "earlier_answers": self.earlier_answers,
         }
 
 
@@ -117,6 +120,7 @@ def summarize(records: Iterable[FrameRecord], reference_answers: Sequence[int | 
         ),
         latency_error=_error([(frame.decision.latency_s, frame.measurement.latency_s) for frame in frames]) or 0.0,
         rate_error=_error([pair for frame in frames if (pair := rates(frame)) is not None]),
+        earlier_answers=sum(frame.measurement.answered_by == "earlier" for frame in frames),
     )
 
 

@@ -119,4 +119,7 @@ def _row(name: str, summary: PolicySummary) -> list[str]:
 def _points(summary: PolicySummary) -> str:
     shares = [f"{short(use.point)} {percent(use.frames / summary.frames)}" for use in summary.points_used]
     hidden = len(shares) - POINTS_SHOWN
-    return ", ".join(shares[:POINTS_SHOWN] + ([f"{hidden} more"] if hidden > 0 else []))
+    stands = percent(summary.earlier_answers / summary.frames)
+    notes = [f"{hidden} more"] if hidden > 0 else []
+    notes += [f"nothing sent for {stands}: an earlier answer stands"] if summary.earlier_answers else []
+    return ", ".join(shares[:POINTS_SHOWN] + notes)

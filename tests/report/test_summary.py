@@ -2,8 +2,9 @@ import pytest
 
 from adaedge.energy import EnergySplit
 from adaedge.errors import SourceError
-from adaedge.report import summarize
+from adaedge.report import Origin, summarize
 from adaedge.report.summary import rates
+from adaedge.report.table import comparison
 
 KEYS = [
     "energy_j_per_frame",
@@ -14,6 +15,7 @@ KEYS = [
     "agreement",
     "points_used",
     "switches",
+    "earlier_answers",
 ]
 
 
@@ -99,3 +101,13 @@ def test_the_causes_add_up_to_the_total(make):
 def test_probes_are_no_part_of_the_rate_that_a_frame_found(make):
     (pair,) = {rates(make.offloaded(0, payload_bytes=12_500 + 8_448, probe_bytes=8_448))}
     assert pair == pytest.approx((8e6, 10e6))
+
+
+def test_frames_whose_earlier_answer_stands_are_counted_and_told(make):
+    records = [make.offloaded(0), make.offloaded(1, answered_by="earlier", payload_bytes=0), make.offloaded(2)]
+    summary = summarize([*records, make.frame(3)])
+    assert summary.earlier_answers == summary.as_dict()["earlier_answers"] == 1
+    _, rows = comparison({"adaptive": summary}, Origin())
+    assert rows[0][-1].endswith("nothing sent for 25 %: an earlier answer stands")
+    _, rows = comparison({"local": summarize([make.frame()])}, Origin())
+    assert "stands" not in rows[0][-1]
