@@ -17,6 +17,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.func import functional_call
@@ -109,7 +110,7 @@ def _features(
     bottleneck: Bottleneck, images: Iterable[Any], views: int, augment: Augment
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and answer of every view of every image."""
-    for image in track(list(images), description="features"):
+    for image in track(list(images), description="features", console=Console(stderr=True)):
         seen = [image]
         if isinstance(image, Tensor) and image.dim() == 4:
             seen += [augment(image[0])[None] for _ in range(views)]

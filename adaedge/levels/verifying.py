@@ -181,7 +181,7 @@ def perturbed(net: nn.Module) -> nn.Module:
     """A copy of the network in which neither a small scale nor a constant hides a mistake.
 
     Example:
-        >>> float(perturbed(nn.LayerNorm(4)).weight.std()) > 0.01
+        >>> perturbed(nn.LayerNorm(4)).weight.std().item() > 0.01
         True
     """
     net = copy.deepcopy(net).train().eval()  # some models drop what they cached of their weights when they train
