@@ -80,6 +80,7 @@ class Latents:
     _sent: tuple[tuple[Array, Array, Array], ...] = field(init=False, repr=False)
     _exact: tuple[Array, Array, tuple[Array, ...]] = field(init=False, repr=False)
     _offset: Array = field(init=False, repr=False)
+    _back_maps: tuple[Array, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         sides = self.layout.sides if self.places.size else ()
@@ -93,6 +94,7 @@ class Latents:
         object.__setattr__(self, "_sent", tuple(self._of_rate(order, int(fineness)) for fineness in self.fineness))
         maps = tuple(along.astype(np.float64) for along in self.maps(self.places))
         object.__setattr__(self, "_exact", (self._means(), self.channels.astype(np.float64), maps))
+        object.__setattr__(self, "_back_maps", tuple(self.maps(self.back_places)))
         object.__setattr__(self, "_offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
         crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
         for array in self.arrays().values():
@@ -165,7 +167,7 @@ class Latents:
     def quantise(self, analysed: Ints, rate: int) -> Ints:
         """The latents (N, coefficients) that a rate sends."""
         order, _ = self.sent(rate)
-        values = analysed.reshape(len(analysed), -1)[:, order]
+        values = np.take(analysed.reshape(len(analysed), -1), order, axis=1)
         step = int(self.steps[rate])
         magnitude = np.minimum((np.abs(values) + int(step * ROUNDING)) // step, LIMIT)
         latents: Ints = np.sign(values) * magnitude
@@ -178,16 +180,17 @@ class Latents:
         magnitude = np.abs(integers)
         magnitude += np.where(magnitude == 1, one, more)
         planes = np.zeros((len(latents), self.spread.size), np.float32)
-        planes[:, order] = np.where(integers == 0, np.float32(0), np.copysign(magnitude, integers)) * self.sizes[rate]
+        planes[:, order] = magnitude * np.sign(integers) * self.sizes[rate]
         return self.rebuild(planes.reshape(len(latents), *self.spread.shape))
 
     def rebuild(self, values: Floats) -> Floats:
         """Rows (N, positions, width) from coefficients (N, positions, components) in the decoder's units."""
         before, grid = values[:, : self.layout.prefix], values[:, self.layout.prefix :]
-        for axis, along in enumerate(self.maps(self.back_places)):
+        for axis, along in enumerate(self._back_maps):
             grid = _turned(grid, along, self.layout, axis)
         rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
-        rebuilt: Floats = rows @ self.back + self._offset
+        rebuilt: Floats = rows @ self.back
+        rebuilt += self._offset
         return rebuilt
 
 
