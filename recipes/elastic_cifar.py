@@ -24,12 +24,13 @@ from torch.optim import SGD
 from torch.optim.swa_utils import update_bn
 
 from adaedge import Elastic
-from adaedge.distillation import Labels, Plan, Sandwich, WarmCosine, train
+from adaedge.distillation import Labels, OwnAffine, Plan, Sandwich, WarmCosine, train
 from recipes import cifar10
 from recipes.cifar_resnet import CifarResNet
 
 EXAMPLE = torch.zeros(1, 3, 32, 32)
 RECALIBRATION_IMAGES = 5120
+OWN = 5.0  # logarithmic scales move a batch-norm's γ by γ² times the rate; γ is about 0.4 here
 
 
 def make(depth: int, widths: list[float], weights: Path | None) -> Elastic:
@@ -51,13 +52,16 @@ def main(arguments: list[str] | None = None) -> None:
     loader = cifar10.loader(data["train_images"], data["train_labels"], asked.batch)
     elastic = make(asked.depth, asked.widths, asked.weights)
 
-    student: nn.Module = elastic
-    lesson: Sandwich | Labels = Sandwich(elastic, weight=asked.narrower)
+    own = {width: OwnAffine(elastic, width) for width in elastic.widths[1:]}
+    student: nn.Module = nn.ModuleList([elastic, *own.values()])
+    lesson: Sandwich | Labels = Sandwich(elastic, weight=asked.narrower, own=own)
+    learnt = [parameter for affine in own.values() for parameter in affine.parameters()]
+    groups = [{"params": list(elastic.parameters())}, {"params": learnt, "lr": OWN * asked.rate}]
     if asked.alone:
         student = elastic.extract(asked.alone).to(memory_format=torch.channels_last)
-        lesson = Labels(student)
+        lesson, groups = Labels(student), [{"params": list(student.parameters())}]
     name = f"alone-{asked.alone:g}" if asked.alone else "elastic"
-    optimizer = SGD(student.parameters(), lr=asked.rate, momentum=0.9, nesterov=True, weight_decay=asked.decay)
+    optimizer = SGD(groups, lr=asked.rate, momentum=0.9, nesterov=True, weight_decay=asked.decay)
     plan = Plan(asked.epochs, WarmCosine(), asked.seed, checkpoint=asked.out / f"{name}.checkpoint.safetensors")
 
     started_s = time.monotonic()
@@ -74,7 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
         tensors = {key: tensor.contiguous() for key, tensor in student.eval().state_dict().items()}
         save_file(tensors, asked.out / f"{name}.safetensors")
     else:
-        elastic.recalibrate(images, elastic.widths)
+        elastic.recalibrate(images, [1.0])
+        for affine in own.values():
+            affine.recalibrate(images)
+            affine.fold()
         elastic.eval().save(asked.out / f"{name}.safetensors")
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(asked).items()}
     (asked.out / f"{name}.json").write_text(json.dumps({"settings": settings, "epochs": rows, "seconds": seconds}))

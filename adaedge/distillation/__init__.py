@@ -5,6 +5,7 @@ May import: ``errors``, ``payload``, ``levels``, ``bottleneck``.
 
 from adaedge.distillation.lessons import Labels, Lesson, Sandwich
 from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.own_affine import OwnAffine
 from adaedge.distillation.refining import refine
 from adaedge.distillation.repairing import Crops, repair, spaced
 from adaedge.distillation.schedules import Schedule, WarmCosine
@@ -15,6 +16,7 @@ __all__ = [
     "Crops",
     "Labels",
     "Lesson",
+    "OwnAffine",
     "Plan",
     "Sandwich",
     "Schedule",

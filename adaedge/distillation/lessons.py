@@ -1,11 +1,11 @@
 """What one batch teaches: forward and backward passes, no optimiser.
 
-May import: ``errors``, ``levels``; of this part ``losses``.
+May import: ``errors``, ``levels``; of this part ``losses`` and ``own_affine``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.own_affine import OwnAffine
 from adaedge.errors import TrainingError
 from adaedge.levels import Elastic
 
@@ -57,12 +58,14 @@ class Sandwich:
         others: how many widths between the full and the narrowest learn in a step, drawn anew each time.
         loss: of a narrower width's logits and the full width's.
         weight: of each narrower width's loss; the full width's counts 1.
+        own: width → its own scales and shifts, which learn with it, where it has some; fold them after the training.
     """
 
     elastic: Elastic
     others: int = 2
     loss: Callable[[Tensor, Tensor], Tensor] = field(default_factory=SoftTargets)
     weight: float = 1.0
+    own: Mapping[float, OwnAffine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.elastic.widths) < 2:
@@ -76,7 +79,8 @@ class Sandwich:
         backward(loss)
         losses = {"width 1": loss.detach()}
         for width in self._narrower():
-            loss = self.loss(self.elastic.level(width)(images), logits.detach())
+            narrower = self.own.get(width) or self.elastic.level(width)
+            loss = self.loss(narrower(images), logits.detach())
             backward(self.weight * loss)
             losses[f"width {width:g}"] = loss.detach()
         return losses

@@ -1,11 +1,10 @@
 """Repair of narrower levels without labels: what is a level's own learns from the full width, what is shared stays.
 
-May import: ``errors``, ``levels``; of this part ``batch_norms``, ``lessons``, ``regressing`` and ``training``.
+May import: ``levels``; of this part ``batch_norms``, ``lessons``, ``own_affine``, ``regressing`` and ``training``.
 
-A batch-norm computes γ · (x − μ) / σ + β. γ and β belong to all levels, μ and σ to one; in evaluation mode μ and σ are
-a shift and a scale of every channel, free to be something else than mean and deviation. So a level is repaired by
-training its μ and σ alone: the full width and every other level stay as they are, bit for bit, and no weight is added.
-(Training nothing but batch-norm's affine goes far: Frankle et al., "Training BatchNorm and only BatchNorm", ICLR 2021.)
+A level is repaired by training the μ and σ of its batch-norms alone (`OwnAffine`): the full width and every other level
+stay as they are, bit for bit, and no weight is added. (Training nothing but batch-norm's affine goes far: Frankle et
+al., "Training BatchNorm and only BatchNorm", ICLR 2021.)
 
 What is imitated are features and logits, not the predicted distribution: a few hundred images show few of the classes,
 and a level that learns the distribution learns that the others do not occur.
@@ -15,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from adaedge.distillation.batch_norms import kept_of, norms_of, noting, set_statistics, statistics
+from adaedge.distillation.batch_norms import kept_of, noting
 from adaedge.distillation.lessons import Backward
+from adaedge.distillation.own_affine import OwnAffine
 from adaedge.distillation.regressing import regress
 from adaedge.distillation.training import Plan, Row, train
 from adaedge.levels import Elastic
@@ -96,7 +95,7 @@ def repair(
     rows = {}
     for width in elastic.widths[1:] if widths is None else widths:
         regress(elastic, width, spaced(images, REGRESSED))
-        own = _Own(elastic, width)
+        own = OwnAffine(elastic, width, frozen=True)
         lesson = _Imitation(elastic, own, kept_of(elastic, width))
         rows[width] = train(own, loader, lesson, Adam(own.parameters(), rate), Plan(epochs, seed=seed))
         own.fold()
@@ -128,40 +127,12 @@ class _Views(Dataset[Tensor]):
 
 
 @final
-class _Own(nn.Module):
-    """A level with a logarithmic scale and a shift of its own for every channel of every batch-norm."""
-
-    def __init__(self, elastic: Elastic, width: float) -> None:
-        super().__init__()
-        self._level = (elastic.level(width),)  # in a tuple: its parameters are not trained
-        self.norms = norms_of(elastic, width)
-        zeros = [torch.zeros_like(norm.weight) for norm in self.norms.values()]
-        self.scales = nn.ParameterList(zeros)
-        self.shifts = nn.ParameterList([zero.clone() for zero in zeros])
-
-    def forward(self, images: Tensor) -> Any:
-        """The level, in evaluation mode, as if μ and σ were what `fold` makes of them."""
-        changed = {name: parameter.detach() for name, parameter in self._level[0].named_parameters()}
-        for (name, norm), scale, shift in zip(self.norms.items(), self.scales, self.shifts, strict=True):
-            changed[f"{name}.weight"] = norm.weight.detach() * scale.exp()
-            changed[f"{name}.bias"] = norm.bias.detach() - changed[f"{name}.weight"] * shift
-        return functional_call(self._level[0], changed, (images,))
-
-    def fold(self) -> None:
-        """Write scales and shifts into the level's statistics: μ + shift · σ, and σ / exp(scale)."""
-        with torch.no_grad():
-            for norm, scale, shift in zip(self.norms.values(), self.scales, self.shifts, strict=True):
-                mean, deviation = statistics(norm)
-                set_statistics(norm, mean + shift * deviation, deviation / scale.exp())
-
-
-@final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Imitation:
     """The full width's logits, and its batch-norm outputs as far as the level has the channels."""
 
     elastic: Elastic
-    own: _Own
+    own: OwnAffine
     kept: Callable[[str, Tensor], Tensor]
 
     def __call__(self, batch: Tensor, backward: Backward) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ means and variances are wrong for it (Yu et al., "Slimmable neural networks", IC
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 import torch
@@ -34,12 +34,13 @@ class Statistics(nn.Module):
         return {name.replace("/", "."): buffer for name, buffer in self.named_buffers()}
 
 
-def recalibrate(level: nn.Module, batches: Iterable[Any]) -> None:
+def recalibrate(level: nn.Module, batches: Iterable[Any], run: Callable[..., Any] | None = None) -> None:
     """Replace a network's batch-norm statistics by the means over these batches.
 
     Args:
         level: the network; its mode and everything but the statistics stay as they are.
         batches: a tensor, or a tuple of the network's arguments, each.
+        run: what is called with a batch and runs the network; the network itself without it.
 
     Example:
         >>> net = nn.Sequential(nn.BatchNorm1d(1)).eval()
@@ -57,7 +58,7 @@ def recalibrate(level: nn.Module, batches: Iterable[Any]) -> None:
         norm.momentum = None  # the mean over all batches
     with torch.no_grad():
         for batch in batches:
-            level(*(batch if isinstance(batch, tuple) else (batch,)))
+            (run or level)(*(batch if isinstance(batch, tuple) else (batch,)))
     for module, mode in modes:
         module.training = mode
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -57,6 +57,11 @@ class Gather(nn.Module):
             full = full.index_select(dim, self.get_buffer(f"positions_{dim}"))
         return full
 
+    def placed(self, full: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """A copy of a full vector with other values where its positions are kept."""
+        (dim,) = self._dims
+        return full.index_copy(dim, self.get_buffer(f"positions_{dim}"), kept)
+
 
 def make_level(
     net: nn.Module,

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from adaedge import Elastic
-from adaedge.distillation import Crops, Labels, Plan, repair, train
+from adaedge.distillation import Crops, Labels, OwnAffine, Plan, repair, train
 from adaedge.distillation.regressing import regress
-from adaedge.distillation.repairing import _Own
 from adaedge.errors import LevelError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -70,7 +69,7 @@ def test_only_the_level_s_own_statistics_change(trained):
 
 def test_folding_keeps_what_was_trained(trained):
     elastic = Elastic(trained, (IMAGES[:1],), widths=(1.0, 0.5)).eval()
-    own = _Own(elastic, 0.5)
+    own = OwnAffine(elastic, 0.5)
     for parameter in own.parameters():
         nn.init.normal_(parameter, std=0.3)
     with torch.no_grad():
