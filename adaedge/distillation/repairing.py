@@ -84,6 +84,7 @@ def repair(
 
     Example:
         >>> _ = torch.manual_seed(0)
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
         >>> elastic = Elastic(net, (torch.rand(1, 3, 8, 8),), widths=(1.0, 0.5))
         >>> rows = repair(elastic, torch.rand(32, 3, 8, 8), epochs=2)
