@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch", type=int, default=128)
     made.add_argument("--rate", type=float, default=0.02, help="highest learning rate")
     made.add_argument("--decay", type=float, default=1e-4, help="weight decay")
-    made.add_argument("--narrower", type=float, default=0.25, help="weight of each narrower width's loss")
+    made.add_argument("--narrower", type=float, default=1.0, help="weight of each narrower width's loss")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--threads", type=int, default=torch.get_num_threads())
     made.add_argument("-o", "--out", type=Path, default=Path("elastic-cifar"), help="folder for what is written")
