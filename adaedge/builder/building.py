@@ -106,6 +106,8 @@ def build(
             f" `calibrate` (`--images FOLDER`), or leave {BOTTLENECK} out."
         )
     plain = not isinstance(net, Elastic)
+    if not plain and named.multiple != 1:
+        raise LevelError("an Elastic keeps channels in multiples of its own; give `multiple` where it is made")
     own = net.widths if isinstance(net, Elastic) else None
     scored = evaluate is not None or bool(samples and named.widths is None and _is_classifier(net, call))
     space = with_levels(named, own=own, calibrated=bool(samples), scored=scored)
@@ -136,7 +138,8 @@ def _narrowed(
 ) -> tuple[nn.Module, Space]:
     """A plain network made elastic; as it is, where its widths were chosen and it has none."""
     try:
-        elastic = Elastic(net, call.args, space.widths or (), kwargs=call.kwargs, progress=report)
+        widths = space.widths or ()
+        elastic = Elastic(net, call.args, widths, kwargs=call.kwargs, multiple=space.multiple, progress=report)
     except LevelError as error:
         if named.widths is not None:
             raise

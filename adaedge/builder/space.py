@@ -1,6 +1,7 @@
 """Space: the operating points that a bundle should hold, as the product of their dimensions.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``graph``, ``bottleneck``; of this part ``bottlenecks``.
+May import: ``errors``, ``operating_point``, ``payload``, ``graph``, ``levels``, ``bottleneck``; of this part
+``bottlenecks``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from adaedge.bottleneck import Bottleneck
 from adaedge.builder.bottlenecks import carries
 from adaedge.errors import CodecError, LevelError
 from adaedge.graph import CrossingTensor, SplitPoint
+from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import INPUT, OUTPUT
 from adaedge.payload import BOTTLENECK, Jpeg, get_codec, is_progressive
 from adaedge.payload.pictures import Avif, WebP
@@ -43,6 +45,7 @@ class Space:
         widths: fractions of channels, in (0, 1].
         precisions: number formats of the terminal's arithmetic, ``fp32`` or ``int8``. The edge runs fp32.
         codecs: names of codecs, and bottlenecks that were fitted before.
+        multiple: a plain network's narrower widths keep channels in multiples of this; an `Elastic` has its own.
 
     Example:
         >>> Space(splits=["blocks.3"], widths=[0.5, 1], codecs=["raw", "u4+zstd", "jpeg@90"]).widths
@@ -53,6 +56,7 @@ class Space:
     widths: Sequence[float] | None = (1.0,)
     precisions: Sequence[str] | None = (FP32,)
     codecs: Sequence[str | Bottleneck] | None = (RAW,)
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         for name in ("splits", "widths", "precisions", "codecs"):
@@ -65,6 +69,7 @@ class Space:
         for codec in self.codecs or ():
             _check_codec(codec)
         self._check_precisions(self.precisions)
+        check_multiple(self.multiple)
 
     def holds(self, split: str, width: float, precision: str) -> bool:
         """Whether a split point is built at a level, where all dimensions are named.

@@ -72,6 +72,9 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
     splits: Annotated[str | None, typer.Option(help="Split points, comma-separated.")] = None,
     widths: Annotated[str | None, typer.Option(help="Fractions of channels, comma-separated: 1,0.75,0.5.")] = None,
+    multiple: Annotated[
+        int, typer.Option(help="Keep channels in multiples of this; 16 makes convolutions of narrower widths faster.")
+    ] = 1,
     precisions: Annotated[
         str | None, typer.Option(help="Of the terminal's arithmetic: fp32,int8. The latter needs --images.")
     ] = None,
@@ -111,7 +114,7 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
-    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs))
+    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple)
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:

@@ -1,6 +1,6 @@
 """Channel groups: the channels that change together when a network becomes narrower.
 
-May import: nothing of adaedge. Says what a group is and which positions a level keeps; changes no network.
+May import: ``errors``. Says what a group is and which positions a level keeps; changes no network.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+
+from adaedge.errors import LevelError
 
 Index = tuple[torch.Tensor | None, ...]
 
@@ -110,6 +112,30 @@ class ChannelGroup:
         """
         # A width such as 0.7 times 10 is 7.000000000000001 in floating point: that is 7.
         return max(1, min(self.size, math.ceil(round(fraction * self.size, 6))))
+
+    def rounded(self, count: int, multiple: int) -> int:
+        """The multiple nearest to so many channels, as far as there are that many; all of them stay all of them.
+
+        A group of attention heads, or of what else is not one position of its first tensor, keeps its count.
+
+        Example:
+            >>> conv = ChannelGroup("conv", 40, (Member.along("conv.weight", 0, torch.arange(40)),))
+            >>> [conv.rounded(count, 16) for count in (1, 20, 24, 39, 40)]
+            [16, 16, 32, 32, 40]
+        """
+        if count == self.size or any(len(member.channels) != self.size for member in self.members[:1]):
+            return count
+        return min(self.size, max(1, (count + multiple // 2) // multiple) * multiple)
+
+
+def check_multiple(multiple: int) -> None:
+    """Refuse what no count is a multiple of.
+
+    Raises:
+        LevelError: if it is below 1.
+    """
+    if multiple < 1:
+        raise LevelError(f"channels are kept in multiples of at least 1; got {multiple}")
 
 
 def indices(

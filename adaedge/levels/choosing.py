@@ -17,6 +17,7 @@ from torch import nn
 from adaedge.energy import ComputePower
 from adaedge.errors import LevelError
 from adaedge.graph.costs import counter
+from adaedge.graph.signature import Signature
 
 _STEPS = 128
 
@@ -88,19 +89,22 @@ class Budget:
 
 
 def count_macs(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """Multiply-accumulates of one run."""
+    """Multiply-accumulates of one run. No parameter may need a gradient: PyTorch's counter trips over views of such."""
+    signature = Signature.of(args, kwargs)
+    call, named = signature.call(signature.tensors)
     with torch.no_grad(), counter() as flops:
-        net(*args, **kwargs)
+        net(*call, **named)
     return int(flops.get_total_flops()) // 2
 
 
 def time_s(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], repetitions: int = 11) -> float:
     """Median seconds of one run in PyTorch on the device that the network is on, after a warm-up."""
-    seconds = []
+    seconds, signature = [], Signature.of(args, kwargs)
     with torch.inference_mode():
         for turn in range(repetitions + 3):
+            call, named = signature.call(signature.tensors)  # a model may write to the lists it is called with
             start = time.perf_counter()
-            net(*args, **kwargs)
+            net(*call, **named)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if turn >= 3:

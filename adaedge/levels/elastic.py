@@ -18,7 +18,7 @@ from torch import nn
 
 from adaedge.errors import LevelError, ModelError
 from adaedge.levels.batch_norm import Statistics, recalibrate
-from adaedge.levels.channel_groups import ChannelGroup, Index, indices
+from adaedge.levels.channel_groups import ChannelGroup, Index, check_multiple, indices
 from adaedge.levels.choosing import Budget, count_macs, widest
 from adaedge.levels.importance import L2, Importance
 from adaedge.levels.permuting import permute
@@ -51,6 +51,8 @@ class Elastic(nn.Module):
         sensitivity: a few dozen samples, each a tensor or a tuple of the network's arguments. With them, channels are
             dropped where that changes the network's output least, and a width is the fraction over all groups'
             channels; without them every group keeps the same fraction.
+        multiple: channels of a group are kept in multiples of this, the nearest to its fraction. Convolutions in blocks
+            of 8 or 16 channels, as ONNX Runtime's, are slow where a level leaves a block half empty.
         progress: called as ``progress(what, done, total)`` while groups are verified.
 
     Attributes:
@@ -60,7 +62,7 @@ class Elastic(nn.Module):
         skipped: name → reason of every group that is kept whole.
 
     Raises:
-        LevelError: if a width is not in (0, 1], or no group can be narrowed.
+        LevelError: if a width is not in (0, 1], ``multiple`` is below 1, or no group can be narrowed.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
@@ -79,12 +81,15 @@ class Elastic(nn.Module):
         kwargs: Mapping[str, Any] | None = None,
         importance: Importance | None = None,
         sensitivity: Iterable[Any] | None = None,
+        multiple: int = 1,
         progress: Progress | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(args, tuple | list):
             raise ModelError(f"args is a tuple of the model's arguments, such as (image,); got a {type(args).__name__}")
+        check_multiple(multiple)
         self.widths = _checked(widths)
+        self._multiple = multiple
         self._example = (tuple(args), dict(kwargs or {}))
         training = net.training
         # Through training mode, where some models drop what they had cached of their weights.
@@ -151,9 +156,8 @@ class Elastic(nn.Module):
             >>> elastic.kept(0.75)
             {'0': 6}
         """
-        if self._order is not None:
-            return allocate(self.groups, self._order, width)
-        return {group.name: group.count(width) for group in self.groups}
+        counts = allocate(self.groups, self._order, width)
+        return {group.name: group.rounded(counts[group.name], self._multiple) for group in self.groups}
 
     def indices(self, width: float) -> dict[str, Index]:
         """Name of each tensor that a width narrows → the positions it keeps in each dimension; ``None`` for all."""
@@ -179,7 +183,8 @@ class Elastic(nn.Module):
             (48, 0.5, (1.0, 0.5))
         """
         given = Budget(**budget)
-        width = widest(lambda width: self._cost(width, given.cost), *given.limit)
+        timed = given.macs is None  # as a level runs, which is on the shared memory
+        width = widest(lambda width: self._cost(width, given.cost, shared=timed), *given.limit)
         self.widths = _checked((*self.widths, width))
         self._make_levels()
         self.train(self.training)
@@ -206,7 +211,8 @@ class Elastic(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write weights, statistics and channel order to one safetensors file."""
         order = self._order and [(segment.group, segment.channels) for segment in self._order]
-        document = {"widths": self.widths, "groups": [group.name for group in self.groups], "order": order}
+        groups = [group.name for group in self.groups]
+        document = {"widths": self.widths, "groups": groups, "order": order, "multiple": self._multiple}
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         safetensors.torch.save_file(tensors, path, {"adaedge-elastic": json.dumps(document)})
 
@@ -231,7 +237,7 @@ class Elastic(nn.Module):
         if text is None:
             raise ModelError(f"{path} holds no Elastic; write one with `Elastic.save`")
         document = json.loads(text)
-        elastic = cls(net, args, (1.0,), kwargs=kwargs)
+        elastic = cls(net, args, (1.0,), kwargs=kwargs, multiple=document.get("multiple", 1))
         if document["groups"] != [group.name for group in elastic.groups]:
             raise ModelError(f"{path} was written of a network with other channel groups; load it with that network")
         order = document["order"]
@@ -246,9 +252,9 @@ class Elastic(nn.Module):
             held = ", ".join(f"{held:g}" for held in self.widths)
             raise LevelError(f"no width {width:g}; this network has {held}. Name it in `widths` when it is wrapped.")
 
-    def _cost(self, width: float, measure: Callable[..., float]) -> float:
-        level = make_level(self.net, self.groups, self.kept(width)).eval()
-        return measure(level, *self._example)
+    def _cost(self, width: float, measure: Callable[..., float], *, shared: bool = False) -> float:
+        level = make_level(self.net, self.groups, self.kept(width), shared=shared).eval()
+        return measure(level if shared else level.requires_grad_(False), *self._example)
 
     def _own(self, width: float) -> dict[str, torch.Tensor]:
         """A level's own batch-norm statistics."""

@@ -59,14 +59,16 @@ def drop_order(net: nn.Module, groups: Sequence[ChannelGroup], batches: Iterable
     return tuple(segment for _, segment in sorted(slopes, key=lambda entry: entry[0]))
 
 
-def allocate(groups: Sequence[ChannelGroup], order: Sequence[Segment], width: float) -> dict[str, int]:
-    """Channels kept of each group, when ``width`` is the fraction over all of them.
+def allocate(groups: Sequence[ChannelGroup], order: Sequence[Segment] | None, width: float) -> dict[str, int]:
+    """Channels kept of each group, when ``width`` is the fraction over all of them; of each alone, without an order.
 
     Example:
         >>> groups = [ChannelGroup("a", 4, ()), ChannelGroup("b", 4, ())]
         >>> allocate(groups, [Segment("b", 3), Segment("a", 3)], 0.5)
         {'a': 3, 'b': 1}
     """
+    if order is None:
+        return {group.name: group.count(width) for group in groups}
     kept = {group.name: group.size for group in groups}
     everything = ChannelGroup("", sum(kept.values()), ())
     left = everything.size - everything.count(width)

@@ -1,7 +1,7 @@
 """Find channel groups: heads by their structure, channels with torch-pruning's dependency graph.
 
-May import: of this part ``attention``, ``channel_groups``, ``projections``. The graph is Fang et al., "DepGraph:
-Towards Any Structural Pruning", CVPR 2023; none of its pruners is used.
+May import: ``graph``; of this part ``attention``, ``channel_groups``, ``projections``. torch-pruning's graph is Fang et
+al., "DepGraph: Towards Any Structural Pruning", CVPR 2023; none of its pruners is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch_pruning import ops
 from torch_pruning._helpers import _HybridIndex
 from torch_pruning.ops import OPTYPE
 
+from adaedge.graph.signature import Signature
 from adaedge.levels.attention import head_groups
 from adaedge.levels.channel_groups import ChannelGroup, Counter, Member
 from adaedge.levels.projections import hidden_layers
@@ -172,12 +173,18 @@ def _follow(graph: Any, module: nn.Module) -> tuple[list[_Occurrence], bool]:
 
 
 def _dependency_graph(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    signature = Signature.of(args, kwargs)
+
+    def run(model: nn.Module, _: Any) -> Any:
+        call, named = signature.call(signature.tensors)  # a model may write to the lists it is called with
+        return model(*call, **named)
+
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
         return torch_pruning.DependencyGraph().build_dependency(
             net,
             example_inputs=tuple(args),
-            forward_fn=lambda model, inputs: model(*inputs, **kwargs),
+            forward_fn=run,
             verbose=False,
         )
 

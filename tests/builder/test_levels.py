@@ -210,6 +210,16 @@ def test_a_narrow_bundle_is_loaded_and_run_without_torch(made, frames, tmp_path)
     assert done.stdout.strip() == str(expected)
 
 
+def test_a_plain_network_keeps_channels_in_the_multiple_that_is_asked_for():
+    net = nn.Sequential(nn.Conv2d(3, 40, 3), nn.ReLU(), nn.Conv2d(40, 4, 3)).eval()
+    image = torch.rand(1, 3, 8, 8)
+    space = Space(splits=["1"], widths=(0.5,), multiple=16)
+    (crossing,) = [cut.payload_bytes for cut in build(net, (image,), space).manifest.cuts if cut.split == "1"]
+    assert crossing == 4 * 16 * 6 * 6
+    with pytest.raises(LevelError, match="keeps channels in multiples of its own"):
+        build(Elastic(net, (image,), (0.5,)), (image,), space)
+
+
 def test_four_widths_take_the_room_of_one():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 256, 3), nn.BatchNorm2d(256))

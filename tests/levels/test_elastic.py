@@ -113,6 +113,57 @@ def test_a_width_keeps_the_ceiling_of_its_fraction(elastic):
     assert elastic.extract(0.75).merge.in_channels == 14
 
 
+def test_a_width_keeps_a_multiple_of_channels_where_one_is_given(image, tmp_path):
+    elastic = Elastic(convolutional(), (image,), WIDTHS, multiple=8)
+    assert elastic.kept(0.75) == {  # the nearest to 9, 15, 4, 6, 8, 12 and 9
+        "stem.0": 8,
+        "expand.0": 16,
+        "squeeze": 5,
+        "left": 8,
+        "right": 8,
+        "merge": 16,
+        "classifier.0": 8,
+    }
+    assert elastic.kept(1.0) == {group.name: group.size for group in elastic.groups}
+    with torch.no_grad(), masking(elastic.net, elastic.groups, elastic.kept(0.5)):
+        torch.testing.assert_close(elastic.level(0.5)(image), elastic.net(image), rtol=1e-4, atol=1e-5)
+    elastic.save(tmp_path / "elastic.safetensors")
+    again = Elastic.load(tmp_path / "elastic.safetensors", convolutional(), (image,))
+    assert again.kept(0.75) == elastic.kept(0.75)
+    by_sensitivity = Elastic(convolutional(), (image,), WIDTHS, multiple=8, sensitivity=[image])
+    assert {count % 8 for name, count in by_sensitivity.kept(0.5).items() if name in ("expand.0", "merge")} == {0}
+    with pytest.raises(LevelError, match="multiples of at least 1; got 0"):
+        Elastic(convolutional(), (image,), WIDTHS, multiple=0)
+
+
+def test_heads_are_not_kept_in_multiples_of_channels():
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, embed_dim=64, num_heads=16, num_classes=3)
+    elastic = Elastic(net.eval(), (torch.rand(1, 3, 32, 32),), (1.0, 0.7), multiple=16)
+    assert elastic.kept(0.7) == {"blocks.0.attn": 12, "blocks.0.mlp.fc1": 176}  # of 16 heads and 256 channels
+
+
+class Writing(nn.Module):
+    """Writes to the list it is called with, and hands a view of a parameter on."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 2)
+        self.shift, self.passed = nn.Parameter(torch.rand(1, 8)), nn.Identity()
+
+    def forward(self, both, offset):
+        both[0] = self.first(both[0])
+        return self.second(both[0] + self.passed(self.shift.expand(len(both[0]), -1)) + offset.pop("by"))
+
+
+def test_a_model_may_write_to_what_it_is_called_with():
+    example, named = ([torch.rand(2, 4)],), {"offset": {"by": torch.rand(1)}}
+    elastic = Elastic(Writing().eval(), example, (1.0, 0.5), kwargs=named)
+    assert elastic.macs(0.5) == elastic.macs(1.0) / 2 == 2 * (16 + 8)
+    assert elastic.choose(latency_s=60.0) == 1.0  # which runs it again and again
+    assert example[0][0].shape == (2, 4)
+    assert list(named["offset"]) == ["by"]
+
+
 def test_narrower_levels_are_nested_in_wider_ones(elastic):
     for wide, narrow in itertools.pairwise(WIDTHS):
         more, fewer = elastic.indices(wide), elastic.indices(narrow)
