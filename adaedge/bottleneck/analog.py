@@ -79,7 +79,7 @@ class AnalogBottleneck(nn.Module):
         self.register_buffer("sent", torch.from_numpy(order))
         self.register_buffer("deviations", _float(np.sqrt(found.reshape(-1)[order])))
         self.register_buffer("scales", _float(np.sqrt(powers[order] / found.reshape(-1)[order])))
-        self.register_buffer("back", _float(latents.back))
+        self.register_buffer("back", _float(latents.decoder()))
         self.register_buffer("mean", _float(latents.rebuild(np.zeros((1, *latents.spread.shape), np.float32))))
         self.maps = nn.ParameterList(
             nn.Parameter(_float(along), requires_grad=False) for along in latents.maps(latents.back_places)

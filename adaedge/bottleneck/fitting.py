@@ -16,12 +16,13 @@ import numpy.typing as npt
 from adaedge.bottleneck.gathering import Sample
 from adaedge.bottleneck.transform import Transform
 from adaedge.payload.latent import Latents, Layout, Tables
-from adaedge.payload.latent.tables import ESCAPE, HIGHEST_CLASS, LARGEST, LOWEST_CLASS
+from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
 from adaedge.payload.latent.transform import CLIP, LEAST_CLASS, PLACE_BITS, magnitudes
 
 Array = npt.NDArray[Any]
 
 _CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
+_LARGEST = SYMBOLS // 2 - 1
 _MATRIX_BITS = 15
 _ROOM = 2.0**50
 _TRIALS, _NEAR = 5, 1.25
@@ -98,6 +99,7 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
     fraction = _bits(apart_from_mean * _HEADROOM, CLIP)
     exponent = _bits(np.abs(channels).max(), 2**_MATRIX_BITS - 1)
     whole = np.rint(np.ldexp(channels, exponent)).astype(np.int16)
+    back_fraction = np.array([_bits(row, 2**_MATRIX_BITS - 1) for row in np.abs(back).max(axis=1)])
     maps = [np.rint(np.ldexp(one, PLACE_BITS)).astype(np.int32) for one in transform.maps]
     shift = next(
         bits for bits in range(64) if max(magnitudes(whole, [abs(one) for one in maps], bits)[1:], default=0) < _ROOM
@@ -114,13 +116,14 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
         shift=shift,
         places=places,
         spread=spread.astype(np.int8),
-        back=back.astype(np.float32),
+        back=np.rint(np.ldexp(back, back_fraction[:, None])).astype(np.int16),
+        back_fraction=back_fraction.astype(np.int8),
         back_places=back_places.astype(np.float32),
         steps=np.maximum(1, np.rint(np.ldexp(sizes, fraction + exponent - shift + scale))).astype(np.int64),
         sizes=sizes.astype(np.float32),
         fineness=(fineness - last).astype(np.int16),
         centres=np.zeros((_CLASSES, 2), np.float32),
-        tables=Tables.fit(np.zeros((_CLASSES, ESCAPE + 1))),
+        tables=Tables.fit(np.zeros((_CLASSES, SYMBOLS))),
     )
     return _with_tables(latents, sample)
 
@@ -135,17 +138,17 @@ def _level(variances: Array, loss: float) -> int:
 
 def _with_tables(latents: Latents, sample: Sample) -> Latents:
     """Tables and centres from how the sample's own latents fall, all rates together."""
-    counts = np.zeros((_CLASSES, ESCAPE + 1))
+    counts = np.zeros((_CLASSES, SYMBOLS))
     moved = np.zeros((_CLASSES, 2, 2))
     analysed = latents.analyse(sample.rows)
     for rate in range(latents.rates):
         order, classes = latents.sent(rate)
         values = np.abs(analysed.reshape(len(analysed), -1)[:, order]) / latents.steps[rate]
         integers = latents.quantise(analysed, rate)
-        rows = np.broadcast_to(classes - LOWEST_CLASS, integers.shape)
-        symbols = np.where(np.abs(integers) <= LARGEST, integers + LARGEST, ESCAPE)
-        np.add.at(counts, (rows, symbols), 1)
+        rows = np.broadcast_to(classes.each - LOWEST_CLASS, integers.shape)
         magnitudes = np.abs(integers)
+        symbols = np.where(magnitudes <= _LARGEST, integers + _LARGEST, SYMBOLS - 1)
+        np.add.at(counts, (rows, symbols), 1)
         for at, chosen in enumerate((magnitudes == 1, magnitudes >= 2)):
             np.add.at(moved[:, at, 0], rows[chosen], (values - magnitudes)[chosen])
             np.add.at(moved[:, at, 1], rows[chosen], 1)

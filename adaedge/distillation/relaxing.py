@@ -60,8 +60,9 @@ class Relaxed(nn.Module):
         self._back_places = [_tensor(one) for one in latents.maps(latents.back_places)]
         scale = latents.fraction - latents.shift + (PLACE_BITS if self._places else 0)
         nothing = np.zeros((1, *latents.spread.shape), np.float32)
-        buffers = {"offset": latents.rebuild(nothing), "channels": latents.channels * (2.0**scale * unit(latents))}
-        for name, array in (buffers | {name: getattr(latents, name) for name in ("back", "sizes", "centres")}).items():
+        channels = latents.channels * (2.0**scale * unit(latents))
+        buffers = {"offset": latents.rebuild(nothing), "channels": channels, "back": latents.decoder()}
+        for name, array in (buffers | {name: getattr(latents, name) for name in ("sizes", "centres")}).items():
             self.register_buffer(name, _tensor(array), persistent=False)
         components = latents.spread.shape[1]
         self.mix = nn.Parameter(torch.zeros(components, components))

@@ -74,6 +74,14 @@ def test_a_frame_without_a_channel_dimension_has_it_first():
     assert Layout.of([(1, 3, 8, 8)], [None], [F]).width == 3
 
 
+def test_a_position_holds_its_patch_row_by_row_each_with_its_channels():
+    layout = Layout.of([(1, 2, 4, 2), (1, 1, 2, 1)], [1, 1], [F, F])
+    tensor = np.arange(16, dtype=F).reshape(1, 2, 4, 2)  # two channels of 0 … 7 and 8 … 15
+    rows = layout.rows([tensor, np.float32([[[[20], [21]]]])])
+    assert rows.tolist() == [[[0, 8, 1, 9, 2, 10, 3, 11, 20], [4, 12, 5, 13, 6, 14, 7, 15, 21]]]
+    assert np.array_equal(layout.tensors(rows)[0], tensor)
+
+
 def test_tokens_of_an_image_lie_on_its_grid_behind_the_others():
     def layout(*shape, axis=2):
         return Layout.of([(1, *shape)], [axis], [F])

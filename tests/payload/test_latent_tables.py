@@ -4,10 +4,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.latent.tables import ESCAPE, HIGHEST_CLASS, LIMIT, LOWEST_CLASS, TOTAL, Tables
+from adaedge.payload.latent.tables import (
+    HIGHEST_CLASS,
+    LARGEST,
+    LIMIT,
+    LOWEST_CLASS,
+    SHIFTS,
+    SYMBOLS,
+    TOTAL,
+    Classes,
+    Tables,
+    shifted,
+)
 
 CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
-TABLES = Tables.fit(np.zeros((CLASSES, ESCAPE + 1)))
+TABLES = Tables.fit(np.zeros((CLASSES, SYMBOLS)))
 
 
 def drawn(seed, count=300, batch=1, escapes=0):
@@ -15,7 +26,7 @@ def drawn(seed, count=300, batch=1, escapes=0):
     classes = np.sort(generator.integers(LOWEST_CLASS, HIGHEST_CLASS + 1, count))[::-1]
     latents = np.rint(generator.laplace(size=(batch, count)) * 2 ** (classes / 4) / 1.4).astype(np.int64)
     latents.reshape(-1)[generator.integers(0, latents.size, escapes)] = generator.integers(-LIMIT, LIMIT + 1, escapes)
-    return latents, classes
+    return latents, Classes(classes)
 
 
 @given(seed=st.integers(0, 2**32), batch=st.integers(1, 3), escapes=st.integers(0, 5), count=st.integers(0, 200))
@@ -36,24 +47,24 @@ def test_what_a_cut_stream_still_says_is_right(seed, escapes, kept):
 
 def test_a_cut_stream_says_nearly_all_that_it_holds():
     latents, classes = drawn(0, 2000)
-    latents = np.clip(latents, -60, 60)  # an escape is not known before its whole run is
+    latents = np.clip(latents, -classes.largest, classes.largest)  # an escape is not known before its whole run is
     words = TABLES.encode(latents, classes)
     right = [
         np.argmin(np.append((TABLES.decode(words[:count], classes, 1, whole=False) == latents)[0], False))
         for count in range(0, len(words) + 1, 8)
     ]
     assert (np.diff(right) >= 0).all()
-    bits = [TABLES.bits(latents[:, :count], classes[:count]) for count in right]
+    bits = [TABLES.bits(latents[:, :count], Classes(classes.each[:count])) for count in right]
     assert all(32 * held - bit < 64 for held, bit in zip(range(0, len(words) + 1, 8), bits, strict=True))
 
 
 def test_the_words_are_these():
     """A format is pinned by a literal: other words would not decode on a machine with another version."""
-    latents, classes = np.array([[3, -1, 0, 200, 0, 1]]), np.array([8, 4, 4, 4, 0, -8])
+    latents, classes = np.array([[3, -1, 0, 200, 0, 1]]), Classes(np.array([8, 4, 4, 4, 0, -8]))
     assert TABLES.encode(latents, classes).tolist() == WORDS
 
 
-WORDS = [3491511319, 3212049787]
+WORDS = [3491405385, 3020238261]
 
 
 def test_a_table_is_as_good_as_its_entropy():
@@ -62,12 +73,32 @@ def test_a_table_is_as_good_as_its_entropy():
 
 
 def test_every_table_is_whole_numbers_that_add_up():
-    counts = np.zeros((CLASSES, ESCAPE + 1))
+    counts = np.zeros((CLASSES, SYMBOLS))
     counts[:, 70] = 1e9
     tables = Tables.fit(counts).frequencies
-    assert (tables >= 1).all()
     assert (tables.sum(axis=1) == TOTAL).all()
-    assert (tables[:, 70] == tables[:, 56]).all() or abs(tables[0, 70] - tables[0, 56]) < 200  # 70 is +7, 56 is -7
+    for row, largest in zip(tables, LARGEST, strict=True):
+        assert (row[: 2 * largest + 2] >= 1).all()
+        assert not row[2 * largest + 2 :].any()
+        if largest < 7:
+            assert row[2 * largest + 1] > 0.99 * TOTAL  # 7 is escaped
+        else:
+            assert abs(row[largest + 7] - row[largest - 7]) < 200
+
+
+def test_a_table_reaches_ten_standard_deviations():
+    spreads = 2 ** (np.arange(LOWEST_CLASS, HIGHEST_CLASS + 1) / 4)
+    assert ((10 * spreads < LARGEST + 1) | (LARGEST == 63)).all()
+    assert SYMBOLS == 128
+
+
+def test_every_value_near_the_edge_of_its_table_comes_back():
+    each = np.repeat(np.arange(HIGHEST_CLASS, LOWEST_CLASS - 1, -1), 4)
+    classes = Classes(each)
+    latents = (classes.largest + np.tile([0, 1, 0, 1], CLASSES)) * np.tile([1, 1, -1, -1], CLASSES)
+    for batch in (1, 2):
+        many = np.stack([latents, -latents][:batch])
+        assert np.array_equal(TABLES.decode(TABLES.encode(many, classes), classes, batch), many)
 
 
 def test_tables_that_do_not_add_up_are_refused():
@@ -77,6 +108,29 @@ def test_tables_that_do_not_add_up_are_refused():
         Tables(wrong)
     with pytest.raises(CodecError, match=r"of shape \(33, 128\)"):
         Tables(wrong[:, :5])
+    wrong[0, 0] -= 1
+    wrong[0, -2:] = 1, -1  # beyond the seven values and the escape of the narrowest class
+    with pytest.raises(CodecError, match="probability tables are positive"):
+        Tables(wrong)
+
+
+@pytest.mark.parametrize("wider", [-9, -4, 0, 3, 6])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_shift_finds_how_wide_latents_are(wider, batch):
+    each = np.sort(np.random.default_rng(3).integers(-6, 12, 4000))[::-1]
+    classes = Classes(each)
+    spreads = 2.0 ** ((each + wider) / 4)
+    latents = np.rint(np.random.default_rng(4).laplace(scale=spreads / 2**0.5, size=(batch, len(each)))).astype(int)
+    shift = TABLES.shift(latents, classes)
+    taken = {other: TABLES.bits(latents, shifted(classes, other)) for other in SHIFTS}
+    assert taken[shift] <= 1.02 * min(taken.values())
+    assert abs(shift - wider) <= 2
+    words = TABLES.encode(latents, shifted(classes, shift))
+    assert np.array_equal(TABLES.decode(words, shifted(classes, shift), batch), latents)
+
+
+def test_zeros_are_of_the_narrowest_classes():
+    assert TABLES.shift(np.zeros((1, 9), int), Classes(np.arange(9)[::-1])) == SHIFTS[0]
 
 
 def test_words_that_are_no_stream_are_refused():

@@ -1,10 +1,11 @@
 """Features ⇄ segments by way of a bottleneck; leading segments alone decode at a lower rate.
 
-May import: ``errors``; of this part ``transform``, of ``payload`` ``wire``.
+May import: ``errors``; of this part ``tables``, ``transform``, of ``payload`` ``wire``.
 
 The range coder's words (little-endian uint32) hold the coefficients from the most to the least important. They are cut
-into at most eight segments of the same number of words, the last one shorter. The first segment begins with a uint32:
-how many words there are in all, from which follows where each segment ends.
+into at most eight segments of the same number of words, the last one shorter. The first segment begins with a uint32,
+how many words there are in all, from which follows where each segment ends; and with an int8, by how many classes this
+payload's latents are wider than usual.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.latent.tables import SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import Latents
 from adaedge.payload.wire import Segment, TensorHeader
 
@@ -27,7 +29,7 @@ Array = npt.NDArray[Any]
 
 MAX_SEGMENTS = 8
 LEAST_WORDS = 16
-COUNT = struct.Struct("<I")
+PREFIX = struct.Struct("<Ib")
 WORD_BYTES = 4
 
 
@@ -57,10 +59,11 @@ class LatentCodec:
             CodecError: if they are not the tensors that the bottleneck was fitted for, or not finite.
         """
         del axes  # the layout knows them
-        values = self.latents.quantise(self.latents.analyse(self.latents.layout.rows(tensors)), self.rate)
-        words = self.latents.tables.encode(values, self.latents.sent(self.rate)[1])
-        headers = tuple(TensorHeader(tensor.dtype.name, tensor.shape) for tensor in tensors)
-        return headers, segments_of(words)
+        values, classes, shift = self._latents_of(tensors)
+        words = self.latents.tables.encode(values, classes)
+        batch = len(tensors[0])
+        headers = tuple(TensorHeader(plane.dtype, (batch, *plane.shape)) for plane in self.latents.layout.planes)
+        return headers, segments_of(words, shift)
 
     def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
         """The features; from fewer than all segments, what these still say.
@@ -88,16 +91,25 @@ class LatentCodec:
         Raises:
             PayloadError: if the segments are not what this codec writes.
         """
-        words, whole = words_of(segments)
-        classes = self.latents.sent(self.rate)[1]
+        if not batch:
+            raise PayloadError("corrupted payload: it says that it holds no sample")
+        words, shift, whole = words_of(segments)
+        classes = shifted(self.latents.sent(self.rate)[1], shift)
         values = self.latents.tables.decode(words, classes, batch, whole=whole)
         return self.latents.layout.tensors(self.latents.synthesise(values, self.rate))
 
     def predicted_bytes(self, tensors: Sequence[Array]) -> float:
         """What an ideal coder makes of these features, and what the segments add to it."""
+        values, classes, _ = self._latents_of(tensors)
+        coded = self.latents.tables.bits(values, classes) / 8
+        return coded + WORD_BYTES / 2 + PREFIX.size  # the last word is half empty on average
+
+    def _latents_of(self, tensors: Sequence[Array]) -> tuple[Array, Classes, int]:
+        """The latents of features, the classes that their tables are taken from, and by how much these are shifted."""
         values = self.latents.quantise(self.latents.analyse(self.latents.layout.rows(tensors)), self.rate)
-        coded = self.latents.tables.bits(values, self.latents.sent(self.rate)[1]) / 8
-        return coded + WORD_BYTES / 2 + COUNT.size  # the last word is half empty on average
+        _, usual = self.latents.sent(self.rate)
+        shift = self.latents.tables.shift(values, usual)
+        return values, shifted(usual, shift), shift
 
 
 def segment_words(total: int) -> list[int]:
@@ -111,24 +123,26 @@ def segment_words(total: int) -> list[int]:
     return [min(each, total - start) for start in range(0, total, each)] or [0]
 
 
-def segments_of(words: npt.NDArray[np.uint32]) -> tuple[bytes, ...]:
-    """The segments of these words."""
+def segments_of(words: npt.NDArray[np.uint32], shift: int) -> tuple[bytes, ...]:
+    """The segments of these words, and of the shift of their classes."""
     data = words.astype("<u4").tobytes()
     ends = accumulate(segment_words(len(words)), initial=0)
     parts = [data[WORD_BYTES * start : WORD_BYTES * stop] for start, stop in pairwise(ends)]
-    return COUNT.pack(len(words)) + parts[0], *parts[1:]
+    return PREFIX.pack(len(words), shift) + parts[0], *parts[1:]
 
 
-def words_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.uint32], bool]:
-    """The words in leading segments, and whether they are all.
+def words_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.uint32], int, bool]:
+    """The words in leading segments, the shift of their classes, and whether they are all.
 
     Raises:
-        PayloadError: if there is no segment, or one has another length than it should.
+        PayloadError: if there is no segment, one has another length than it should, or no shift is this large.
     """
-    if not segments or len(segments[0]) < COUNT.size:
+    if not segments or len(segments[0]) < PREFIX.size:
         raise PayloadError("truncated payload: not even its first segment is whole")
-    total = COUNT.unpack_from(segments[0])[0]
-    parts = [memoryview(segments[0])[COUNT.size :], *(memoryview(segment) for segment in segments[1:])]
+    total, shift = PREFIX.unpack_from(segments[0])
+    if shift not in SHIFTS:
+        raise PayloadError(f"corrupted payload: its classes are {shift} wider; from {SHIFTS[0]} to {SHIFTS[-1]} may be")
+    parts = [memoryview(segments[0])[PREFIX.size :], *(memoryview(segment) for segment in segments[1:])]
     lengths = [len(part) / WORD_BYTES for part in parts]
     held = sum(lengths)
     # Checked against what came first, so that no list is as long as a wrong number says.
@@ -136,4 +150,4 @@ def words_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.uint32], bool]
         raise PayloadError(f"corrupted payload: {held:g} words came, it says that there are {total}")
     if lengths != segment_words(total)[: len(lengths)]:
         raise PayloadError("corrupted payload: its segments have not the lengths that this codec writes")
-    return np.frombuffer(b"".join(parts), "<u4").astype(np.uint32), held == total
+    return np.frombuffer(b"".join(parts), "<u4").astype(np.uint32), shift, held == total

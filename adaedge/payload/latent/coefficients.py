@@ -26,7 +26,7 @@ def coefficients(latents: Latents, tensors: Sequence[Array]) -> Floats:
     Raises:
         CodecError: if they are not the tensors that the bottleneck was fitted for, or not finite.
     """
-    return latents.analyse(latents.layout.rows(tensors)).astype(np.float64) * unit(latents)
+    return latents.analyse(latents.layout.rows(tensors)) * unit(latents)
 
 
 def features(latents: Latents, values: Array) -> tuple[Array, ...]:

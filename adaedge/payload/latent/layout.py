@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,30 @@ class Plane:
     dtype: str
     patch: tuple[int, ...]
 
+    _split: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _order: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _turned: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _back: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Worked out once: between NumPy's calls, Python takes more time than they do.
+        parts: list[int] = []
+        outer, inner, channel, patch = [], [], 0, iter(self.patch)
+        for dim, side in enumerate(self.shape):
+            if dim == self.axis:
+                parts.append(side)
+                channel = len(parts)
+            else:
+                part = next(patch)
+                parts += [side // part, part]
+                outer.append(len(parts) - 1)
+                inner.append(len(parts))
+        order = (0, *outer, *inner, channel)
+        object.__setattr__(self, "_split", tuple(parts))
+        object.__setattr__(self, "_order", order)
+        object.__setattr__(self, "_turned", tuple(parts[place - 1] for place in order[1:]))
+        object.__setattr__(self, "_back", tuple(np.argsort(order).tolist()))
+
     @property
     def sides(self) -> tuple[int, ...]:
         """The dimensions that are not the channels."""
@@ -51,21 +76,14 @@ class Plane:
 
     def rows(self, tensor: Array) -> Array:
         """(N, *shape) as (N, positions, width)."""
-        last = np.moveaxis(tensor, self.axis + 1, -1)
-        cut = [size for side, part in zip(self.sides, self.patch, strict=True) for size in (side // part, part)]
-        split = last.reshape(len(tensor), *cut, self.shape[self.axis])
-        return split.transpose(self._order()).reshape(len(tensor), -1, self.width)
+        batch = len(tensor)
+        return tensor.reshape(batch, *self._split).transpose(self._order).reshape(batch, -1, self.width)
 
     def tensor(self, rows: Array) -> Array:
         """The inverse of ``rows``, in the tensor's own type."""
-        grid = [side // part for side, part in zip(self.sides, self.patch, strict=True)]
-        parts = rows.reshape(len(rows), *grid, *self.patch, self.shape[self.axis])
-        last = parts.transpose(np.argsort(self._order())).reshape(len(rows), *self.sides, self.shape[self.axis])
-        return np.ascontiguousarray(np.moveaxis(last, -1, self.axis + 1), dtype=self.dtype)
-
-    def _order(self) -> list[int]:
-        count = len(self.patch)
-        return [0, *range(1, 2 * count, 2), *range(2, 2 * count + 1, 2), 2 * count + 1]
+        batch = len(rows)
+        turned = rows.reshape(batch, *self._turned).transpose(self._back)
+        return np.ascontiguousarray(turned, dtype=self.dtype).reshape(batch, *self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +92,16 @@ class Layout:
 
     Attributes:
         planes: each tensor's place.
+        grid: its sides.
+        positions: how many there are on it.
+        width: values at one of them.
+        sides: those along which neighbours are alike; none where a side is too long for a map along it. A sequence
+            whose length is a square and a few more is an image's tokens behind those of classes and registers.
+        prefix: how many positions come before those of ``sides``: an image's class and register tokens.
 
     Example:
+        >>> [Layout.of([(1, length, 8)], [2], ["float32"]).sides for length in (197, 12, 2000)]
+        [(14, 14), (12,), ()]
         >>> layout = Layout.of([(1, 8, 4, 6)], [1], ["float32"])
         >>> layout.grid, layout.width
         ((4, 6), 8)
@@ -85,6 +111,11 @@ class Layout:
     """
 
     planes: tuple[Plane, ...]
+    grid: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    positions: int = field(init=False, repr=False, compare=False)
+    width: int = field(init=False, repr=False, compare=False)
+    sides: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    prefix: int = field(init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -129,42 +160,15 @@ class Layout:
             tuple(Plane(tuple(shape[1:]), axis - 1, dtype, patch) for shape, axis, dtype, patch in places if axis)
         )
 
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """The grid's sides."""
-        return tuple(side // part for side, part in zip(self.planes[0].sides, self.planes[0].patch, strict=True))
-
-    @property
-    def positions(self) -> int:
-        """Positions on the grid."""
-        return math.prod(self.grid)
-
-    @property
-    def width(self) -> int:
-        """Values at one position."""
-        return sum(plane.width for plane in self.planes)
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """The sides along which neighbours are alike; none where a side is too long for a map along it.
-
-        A sequence whose length is a square and a few more is an image's tokens behind those of classes and registers.
-
-        Example:
-            >>> [Layout.of([(1, length, 8)], [2], ["float32"]).sides for length in (197, 12, 2000)]
-            [(14, 14), (12,), ()]
-        """
-        sides = self.grid
-        if len(sides) == 1:
-            side = math.isqrt(sides[0])
-            if side >= LEAST_SIDE and sides[0] - side**2 <= MOST_PREFIX:
-                sides = (side, side)
-        return sides if max(sides, default=0) <= LONGEST_SIDE and math.prod(sides) > 1 else ()
-
-    @property
-    def prefix(self) -> int:
-        """How many positions come before those of ``sides``: an image's class and register tokens."""
-        return self.positions - math.prod(self.sides) if self.sides else 0
+    def __post_init__(self) -> None:
+        first = self.planes[0]
+        grid = tuple(side // part for side, part in zip(first.sides, first.patch, strict=True))
+        sides = _sides(grid)
+        object.__setattr__(self, "grid", grid)
+        object.__setattr__(self, "positions", math.prod(grid))
+        object.__setattr__(self, "width", sum(plane.width for plane in self.planes))
+        object.__setattr__(self, "sides", sides)
+        object.__setattr__(self, "prefix", math.prod(grid) - math.prod(sides) if sides else 0)
 
     def rows(self, tensors: Sequence[Array]) -> Array:
         """The tensors as (N, positions, width).
@@ -172,10 +176,12 @@ class Layout:
         Raises:
             CodecError: if they are not the tensors of this layout.
         """
-        got = [(tensor.shape[1:], tensor.dtype.name, len(tensor)) for tensor in tensors if tensor.ndim]
-        if [entry[:2] for entry in got] != [(plane.shape, plane.dtype) for plane in self.planes] or len(
-            {entry[2] for entry in got}
-        ) != 1:
+        batches = {len(tensor) for tensor in tensors if tensor.ndim}
+        known = len(tensors) == len(self.planes) and len(batches) == 1 and batches != {0}
+        if not known or any(
+            tensor.shape[1:] != plane.shape or tensor.dtype != plane.dtype
+            for tensor, plane in zip(tensors, self.planes, strict=True)
+        ):
             wanted = ", ".join(f"{plane.dtype} {('N', *plane.shape)}" for plane in self.planes)
             raise CodecError(
                 f"this bottleneck carries {wanted}; got"
@@ -186,9 +192,19 @@ class Layout:
 
     def tensors(self, rows: Array) -> tuple[Array, ...]:
         """The inverse of ``rows``."""
-        ends = np.cumsum([plane.width for plane in self.planes])
-        parts = np.split(rows, ends[:-1], axis=2)
+        ends = list(accumulate((plane.width for plane in self.planes), initial=0))
+        parts = [rows[..., start:stop] for start, stop in pairwise(ends)]
         return tuple(plane.tensor(part) for plane, part in zip(self.planes, parts, strict=True))
+
+
+def _sides(grid: tuple[int, ...]) -> tuple[int, ...]:
+    """The sides of a grid along which neighbours are alike."""
+    sides = grid
+    if len(sides) == 1:
+        side = math.isqrt(sides[0])
+        if side >= LEAST_SIDE and sides[0] - side**2 <= MOST_PREFIX:
+            sides = (side, side)
+    return sides if max(sides, default=0) <= LONGEST_SIDE and math.prod(sides) > 1 else ()
 
 
 def _factor(grid: tuple[int, ...], values: int, max_positions: int, max_width: int) -> int:

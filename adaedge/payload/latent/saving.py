@@ -8,7 +8,7 @@ bottleneck carry.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def to_bytes(split: str, latents: Latents) -> bytes:
     document = {
         "version": VERSION,
         "split": split,
-        "planes": [asdict(plane) for plane in latents.layout.planes],
+        "planes": [_entry(plane) for plane in latents.layout.planes],
         "numbers": {name: value for name, value in values.items() if isinstance(value, int)},
         "fingerprint": latents.fingerprint,
     }
@@ -69,6 +69,10 @@ def from_bytes(data: bytes, name: str) -> tuple[str, Latents]:
             f" {document['fingerprint']:08x}. Fit or copy it again."
         )
     return document["split"], latents
+
+
+def _entry(plane: Plane) -> dict[str, Any]:
+    return {"shape": plane.shape, "axis": plane.axis, "dtype": plane.dtype, "patch": plane.patch}
 
 
 def _plane(entry: dict[str, Any]) -> Plane:

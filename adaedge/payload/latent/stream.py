@@ -4,7 +4,7 @@ May import: ``errors``; of this part ``codec``, ``transform``. Everything is lit
 
     offset  bytes  field
     0       2      magic, ``AB``
-    2       1      version, 2
+    2       1      version, 3
     3       1      rate
     4       4      fingerprint of the bottleneck
     8       2      batch
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.latent.codec import COUNT, MAX_SEGMENTS, WORD_BYTES, LatentCodec, segment_words
+from adaedge.payload.latent.codec import MAX_SEGMENTS, PREFIX, WORD_BYTES, LatentCodec, segment_words
 from adaedge.payload.latent.transform import VERSION, Latents
 from adaedge.payload.wire import MAX_BYTES, Segment
 
@@ -67,7 +67,7 @@ def decompress(latents: Latents, data: Segment, *, max_bytes: int = MAX_BYTES) -
     view = memoryview(data)
     if len(view) > max_bytes:
         raise PayloadError(f"oversized payload: {len(view)} bytes, and at most {max_bytes} are accepted")
-    if len(view) < _HEADER.size + _CRC.size + COUNT.size:
+    if len(view) < _HEADER.size + _CRC.size + PREFIX.size:
         raise PayloadError(f"truncated payload: {len(view)} bytes are fewer than a stream's header")
     magic, version, rate, fingerprint, batch = _HEADER.unpack_from(view)
     if magic != MAGIC:
@@ -89,18 +89,18 @@ def decompress(latents: Latents, data: Segment, *, max_bytes: int = MAX_BYTES) -
 def predicted_bytes(latents: Latents, rate: int, tensors: Sequence[Array]) -> float:
     """What ``compress`` is expected to need for these features: the entropy under the tables, and what is around it."""
     coded = LatentCodec(latents, rate).predicted_bytes(tensors)
-    count = len(segment_words(int(np.ceil((coded - COUNT.size) / WORD_BYTES))))
+    count = len(segment_words(int(np.ceil((coded - PREFIX.size) / WORD_BYTES))))
     return coded + _HEADER.size + count * _CRC.size
 
 
 def _whole_segments(view: memoryview) -> list[memoryview]:
     """Leading segments whose checksum is right."""
     start = _HEADER.size
-    total = COUNT.unpack_from(view, start + _CRC.size)[0]
+    total = PREFIX.unpack_from(view, start + _CRC.size)[0]
     if total * WORD_BYTES > MAX_SEGMENTS * len(view):  # its first segment alone would be longer than the stream
         raise PayloadError(f"truncated payload: it says {total} words, {len(view)} bytes came")
     lengths = [words * WORD_BYTES for words in segment_words(total)]
-    lengths[0] += COUNT.size
+    lengths[0] += PREFIX.size
     segments: list[memoryview] = []
     crc = zlib.crc32(view[:start])
     for length in lengths:

@@ -13,22 +13,25 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from adaedge.errors import CodecError
 from adaedge.payload.latent.layout import Layout
-from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Tables
+from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Classes, Tables
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
-VERSION = 2
+VERSION = 3
 EXACT = 2**53
 CLIP = 2**18
 """Largest magnitude of a row's value as an integer."""
@@ -38,6 +41,9 @@ LEAST_CLASS = -6
 """Coefficients below this class are not sent: half of all, and too seldom anything but zero to be worth the time."""
 ROUNDING = 0.4
 """What is added before a quotient is cut to an integer: below one half, the zero is wider (a dead zone)."""
+
+
+_BLAS = ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +58,8 @@ class Latents:
         shift: bits that are dropped after it.
         places: int32 (sum of side²,), the encoder's maps along each side of the grid, one after another; or empty.
         spread: int8 (positions, components): class of each coefficient's standard deviation, at a step of class 0.
-        back: float32 (components, width), the decoder's map of a row.
+        back: int16 (components, width), the decoder's map of a row, in units of 2**-back_fraction.
+        back_fraction: int8 (components,), bits behind the point of each of its rows.
         back_places: float32, the decoder's maps along each side.
         steps: int64 (rates,): the step of each rate in units of the encoder's integers.
         sizes: float32 (rates,): the same step in the decoder's units.
@@ -69,7 +76,8 @@ class Latents:
     shift: int
     places: npt.NDArray[np.int32]
     spread: npt.NDArray[np.int8]
-    back: Floats
+    back: npt.NDArray[np.int16]
+    back_fraction: npt.NDArray[np.int8]
     back_places: Floats
     steps: Ints
     sizes: Floats
@@ -77,9 +85,11 @@ class Latents:
     centres: Floats
     tables: Tables
     fingerprint: int = field(init=False)
-    _sent: tuple[tuple[Array, Array, Array], ...] = field(init=False, repr=False)
+    _sent: tuple[tuple[Array, Classes, Array], ...] = field(init=False, repr=False)
     _exact: tuple[Array, Array, tuple[Array, ...]] = field(init=False, repr=False)
+    _places: Array = field(init=False, repr=False)
     _offset: Array = field(init=False, repr=False)
+    _back: Floats = field(init=False, repr=False)
     _back_maps: tuple[Array, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -91,9 +101,15 @@ class Latents:
         if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
             raise CodecError("this bottleneck's integers pass 2**53, where sums are no longer exact; fit it again")
         order = np.argsort(-self.spread.reshape(-1).astype(np.int16), kind="stable")
+        object.__setattr__(self, "_places", np.argsort(order))  # of each coefficient in what is sent
         object.__setattr__(self, "_sent", tuple(self._of_rate(order, int(fineness)) for fineness in self.fineness))
-        maps = tuple(along.astype(np.float64) for along in self.maps(self.places))
-        object.__setattr__(self, "_exact", (self._means(), self.channels.astype(np.float64), maps))
+        # The bits that are dropped after each map are behind its point: to divide by a power of two is exact.
+        channels = self.channels * 2.0 ** -(self.shift if self.places.size else 0)
+        maps = self.maps(self.places)
+        dropped = [PLACE_BITS] * (len(maps) - 1) + [0]  # nothing is dropped after the last
+        scaled = tuple(along * 2.0**-bits for along, bits in zip(maps, dropped, strict=False))
+        object.__setattr__(self, "_exact", (self._means(), channels, scaled))
+        object.__setattr__(self, "_back", self.decoder())
         object.__setattr__(self, "_back_maps", tuple(self.maps(self.back_places)))
         object.__setattr__(self, "_offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
         crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
@@ -119,36 +135,41 @@ class Latents:
         rest = {name: array for name, array in arrays.items() if name != "frequencies"}
         return cls(layout=layout, fraction=fraction, shift=shift, tables=Tables(arrays["frequencies"]), **rest)
 
-    def sent(self, rate: int) -> tuple[Array, Array]:
+    def decoder(self) -> Floats:
+        """``back`` as what it means, (components, width)."""
+        return np.ldexp(self.back.astype(np.float32), -self.back_fraction[:, None].astype(np.int32))
+
+    def sent(self, rate: int) -> tuple[Array, Classes]:
         """Which coefficients a rate sends, most important first, and their classes."""
         order, classes, _ = self._sent[rate]
         return order, classes
 
-    def _of_rate(self, order: Array, fineness: int) -> tuple[Array, Array, Array]:
+    def _of_rate(self, order: Array, fineness: int) -> tuple[Array, Classes, Array]:
         """Coefficients that are sent, their classes, and where values of magnitude 1 and of more lie."""
         classes = self.spread.reshape(-1)[order].astype(np.int64) - fineness
         count = int((classes >= LEAST_CLASS).sum())
         classes = np.minimum(classes[:count], HIGHEST_CLASS)
-        return order[:count], classes, np.ascontiguousarray(self.centres[classes - LOWEST_CLASS].T)
+        return order[:count], Classes(classes), np.ascontiguousarray(self.centres[classes - LOWEST_CLASS].T)
 
-    def analyse(self, rows: Array) -> Ints:
-        """Rows (N, positions, width) as integers (N, positions, components), before any step."""
-        scaled = np.multiply(rows, 2.0**self.fraction, dtype=np.float64, order="C")
-        if not np.isfinite(scaled).all():
+    def analyse(self, rows: Array) -> Doubles:
+        """Rows (N, positions, width) as whole numbers (N, positions, components), before any step."""
+        scaled = np.multiply(rows, 2.0**self.fraction, dtype=np.float64)
+        if not math.isfinite(np.add.reduce(scaled, axis=None)):
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
-        means, channels, maps = self._exact
+        means, channels, _ = self._exact
         np.rint(scaled, out=scaled)
         scaled -= means
-        values = np.clip(scaled, -CLIP, CLIP, out=scaled) @ channels
-        if not self.places.size:
-            alone: Ints = values.astype(np.int64)
-            return alone
-        values = _shorter(values, self.shift)
+        _clip(scaled, CLIP)
+        with _one_thread():
+            values: Doubles = scaled @ channels
+            return self._along(_rounded(values)) if self.places.size else values
+
+    def _along(self, values: Doubles) -> Doubles:
+        """Whole numbers multiplied with the maps along the sides of the grid."""
         before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
-        for axis, along in enumerate(maps):
-            grid = _turned(grid if axis == 0 else _shorter(grid, PLACE_BITS), along, self.layout, axis)
-        exact: Ints = (np.concatenate([before, grid], axis=1) if self.layout.prefix else grid).astype(np.int64)
-        return exact
+        for axis, along in enumerate(self._exact[2]):
+            grid = _turned(_rounded(grid) if axis else grid, along, self.layout, axis)
+        return np.concatenate([before, grid], axis=1) if self.layout.prefix else grid
 
     def maps(self, flat: Array) -> list[Array]:
         """``places`` or ``back_places`` as a matrix for each side of the grid."""
@@ -164,34 +185,39 @@ class Latents:
         rest = np.broadcast_to(self.mean[:1], (self.layout.positions - len(before), self.mean.shape[1]))
         return np.concatenate([before, rest])
 
-    def quantise(self, analysed: Ints, rate: int) -> Ints:
-        """The latents (N, coefficients) that a rate sends."""
+    def quantise(self, analysed: Doubles, rate: int) -> npt.NDArray[np.int32]:
+        """The latents (N, coefficients) that a rate sends.
+
+        A quotient of whole numbers below 2**53 is never rounded up to the next whole number, so cutting it is exact.
+        """
         order, _ = self.sent(rate)
         values = np.take(analysed.reshape(len(analysed), -1), order, axis=1)
         step = int(self.steps[rate])
-        magnitude = np.minimum((np.abs(values) + int(step * ROUNDING)) // step, LIMIT)
-        latents: Ints = np.sign(values) * magnitude
-        return latents
+        values += np.copysign(int(step * ROUNDING), values)
+        values /= step
+        return _clip(values, LIMIT).astype(np.int32)
 
-    def synthesise(self, latents: Ints, rate: int) -> Floats:
+    def synthesise(self, latents: Array, rate: int) -> Floats:
         """The rows (N, positions, width) that the decoder makes of latents."""
-        order, _, (one, more) = self._sent[rate]
-        integers = latents.astype(np.float32)
-        magnitude = np.abs(integers)
-        magnitude += np.where(magnitude == 1, one, more)
+        _, classes, (one, more) = self._sent[rate]
         planes = np.zeros((len(latents), self.spread.size), np.float32)
-        planes[:, order] = magnitude * np.sign(integers) * self.sizes[rate]
-        return self.rebuild(planes.reshape(len(latents), *self.spread.shape))
+        values = planes[:, : len(classes)]
+        values[:] = latents
+        centres = np.where(np.abs(values) == 1, one, more)
+        values += np.multiply(np.clip(values, -1, 1), centres, out=centres)
+        values *= self.sizes[rate]
+        return self.rebuild(np.take(planes, self._places, axis=1).reshape(len(latents), *self.spread.shape))
 
     def rebuild(self, values: Floats) -> Floats:
         """Rows (N, positions, width) from coefficients (N, positions, components) in the decoder's units."""
         before, grid = values[:, : self.layout.prefix], values[:, self.layout.prefix :]
-        for axis, along in enumerate(self._back_maps):
-            grid = _turned(grid, along, self.layout, axis)
-        rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
-        rebuilt: Floats = rows @ self.back
-        rebuilt += self._offset
-        return rebuilt
+        with _one_thread():
+            for axis, along in enumerate(self._back_maps):
+                grid = _turned(grid, along, self.layout, axis)
+            rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
+            rebuilt: Floats = self._back.T @ rows.swapaxes(1, 2)  # as images lie: channels first
+        rebuilt += self._offset.T
+        return rebuilt.swapaxes(1, 2)
 
 
 def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float]:
@@ -209,11 +235,29 @@ def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float
     return stages
 
 
-def _shorter(values: Array, bits: int) -> Array:
-    """Integers divided by a power of two and rounded."""
-    shorter: Array = values * 2.0**-bits
-    shorter += 0.5
-    return np.floor(shorter, out=shorter)
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenBLAS's other threads would wait for the next product at full power, for longer than a frame takes."""
+    many = [(library, count) for library in _BLAS if (count := library.get_num_threads()) != 1]
+    for library, _ in many:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in many:
+            library.set_num_threads(count)
+
+
+def _rounded(values: Doubles) -> Doubles:
+    """To whole numbers, halves up, in place."""
+    values += 0.5
+    return np.floor(values, out=values)
+
+
+def _clip(values: Doubles, largest: int) -> Doubles:
+    """Magnitudes to at most this, in place."""
+    np.minimum(values, largest, out=values)
+    return np.maximum(values, -largest, out=values)
 
 
 def _turned(rows: Array, along: Array, layout: Layout, axis: int) -> Array:
