@@ -33,6 +33,7 @@ from torch import Tensor
 from adaedge import Bottleneck, Splittable, models
 from adaedge.bundle.frames import prepare
 from adaedge.payload.latent import coefficients
+from adaedge.payload.latent.tables import shifted
 from adaedge.runtime import frames as read_frames
 from adaedge.runtime import largest_tolerance, replay
 from benchmarks.result import write
@@ -142,6 +143,8 @@ def unsent(bottleneck: Bottleneck) -> Iterator[dict[str, Any]]:
     latents = bottleneck.latents
     for rate in bottleneck.rates:
         order, classes = latents.sent(rate)
+        zeros = np.zeros((1, len(order)), np.int64)
+        classes = shifted(classes, latents.tables.shift(zeros, classes))
         frequencies = np.unique(order // latents.spread.shape[1])
         yield {
             "question": "static",
@@ -150,7 +153,7 @@ def unsent(bottleneck: Bottleneck) -> Iterator[dict[str, Any]]:
             "sent": len(order),
             "spatial_frequencies": len(latents.spread),
             "spatial_frequencies_sent": len(frequencies),
-            "bytes_of_zeros": latents.tables.bits(np.zeros((1, len(order)), np.int64), classes) / 8,
+            "bytes_of_zeros": latents.tables.bits(zeros, classes) / 8,
         }
 
 
