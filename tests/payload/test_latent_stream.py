@@ -261,10 +261,10 @@ def test_losing_the_end_costs_little():
     ("change", "text"),
     [
         (lambda data: b"XX" + data[2:], "foreign payload: it starts with b'XX'"),
-        (lambda data: data[:2] + b"\x09" + data[3:], "stream of format 9; this adaedge reads 3"),
+        (lambda data: data[:2] + b"\x09" + data[3:], "stream of format 9; this adaedge reads 4"),
         (lambda data: data[:10], "truncated payload: 10 bytes"),
         (lambda data: data + b"more", "oversized payload: 4 bytes follow"),
-        (lambda data: data[:40], "truncated payload: it says 108 words, 40 bytes came"),
+        (lambda data: data[:40], "truncated payload: it says 109 words, 40 bytes came"),
         (lambda data: data[:80], "its first segment is damaged or cut"),
         (lambda data: data[:14] + b"\xff\xff\xff\xff" + data[18:], "truncated payload: it says 4294967295 words"),
         (lambda data: data[:3] + b"\x01" + data[4:], "its first segment is damaged"),

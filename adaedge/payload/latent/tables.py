@@ -1,19 +1,22 @@
-"""Integer probability tables, and latents ⇄ words by a range coder.
+"""Integer probability tables, and latents ⇄ words by an entropy coder.
 
 May import: ``errors``.
 
 Every latent belongs to a class of spread: its standard deviation is 2**(class / 4) steps. Each class has a table of
-integers that add up to 2**16: how often each value up to about ten standard deviations occurs, and last the escape,
-which is followed by the value itself in 16 bits. A decoder searches the table once for each latent: most are of low
-classes, whose tables are small. The coder's arithmetic on such tables is exact in IEEE floating point (constriction
-scales them by a quotient of integers below 2**24, and every partial sum is an integer), so both ends see the same
-intervals on every machine.
+integers that add up to 2**16: how often each value up to about ten standard deviations occurs, and last the escape. A
+decoder searches the table once for each latent: most are of low classes, whose tables are small. The coder is the
+range variant of asymmetric numeral systems (J. Duda, arXiv:1311.2540) of constriction, whose decoder needs no division.
+Its arithmetic on such tables is exact in IEEE floating point (constriction scales them by a quotient of integers below
+2**24, and every partial sum is an integer), so both ends see the same intervals on every machine.
+
+The words, uint32, hold in this order: how many latents are escaped, in digits of ``_MANY``, of which the last is
+smaller; those latents, 16 bits each; every latent's symbol, class by class. The coder is a stack, so it is filled from
+the last symbol to the first and its words are sent from the top: a decoder of leading words finds leading symbols.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -43,9 +46,12 @@ SYMBOLS = 2 * int(LARGEST.max()) + 2
 SHIFTS = range(-16, 9)
 """By how many classes a payload's latents may be narrower or wider than those of the bottleneck's own samples."""
 
-_ESCAPES = (2 * LARGEST + 1).tolist()
-
 _ESCAPED = stream.model.Uniform(TOTAL)
+_MANY = 63
+_COUNT = stream.model.Categorical(np.float32([2**10, *[2] * (_MANY - 1), 2]), perfect=False)
+"""A digit of how many are escaped: hardly ever any is."""
+_BEYOND = 64
+"""Words that stand for those that were cut off; what they decode to is not used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,86 +155,75 @@ class Tables:
 
     def encode(self, latents: Array, classes: Classes) -> npt.NDArray[np.uint32]:
         """The words of latents (N, coefficients)."""
-        coder, batch = stream.queue.RangeEncoder(), len(latents)
+        coder, batch = stream.stack.AnsCoder(), len(latents)
         largest = np.repeat(classes.largest, batch) if batch > 1 else classes.largest
         values = latents.T.reshape(-1).astype(np.int32, copy=False)
         symbols = values + largest
         escapes = symbols.view(np.uint32) > (2 * largest).view(np.uint32)  # what is negative is huge without a sign
-        escaping = np.logical_or.reduce(escapes)
-        if escaping:
+        escaped = values[:0]
+        if np.logical_or.reduce(escapes):
             symbols[escapes] = 2 * largest[escapes] + 1
-        for row, start, stop in classes.runs:
-            here = slice(start * batch, stop * batch)
-            coder.encode(symbols[here], self._models[row])
-            if escaping and (escaped := values[here][escapes[here]]).size:
-                coder.encode(np.clip(escaped, -LIMIT, LIMIT) + LIMIT, _ESCAPED)
-        words: npt.NDArray[np.uint32] = coder.get_compressed()
+            escaped = np.clip(values[escapes], -LIMIT, LIMIT)
+        for row, start, stop in reversed(classes.runs):
+            coder.encode_reverse(symbols[start * batch : stop * batch], self._models[row])
+        coder.encode_reverse(escaped + LIMIT, _ESCAPED)
+        coder.encode_reverse(_digits(escaped.size), _COUNT)
+        words: npt.NDArray[np.uint32] = coder.get_compressed()[::-1]
         return words
 
     def decode(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int, *, whole: bool = True) -> Array:
         """The latents (batch, coefficients) in the words; zero from where they end.
 
-        Of a stream that was cut, just those latents are kept that come out the same from its lowest and its highest
-        possible continuation, and so from every continuation in between.
+        A decoder that takes a word draws its next symbol from the word's lowest bits. So behind the last word of a
+        stream that was cut, zeros and ones give different symbols, and before it the same.
 
         Raises:
             PayloadError: if a whole stream does not decode.
         """
+        if not (whole or words.size):
+            return np.zeros((batch, len(classes)), np.int32)
         if whole:
-            return self._decode_whole(words, classes, batch)
-        found = self._bounds(words, classes, batch)
-        latents = np.zeros((len(classes), batch), np.int32)
-        flat = latents.reshape(-1)
-        start = 0
-        for (row, *_), *runs in zip(classes.runs, *found, strict=False):
-            symbols, escapes = runs[0]
-            count, known = _same([run[0] for run in runs]), _same([run[1] for run in runs])
-            at = np.flatnonzero(symbols[:count] == _ESCAPES[row])
-            flat[start : start + count] = symbols[:count] - LARGEST[row]
-            # Escapes follow the whole run, so those of a run that was cut are not known.
-            flat[start + at] = np.append(escapes[:known], np.zeros(len(at)))[: len(at)] if count == symbols.size else 0
-            start += count
-            if count < symbols.size or known < escapes.size:
-                break
-        return latents.T
-
-    def _decode_whole(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int) -> Array:
-        parts = [np.zeros(0, np.int32)]
-        for (row, *_), (symbols, escapes) in zip(classes.runs, self._runs(words, classes, batch), strict=False):
-            if escapes.size:
-                symbols[symbols == _ESCAPES[row]] = escapes + LARGEST[row]
-            parts.append(symbols)
-        latents: Array = np.concatenate(parts)
-        if latents.size < len(classes) * batch:
-            raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
-        latents = latents.reshape(-1, batch).T
+            coder, symbols, escaped = self._decoded(words, classes, batch)
+            if not coder.is_empty():
+                raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
+            known = len(symbols)
+        else:
+            fills = (np.full(_BEYOND, fill, np.uint32) for fill in (0, 2**32 - 1))
+            (_, symbols, escaped), (_, others, other) = (
+                self._decoded(np.concatenate([words, fill]), classes, batch) for fill in fills
+            )
+            known = int(np.argmin(np.append(symbols == others, False))) if np.array_equal(escaped, other) else 0
+        latents = symbols.reshape(-1, batch).T
         latents -= classes.largest
+        if escaped.size:
+            places = np.flatnonzero(symbols > np.repeat(classes.largest, batch))
+            symbols[places[: escaped.size]] = escaped[: len(places)]
+        symbols[known:] = 0
         return latents
 
-    def _bounds(
-        self, words: npt.NDArray[np.uint32], classes: Classes, batch: int
-    ) -> list[Iterator[tuple[Array, Array]]]:
-        fills = (np.full(64, fill, np.uint32) for fill in (0, 2**32 - 1))
-        return [self._runs(np.concatenate([words, fill]), classes, batch) for fill in fills]
-
-    def _runs(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int) -> Iterator[tuple[Array, Array]]:
-        """The symbols of one run of equal classes after another, and the escaped values in it, while they decode."""
-        coder = stream.queue.RangeDecoder(words)
-        for row, start, stop in classes.runs:
-            try:
-                symbols = coder.decode(self._models[row], (stop - start) * batch)
-                escaped = np.count_nonzero(symbols == _ESCAPES[row])
-                escapes = coder.decode(_ESCAPED, escaped) - LIMIT if escaped else symbols[:0]
-            except (AssertionError, ValueError):  # what constriction raises where no symbol fits the words
-                return
-            yield symbols, escapes
+    def _decoded(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int) -> tuple[Any, Array, Array]:
+        """The coder behind the last latent, all symbols, and the values of those that are escaped."""
+        try:
+            coder = stream.stack.AnsCoder(words[::-1])
+        except ValueError as error:  # its top word, which is never 0, is
+            raise PayloadError("corrupted payload: its words do not decode: the first is 0") from error
+        digit = count = coder.decode(_COUNT)
+        while digit == _MANY and count <= len(classes) * batch:
+            digit = coder.decode(_COUNT)
+            count += digit
+        escaped = coder.decode(_ESCAPED, min(count, len(classes) * batch)) - LIMIT
+        runs = [coder.decode(self._models[row], (stop - start) * batch) for row, start, stop in classes.runs]
+        return coder, np.concatenate([*runs, escaped[:0]]), escaped
 
 
-def _same(arrays: Sequence[Array]) -> int:
-    """How many leading elements are the same in all."""
-    length = min(map(len, arrays))
-    equal = np.logical_and.reduce([array[:length] == arrays[0][:length] for array in arrays])
-    return length if equal.all() else int(np.argmin(equal))
+def _digits(count: int) -> npt.NDArray[np.int32]:
+    """A number as digits of at most ``_MANY``, of which just the last is smaller.
+
+    Example:
+        >>> _digits(0).tolist(), _digits(130).tolist()
+        ([0], [63, 63, 4])
+    """
+    return np.array([_MANY] * (count // _MANY) + [count % _MANY], np.int32)
 
 
 def _whole(chances: Array) -> npt.NDArray[np.int32]:

@@ -25,16 +25,19 @@ from threadpoolctl import ThreadpoolController
 from adaedge.errors import CodecError
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Classes, Tables
+from adaedge.payload.latent.workspace import Workspace
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-VERSION = 3
+VERSION = 4
 EXACT = 2**53
 CLIP = 2**18
 """Largest magnitude of a row's value as an integer."""
+_FAR = 40
+"""Bits of a row's value, as an integer, beyond which it is cut off before its mean is taken: it is clipped anyway."""
 PLACE_BITS = 14
 """Bits behind the point of the maps across positions; they are dropped again before each further map."""
 LEAST_CLASS = -6
@@ -85,6 +88,7 @@ class Latents:
     centres: Floats
     tables: Tables
     fingerprint: int = field(init=False)
+    _workspace: Workspace = field(init=False, repr=False)
     _sent: tuple[tuple[Array, Classes, Array], ...] = field(init=False, repr=False)
     _exact: tuple[Array, Array, tuple[Array, ...]] = field(init=False, repr=False)
     _places: Array = field(init=False, repr=False)
@@ -100,6 +104,7 @@ class Latents:
         stages = magnitudes(self.channels, [np.abs(one) for one in self.maps(self.places)], self.shift)
         if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
             raise CodecError("this bottleneck's integers pass 2**53, where sums are no longer exact; fit it again")
+        object.__setattr__(self, "_workspace", Workspace())
         order = np.argsort(-self.spread.reshape(-1).astype(np.int16), kind="stable")
         object.__setattr__(self, "_places", np.argsort(order))  # of each coefficient in what is sent
         object.__setattr__(self, "_sent", tuple(self._of_rate(order, int(fineness)) for fineness in self.fineness))
@@ -108,7 +113,9 @@ class Latents:
         maps = self.maps(self.places)
         dropped = [PLACE_BITS] * (len(maps) - 1) + [0]  # nothing is dropped after the last
         scaled = tuple(along * 2.0**-bits for along, bits in zip(maps, dropped, strict=False))
-        object.__setattr__(self, "_exact", (self._means(), channels, scaled))
+        means = self._means()
+        kind = np.float32 if np.abs(means).max() < 2**23 else np.float64  # exact: below 2**24 with what is subtracted
+        object.__setattr__(self, "_exact", (means.astype(kind), channels, scaled))
         object.__setattr__(self, "_back", self.decoder())
         object.__setattr__(self, "_back_maps", tuple(self.maps(self.back_places)))
         object.__setattr__(self, "_offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
@@ -153,22 +160,38 @@ class Latents:
 
     def analyse(self, rows: Array) -> Doubles:
         """Rows (N, positions, width) as whole numbers (N, positions, components), before any step."""
-        scaled = np.multiply(rows, 2.0**self.fraction, dtype=np.float64)
-        if not math.isfinite(np.add.reduce(scaled, axis=None)):
+        whole = self._whole(rows)
+        _, channels, _ = self._exact
+        exact = self._workspace.like("exact", whole, np.float64)
+        np.copyto(exact, whole)
+        shape = (*whole.shape[:2], channels.shape[1])
+        out = self._workspace.array("product", shape, np.float64) if self.places.size else np.empty(shape)
+        with _one_thread():
+            values: Doubles = np.matmul(exact, channels, out=out)
+            return self._along(_rounded(values)) if self.places.size else values
+
+    def _whole(self, rows: Array) -> Array:
+        """Rows less their mean as whole numbers of 2**-fraction, at most ``CLIP``: exact in float32 as in float64."""
+        lowest, highest = (float(reduced(rows, axis=None)) for reduced in (np.minimum.reduce, np.maximum.reduce))
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
-        means, channels, _ = self._exact
+        far = 2.0 ** (_FAR - self.fraction)
+        if max(-lowest, highest) > far:
+            rows = np.clip(rows, -far, far)
+        means = self._exact[0]
+        kind = np.float64 if rows.dtype == np.float64 else means.dtype.type
+        scaled = np.multiply(rows, kind(2.0**self.fraction), out=self._workspace.like("whole", rows, kind))
         np.rint(scaled, out=scaled)
         scaled -= means
-        _clip(scaled, CLIP)
-        with _one_thread():
-            values: Doubles = scaled @ channels
-            return self._along(_rounded(values)) if self.places.size else values
+        return _clip(scaled, CLIP)
 
     def _along(self, values: Doubles) -> Doubles:
         """Whole numbers multiplied with the maps along the sides of the grid."""
         before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
+        last = len(self._exact[2]) - 1
         for axis, along in enumerate(self._exact[2]):
-            grid = _turned(_rounded(grid) if axis else grid, along, self.layout, axis)
+            out = None if axis == last else self._workspace.array(f"along {axis}", grid.shape, np.float64)
+            grid = _turned(_rounded(grid) if axis else grid, along, self.layout, axis, out)
         return np.concatenate([before, grid], axis=1) if self.layout.prefix else grid
 
     def maps(self, flat: Array) -> list[Array]:
@@ -188,25 +211,33 @@ class Latents:
     def quantise(self, analysed: Doubles, rate: int) -> npt.NDArray[np.int32]:
         """The latents (N, coefficients) that a rate sends.
 
-        A quotient of whole numbers below 2**53 is never rounded up to the next whole number, so cutting it is exact.
+        One product and two roundings for each, as IEEE 754 has them, and no sum: the same on every machine.
         """
         order, _ = self.sent(rate)
-        values = np.take(analysed.reshape(len(analysed), -1), order, axis=1)
-        step = int(self.steps[rate])
-        values += np.copysign(int(step * ROUNDING), values)
-        values /= step
+        shape = len(analysed), len(order)
+        quotients = self._workspace.array("quotients", shape, np.float64)
+        np.take(analysed.reshape(len(analysed), -1), order, axis=1, out=quotients, mode="clip")
+        quotients *= 1 / float(self.steps[rate])
+        values = self._workspace.array("values", shape, np.float32)
+        np.copyto(values, quotients, casting="same_kind")
+        values += np.copysign(np.float32(ROUNDING), values)
         return _clip(values, LIMIT).astype(np.int32)
 
     def synthesise(self, latents: Array, rate: int) -> Floats:
         """The rows (N, positions, width) that the decoder makes of latents."""
+        return self.rebuild(self.dequantise(latents, rate))
+
+    def dequantise(self, latents: Array, rate: int) -> Floats:
+        """Latents as coefficients (N, positions, components) in the decoder's units."""
         _, classes, (one, more) = self._sent[rate]
-        planes = np.zeros((len(latents), self.spread.size), np.float32)
+        planes = self._workspace.array("planes", (len(latents), self.spread.size), np.float32)
+        planes[:, len(classes) :] = 0
         values = planes[:, : len(classes)]
         values[:] = latents
         centres = np.where(np.abs(values) == 1, one, more)
         values += np.multiply(np.clip(values, -1, 1), centres, out=centres)
         values *= self.sizes[rate]
-        return self.rebuild(np.take(planes, self._places, axis=1).reshape(len(latents), *self.spread.shape))
+        return np.take(planes, self._places, axis=1).reshape(len(latents), *self.spread.shape)
 
     def rebuild(self, values: Floats) -> Floats:
         """Rows (N, positions, width) from coefficients (N, positions, components) in the decoder's units."""
@@ -254,15 +285,15 @@ def _rounded(values: Doubles) -> Doubles:
     return np.floor(values, out=values)
 
 
-def _clip(values: Doubles, largest: int) -> Doubles:
+def _clip(values: Array, largest: int) -> Array:
     """Magnitudes to at most this, in place."""
     np.minimum(values, largest, out=values)
     return np.maximum(values, -largest, out=values)
 
 
-def _turned(rows: Array, along: Array, layout: Layout, axis: int) -> Array:
+def _turned(rows: Array, along: Array, layout: Layout, axis: int, out: Array | None = None) -> Array:
     """Rows (N, positions, components) multiplied with a matrix along one side of the grid."""
     sides = layout.sides
     split = rows.reshape(len(rows) * math.prod(sides[:axis]), sides[axis], -1)
-    turned: Array = np.matmul(along, split).reshape(rows.shape)
-    return turned
+    turned: Array = np.matmul(along, split, out=None if out is None else out.reshape(split.shape))
+    return turned.reshape(rows.shape)

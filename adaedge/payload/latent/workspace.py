@@ -1,0 +1,50 @@
+"""Arrays that one frame after another is computed in.
+
+May import: nothing of adaedge.
+
+A frame's intermediate results are as large as its features. Taken anew and given back for each frame, their memory may
+return to the system every time, and come back page by page: more than half of the time of a small transform.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@final
+class Workspace(threading.local):
+    """Named arrays of each thread's own; what is in one when it is asked for is not defined.
+
+    Example:
+        >>> workspace = Workspace()
+        >>> first = workspace.array("sums", (2, 3), np.float64)
+        >>> workspace.array("sums", (2, 3), np.float64) is first
+        True
+        >>> workspace.array("sums", (4, 3), np.float64).shape
+        (4, 3)
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """The array of this name, another one where shape or type changed."""
+        held = self._arrays.get(name)
+        if held is None or held.shape != shape or held.dtype != dtype:
+            held = self._arrays[name] = np.empty(shape, dtype)
+        return held
+
+    def like(self, name: str, array: Array, dtype: npt.DTypeLike) -> Array:
+        """The array of this name, shaped and laid out in memory as another is."""
+        axes = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
+        held = self.array(name, tuple(array.shape[axis] for axis in axes), dtype)
+        return held.transpose(np.argsort(axes))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()  # a copy begins with none
