@@ -1,5 +1,6 @@
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -127,10 +128,10 @@ def test_the_integers_are_those_of_whole_arithmetic():
     first = [
         [sum(v * int(c) for v, c in zip(row, column, strict=True)) for column in LATENTS.channels.T] for row in whole
     ]
-    shorter = np.array([[(value + 2**7) >> 8 for value in row] for row in first], dtype=object)
+    shorter = np.array([[round(Fraction(value, 2**8)) for value in row] for row in first], dtype=object)
     tall, wide = (along.astype(object) for along in LATENTS.maps(LATENTS.places))
     once = [tall @ column for column in shorter.reshape(12, 12, 6).transpose(1, 0, 2)]  # each column of the grid
-    again = np.array([[[(v + 2**13) >> 14 for v in row] for row in column] for column in once], dtype=object)
+    again = np.array([[[round(Fraction(int(v), 2**14)) for v in row] for row in column] for column in once], dtype=object)
     twice = np.stack([wide @ again[:, row] for row in range(12)])
     assert (twice.reshape(144, 6) == LATENTS.analyse(rows)[0]).all()
 

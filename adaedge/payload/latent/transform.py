@@ -162,15 +162,13 @@ class Latents:
         """Rows (N, positions, width) as whole numbers (N, positions, components), before any step."""
         whole = self._whole(rows)
         _, channels, _ = self._exact
-        exact = self._workspace.like("exact", whole, np.float64)
-        np.copyto(exact, whole)
         shape = (*whole.shape[:2], channels.shape[1])
         out = self._workspace.array("product", shape, np.float64) if self.places.size else np.empty(shape)
         with _one_thread():
-            values: Doubles = np.matmul(exact, channels, out=out)
+            values: Doubles = np.matmul(whole, channels, out=out)
             return self._along(_rounded(values)) if self.places.size else values
 
-    def _whole(self, rows: Array) -> Array:
+    def _whole(self, rows: Array) -> Doubles:
         """Rows less their mean as whole numbers of 2**-fraction, at most ``CLIP``: exact in float32 as in float64."""
         lowest, highest = (float(reduced(rows, axis=None)) for reduced in (np.minimum.reduce, np.maximum.reduce))
         if not (math.isfinite(lowest) and math.isfinite(highest)):
@@ -183,16 +181,18 @@ class Latents:
         scaled = np.multiply(rows, kind(2.0**self.fraction), out=self._workspace.like("whole", rows, kind))
         np.rint(scaled, out=scaled)
         scaled -= means
-        return _clip(scaled, CLIP)
+        np.minimum(scaled, CLIP, out=scaled)
+        return np.maximum(scaled, -CLIP, out=self._workspace.like("exact", rows, np.float64))
 
     def _along(self, values: Doubles) -> Doubles:
         """Whole numbers multiplied with the maps along the sides of the grid."""
-        before, grid = values[:, : self.layout.prefix] * 2.0**PLACE_BITS, values[:, self.layout.prefix :]
+        prefix = self.layout.prefix
+        grid = values[:, prefix:]
         last = len(self._exact[2]) - 1
         for axis, along in enumerate(self._exact[2]):
             out = None if axis == last else self._workspace.array(f"along {axis}", grid.shape, np.float64)
             grid = _turned(_rounded(grid) if axis else grid, along, self.layout, axis, out)
-        return np.concatenate([before, grid], axis=1) if self.layout.prefix else grid
+        return np.concatenate([values[:, :prefix] * 2.0**PLACE_BITS, grid], axis=1) if prefix else grid
 
     def maps(self, flat: Array) -> list[Array]:
         """``places`` or ``back_places`` as a matrix for each side of the grid."""
@@ -280,9 +280,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def _rounded(values: Doubles) -> Doubles:
-    """To whole numbers, halves up, in place."""
-    values += 0.5
-    return np.floor(values, out=values)
+    """To whole numbers, halves to the even one, in place."""
+    return np.rint(values, out=values)
 
 
 def _clip(values: Array, largest: int) -> Array:

@@ -9,6 +9,7 @@ return to the system every time, and come back page by page: more than half of t
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Self, final
 
 import numpy as np
@@ -31,20 +32,21 @@ class Workspace(threading.local):
     """
 
     def __init__(self) -> None:
-        self._arrays: dict[str, Array] = {}
+        self._held: dict[str, tuple[tuple[Any, ...], Array]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """The array of this name, another one where shape or type changed."""
-        held = self._arrays.get(name)
-        if held is None or held.shape != shape or held.dtype != dtype:
-            held = self._arrays[name] = np.empty(shape, dtype)
-        return held
+        return self._kept(name, (shape, dtype), lambda: np.empty(shape, dtype))
 
     def like(self, name: str, array: Array, dtype: npt.DTypeLike) -> Array:
         """The array of this name, shaped and laid out in memory as another is."""
-        axes = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
-        held = self.array(name, tuple(array.shape[axis] for axis in axes), dtype)
-        return held.transpose(np.argsort(axes))
+        return self._kept(name, (array.shape, array.strides, dtype), lambda: np.empty_like(array, dtype))
+
+    def _kept(self, name: str, kind: tuple[Any, ...], make: Callable[[], Array]) -> Array:
+        held = self._held.get(name)
+        if held is None or held[0] != kind:
+            held = self._held[name] = kind, make()
+        return held[1]
 
     def __reduce__(self) -> tuple[type[Self], tuple[()]]:
         return type(self), ()  # a copy begins with none
