@@ -118,7 +118,7 @@ def _parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
             point = entry.point
             at_level = (point.split, point.width, point.precision) == level
             if at_level and not point.is_local and _codec_key("encode", point) not in parts:
-                parts |= _codec_parts(bundle, point, features)
+                parts = _codec_parts(bundle, point, features) | parts
     return parts
 
 
@@ -127,10 +127,13 @@ def _codec_parts(bundle: Bundle, point: OperatingPoint, features: Sequence[Array
         return bundle.encode(point, given)
 
     payloads = [encode(given) for given in features]
-    return {
+    parts = {
         _codec_key("encode", point): _Part(encode, features),
-        _codec_key("decode", point): _Part(bundle.decode, payloads),
+        _codec_key("decode", point): _Part(bundle.receive, payloads),
     }
+    if half := bundle.edge_half(point):
+        parts[half.graph] = _Part(bundle.engine(half).run, [bundle.receive(payload)[2] for payload in payloads])
+    return parts
 
 
 def _codec_key(side: str, point: OperatingPoint) -> str:
@@ -160,15 +163,14 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious
     head_s = seconds.get(_PREPROCESS, 0.0) + _of(cut.head, seconds)
     if point.is_local:
         return Cost(head_s=head_s, accuracy=accuracy)
-    tail_s = _of(cut.tail, seconds)
     return Cost(
         head_s=head_s,
         encode_s=seconds[_codec_key("encode", point)],
         payload_bytes=entry.payload_bytes,
         decode_s=seconds[_codec_key("decode", point)],
-        tail_s=tail_s,
+        tail_s=_of(bundle.edge_half(point), seconds),
         answer_bytes=_answer_bytes(bundle, point),
-        finish_s=tail_s,
+        finish_s=_of(cut.tail, seconds),
         accuracy=accuracy,
     )
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 
 import torch
@@ -101,7 +102,7 @@ class Assembly:
             list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in samples))
             for samples in (self.samples, self.samples[:: self._every])
         )
-        self._add_bottlenecks(splittable, exported, spread)
+        self._add_bottlenecks(splittable, exported, spread, fp32)
         if self.space.holds(OUTPUT, width, INT8):
             with self._stage("quantise", width):
                 knife = int8_knife(self._parts, exported, inputs, self.scratch)
@@ -112,7 +113,7 @@ class Assembly:
         order = list(self._codecs)
         bottlenecks = self._parts.bottlenecks
         cuts = [
-            replace(cut, bottleneck=bottlenecks.paths.get((cut.split, cut.width)))
+            bottlenecks.placed(cut)
             for cut in sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: order.index(cut.split))
         ]
         entries = [
@@ -128,7 +129,11 @@ class Assembly:
         kept = choosing.worthwhile(scored, {entry.point: macs[_level(entry)] for entry in scored}, self.named)
         levels = {_level(entry) for entry in kept}
         used = {_level(entry) for entry in kept if is_progressive(entry.codec)}
-        cuts = [cut if _level(cut) in used else replace(cut, bottleneck=None) for cut in cuts if _level(cut) in levels]
+        cuts = [
+            cut if _level(cut) in used else replace(cut, bottleneck=None, folded_tail=None)
+            for cut in cuts
+            if _level(cut) in levels
+        ]
         return self._bundle(cuts, kept)
 
     @contextmanager
@@ -183,7 +188,9 @@ class Assembly:
                 self._every = max(2, self._every)
                 self._held_out = matching.besides(self._every)
 
-    def _add_bottlenecks(self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays]) -> None:
+    def _add_bottlenecks(
+        self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], knife: Knife
+    ) -> None:
         """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""
         wanted = [point for point in exported.points if BOTTLENECK in self._codecs[point.name]]
         begun = self.widths.index(exported.width) * len(wanted)
@@ -197,7 +204,8 @@ class Assembly:
                 warnings.warn(str(error), UserWarning, stacklevel=4)  # the caller of `build`
                 continue
             if file:
-                self._parts.bottlenecks.add(point.name, exported.width, file)
+                fold = partial(knife.folded_tail, point.name)
+                self._parts.bottlenecks.add(point.name, exported.width, file, fold)
         if wanted:
             self.report(BOTTLENECK, begun + len(wanted), len(wanted) * len(self.widths))
 

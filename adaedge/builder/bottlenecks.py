@@ -1,14 +1,14 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
-May import: ``errors``, ``payload``, ``engine``, ``graph``, ``bottleneck``; of this part ``frames``, ``scratch``,
-``scoring``, ``verifying``.
+May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``; of this part ``frames``,
+``scratch``, ``scoring``, ``verifying``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -18,12 +18,13 @@ from adaedge.builder.frames import Call
 from adaedge.builder.scoring import identity
 from adaedge.builder.scratch import Scratch, key
 from adaedge.builder.verifying import TOLERANCE, relative_error
+from adaedge.bundle import Cut, Half
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT
 from adaedge.payload import BOTTLENECK
-from adaedge.payload.latent import Layout
+from adaedge.payload.latent import Latents, Layout
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 MOST_SAMPLES = 64  # more saturate
@@ -37,18 +38,35 @@ class Bottlenecks:
         files: path → bytes.
         rates: path → how many rates it has.
         paths: (split point, width) → path.
+        folded: path → the tail that its decoder is folded into.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     rates: dict[str, int] = field(default_factory=dict)
     paths: dict[tuple[str, float], str] = field(default_factory=dict)
+    folded: dict[str, Half] = field(default_factory=dict)
 
-    def add(self, split: str, width: float, file: bytes) -> None:
-        """Take the file of a bottleneck."""
+    def add(self, split: str, width: float, file: bytes, fold: Callable[[Latents], Half | None]) -> None:
+        """Take the file of a bottleneck.
+
+        Args:
+            split: name of the split point.
+            width: fraction of channels.
+            file: its bytes.
+            fold: the tail that takes its coefficients, where there can be one.
+        """
         level = "" if width == 1.0 else f"w{width!r}/"
         path = f"bottlenecks/{level}{len(self.paths)}-{re.sub(r'[^A-Za-z0-9.-]', '_', split)}.safetensors"
         self.files[path], self.paths[split, width] = file, path
-        self.rates[path] = from_bytes(file, path)[1].rates
+        latents = from_bytes(file, path)[1]
+        self.rates[path] = latents.rates
+        if (half := fold(latents)) is not None:
+            self.folded[path] = half
+
+    def placed(self, cut: Cut) -> Cut:
+        """A cut with its bottleneck, where it has one."""
+        path = self.paths.get((cut.split, cut.width))
+        return replace(cut, bottleneck=path, folded_tail=self.folded.get(path)) if path else cut
 
     def codecs(self, path: str | None, names: Sequence[str]) -> tuple[str, ...]:
         """The names of codecs, ``bottleneck`` as each rate of the one in this file; left out where there is none."""

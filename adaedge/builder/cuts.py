@@ -15,8 +15,9 @@ import onnx_ir as ir
 import safetensors.numpy
 
 from adaedge.builder.bottlenecks import Bottlenecks
+from adaedge.builder.folding import NAME, fold
 from adaedge.builder.frames import PREFIX, Call
-from adaedge.builder.halves import cut, export, source
+from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.space import FP32
 from adaedge.builder.weight_file import Index, NarrowerWeights, WeightFile, Weights
 from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, TensorSpec
@@ -24,6 +25,7 @@ from adaedge.bundle.manifest import WEIGHTS, File
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.payload.latent import Latents
 
 ENDS = (INPUT, OUTPUT)
 
@@ -66,7 +68,7 @@ class Parts:
             cuts: some of ``self.cuts``.
             entries: the points at them.
         """
-        halves = [half for cut in cuts for half in (cut.head, cut.tail) if half]
+        halves = [half for cut in cuts for half in (cut.head, cut.tail, cut.folded_tail) if half]
         names = {name for half in halves for name in half.weights}
         slices = {name: which for name, which in self.weights.slices.items() if name in names}
         stored = names - {*slices} | {which.tensor for which in slices.values()}
@@ -189,6 +191,21 @@ class Knife:
     def tail(self, split: str) -> Half | None:
         """What runs after a split point; ``None`` at ``output``."""
         return None if split == OUTPUT else self._half(split, OUTPUT)
+
+    def folded_tail(self, split: str, latents: Latents) -> Half | None:
+        """What runs after a split point, from a bottleneck's coefficients; ``None`` where its decoder cannot fold."""
+        tail = self.tail(split)
+        if tail is None:
+            return None
+        (batch, *_) = tail.inputs[0].shape
+        model = part(self._model, self._places[split], self._places[OUTPUT])
+        more = fold(model.graph, latents, batch)
+        if more is None:
+            return None
+        path = tail.graph.removesuffix("-tail.onnx") + "-folded.onnx"
+        self._parts.graphs[path], names = stored(model, self._weights)
+        inputs = (TensorSpec(NAME, "float32", (batch, *latents.spread.shape)),)
+        return Half(path, inputs, tail.outputs, tail.macs + more, names)
 
     def _half(self, start: str, end: str) -> Half:
         path = self._path(start, end)

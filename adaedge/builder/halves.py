@@ -73,20 +73,30 @@ def cut(
     Raises:
         ValueError: if the outputs depend on more than the inputs.
     """
+    return stored(part(model, inputs, outputs), weights)
+
+
+def part(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Model:
+    """The part of a graph between ``inputs`` and ``outputs``, with its weights, its constants folded; see `cut`."""
     unique = list(dict.fromkeys(inputs))
     graph = ir.convenience.extract(model.graph, unique, outputs)
     _repeat_inputs(graph, [unique.index(value) for value in inputs])
-    part = ir.Model(graph, ir_version=model.ir_version)
-    passes.OutputFixPass()(part)  # an output that is an input, or comes twice, needs an Identity
+    found = ir.Model(graph, ir_version=model.ir_version)
+    passes.OutputFixPass()(found)  # an output that is an input, or comes twice, needs an Identity
     with _quiet():
-        optimizer.fold_constants(part, should_fold=lambda node: True if _transposes_weight(node) else None)
+        optimizer.fold_constants(found, should_fold=lambda node: True if _transposes_weight(node) else None)
     _drop_zero_biases(graph)
-    passes.RemoveUnusedNodesPass()(part)
-    for value in ir.convenience.create_value_mapping(graph).values():
+    return found
+
+
+def stored(found: ir.Model, weights: Weights) -> tuple[bytes, tuple[str, ...]]:
+    """A part's bytes and the names of its weights, which are handed over; see `cut`."""
+    passes.RemoveUnusedNodesPass()(found)
+    for value in ir.convenience.create_value_mapping(found.graph).values():
         value.metadata_props.clear()  # the exporter's notes: three quarters of the bytes
-    passes.ClearMetadataAndDocStringPass()(part)
-    names = _move_weights(graph, weights)
-    return ir.to_proto(part).SerializeToString(), names
+    passes.ClearMetadataAndDocStringPass()(found)
+    names = _move_weights(found.graph, weights)
+    return ir.to_proto(found).SerializeToString(), names
 
 
 def source(value: ir.Value) -> ir.Value:

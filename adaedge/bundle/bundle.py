@@ -22,7 +22,7 @@ from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.payload import Codec, Message, get_codec, is_progressive, pack, pack_answer, unpack, unpack_answer
-from adaedge.payload.latent import Latents
+from adaedge.payload.latent import FoldedCodec, LatentCodec, Latents
 from adaedge.payload.latent.saving import from_bytes
 
 _HEADER_BYTES = 2**16
@@ -111,7 +111,7 @@ class Bundle:
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        return self._engine(self.manifest.cut(split, width, precision).head)
+        return self.engine(self.manifest.cut(split, width, precision).head)
 
     def tail(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
         """The half that finishes the frame; at ``output`` it returns its inputs. Loaded and kept as the head.
@@ -119,9 +119,10 @@ class Bundle:
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        return self._engine(self.manifest.cut(split, width, precision).tail)
+        return self.engine(self.manifest.cut(split, width, precision).tail)
 
-    def _engine(self, half: Half | None) -> Engine:
+    def engine(self, half: Half | None) -> Engine:
+        """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
         if half is None:
             return Passthrough()
         with self._lock:
@@ -192,9 +193,9 @@ class Bundle:
     def _run_piece(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
         level = (point.split, point.width, point.precision)
         features = self.head(*level).run(inputs)
-        if not point.is_local:
-            features = self.decode(self.encode(point, features))[1]
-        return self.tail(*level).run(features)
+        if point.is_local:
+            return features
+        return self.answer(self.encode(point, features))[1]
 
     def encode(
         self, point: OperatingPoint, features: Sequence[Array], *, sequence: int = 0, deadline_s: float = 0.0
@@ -226,6 +227,43 @@ class Bundle:
         point = self.resolve(message.point)
         check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
         return replace(message, point=point), features
+
+    def receive(self, data: bytes | bytearray | memoryview) -> tuple[Message, Engine, Arrays]:
+        """What is to be run for a payload, and on what: the tail on features, or a bottleneck's on its coefficients.
+
+        Raises:
+            PayloadError: as `decode` does.
+        """
+        message, carried = unpack(
+            data, bundle=self.digest, max_bytes=self.max_payload_bytes, codec_of=self._shortest_codec
+        )
+        point = self.resolve(message.point)
+        half = self.edge_half(point)
+        check(carried, half.inputs if half else self.manifest.outputs, PayloadError, f"what crosses at {point.split!r}")
+        return replace(message, point=point), self.engine(half), carried
+
+    def answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
+        """The message, and the model's outputs for a payload.
+
+        Raises:
+            PayloadError: as `decode` does.
+        """
+        message, engine, carried = self.receive(data)
+        return message, engine.run(carried)
+
+    def edge_half(self, point: OperatingPoint) -> Half | None:
+        """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into.
+
+        Raises:
+            BundleError: if the bundle does not hold the point's split point, width and precision.
+        """
+        cut = self.manifest.cut(point.split, point.width, point.precision)
+        return cut.folded_tail if cut.folded_tail and is_progressive(point.codec) else cut.tail
+
+    def _shortest_codec(self, point: OperatingPoint) -> Codec:
+        codec = self._codec_of_payload(point)
+        folded = self.manifest.cut(point.split, point.width, point.precision).folded_tail
+        return FoldedCodec(codec) if isinstance(codec, LatentCodec) and folded else codec
 
     def _codec_of_payload(self, point: OperatingPoint) -> Codec:
         try:

@@ -1,6 +1,6 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``. The schema, version 3, is the dataclasses below, written as canonical JSON
+May import: ``errors``, ``operating_point``. The schema, version 4, is the dataclasses below, written as canonical JSON
 (sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -17,7 +17,7 @@ from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, Integr
 from adaedge.operating_point import OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 3
+VERSION = 4
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 
@@ -90,6 +90,8 @@ class Cut:
         payload_bytes: bytes of the crossing tensors in their own type, without a header.
         aliases: other module paths that end at this split point.
         bottleneck: path of the file of the bottleneck that was fitted here, at this width; ``None`` where none was.
+        folded_tail: the tail with the bottleneck's decoder in its first operator, which takes coefficients instead of
+            features; ``None`` where there is no bottleneck, or no operator that it folds into.
     """
 
     split: str
@@ -100,6 +102,7 @@ class Cut:
     payload_bytes: int
     aliases: tuple[str, ...] = ()
     bottleneck: str | None = None
+    folded_tail: Half | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,7 @@ def _half(entry: dict[str, Any] | None) -> Half | None:
 
 
 def _cut(entry: dict[str, Any]) -> Cut:
-    halves = {"head": _half(entry["head"]), "tail": _half(entry["tail"])}
+    halves = {name: _half(entry[name]) for name in ("head", "tail", "folded_tail")}
     return Cut(**entry | halves | {"aliases": tuple(entry["aliases"])})
 
 

@@ -20,7 +20,5 @@ def answer(bundle: Bundle, payload: bytes) -> bytes:
         PayloadError: if the payload is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
     """
     start_s = time.perf_counter()
-    message, features = bundle.decode(payload)
-    point = message.point
-    outputs = bundle.tail(point.split, point.width, point.precision).run(features)
+    message, outputs = bundle.answer(payload)
     return bundle.encode_answer(message, outputs, edge_s=time.perf_counter() - start_s)

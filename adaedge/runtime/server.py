@@ -93,10 +93,8 @@ class EdgeServer:
         points = tuple(points or self._bundle.points)
         for point in points:
             self._bundle.codec(point)
-        for level in {(point.split, point.width, point.precision) for point in points}:
-            half = self._bundle.manifest.cut(*level).tail
-            if half is not None:
-                self._bundle.tail(*level).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
+        for half in filter(None, {self._bundle.edge_half(point) for point in points}):
+            self._bundle.engine(half).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
 
     def start(self) -> None:
         """Begin to answer."""

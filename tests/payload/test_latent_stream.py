@@ -131,7 +131,9 @@ def test_the_integers_are_those_of_whole_arithmetic():
     shorter = np.array([[round(Fraction(value, 2**8)) for value in row] for row in first], dtype=object)
     tall, wide = (along.astype(object) for along in LATENTS.maps(LATENTS.places))
     once = [tall @ column for column in shorter.reshape(12, 12, 6).transpose(1, 0, 2)]  # each column of the grid
-    again = np.array([[[round(Fraction(int(v), 2**14)) for v in row] for row in column] for column in once], dtype=object)
+    again = np.array(
+        [[[round(Fraction(int(v), 2**14)) for v in row] for row in column] for column in once], dtype=object
+    )
     twice = np.stack([wide @ again[:, row] for row in range(12)])
     assert (twice.reshape(144, 6) == LATENTS.analyse(rows)[0]).all()
 

@@ -3,7 +3,7 @@
 May import: ``errors``; of ``payload`` ``wire``. Needs no torch: terminal and edge server run it as it is.
 """
 
-from adaedge.payload.latent.codec import LatentCodec
+from adaedge.payload.latent.codec import FoldedCodec, LatentCodec
 from adaedge.payload.latent.coefficients import coefficients, features, moved, variances
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.stream import compress, decompress, predicted_bytes
@@ -11,6 +11,7 @@ from adaedge.payload.latent.tables import Tables
 from adaedge.payload.latent.transform import Latents
 
 __all__ = [
+    "FoldedCodec",
     "LatentCodec",
     "Latents",
     "Layout",

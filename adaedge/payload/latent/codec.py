@@ -71,6 +71,14 @@ class LatentCodec:
         Raises:
             PayloadError: if headers or segments are not what this codec writes.
         """
+        return self.rebuild(segments, self.batch(headers, max_bytes))
+
+    def batch(self, headers: Sequence[TensorHeader], max_bytes: int) -> int:
+        """How many samples headers speak of.
+
+        Raises:
+            PayloadError: if they are not what this codec writes, or too large.
+        """
         total = sum(header.nbytes for header in headers)
         if total > max_bytes:
             raise PayloadError(f"oversized payload: {total} bytes decoded, at most {max_bytes} are accepted")
@@ -83,10 +91,18 @@ class LatentCodec:
                 f" {[(header.dtype, header.shape) for header in headers]}"
             )
         (batch,) = batches.pop()
-        return self.rebuild(segments, batch)
+        return batch
 
     def rebuild(self, segments: Sequence[Segment], batch: int) -> tuple[Array, ...]:
         """The features of leading segments.
+
+        Raises:
+            PayloadError: if the segments are not what this codec writes.
+        """
+        return self.latents.layout.tensors(self.latents.rebuild(self.coefficients(segments, batch)))
+
+    def coefficients(self, segments: Sequence[Segment], batch: int) -> Array:
+        """Leading segments as coefficients (N, positions, components), for a tail that the decoder is folded into.
 
         Raises:
             PayloadError: if the segments are not what this codec writes.
@@ -95,8 +111,7 @@ class LatentCodec:
             raise PayloadError("corrupted payload: it says that it holds no sample")
         words, shift, whole = words_of(segments)
         classes = shifted(self.latents.sent(self.rate)[1], shift)
-        values = self.latents.tables.decode(words, classes, batch, whole=whole)
-        return self.latents.layout.tensors(self.latents.synthesise(values, self.rate))
+        return self.latents.dequantise(self.latents.tables.decode(words, classes, batch, whole=whole), self.rate)
 
     def predicted_bytes(self, tensors: Sequence[Array]) -> float:
         """What an ideal coder makes of these features, and what the segments add to it."""
@@ -110,6 +125,32 @@ class LatentCodec:
         _, usual = self.latents.sent(self.rate)
         shift = self.latents.tables.shift(values, usual)
         return values, shifted(usual, shift), shift
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FoldedCodec:
+    """A bottleneck at one rate, whose decoder is part of the tail: a payload holds coefficients.
+
+    Attributes:
+        codec: what encodes, and reads payloads.
+    """
+
+    codec: LatentCodec
+
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None] = ()
+    ) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+        """Headers and segments of features, as the codec's own."""
+        return self.codec.encode(tensors, axes)
+
+    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+        """The coefficients; from fewer than all segments, what these still say.
+
+        Raises:
+            PayloadError: if headers or segments are not what the codec writes.
+        """
+        return (self.codec.coefficients(segments, self.codec.batch(headers, max_bytes)),)
 
 
 def segment_words(total: int) -> list[int]:

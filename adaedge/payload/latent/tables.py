@@ -48,7 +48,7 @@ SHIFTS = range(-16, 9)
 
 _ESCAPED = stream.model.Uniform(TOTAL)
 _MANY = 63
-_COUNT = stream.model.Categorical(np.float32([2**10, *[2] * (_MANY - 1), 2]), perfect=False)
+_COUNT = stream.model.Categorical(np.array([2**10] + [2] * _MANY, np.float32), perfect=False)
 """A digit of how many are escaped: hardly ever any is."""
 _BEYOND = 64
 """Words that stand for those that were cut off; what they decode to is not used."""

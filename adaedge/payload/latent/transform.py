@@ -69,6 +69,7 @@ class Latents:
         fineness: int16 (rates,): class of each step; a coefficient's class at a rate is its spread less this.
         centres: float32 (classes, 2): where values of magnitude 1, and of 2 or more, really lie, from their integer.
         tables: the probability tables.
+        offset: float32 (1, width), or (positions, width): the mean in the decoder's units.
         fingerprint: CRC-32 of all this; streams of another bottleneck are refused by it.
     """
 
@@ -92,7 +93,7 @@ class Latents:
     _sent: tuple[tuple[Array, Classes, Array], ...] = field(init=False, repr=False)
     _exact: tuple[Array, Array, tuple[Array, ...]] = field(init=False, repr=False)
     _places: Array = field(init=False, repr=False)
-    _offset: Array = field(init=False, repr=False)
+    offset: Floats = field(init=False, repr=False)
     _back: Floats = field(init=False, repr=False)
     _back_maps: tuple[Array, ...] = field(init=False, repr=False)
 
@@ -118,7 +119,7 @@ class Latents:
         object.__setattr__(self, "_exact", (means.astype(kind), channels, scaled))
         object.__setattr__(self, "_back", self.decoder())
         object.__setattr__(self, "_back_maps", tuple(self.maps(self.back_places)))
-        object.__setattr__(self, "_offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
+        object.__setattr__(self, "offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
         crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
         for array in self.arrays().values():
             crc = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes(), crc)
@@ -247,7 +248,7 @@ class Latents:
                 grid = _turned(grid, along, self.layout, axis)
             rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
             rebuilt: Floats = self._back.T @ rows.swapaxes(1, 2)  # as images lie: channels first
-        rebuilt += self._offset.T
+        rebuilt += self.offset.T
         return rebuilt.swapaxes(1, 2)
 
 
