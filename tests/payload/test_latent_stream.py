@@ -1,4 +1,5 @@
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 
@@ -326,3 +327,48 @@ def test_an_outlier_is_clipped_and_not_wrong():
     tensor = features()
     tensor[0, 0, 0, 0] = 1e30
     assert np.isfinite(decompress(LATENTS, compress(LATENTS, 2, [tensor]))[0]).all()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_a_value_near_the_largest_float_is_clipped_too(kind, value):
+    rows = LATENTS.layout.rows([features()])
+    far, clipped = rows.astype(kind), rows.astype(kind)
+    far[0, 5, 2] = value
+    clipped[0, 5, 2] = np.copysign(transform.CLIP / 2**LATENTS.fraction, value)
+    assert np.array_equal(LATENTS.analyse(far), LATENTS.analyse(clipped))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_single_value_that_is_no_number_is_refused(value):
+    tensor = features()
+    tensor[0, 2, 3, 4] = value
+    with pytest.raises(CodecError, match="features hold NaN or infinity"):
+        compress(LATENTS, 0, [tensor])
+
+
+@pytest.mark.parametrize("mean", [2**22 + 1, 2**24 + 1])
+def test_a_large_mean_is_exact_in_either_type(mean):
+    offset = replace(LATENTS, mean=np.full_like(LATENTS.mean, mean))
+    rows = LATENTS.layout.rows([np.float32(mean / 2**12 + np.round(features(), 1))])
+    assert np.array_equal(offset.analyse(rows), offset.analyse(rows.astype(np.float64)))
+
+
+def test_one_frame_leaves_nothing_of_another():
+    rows = [LATENTS.layout.rows([features(seed)]) for seed in range(2)]
+    first = LATENTS.analyse(rows[0])
+    kept = first.copy()
+    LATENTS.analyse(rows[1])
+    assert np.array_equal(first, kept)
+    values = LATENTS.quantise(first, 2)
+    seen = LATENTS.synthesise(values, 2).copy()
+    LATENTS.synthesise(np.ones_like(values), 2)
+    LATENTS.synthesise(LATENTS.quantise(first, 0), 0)
+    assert np.array_equal(LATENTS.synthesise(values, 2), seen)
+
+
+def test_threads_compute_in_memory_of_their_own():
+    tensors = [features(seed) for seed in range(8)] * 5
+    alone = [compress(LATENTS, 2, [tensor]) for tensor in tensors]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda tensor: compress(LATENTS, 2, [tensor]), tensors)) == alone

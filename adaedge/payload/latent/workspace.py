@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,3 @@ class Workspace(threading.local):
         if held is None or held[0] != kind:
             held = self._held[name] = kind, make()
         return held[1]
-
-    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
-        return type(self), ()  # a copy begins with none
