@@ -243,20 +243,12 @@ class Bundle:
         return replace(message, point=point), self.engine(half), carried
 
     def answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
-        """The message, and the model's outputs for a payload.
-
-        Raises:
-            PayloadError: as `decode` does.
-        """
+        """The message, and the model's outputs for a payload; raises as `decode` does."""
         message, engine, carried = self.receive(data)
         return message, engine.run(carried)
 
     def edge_half(self, point: OperatingPoint) -> Half | None:
-        """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into.
-
-        Raises:
-            BundleError: if the bundle does not hold the point's split point, width and precision.
-        """
+        """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
         cut = self.manifest.cut(point.split, point.width, point.precision)
         return cut.folded_tail if cut.folded_tail and is_progressive(point.codec) else cut.tail
 

@@ -30,11 +30,19 @@ class Costs:
 
 
 def counter() -> FlopCounterMode:
-    """PyTorch's flop counter, with the fused recurrent layers that it counts as free."""
+    """PyTorch's flop counter, with the fused layers that it, or an older one, counts as free."""
     aten = torch.ops.aten
-    return FlopCounterMode(
-        display=False, custom_mapping={aten.lstm: _lstm_flops, aten.mkldnn_rnn_layer: _rnn_layer_flops}
-    )
+    mapping = {
+        aten.lstm: _lstm_flops,
+        aten.mkldnn_rnn_layer: _rnn_layer_flops,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    }
+    return FlopCounterMode(display=False, custom_mapping=mapping)
+
+
+def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Scores are products of queries and keys, and weigh values; shapes are (…, length, dimension)."""
+    return 2 * math.prod(query[:-1]) * (query[-1] * key[-2] + key[-2] * value[-1])
 
 
 def _lstm_flops(sequence: Sequence[int], states: Any, weights: Sequence[Sequence[int]], *_: Any, **__: Any) -> int:

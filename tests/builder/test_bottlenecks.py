@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load
 from torch import nn
 
 from adaedge import Bottleneck, Bundle, Elastic, OperatingPoint, Space, build
@@ -85,7 +86,7 @@ def test_a_bottleneck_for_each_width_and_none_more_for_int8(built):
 def test_names_that_look_alike_in_a_path_are_two_files(own):
     held, file = bottlenecks.Bottlenecks(), to_bytes("a:add", own.latents)
     for split, width in (("a:add", 1.0), ("a_add", 1.0), ("a:add", 0.5)):
-        held.add(split, width, file)
+        held.add(split, width, file, lambda _: None)
     assert len(held.files) == len(set(held.paths.values())) == 3
     assert held.codecs(None, ("u4", "bottleneck")) == ("u4",)
 
@@ -127,8 +128,8 @@ def test_a_flipped_byte_is_refused_by_name(built, tmp_path):
 def test_a_bundle_of_the_version_before_is_refused(built, tmp_path):
     built.save(tmp_path / "b")
     manifest = tmp_path / "b" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"version": 3', '"version": 2'))
-    with pytest.raises(BundleVersionError, match=r"version 2; this adaedge reads 'adaedge-bundle' version 3"):
+    manifest.write_text(manifest.read_text().replace('"version": 4', '"version": 3'))
+    with pytest.raises(BundleVersionError, match=r"version 3; this adaedge reads 'adaedge-bundle' version 4"):
         Bundle.load(tmp_path / "b")
 
 
@@ -145,8 +146,12 @@ def test_weights_and_graphs_are_those_of_a_bundle_without_it(net, samples):
     space = Space(["1"], codecs=["u4", "bottleneck"])
     plain = build(net, EXAMPLE, Space(["1"], codecs=["u4"]), calibrate=samples)
     both = build(net, EXAMPLE, space, calibrate=samples)
-    assert {path: both._files[path] for path in plain._files} == plain._files
-    assert set(both._files) - set(plain._files) == {"bottlenecks/0-1.safetensors"}
+    graphs = [path for path in plain._files if path != WEIGHTS]
+    assert {path: both._files[path] for path in graphs} == {path: plain._files[path] for path in graphs}
+    assert set(both._files) - set(plain._files) == {"bottlenecks/0-1.safetensors", "graphs/1-1-folded.onnx"}
+    tensors, more = (load(bundle._files[WEIGHTS]) for bundle in (plain, both))
+    assert all(np.array_equal(array, more[name]) for name, array in tensors.items())
+    assert all(name.startswith(("folded", "along")) for name in more.keys() - tensors.keys())
     assert build(net, EXAMPLE, space, calibrate=samples).digest == both.digest, "the same bytes when built again"
 
 

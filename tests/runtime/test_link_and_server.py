@@ -170,7 +170,7 @@ def test_a_failure_inside_is_logged_there_and_not_told(server, link, bundle, pay
     def broken(*_):
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr(type(bundle), "tail", broken)
+    monkeypatch.setattr(type(bundle), "engine", broken)
     with (
         caplog.at_level(logging.ERROR, "adaedge.runtime.server"),
         pytest.raises(RefusedError, match="INTERNAL") as error,
@@ -202,7 +202,7 @@ def test_a_slow_answer_is_given_up_in_time(link, bundle, payload, monkeypatch):
             time.sleep(0.5)
             return tail.run(inputs)
 
-    monkeypatch.setattr(type(bundle), "tail", lambda *_: Slow())
+    monkeypatch.setattr(type(bundle), "engine", lambda *_: Slow())
     start = time.monotonic()
     with pytest.raises(LinkTimeoutError, match=r"no answer from .* within 0.050 s"):
         link.exchange(payload, 0.05)
