@@ -2,8 +2,9 @@
 
 The networks of ``rate_accuracy`` with their real weights and split points, head and tail in ONNX Runtime as a bundle
 runs them, one thread, batch 1, every photograph of a few once a round, arms in random order. Encoding and decoding are
-whole: from the tensors to the segments' bytes and back; ``transform`` is the encoder without the range coder. Rows are
-rates. Bars: encoding at most 15 % of the head's time, decoding at most 20 % of the tail's, at most 0.5 MB for encoder
+whole: from the tensors to the segments' bytes and back; ``transform`` is the encoder without the entropy coder. Where
+the decoder folds into the tail, ``folded_over_tail`` is what decoding adds to the tail as an edge server runs it: to
+coefficients, and the folded tail in place of the plain one. Rows are rates. Bars: encoding at most 15 % of the head's time, decoding at most 20 % of the tail's, at most 0.5 MB for encoder
 and coder; ``stored_bytes`` is the whole file, decoder included. Times are CPU seconds of the one thread; ``wall``
 ratios are by the clock.
 """
@@ -58,7 +59,7 @@ def rows_of(case: Case, asked: argparse.Namespace) -> list[dict[str, Any]]:
         "encoder_bytes": sum(arrays[name].nbytes for name in ENCODER),
         "stored_bytes": len(to_bytes(case.split, bottleneck.latents)),
     }
-    space = adaedge.Space(splits=[case.split], widths=[1.0], precisions=["fp32"], codecs=["raw"])
+    space = adaedge.Space(splits=[case.split], widths=[1.0], precisions=["fp32"], codecs=["raw", bottleneck])
     bundle = adaedge.build(scorer.net, (images[0],), space)
     rows = []
     for rate in RATES:
@@ -82,6 +83,10 @@ def row_of(bundle: Any, scorer: Scorer, bottleneck: Bottleneck, rate: int, round
         "decode": lambda: codec.decode(*next(sent), 2**24),
         "tail": lambda: tail.run([next(features)]),
     }
+    half = bundle.edge_half(adaedge.OperatingPoint(scorer.case.split, codec=f"bottleneck@{rate}"))
+    if half is not bundle.manifest.cut(scorer.case.split, 1.0, "fp32").tail:
+        segments = itertools.cycle([codec.encode([feature])[1] for feature in scorer.features])
+        arms["folded"] = lambda: bundle.engine(half).run([codec.coefficients(next(segments), 1)])
     seconds = timed(arms, rounds)
     payload = sum(sum(map(len, next(sent)[1])) for _ in scorer.features) / len(scorer.features)
     row: dict[str, Any] = {
@@ -94,6 +99,9 @@ def row_of(bundle: Any, scorer: Scorer, bottleneck: Bottleneck, rate: int, round
     for over, of, name in (("encode", "head", "encode_over_head"), ("decode", "tail", "decode_over_tail")):
         medians = np.median(seconds[over], axis=1) / np.median(seconds[of], axis=1)
         row[name], row[f"wall_{name}"] = (round(float(value), 4) for value in medians)
+    if "folded" in arms:
+        both = np.median(seconds["folded"], axis=1) / np.median(seconds["tail"], axis=1) - 1
+        row["folded_over_tail"], row["wall_folded_over_tail"] = (round(float(value), 4) for value in both)
     return row
 
 

@@ -5,7 +5,8 @@ then the demo's trace and every recorded one is replayed with four offers: neith
 beside the adaptive scheduler, the one point of each offer that is best in hindsight. Half of the photographs calibrate
 int8 and fit the bottleneck, the other half measure how often each point agrees with the full network; only points that
 do on 95 % of them are chosen. Joules are modelled. Bars: levels use less than neither; both use 20 % less than the best
-point without the bottleneck.
+point without the bottleneck. ``free`` is what a bottleneck would take that cost no time, sent one byte and was always
+right: resizing the frame, and the radio. What it saves bounds what any codec can.
 
     python -m benchmarks.techniques_on_traces [--smoke] [--bundle FOLDER]
 """
@@ -32,14 +33,14 @@ from adaedge.demo import show as demo
 from adaedge.demo.policies import ACCURACY_FLOOR, DEADLINE_S, PERIOD_S, without_levels
 from adaedge.demo.show import ENERGY, slowdown_of
 from adaedge.energy import NR_LOW_BAND, EnergyModel
-from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
 from adaedge.report import Frontier, PolicySummary, summarize
 from adaedge.report.table import frames_by_level
 from adaedge.report.words import percent
 from adaedge.runtime import FrameRecord, frames
 from adaedge.runtime.sources import Frame
-from adaedge.scheduling import Limits
+from adaedge.scheduling import Fixed, Limits
 from adaedge.simulation import Scenario, best_static, clairvoyant
 from benchmarks import result
 from benchmarks.policies_on_traces import DATA, TRACE_S, Link, recorded
@@ -49,6 +50,7 @@ OFFERS = {"neither": (False, False), "levels": (True, False), "bottleneck": (Fal
 """Name → whether levels, and whether the bottleneck may be chosen."""
 BAR = 0.20
 LIMITS = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
+SAVINGS = ("levels_save", "bottleneck_saves", "less_than_best_point_without", "free_less_than_best_point_without")
 NOTICEABLE = 0.005
 """A saving below this fraction is none: the powers are not known better."""
 
@@ -124,11 +126,13 @@ def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
         row[name] = figures(summarize(records), records)
         row[name] |= {"static": str(point), "static_j_per_frame": summarize(static).energy_j_per_frame}
         row[name] |= {"clairvoyant_j_per_frame": foreseen.energy_j_per_frame, "clairvoyant_shares": shares(foreseen)}
+    row["free_j_per_frame"] = free(costs, energy, link, frame_count)
     row["never_worth_choosing"] = Frontier(costs, energy, LIMITS).in_run(records).as_dict()
     row["levels_save"] = saving(row["levels"], row["neither"])
     row["levels_save_beside_bottleneck"] = saving(row["both"], row["bottleneck"])
     row["bottleneck_saves"] = saving(row["both"], row["levels"])
     row["less_than_best_point_without"] = 1 - row["both"]["energy_j_per_frame"] / row["levels"]["static_j_per_frame"]
+    row["free_less_than_best_point_without"] = 1 - row["free_j_per_frame"] / row["levels"]["static_j_per_frame"]
     row["levels_foresight"] = saving(row["levels"], row["neither"], "clairvoyant_j_per_frame")
     row["bottleneck_foresight"] = saving(row["both"], row["levels"], "clairvoyant_j_per_frame")
     row["within_bar"] = {
@@ -136,6 +140,15 @@ def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
         "bottleneck": row["less_than_best_point_without"] >= BAR,
     }
     return row | {"why_not_levels": why(row)}
+
+
+def free(costs: Profile, energy: EnergyModel, link: Link, frame_count: int) -> float:
+    """Joules per frame of a bottleneck that cost nothing, for every frame or for none of them."""
+    whole = costs[OperatingPoint(INPUT)]
+    point = OperatingPoint(INPUT, codec="bottleneck@0")
+    cost = replace(whole, encode_s=0.0, decode_s=0.0, tail_s=0.0, payload_bytes=1.0, answer_bytes=1.0, accuracy=1.0)
+    scenario = Scenario({point: cost}, energy, link.trace, LIMITS, frame_count)
+    return summarize(scenario.run(Fixed(point))).energy_j_per_frame
 
 
 def saving(offer: dict[str, Any], other: dict[str, Any], figure: str = "energy_j_per_frame") -> float:
@@ -183,7 +196,15 @@ def why(row: dict[str, Any]) -> str:
 def table(rows: list[dict[str, Any]]) -> Table:
     """One row for each trace."""
     drawn = Table(title=f"J/frame (modelled) at agreement ≥ {percent(ACCURACY_FLOOR)}, answers within {DEADLINE_S} s")
-    headings = ("trace", *OFFERS, "best point without", "levels save", "bottleneck saves", "less than that point")
+    headings = (
+        "trace",
+        *OFFERS,
+        "best point without",
+        "levels save",
+        "bottleneck saves",
+        "less than that point",
+        "free",
+    )
     for heading in (*headings, "agreement", "missed"):
         drawn.add_column(heading, justify="left" if heading == "trace" else "right")
     for row in rows:
@@ -191,11 +212,13 @@ def table(rows: list[dict[str, Any]]) -> Table:
             row["trace"] + (" *" if "downlink" in row["origin"] else ""),
             *(f"{row[offer]['energy_j_per_frame']:.4f}" for offer in OFFERS),
             f"{row['levels']['static_j_per_frame']:.4f}",
-            *(percent(row[what], 1) for what in ("levels_save", "bottleneck_saves", "less_than_best_point_without")),
+            *(percent(row[what], 1) for what in SAVINGS),
             f"{row['both']['agreement']:.3f}",
             ", ".join(percent(row[offer]["miss_fraction"], 1) for offer in OFFERS),
         )
-    drawn.caption = "* downlink used as uplink. Missed: with each offer."
+    drawn.caption = (
+        "* downlink used as uplink. Free: what a bottleneck at no cost would take less. Missed: with each offer."
+    )
     return drawn
 
 

@@ -3,7 +3,7 @@
 May import: nothing of adaedge.
 
 A frame's intermediate results are as large as its features. Taken anew and given back for each frame, their memory may
-return to the system every time, and come back page by page: more than half of the time of a small transform.
+return to the system every time, and be mapped anew page by page.
 """
 
 from __future__ import annotations
