@@ -4,9 +4,9 @@ The networks of ``rate_accuracy`` with their real weights and split points, head
 runs them, one thread, batch 1, every photograph of a few once a round, arms in random order. Encoding and decoding are
 whole: from the tensors to the segments' bytes and back; ``transform`` is the encoder without the entropy coder. Where
 the decoder folds into the tail, ``folded_over_tail`` is what decoding adds to the tail as an edge server runs it: to
-coefficients, and the folded tail in place of the plain one. Rows are rates. Bars: encoding at most 15 % of the head's time, decoding at most 20 % of the tail's, at most 0.5 MB for encoder
-and coder; ``stored_bytes`` is the whole file, decoder included. Times are CPU seconds of the one thread; ``wall``
-ratios are by the clock.
+coefficients, and the folded tail in place of the plain one. Rows are rates. Bars: encoding at most 15 % of the head's
+time, decoding at most 20 % of the tail's, at most 0.5 MB for encoder and coder; ``stored_bytes`` is the whole file,
+decoder included. Times are CPU seconds of the one thread; ``wall`` ratios are by the clock.
 """
 
 from __future__ import annotations

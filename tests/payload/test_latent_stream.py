@@ -269,7 +269,7 @@ def test_losing_the_end_costs_little():
         (lambda data: data[:10], "truncated payload: 10 bytes"),
         (lambda data: data + b"more", "oversized payload: 4 bytes follow"),
         (lambda data: data[:40], "truncated payload: it says 109 words, 40 bytes came"),
-        (lambda data: data[:80], "its first segment is damaged or cut"),
+        (lambda data: data[:60] + b"?" + data[61:], "its first segment is damaged or cut"),
         (lambda data: data[:14] + b"\xff\xff\xff\xff" + data[18:], "truncated payload: it says 4294967295 words"),
         (lambda data: data[:3] + b"\x01" + data[4:], "its first segment is damaged"),
     ],

@@ -18,6 +18,7 @@ from adaedge.errors import CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Kind, get_codec, is_progressive, pack, pack_answer, unpack, unpack_answer, wire
 from adaedge.payload.latent import LatentCodec
+from adaedge.payload.latent.codec import MAX_SEGMENTS, segment_words
 
 BUNDLE = "ab" * 32
 POINT = OperatingPoint("1", codec="bottleneck@9")
@@ -173,3 +174,12 @@ def test_a_bottleneck_codec_needs_its_bottleneck(latents):
         get_codec("bottleneck@3")
     with pytest.raises(CodecError, match="this bottleneck's rates are 0 to 9; got 10"):
         get_codec("bottleneck@10", latents)
+
+
+@pytest.mark.parametrize("total", [300, 401, 433, 470, 512, 777, 1000, 4096])
+def test_who_loses_the_last_tenth_loses_one_segment(total):
+    words = segment_words(total)
+    assert sum(words) == total
+    assert len(words) == MAX_SEGMENTS
+    ends = 15 + np.cumsum([4 + 4 * count for count in words])  # a stream's header, and a checksum each
+    assert (ends > ends[-1] * 9 // 10).sum() == 1

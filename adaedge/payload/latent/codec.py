@@ -3,9 +3,9 @@
 May import: ``errors``; of this part ``tables``, ``transform``, of ``payload`` ``wire``.
 
 The coder's words (little-endian uint32) hold the coefficients from the most to the least important. They are cut
-into at most nine segments of the same number of words, the last one shorter. The first segment begins with a uint32,
-how many words there are in all, from which follows where each segment ends; and with an int8, by how many classes this
-payload's latents are wider than usual.
+into at most nine segments of the same number of words, the first one shorter: who loses the last tenth of a long
+payload loses one segment. The first segment begins with a uint32, how many words there are in all, from which follows
+where each segment ends; and with an int8, by how many classes this payload's latents are wider than usual.
 """
 
 from __future__ import annotations
@@ -158,10 +158,11 @@ def segment_words(total: int) -> list[int]:
 
     Example:
         >>> segment_words(40), segment_words(0)
-        ([16, 16, 8], [0])
+        ([8, 16, 16], [0])
     """
     each = max(LEAST_WORDS, math.ceil(total / MAX_SEGMENTS))
-    return [min(each, total - start) for start in range(0, total, each)] or [0]
+    others = max(0, math.ceil(total / each) - 1)
+    return [total - others * each] + [each] * others
 
 
 def segments_of(words: npt.NDArray[np.uint32], shift: int) -> tuple[bytes, ...]:
@@ -186,8 +187,7 @@ def words_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.uint32], int, 
     parts = [memoryview(segments[0])[PREFIX.size :], *(memoryview(segment) for segment in segments[1:])]
     lengths = [len(part) / WORD_BYTES for part in parts]
     held = sum(lengths)
-    # Checked against what came first, so that no list is as long as a wrong number says.
-    if held > total or total > max(MAX_SEGMENTS, 1) * max(lengths[0], LEAST_WORDS):
+    if held > total:
         raise PayloadError(f"corrupted payload: {held:g} words came, it says that there are {total}")
     if lengths != segment_words(total)[: len(lengths)]:
         raise PayloadError("corrupted payload: its segments have not the lengths that this codec writes")

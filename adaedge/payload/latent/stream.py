@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.latent.codec import MAX_SEGMENTS, PREFIX, WORD_BYTES, LatentCodec, segment_words
+from adaedge.payload.latent.codec import PREFIX, WORD_BYTES, LatentCodec, segment_words
 from adaedge.payload.latent.transform import VERSION, Latents
 from adaedge.payload.wire import MAX_BYTES, Segment
 
@@ -97,10 +97,10 @@ def _whole_segments(view: memoryview) -> list[memoryview]:
     """Leading segments whose checksum is right."""
     start = _HEADER.size
     total = PREFIX.unpack_from(view, start + _CRC.size)[0]
-    if total * WORD_BYTES > MAX_SEGMENTS * len(view):  # its first segment alone would be longer than the stream
-        raise PayloadError(f"truncated payload: it says {total} words, {len(view)} bytes came")
     lengths = [words * WORD_BYTES for words in segment_words(total)]
     lengths[0] += PREFIX.size
+    if start + _CRC.size + lengths[0] > len(view):
+        raise PayloadError(f"truncated payload: it says {total} words, {len(view)} bytes came")
     segments: list[memoryview] = []
     crc = zlib.crc32(view[:start])
     for length in lengths:
