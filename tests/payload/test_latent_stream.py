@@ -23,6 +23,7 @@ from adaedge.payload.latent import (
 from adaedge.payload.latent.codec import PREFIX
 from adaedge.payload.latent.stream import _HEADER, MAGIC
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
+from adaedge.payload.latent.threads import BLAS
 from adaedge.payload.wire import MAX_BYTES, TensorHeader
 
 CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
@@ -168,7 +169,7 @@ def test_its_products_keep_to_one_thread(monkeypatch):
     found = []
 
     def threads():
-        return {library.get_num_threads() for library in transform._BLAS}
+        return {library.get_num_threads() for library in BLAS}
 
     def seen(*given):
         found.append(threads())
@@ -337,6 +338,17 @@ def test_a_value_near_the_largest_float_is_clipped_too(kind, value):
     far[0, 5, 2] = value
     clipped[0, 5, 2] = np.copysign(transform.CLIP / 2**LATENTS.fraction, value)
     assert np.array_equal(LATENTS.analyse(far), LATENTS.analyse(clipped))
+
+
+@pytest.mark.parametrize("mean", [0, 2**17])
+@pytest.mark.parametrize("value", [1.0, -1.0])
+def test_a_value_just_beyond_the_clip_is_clipped(mean, value):
+    offset = replace(LATENTS, mean=np.full_like(LATENTS.mean, mean))
+    rows = LATENTS.layout.rows([np.zeros((1, 6, 12, 12), np.float32)]) + np.float32(mean / 2**12)
+    at, beyond = rows.copy(), rows.copy()
+    at[0, 3, 1] += value * transform.CLIP / 2**12
+    beyond[0, 3, 1] += value * (transform.CLIP + 9) / 2**12
+    assert np.array_equal(offset.analyse(beyond), offset.analyse(at))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -62,12 +62,14 @@ class Classes:
         each: class of every coefficient; they do not increase.
         runs: of equal classes: row of the table, and where it starts and stops.
         largest: int32, the largest magnitude in each coefficient's table.
+        escapes: int32, the symbol of the escape in each coefficient's table.
         counts: how many coefficients are of each row of the table.
     """
 
     each: Array
     runs: tuple[tuple[int, int, int], ...] = field(init=False)
     largest: npt.NDArray[np.int32] = field(init=False)
+    escapes: npt.NDArray[np.int32] = field(init=False)
     counts: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ class Classes:
         runs = ((int(rows[start]), start, stop) for start, stop in pairwise(edges) if stop > start)
         object.__setattr__(self, "runs", tuple(runs))
         object.__setattr__(self, "largest", LARGEST[rows])
+        object.__setattr__(self, "escapes", 2 * LARGEST[rows] + 1)
         object.__setattr__(self, "counts", np.bincount(rows, minlength=len(LARGEST)))
 
     def __len__(self) -> int:
@@ -140,7 +143,7 @@ class Tables:
             classes: of the coefficients.
         """
         escapes = np.abs(latents) > classes.largest
-        symbols = np.where(escapes, 2 * classes.largest + 1, latents + classes.largest)
+        symbols = np.where(escapes, classes.escapes, latents + classes.largest)
         chances = self.frequencies[classes.each - LOWEST_CLASS, symbols] / TOTAL
         return float(-np.log2(chances).sum() + 16 * escapes.sum())
 
@@ -156,14 +159,14 @@ class Tables:
     def encode(self, latents: Array, classes: Classes) -> npt.NDArray[np.uint32]:
         """The words of latents (N, coefficients)."""
         coder, batch = stream.stack.AnsCoder(), len(latents)
-        largest = np.repeat(classes.largest, batch) if batch > 1 else classes.largest
+        largest, escapes = (np.repeat(one, batch) if batch > 1 else one for one in (classes.largest, classes.escapes))
         values = latents.T.reshape(-1).astype(np.int32, copy=False)
         symbols = values + largest
-        escapes = symbols.view(np.uint32) > (2 * largest).view(np.uint32)  # what is negative is huge without a sign
+        beyond = symbols.view(np.uint32) >= escapes.view(np.uint32)  # what is negative is huge without a sign
         escaped = values[:0]
-        if np.logical_or.reduce(escapes):
-            symbols[escapes] = 2 * largest[escapes] + 1
-            escaped = np.clip(values[escapes], -LIMIT, LIMIT)
+        if np.logical_or.reduce(beyond):
+            symbols[beyond] = escapes[beyond]
+            escaped = np.clip(values[beyond], -LIMIT, LIMIT)
         for row, start, stop in reversed(classes.runs):
             coder.encode_reverse(symbols[start * batch : stop * batch], self._models[row])
         coder.encode_reverse(escaped + LIMIT, _ESCAPED)

@@ -1,11 +1,11 @@
 """The bottleneck's linear maps: rows ⇄ latents, exactly the same integers on every machine.
 
-May import: ``errors``; of this part ``layout``, ``tables``.
+May import: ``errors``; of this part ``layout``, ``tables``, ``threads``, ``workspace``.
 
-Rows become integers of 2**-fraction (float64, rounded half to even), and are multiplied with integer matrices. Every
-product and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear
-algebra library adds; between two matrices, and at the step, integers are divided and rounded as integers. So no
-rounding depends on the machine or engine. Features that differ in their last digit, as they do between engines, may
+Rows become integers of 2**-fraction (rounded half to even), and are multiplied with integer matrices. Every product
+and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear algebra
+library adds; between two matrices they are rounded to integers again, and at the step there is one product, rounded as
+IEEE 754 has it, and no sum. So no rounding depends on the machine or engine. Features that differ in their last digit, as they do between engines, may
 still fall on two sides of a rounding: then other integers are sent, and decoded all the same.
 """
 
@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from adaedge.errors import CodecError
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Classes, Tables
+from adaedge.payload.latent.threads import one_thread
 from adaedge.payload.latent.workspace import Workspace
 
 Array = npt.NDArray[Any]
@@ -44,9 +43,6 @@ LEAST_CLASS = -6
 """Coefficients below this class are not sent: half of all, and too seldom anything but zero to be worth the time."""
 ROUNDING = 0.4
 """What is added before a quotient is cut to an integer: below one half, the zero is wider (a dead zone)."""
-
-
-_BLAS = ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +87,7 @@ class Latents:
     fingerprint: int = field(init=False)
     _workspace: Workspace = field(init=False, repr=False)
     _sent: tuple[tuple[Array, Classes, Array], ...] = field(init=False, repr=False)
+    _largest_mean: float = field(init=False, repr=False)
     _exact: tuple[Array, Array, tuple[Array, ...]] = field(init=False, repr=False)
     _places: Array = field(init=False, repr=False)
     offset: Floats = field(init=False, repr=False)
@@ -115,7 +112,8 @@ class Latents:
         dropped = [PLACE_BITS] * (len(maps) - 1) + [0]  # nothing is dropped after the last
         scaled = tuple(along * 2.0**-bits for along, bits in zip(maps, dropped, strict=False))
         means = self._means()
-        kind = np.float32 if np.abs(means).max() < 2**23 else np.float64  # exact: below 2**24 with what is subtracted
+        object.__setattr__(self, "_largest_mean", float(np.abs(means).max()))
+        kind = np.float32 if self._largest_mean < 2**23 else np.float64  # exact: below 2**24 with what is subtracted
         object.__setattr__(self, "_exact", (means.astype(kind), channels, scaled))
         object.__setattr__(self, "_back", self.decoder())
         object.__setattr__(self, "_back_maps", tuple(self.maps(self.back_places)))
@@ -165,7 +163,7 @@ class Latents:
         _, channels, _ = self._exact
         shape = (*whole.shape[:2], channels.shape[1])
         out = self._workspace.array("product", shape, np.float64) if self.places.size else np.empty(shape)
-        with _one_thread():
+        with one_thread():
             values: Doubles = np.matmul(whole, channels, out=out)
             return self._along(_rounded(values)) if self.places.size else values
 
@@ -174,16 +172,19 @@ class Latents:
         lowest, highest = (float(reduced(rows, axis=None)) for reduced in (np.minimum.reduce, np.maximum.reduce))
         if not (math.isfinite(lowest) and math.isfinite(highest)):
             raise CodecError("features hold NaN or infinity, which no bottleneck carries. Repair the model's head.")
-        far = 2.0 ** (_FAR - self.fraction)
-        if max(-lowest, highest) > far:
+        most, far = max(-lowest, highest), 2.0 ** (_FAR - self.fraction)
+        if most > far:
             rows = np.clip(rows, -far, far)
         means = self._exact[0]
         kind = np.float64 if rows.dtype == np.float64 else means.dtype.type
         scaled = np.multiply(rows, kind(2.0**self.fraction), out=self._workspace.like("whole", rows, kind))
         np.rint(scaled, out=scaled)
         scaled -= means
-        np.minimum(scaled, CLIP, out=scaled)
-        return np.maximum(scaled, -CLIP, out=self._workspace.like("exact", rows, np.float64))
+        if most * 2.0**self.fraction > CLIP - self._largest_mean - 1:
+            _clip(scaled, CLIP)
+        exact = self._workspace.like("exact", rows, np.float64)
+        np.copyto(exact, scaled)
+        return exact
 
     def _along(self, values: Doubles) -> Doubles:
         """Whole numbers multiplied with the maps along the sides of the grid."""
@@ -243,7 +244,7 @@ class Latents:
     def rebuild(self, values: Floats) -> Floats:
         """Rows (N, positions, width) from coefficients (N, positions, components) in the decoder's units."""
         before, grid = values[:, : self.layout.prefix], values[:, self.layout.prefix :]
-        with _one_thread():
+        with one_thread():
             for axis, along in enumerate(self._back_maps):
                 grid = _turned(grid, along, self.layout, axis)
             rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
@@ -265,19 +266,6 @@ def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float
         before = np.ceil(stages[-1] * 2.0 ** -(shift if axis == 0 else PLACE_BITS))
         stages.append(float(before * max(2**PLACE_BITS, along.sum(axis=1, dtype=np.float64).max())))
     return stages
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """OpenBLAS's other threads would wait for the next product at full power, for longer than a frame takes."""
-    many = [(library, count) for library in _BLAS if (count := library.get_num_threads()) != 1]
-    for library, _ in many:
-        library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for library, count in many:
-            library.set_num_threads(count)
 
 
 def _rounded(values: Doubles) -> Doubles:
