@@ -5,8 +5,9 @@ May import: ``errors``; of this part ``layout``, ``tables``, ``threads``, ``work
 Rows become integers of 2**-fraction (rounded half to even), and are multiplied with integer matrices. Every product
 and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear algebra
 library adds; between two matrices they are rounded to integers again, and at the step there is one product, rounded as
-IEEE 754 has it, and no sum. So no rounding depends on the machine or engine. Features that differ in their last digit, as they do between engines, may
-still fall on two sides of a rounding: then other integers are sent, and decoded all the same.
+IEEE 754 has it, and no sum. So no rounding depends on the machine or engine. Features that differ in their last digit,
+as they do between engines, may still fall on two sides of a rounding: then other integers are sent, and decoded all
+the same.
 """
 
 from __future__ import annotations
