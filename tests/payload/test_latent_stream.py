@@ -92,7 +92,7 @@ def test_predicted_rate_is_the_payload():
     for rate in range(LATENTS.rates):
         lengths = [len(compress(LATENTS, rate, [tensor])) for tensor in tensors]
         assert np.mean([predicted_bytes(LATENTS, rate, [t]) for t in tensors]) == pytest.approx(
-            np.mean(lengths), rel=0.02
+            np.mean(lengths), rel=0.01
         )
 
 

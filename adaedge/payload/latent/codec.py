@@ -31,6 +31,8 @@ MAX_SEGMENTS = 9
 LEAST_WORDS = 16
 PREFIX = struct.Struct("<Ib")
 WORD_BYTES = 4
+_EMPTY_BYTES = 3
+"""What the bottom of an empty stack takes: its first symbol fills the coder's 24 bits, however likely it is."""
 
 
 @final
@@ -117,7 +119,7 @@ class LatentCodec:
         """What an ideal coder makes of these features, and what the segments add to it."""
         values, classes, _ = self._latents_of(tensors)
         coded = self.latents.tables.bits(values, classes) / 8
-        return coded + WORD_BYTES / 2 + PREFIX.size  # the last word is half empty on average
+        return coded + _EMPTY_BYTES + WORD_BYTES / 2 + PREFIX.size  # the top word is half empty on average
 
     def _latents_of(self, tensors: Sequence[Array]) -> tuple[Array, Classes, int]:
         """The latents of features, the classes that their tables are taken from, and by how much these are shifted."""
