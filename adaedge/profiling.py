@@ -118,22 +118,22 @@ def _parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
             point = entry.point
             at_level = (point.split, point.width, point.precision) == level
             if at_level and not point.is_local and _codec_key("encode", point) not in parts:
-                parts = _codec_parts(bundle, point, features) | parts
+                _add_codec(parts, bundle, point, features)
     return parts
 
 
-def _codec_parts(bundle: Bundle, point: OperatingPoint, features: Sequence[Arrays]) -> dict[str, _Part]:
+def _add_codec(parts: dict[str, _Part], bundle: Bundle, point: OperatingPoint, features: Sequence[Arrays]) -> None:
+    """Both sides of a point's codec, and the tail that its decoder is folded into where there is one."""
+
     def encode(given: Arrays) -> bytes:
         return bundle.encode(point, given)
 
     payloads = [encode(given) for given in features]
-    parts = {
-        _codec_key("encode", point): _Part(encode, features),
-        _codec_key("decode", point): _Part(bundle.receive, payloads),
-    }
-    if half := bundle.edge_half(point):
+    parts[_codec_key("encode", point)] = _Part(encode, features)
+    parts[_codec_key("decode", point)] = _Part(bundle.receive, payloads)
+    half = bundle.edge_half(point)
+    if half is not None and half.graph not in parts:
         parts[half.graph] = _Part(bundle.engine(half).run, [bundle.receive(payload)[2] for payload in payloads])
-    return parts
 
 
 def _codec_key(side: str, point: OperatingPoint) -> str:

@@ -5,8 +5,8 @@ then the demo's trace and every recorded one is replayed with four offers: neith
 beside the adaptive scheduler, the one point of each offer that is best in hindsight. Half of the photographs calibrate
 int8 and fit the bottleneck, the other half measure how often each point agrees with the full network; only points that
 do on 95 % of them are chosen. Joules are modelled. Bars: levels use less than neither; both use 20 % less than the best
-point without the bottleneck. ``free`` is what a bottleneck would take that cost no time, sent one byte and was always
-right: resizing the frame, and the radio. What it saves bounds what any codec can.
+point without the bottleneck. ``free`` is what a bottleneck would take that cost no time, sent one byte, was always
+right and used for every frame: resizing the frame, and the radio.
 
     python -m benchmarks.techniques_on_traces [--smoke] [--bundle FOLDER]
 """
@@ -143,7 +143,7 @@ def replay(costs: Profile, link: Link, frame_count: int) -> dict[str, Any]:
 
 
 def free(costs: Profile, energy: EnergyModel, link: Link, frame_count: int) -> float:
-    """Joules per frame of a bottleneck that cost nothing, for every frame or for none of them."""
+    """Joules per frame of a bottleneck that cost nothing, used for every frame."""
     whole = costs[OperatingPoint(INPUT)]
     point = OperatingPoint(INPUT, codec="bottleneck@0")
     cost = replace(whole, encode_s=0.0, decode_s=0.0, tail_s=0.0, payload_bytes=1.0, answer_bytes=1.0, accuracy=1.0)

@@ -25,7 +25,7 @@ from adaedge.builder.quantising import int8_knife
 from adaedge.builder.scoring import Evaluate, Scorer, agreement
 from adaedge.builder.scratch import Scratch
 from adaedge.builder.space import FP32, INT8, RAW, Space, check_own, codecs_for, own_bottleneck
-from adaedge.builder.verifying import verify
+from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
 from adaedge.bundle.batches import pieces
@@ -123,6 +123,7 @@ class Assembly:
         ]
         samples = self.samples if self.samples or self.evaluate else [self.call.inputs]
         bundle = self._bundle(cuts, entries)
+        verify_folded(bundle, self.call.inputs)
         judges = self.evaluate, self._held_out
         scored = measured(bundle, *judges, samples, self._parts.digest, self.scratch, self.report)
         macs = {_level(cut): cut.head.macs if cut.head else 0 for cut in cuts}

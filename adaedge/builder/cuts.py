@@ -15,7 +15,7 @@ import onnx_ir as ir
 import safetensors.numpy
 
 from adaedge.builder.bottlenecks import Bottlenecks
-from adaedge.builder.folding import NAME, fold
+from adaedge.builder.folding import fold
 from adaedge.builder.frames import PREFIX, Call
 from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.space import FP32
@@ -204,7 +204,7 @@ class Knife:
             return None
         path = tail.graph.removesuffix("-tail.onnx") + "-folded.onnx"
         self._parts.graphs[path], names = stored(model, self._weights)
-        inputs = (TensorSpec(NAME, "float32", (batch, *latents.spread.shape)),)
+        inputs = (TensorSpec(str(model.graph.inputs[0].name), "float32", (batch, *latents.spread.shape)),)
         return Half(path, inputs, tail.outputs, tail.macs + more, names)
 
     def _half(self, start: str, end: str) -> Half:

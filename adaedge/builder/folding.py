@@ -41,7 +41,7 @@ def fold(graph: ir.Graph, latents: Latents, batch: int) -> int | None:
         return None
     weight = _array(operator.inputs[1])
     coefficients = ir.Value(
-        name=NAME, shape=ir.Shape((batch, *latents.spread.shape)), type=ir.TensorType(ir.DataType.FLOAT)
+        name=_free(graph, NAME), shape=ir.Shape((batch, *latents.spread.shape)), type=ir.TensorType(ir.DataType.FLOAT)
     )
     rows = _Rows(graph, operator, coefficients)
     rows.turn(latents, batch)
@@ -71,7 +71,7 @@ def _first_operator(graph: ir.Graph, layout: Layout) -> ir.Node | None:
     if len(uses) != 1 or uses[0].idx != 0 or graph.inputs[0].is_graph_output():
         return None
     node = uses[0].node
-    constant = all(value is None or value.is_initializer() for value in node.inputs[1:])
+    constant = all(value is None or value.const_value is not None for value in node.inputs[1:])
     if not constant or not _shape(node.outputs[0]):
         return None
     if node.op_type == "Conv" and len(plane.shape) == 3 and plane.axis == 0 and _plain(node):
@@ -130,7 +130,7 @@ def _of_mean(operator: ir.Node, weight: Array, latents: Latents, batch: int) -> 
         product: Array = mean[:1] @ weight
         return product
     top, left, bottom, right = operator.attributes.get_ints("pads", (0, 0, 0, 0))
-    bias = _array(operator.inputs[2]) if len(operator.inputs) > 2 else None
+    bias = _array(operator.inputs[2]) if len(operator.inputs) > 2 and operator.inputs[2] is not None else None
     found = torch.nn.functional.conv2d(
         torch.nn.functional.pad(torch.from_numpy(np.moveaxis(mean[:1], -1, 1).copy()), (left, right, top, bottom)),
         torch.from_numpy(weight.copy()),
@@ -153,6 +153,7 @@ def _add_constant(graph: ir.Graph, operator: ir.Node, constant: Array) -> None:
     plain = operator.outputs[0]
     added = ir.node("Add", [plain, _constant(graph, "folded mean", constant)])
     added.outputs[0].shape, added.outputs[0].type = plain.shape, plain.type
+    added.outputs[0].name, plain.name = plain.name, f"{plain.name} less mean"
     uses = list(plain.uses())
     graph.insert_after(operator, added)
     for node, at in uses:
@@ -163,11 +164,17 @@ def _add_constant(graph: ir.Graph, operator: ir.Node, constant: Array) -> None:
 
 def _constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """A new initializer of a name that is free."""
-    taken = {value.name for value in ir.convenience.create_value_mapping(graph).values()} | {*graph.initializers}
-    while name in taken:
-        name += "'"
+    name = _free(graph, name)
     kind = array if array.dtype == np.int64 else array.astype(np.float32)
     tensor = ir.tensor(np.ascontiguousarray(kind), name=name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def _free(graph: ir.Graph, name: str) -> str:
+    """A name like this that nothing in the graph has."""
+    taken = {value.name for value in ir.convenience.create_value_mapping(graph).values()} | {*graph.initializers}
+    while name in taken:
+        name += "'"
+    return name

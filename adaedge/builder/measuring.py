@@ -49,7 +49,7 @@ def measured(
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
-        halves = digest(cut.head), digest(cut.tail)
+        halves = digest(cut.head), digest(cut.tail), digest(cut.folded_tail)
         bottleneck = bundle.manifest.files[cut.bottleneck].sha256 if cut.bottleneck else ""
         level = (cut.split, cut.width, cut.precision)
         for entry in (one for one in entries if (one.split, one.width, one.precision) == level):

@@ -18,7 +18,7 @@ import numpy as np
 
 from adaedge.bundle import Accuracy, Bundle, TensorSpec
 from adaedge.bundle.batches import join, pieces
-from adaedge.engine import Array, Arrays
+from adaedge.engine import Array, Arrays, Engine
 from adaedge.operating_point import OUTPUT, OperatingPoint
 
 Predict = Callable[[Arrays], Arrays]
@@ -154,23 +154,25 @@ class Scorer:
         return float(np.mean(list(lengths.values()))) if lengths else 0.0
 
     def _predict(self, point: OperatingPoint, inputs: Arrays) -> Arrays:
-        key, features, received = self._send(point, inputs)
-        tail = self._bundle.tail(point.split, point.width, point.precision)
+        key, features, engine, received = self._send(point, inputs)
         if not all(map(np.array_equal, features, received)):
-            return tail.run(received)
+            return engine.run(received)
         if key not in self._exact:  # every lossless codec gives the tail the same
-            self._exact[key] = tail.run(features)
+            self._exact[key] = engine.run(features)
         return self._exact[key]
 
-    def _send(self, point: OperatingPoint, inputs: Arrays) -> tuple[bytes, Arrays, Arrays]:
-        """What identifies these inputs, the features that the head makes of them, and those that arrive."""
+    def _send(self, point: OperatingPoint, inputs: Arrays) -> tuple[bytes, Arrays, Engine, Arrays]:
+        """What identifies these inputs, the features that the head makes of them, what finishes, and from what."""
         key = identity(inputs)
         if key not in self._features:
             self._features[key] = self._bundle.head(point.split, point.width, point.precision).run(inputs)
         features = self._features[key]
         data = b"" if point.is_local else self._bundle.encode(point, features)
         self._lengths.setdefault(point, {})[key] = len(data)
-        return key, features, self._bundle.decode(data)[1] if data else features
+        if not data:
+            return key, features, self._bundle.tail(point.split, point.width, point.precision), features
+        _, engine, received = self._bundle.receive(data)
+        return key, features, engine, received
 
 
 def identity(arrays: Iterable[Array]) -> bytes:

@@ -1,6 +1,6 @@
 """Hold the graphs that were cut against the model that they come from.
 
-May import: ``errors``, ``bundle``, ``engine``.
+May import: ``errors``, ``payload``, ``bundle``, ``engine``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from adaedge.bundle import Bundle, Cut
 from adaedge.engine import Array, Arrays
 from adaedge.errors import CaptureError
+from adaedge.payload import is_progressive
 
 # ONNX Runtime and PyTorch add in different orders; wrong graphs are off by far more.
 TOLERANCE = 1e-3
@@ -39,6 +40,31 @@ def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequen
             raise CaptureError(
                 f"the ONNX graphs cut at {cut.split!r} differ from the model by {error:.1e}, relative to the largest"
                 f" output, at width {cut.width:g}; at most {TOLERANCE:g} is expected. Leave this split point out."
+            )
+
+
+def verify_folded(bundle: Bundle, inputs: Arrays) -> None:
+    """Hold every tail that a decoder was folded into against decoder and tail, at its bottleneck's finest rate.
+
+    Args:
+        bundle: holds them, and names its points.
+        inputs: the example's.
+
+    Raises:
+        CaptureError: if one of them computes something else.
+    """
+    folded = {point: bundle.edge_half(point) for point in bundle.points if is_progressive(point.codec)}
+    finest = {half.graph: point for point, half in folded.items() if half is not None}
+    for point in finest.values():
+        level = (point.split, point.width, point.precision)
+        payload = bundle.encode(point, bundle.head(*level).run(inputs))
+        expected = bundle.tail(*level).run(bundle.decode(payload)[1])
+        error = max(map(relative_error, bundle.answer(payload)[1], expected), default=0.0)
+        if not error <= TOLERANCE:
+            raise CaptureError(
+                f"the tail at {point.split!r} that a bottleneck's decoder was folded into differs from both by"
+                f" {error:.1e}, relative to the largest output; at most {TOLERANCE:g} is expected. Leave the codec"
+                " bottleneck or this split point out."
             )
 
 

@@ -5,7 +5,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -221,29 +221,26 @@ class Bundle:
         Raises:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
         """
-        message, features = unpack(
-            data, bundle=self.digest, max_bytes=self.max_payload_bytes, codec_of=self._codec_of_payload
-        )
-        point = self.resolve(message.point)
-        check(features, self._crossing(point), PayloadError, f"features at {point.split!r}")
-        return replace(message, point=point), features
+        return self._unpacked(data, self._codec_of_payload, self._crossing)
 
     def receive(self, data: bytes | bytearray | memoryview) -> tuple[Message, Engine, Arrays]:
-        """What is to be run for a payload, and on what: the tail on features, or a bottleneck's on its coefficients.
+        """What is to be run for a payload, and on what: the tail on features, or a bottleneck's on its coefficients."""
+        message, carried = self._unpacked(data, self._shortest_codec, lambda point: self._inputs(self.edge_half(point)))
+        return message, self.engine(self.edge_half(message.point)), carried
 
-        Raises:
-            PayloadError: as `decode` does.
-        """
-        message, carried = unpack(
-            data, bundle=self.digest, max_bytes=self.max_payload_bytes, codec_of=self._shortest_codec
-        )
+    def _unpacked(
+        self,
+        data: bytes | bytearray | memoryview,
+        codec_of: Callable[[OperatingPoint], Codec],
+        expected: Callable[[OperatingPoint], tuple[TensorSpec, ...]],
+    ) -> tuple[Message, Arrays]:
+        message, carried = unpack(data, bundle=self.digest, max_bytes=self.max_payload_bytes, codec_of=codec_of)
         point = self.resolve(message.point)
-        half = self.edge_half(point)
-        check(carried, half.inputs if half else self.manifest.outputs, PayloadError, f"what crosses at {point.split!r}")
-        return replace(message, point=point), self.engine(half), carried
+        check(carried, expected(point), PayloadError, f"features at {point.split!r}")
+        return replace(message, point=point), carried
 
     def answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
-        """The message, and the model's outputs for a payload; raises as `decode` does."""
+        """The message, and the model's outputs for a payload; raises as `decode`, and as the engine does."""
         message, engine, carried = self.receive(data)
         return message, engine.run(carried)
 
@@ -289,8 +286,10 @@ class Bundle:
         return message, outputs
 
     def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
-        tail = self.manifest.cut(point.split, point.width, point.precision).tail
-        return self.manifest.outputs if tail is None else tail.inputs
+        return self._inputs(self.manifest.cut(point.split, point.width, point.precision).tail)
+
+    def _inputs(self, half: Half | None) -> tuple[TensorSpec, ...]:
+        return self.manifest.outputs if half is None else half.inputs
 
 
 def _nbytes(spec: TensorSpec) -> int:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -5,8 +7,11 @@ import torch
 from torch import nn
 
 import adaedge
+from adaedge.builder import folding
 from adaedge.bundle import Bundle
-from adaedge.errors import PayloadError
+from adaedge.errors import CaptureError, PayloadError
+from adaedge.payload import wire
+from adaedge.runtime import EdgeServer
 
 TALL, WIDE = 16, 24
 
@@ -141,7 +146,54 @@ def test_each_width_has_a_folded_tail_of_its_own():
 
 def test_a_damaged_payload_is_refused_by_the_folded_tail_too():
     bundle = built(FOLDING["1x1"])
-    point = adaedge.OperatingPoint("0", codec="bottleneck@6")
-    payload = bundle.encode(point, bundle.head("0").run((IMAGES[0].numpy(),)))
-    with pytest.raises(PayloadError):
-        bundle.answer(payload[:100])
+    point = adaedge.OperatingPoint("0", codec="bottleneck@9")
+    message = wire.decode(bundle.encode(point, bundle.head("0").run((IMAGES[0].numpy(),))))
+    two = tuple(replace(header, shape=(2, *header.shape[1:])) for header in message.tensors)
+    for changes, text in (
+        ({"segments": message.segments[:1] * 2}, "not the lengths that this codec writes"),
+        ({"tensors": two}, r"do not decode|are escaped|oversized|features at '0'"),
+        ({"tensors": (replace(two[0], dtype="float64"),)}, "its headers say"),
+    ):
+        with pytest.raises(PayloadError, match=text):
+            bundle.answer(wire.encode(replace(message, **changes)))
+
+
+def test_profile_and_edge_server_know_the_folded_tail():
+    bundle = built(FOLDING["1x1"])
+    (cut,) = (cut for cut in bundle.manifest.cuts if cut.split == "0")
+    profile = adaedge.profile(bundle, repetitions=2)
+    plain, folded = (profile[adaedge.OperatingPoint("0", codec=codec)] for codec in ("u8", "bottleneck@5"))
+    assert plain.tail_s == plain.finish_s == folded.finish_s
+    assert folded.tail_s != folded.finish_s
+    fresh = bundle.with_threads(1)
+    with pytest.warns(UserWarning, match="not encrypted"):
+        server = EdgeServer(fresh, insecure=True)
+    server.preload()
+    server.stop()
+    assert {cut.folded_tail.graph, cut.tail.graph} <= fresh._engines.keys()
+
+
+def test_a_folded_tail_that_computes_something_else_is_not_built(monkeypatch):
+    monkeypatch.setattr(folding, "_of_mean", lambda *_: np.full((1, 20, TALL, WIDE), 7.0, np.float32))
+    with pytest.raises(CaptureError, match=r"the tail at '0' that a bottleneck's decoder was folded into differs"):
+        built(FOLDING["1x1"])
+
+
+def test_a_value_of_the_model_may_have_the_name_of_the_input():
+    net = convolutional(nn.Conv2d(12, 20, 1), nn.ReLU(), seed=3)
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.rest = net[0], net[1:]
+            self.coefficients = nn.Parameter(torch.full((1, 1, 1, 1), 1.5))
+
+        def forward(self, x):
+            first, *others = self.rest
+            y = first(self.stem(x)) * self.coefficients
+            for other in others:
+                y = other(y)
+            return y
+
+    folded, plain = both_ways(built(Scaled().eval(), "stem"), "stem")
+    np.testing.assert_allclose(folded, plain, rtol=1e-4, atol=1e-5 * np.abs(plain).max())

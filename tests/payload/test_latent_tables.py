@@ -141,6 +141,10 @@ def test_words_that_are_no_stream_are_refused():
     for wrong in (np.full(3, 2**32 - 1, np.uint32), words[:-1], np.append(words, 7).astype(np.uint32)):
         with pytest.raises(PayloadError, match="do not decode with this bottleneck's tables"):
             TABLES.decode(wrong, classes, 1)
+    first = np.array([[9, 0, 0]])  # one of class −6 that is escaped; the tables of the other class reach further
+    words = TABLES.encode(first, Classes(np.array([-6, -6, -6])))
+    with pytest.raises(PayloadError, match=r"latents are escaped|do not decode"):
+        TABLES.decode(words, Classes(np.array([12, 12, 12])), 1)
     with pytest.raises(PayloadError, match="do not decode: the first is 0"):
         TABLES.decode(np.zeros(3, np.uint32), classes, 1)
 

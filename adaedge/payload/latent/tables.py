@@ -7,7 +7,8 @@ integers that add up to 2**16: how often each value up to about ten standard dev
 decoder searches the table once for each latent: most are of low classes, whose tables are small. The coder is the
 range variant of asymmetric numeral systems (J. Duda, arXiv:1311.2540) of constriction, whose decoder needs no division.
 Its arithmetic on such tables is exact in IEEE floating point (constriction scales them by a quotient of integers below
-2**24, and every partial sum is an integer), so both ends see the same intervals on every machine.
+2**24, and every partial sum is an integer), so both ends see the same intervals on every machine. (How many are escaped
+has a table of its own, whose quotients are rounded: by IEEE 754, the same everywhere.)
 
 The words, uint32, hold in this order: how many latents are escaped, in digits of ``_MANY``, of which the last is
 smaller; those latents, 16 bits each; every latent's symbol, class by class. The coder is a stack, so it is filled from
@@ -198,8 +199,12 @@ class Tables:
             known = int(np.argmin(np.append(symbols == others, False))) if np.array_equal(escaped, other) else 0
         latents = symbols.reshape(-1, batch).T
         latents -= classes.largest
+        places = np.flatnonzero((latents > classes.largest).T)
+        if whole and places.size != escaped.size:
+            raise PayloadError(
+                f"corrupted payload: it says that {escaped.size} latents are escaped, {places.size} of them are"
+            )
         if escaped.size:
-            places = np.flatnonzero(symbols > np.repeat(classes.largest, batch))
             symbols[places[: escaped.size]] = escaped[: len(places)]
         symbols[known:] = 0
         return latents

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np  # noqa: F401 -- its library must be there before it is looked for
 from threadpoolctl import ThreadpoolController
 
 BLAS = ThreadpoolController().select(user_api="blas").lib_controllers

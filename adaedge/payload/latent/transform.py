@@ -4,10 +4,10 @@ May import: ``errors``; of this part ``layout``, ``tables``, ``threads``, ``work
 
 Rows become integers of 2**-fraction (rounded half to even), and are multiplied with integer matrices. Every product
 and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear algebra
-library adds; between two matrices they are rounded to integers again, and at the step there is one product, rounded as
-IEEE 754 has it, and no sum. So no rounding depends on the machine or engine. Features that differ in their last digit,
-as they do between engines, may still fall on two sides of a rounding: then other integers are sent, and decoded all
-the same.
+library adds; between two matrices they are rounded to integers again, and at the step each value by itself is
+multiplied, moved and cut off, each rounded once as IEEE 754 has it. So no rounding depends on the machine or engine.
+Features that differ in their last digit, as they do between engines, may still fall on two sides of a rounding: then
+other integers are sent, and decoded all the same.
 """
 
 from __future__ import annotations
@@ -214,7 +214,8 @@ class Latents:
     def quantise(self, analysed: Doubles, rate: int) -> npt.NDArray[np.int32]:
         """The latents (N, coefficients) that a rate sends.
 
-        One product and two roundings for each, as IEEE 754 has them, and no sum: the same on every machine.
+        Each by itself: a product, a conversion to float32 and the sum with ``ROUNDING``, each rounded once as IEEE 754
+        has it, so the same on every machine.
         """
         order, _ = self.sent(rate)
         shape = len(analysed), len(order)

@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+_LARGEST_KEPT = 2**22
+"""Bytes. What is larger is of a batch, or of what a payload says is one: it is not worth holding."""
+
 
 @final
 class Workspace(threading.local):
@@ -45,5 +48,8 @@ class Workspace(threading.local):
     def _kept(self, name: str, kind: tuple[Any, ...], make: Callable[[], Array]) -> Array:
         held = self._held.get(name)
         if held is None or held[0] != kind:
-            held = self._held[name] = kind, make()
+            made = make()
+            if made.nbytes > _LARGEST_KEPT:
+                return made
+            held = self._held[name] = kind, made
         return held[1]
