@@ -51,7 +51,7 @@ def fold(graph: ir.Graph, latents: Latents, batch: int) -> int | None:
         folded = np.einsum("ochw,kc->okhw", weight, latents.decoder())
     else:
         folded = latents.decoder() @ weight
-    _add_constant(graph, operator, _of_mean(operator, weight, latents, batch))
+    _add_constant(graph, operator, _of_mean(operator, weight, latents))
     operator.replace_input_with(0, rows.value)
     operator.replace_input_with(1, _constant(graph, "folded weight", folded))
     graph.inputs[:] = [coefficients]
@@ -122,17 +122,17 @@ class _Rows:
             self.macs += values * sides[axis]
 
 
-def _of_mean(operator: ir.Node, weight: Array, latents: Latents, batch: int) -> Array:
+def _of_mean(operator: ir.Node, weight: Array, latents: Latents) -> Array:
     """What the operator makes of the features' mean, its bias included."""
     layout = latents.layout
-    mean = np.broadcast_to(latents.offset, (batch, layout.positions, layout.width)).reshape(batch, *layout.grid, -1)
+    mean = np.broadcast_to(latents.offset, (layout.positions, layout.width)).reshape(1, *layout.grid, -1)
     if operator.op_type == "MatMul":
-        product: Array = mean[:1] @ weight
+        product: Array = mean @ weight
         return product
     top, left, bottom, right = operator.attributes.get_ints("pads", (0, 0, 0, 0))
     bias = _array(operator.inputs[2]) if len(operator.inputs) > 2 and operator.inputs[2] is not None else None
     found = torch.nn.functional.conv2d(
-        torch.nn.functional.pad(torch.from_numpy(np.moveaxis(mean[:1], -1, 1).copy()), (left, right, top, bottom)),
+        torch.nn.functional.pad(torch.from_numpy(np.moveaxis(mean, -1, 1).copy()), (left, right, top, bottom)),
         torch.from_numpy(weight.copy()),
         None if bias is None else torch.from_numpy(bias.copy()),
         stride=tuple(operator.attributes.get_ints("strides", (1, 1))),

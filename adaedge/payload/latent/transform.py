@@ -118,7 +118,7 @@ class Latents:
         object.__setattr__(self, "_exact", (means.astype(kind), channels, scaled))
         object.__setattr__(self, "_back", self.decoder())
         object.__setattr__(self, "_back_maps", tuple(self.maps(self.back_places)))
-        object.__setattr__(self, "offset", (self._means() * 2.0**-self.fraction).astype(np.float32))
+        object.__setattr__(self, "offset", (means * 2.0**-self.fraction).astype(np.float32))
         crc = zlib.crc32(repr((VERSION, self.layout, self.fraction, self.shift)).encode())
         for array in self.arrays().values():
             crc = zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes(), crc)
