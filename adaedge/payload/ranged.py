@@ -1,11 +1,11 @@
-"""Uniform quantisation and a range coder: what features cost without any transform, as baselines.
+"""Uniform levels and an entropy coder: what features cost without any transform, as baselines.
 
-May import: ``errors``; of this part ``tensors``. Shares the header with ``payload.wire``.
+May import: ``errors``, ``payload.entropy``; of this part ``tensors``. Shares the header with ``payload.wire``.
 
 `Ranged` needs no samples: both ends count the levels of each channel as they come, in chunks of doubling length, and
 code a chunk with what was counted before it. `FittedRange` has its ranges and tables from samples, so that nothing but
-the coder's words crosses; it is the strongest form of uniform levels. Every table is integers that add up to 2**16, on
-which constriction's arithmetic is exact. A segment is the coder's words as little-endian uint32.
+the coder's words crosses; it is the strongest form of uniform levels. A segment is a byte, the version of this format,
+and the coder's words as little-endian uint32.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
-from constriction import stream
 
 from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
 from adaedge.payload.tensors import pack, quantise, read, unpack
 from adaedge.payload.wire import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 
-_TOTAL = 2**16
+VERSION = 2
+_WORD_BYTES = 4
 _OWN, _POOLED = 16, 64
 """Weight of one level that a channel had; for each level, of what all channels had together; 1 for the unseen."""
 
@@ -64,7 +65,11 @@ class Ranged:
             header, packed = quantise(tensor, axis, self.bits)
             headers.append(header)
             levels.append(_by_channel(unpack(packed, tensor.size, self.bits).reshape(tensor.shape), header.axis))
-        return tuple(headers), (self._words(levels),)
+        stack = Stack()
+        parts = [(each[:, part], tables) for each in levels for part, tables in self._chunks(each)]
+        for found, tables in reversed(parts):  # what is pushed last comes first
+            _push(stack, found, tables)
+        return tuple(headers), (_segment(stack),)
 
     def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
         """The tensors.
@@ -77,38 +82,24 @@ class Ranged:
             channels = 1 if header.axis is None else math.prod(header.shape[header.axis : header.axis + 1])
             if header.bits != self.bits or len(header.ranges) != 4 * channels:
                 raise PayloadError(f"corrupted payload: a tensor's header is not what u{self.bits}+range writes")
-        decoder, levels = stream.queue.RangeDecoder(_read_words(segments[0])), []
-        try:
-            for header in headers:
-                levels.append(self._levels(decoder, header))
-        except (AssertionError, ValueError) as error:  # what constriction raises where no symbol fits the words
-            raise PayloadError("corrupted payload: its words do not decode") from error
-        if self._words(levels) != bytes(segments[0]):
-            raise PayloadError("corrupted payload: its words are not those that its levels would be written in")
+        stack = _stack(segments[0])
+        levels = [self._levels(stack, header) for header in headers]
+        _check_end(stack)
         flat = [_from_channels(each, header.shape, header.axis) for each, header in zip(levels, headers, strict=True)]
         return tuple(
             read(header, pack(np.ascontiguousarray(each).reshape(-1), self.bits))
             for header, each in zip(headers, flat, strict=True)
         )
 
-    def _words(self, levels: Sequence[Array]) -> bytes:
-        coder = stream.queue.RangeEncoder()
-        for each in levels:
-            for part, models in self._chunks(each):
-                for row, model in zip(each[:, part], models, strict=True):
-                    coder.encode(row.astype(np.int32), model)
-        return bytes(coder.get_compressed().astype("<u4").tobytes())
-
-    def _levels(self, decoder: Any, header: TensorHeader) -> Array:
+    def _levels(self, stack: Stack, header: TensorHeader) -> Array:
         channels = 1 if header.axis is None else header.shape[header.axis]
         levels = np.zeros((channels, math.prod(header.shape) // max(channels, 1)), np.uint8)
-        for part, models in self._chunks(levels):
-            for row, model in zip(levels, models, strict=True):
-                row[part] = decoder.decode(model, part.stop - part.start)
+        for part, tables in self._chunks(levels):
+            levels[:, part] = _pop(stack, tables, part.stop - part.start)
         return levels
 
-    def _chunks(self, levels: Array) -> Iterator[tuple[slice, list[Any]]]:
-        """Parts of doubling length, each with a model a channel of what came before it in ``levels``."""
+    def _chunks(self, levels: Array) -> Iterator[tuple[slice, FrequencyTables]]:
+        """Parts of doubling length, each with a table a channel of what came before it in ``levels``."""
         counts = np.zeros((len(levels), 2**self.bits), np.int64)
         rows = np.arange(len(levels))[:, None]
         length = levels.shape[1]
@@ -117,7 +108,7 @@ class Ranged:
                 every = np.pad(counts.sum(axis=0), 1)
                 near = every[:-2] + 2 * every[1:-1] + every[2:]  # so that a level beside a frequent one is not rare
                 pooled = _POOLED * 2**self.bits * near // max(1, 4 * start * len(levels))
-                yield slice(start, stop), _models(1 + _OWN * counts + pooled)
+                yield slice(start, stop), _tables(1 + _OWN * counts + pooled)
                 np.add.at(counts, (rows, levels[:, start:stop]), 1)
 
 
@@ -179,15 +170,12 @@ class FittedRange:
             for shape, axis, low in zip(shapes, self.axes, self.lowest, strict=True)
         ):
             raise CodecError(f"these ranges were fitted for other tensors; got {shapes}. Fit them anew.")
-        coder = stream.queue.RangeEncoder()
-        for tensor, axis, low, step, counts in zip(
-            tensors, self.axes, self.lowest, self.steps, self.frequencies, strict=True
-        ):
-            found = _nearest(_by_channel(tensor, axis), low, step, counts.shape[1])
-            for row, model in zip(found, _models(counts), strict=True):
-                coder.encode(row, model)
+        stack = Stack()
+        fitted = zip(tensors, self.axes, self.lowest, self.steps, self.frequencies, strict=True)
+        for tensor, axis, low, step, counts in reversed(list(fitted)):  # what is pushed last comes first
+            _push(stack, _nearest(_by_channel(tensor, axis), low, step, counts.shape[1]), _tables(counts))
         headers = tuple(TensorHeader(tensor.dtype.name, tensor.shape) for tensor in tensors)
-        return headers, (coder.get_compressed().astype("<u4").tobytes(),)
+        return headers, (_segment(stack),)
 
     def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
         """The tensors.
@@ -196,17 +184,13 @@ class FittedRange:
             PayloadError: if the words do not decode, or take more than ``max_bytes`` once decoded.
         """
         _check(headers, segments, max_bytes)
-        decoder, tensors = stream.queue.RangeDecoder(_read_words(segments[0])), []
-        for header, axis, low, step, counts in zip(
-            headers, self.axes, self.lowest, self.steps, self.frequencies, strict=True
-        ):
-            count = math.prod(header.shape) // len(low)
-            try:
-                found = np.stack([decoder.decode(model, count) for model in _models(counts)])
-            except (AssertionError, ValueError) as error:
-                raise PayloadError("corrupted payload: its words do not decode") from error
+        stack, tensors = _stack(segments[0]), []
+        fitted = zip(headers, self.axes, self.lowest, self.steps, self.frequencies, strict=True)
+        for header, axis, low, step, counts in fitted:
+            found = _pop(stack, _tables(counts), math.prod(header.shape) // len(low))
             values = found * step[:, None] + low[:, None]
             tensors.append(_from_channels(values, header.shape, axis).astype(header.dtype, order="C"))
+        _check_end(stack)
         return tuple(tensors)
 
 
@@ -214,12 +198,43 @@ def _check(headers: Sequence[TensorHeader], segments: Sequence[Segment], max_byt
     total = sum(header.nbytes for header in headers)
     if total > max_bytes:
         raise PayloadError(f"oversized payload: {total} bytes decoded, at most {max_bytes} are accepted")
-    if len(segments) != 1 or len(segments[0]) % 4:
-        raise PayloadError("corrupted payload: levels are in one segment of whole words of four bytes")
+    if len(segments) != 1:
+        raise PayloadError(f"corrupted payload: levels are in one segment; {len(segments)} came")
 
 
-def _read_words(segment: Segment) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(segment, "<u4").astype(np.uint32)
+def _segment(stack: Stack) -> bytes:
+    return bytes([VERSION]) + stack.words().astype("<u4").tobytes()
+
+
+def _stack(segment: Segment) -> Stack:
+    """What a segment holds.
+
+    Raises:
+        PayloadError: if it is of another version, or no whole words.
+    """
+    size = len(segment)
+    version = 1 if size and not size % _WORD_BYTES else next(iter(segment), VERSION)  # 1 was whole words, and no byte
+    if version != VERSION:
+        raise PayloadError(f"levels of format {version}; this adaedge reads {VERSION}. Install the same on both sides.")
+    if size % _WORD_BYTES != 1:
+        raise PayloadError(f"corrupted payload: levels are a byte and whole words of {_WORD_BYTES}; {size} bytes came")
+    return Stack.of(np.frombuffer(segment, "<u4", offset=1).astype(np.uint32))
+
+
+def _push(stack: Stack, levels: Array, tables: FrequencyTables) -> None:
+    """Levels (channels, n), a table a channel."""
+    stack.push(levels.reshape(-1), np.repeat(np.arange(len(levels)), levels.shape[1]), tables)
+
+
+def _pop(stack: Stack, tables: FrequencyTables, count: int) -> npt.NDArray[np.int32]:
+    """The inverse of ``_push``."""
+    channels = len(tables.edges)
+    return stack.pop(np.repeat(np.arange(channels), count), tables).reshape(channels, count)
+
+
+def _check_end(stack: Stack) -> None:
+    if not stack.is_empty():
+        raise PayloadError("corrupted payload: its words are not those that its levels would be written in")
 
 
 def _nearest(rows: Array, lowest: Array, step: Array, levels: int) -> npt.NDArray[np.int32]:
@@ -241,9 +256,9 @@ def _from_channels(rows: Array, shape: tuple[int, ...], axis: int | None) -> Arr
     return np.moveaxis(rows.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :]), 0, axis)
 
 
-def _models(weights: Array) -> list[Any]:
-    """A coder's model for each row of integer weights above 0."""
-    room = _TOTAL - weights.shape[1]
+def _tables(weights: Array) -> FrequencyTables:
+    """A table for each row of integer weights above 0."""
+    room = TOTAL - weights.shape[1]
     tables = 1 + weights * room // weights.sum(axis=1, keepdims=True)
-    tables[np.arange(len(tables)), tables.argmax(axis=1)] += _TOTAL - tables.sum(axis=1)
-    return [stream.model.Categorical(row.astype(np.float32), perfect=False) for row in tables]
+    tables[np.arange(len(tables)), tables.argmax(axis=1)] += TOTAL - tables.sum(axis=1)
+    return FrequencyTables(tables)

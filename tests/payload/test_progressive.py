@@ -20,6 +20,8 @@ from adaedge.payload import Kind, get_codec, is_progressive, pack, pack_answer, 
 from adaedge.payload.latent import LatentCodec
 from adaedge.payload.latent.codec import MAX_SEGMENTS, segment_words
 
+pytestmark = pytest.mark.usefixtures("either_loops")
+
 BUNDLE = "ab" * 32
 POINT = OperatingPoint("1", codec="bottleneck@9")
 

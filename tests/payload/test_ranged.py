@@ -1,4 +1,4 @@
-"""Uniform levels and a range coder: what comes back, how few bytes, and what is refused."""
+"""Uniform levels and an entropy coder: what comes back, how few bytes, and what is refused."""
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import get_codec
 from adaedge.payload.ranged import FittedRange, Ranged
+
+pytestmark = pytest.mark.usefixtures("either_loops")
 
 LIMIT = 2**24
 arrays = hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=7), elements=st.floats(-1e4, 1e4, width=32))
@@ -47,7 +49,7 @@ def test_the_words_are_these():
     assert bytes(segment).hex() == WORDS
 
 
-WORDS = "2305ad1d"
+WORDS = "02b0000000de24491c"
 
 
 def test_several_tensors_share_one_stream():
@@ -60,9 +62,14 @@ def test_several_tensors_share_one_stream():
 def test_what_is_not_its_writing_is_refused():
     codec = Ranged(3)
     headers, (segment,) = codec.encode(list(features()[0]), [1])
-    for wrong in (segment[:-4], segment[:-2], segment + bytes(4), bytes(4) + segment[4:], b""):
+    for wrong in (segment[:-4], segment[:-2], segment + bytes(4), segment[:1] + bytes(4) + segment[5:], b""):
         with pytest.raises(PayloadError, match="corrupted payload"):
             codec.decode(headers, [wrong], LIMIT)
+    for old, version in ((segment[1:], 1), (b"\x03" + segment[1:], 3)):
+        with pytest.raises(PayloadError, match=f"levels of format {version}; this adaedge reads 2. Install the same"):
+            codec.decode(headers, [old], LIMIT)
+    with pytest.raises(PayloadError, match="levels are in one segment; 2 came"):
+        codec.decode(headers, [segment, segment], LIMIT)
     with pytest.raises(PayloadError, match="oversized payload"):
         codec.decode(headers, [segment], 100)
     with pytest.raises(PayloadError, match="not what u4"):
@@ -91,5 +98,5 @@ def test_what_lies_outside_the_fitted_range_is_clipped():
     assert codec.decode(headers, segments, LIMIT)[0].max() <= max(row[0].max() for row in features(0, 5)) + 1e-3
     with pytest.raises(CodecError, match="fitted for other tensors"):
         codec.encode([np.zeros((1, 9, 2, 2), np.float32)])
-    with pytest.raises(PayloadError, match="whole words"):
-        codec.decode(headers, [segments[0][:-1]], LIMIT)
+    with pytest.raises(PayloadError, match="a byte and whole words of 4"):
+        codec.decode(headers, [segments[0][:-2]], LIMIT)

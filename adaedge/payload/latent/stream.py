@@ -4,7 +4,7 @@ May import: ``errors``; of this part ``codec``, ``transform``. Everything is lit
 
     offset  bytes  field
     0       2      magic, ``AB``
-    2       1      version, 4
+    2       1      version, 5
     3       1      rate
     4       4      fingerprint of the bottleneck
     8       2      batch

@@ -32,7 +32,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-VERSION = 4
+VERSION = 5
 EXACT = 2**53
 CLIP = 2**18
 """Largest magnitude of a row's value as an integer."""
