@@ -29,7 +29,6 @@ from benchmarks.rate_accuracy import CASES, SPLIT, Case, Scorer
 from benchmarks.timing import spread, timed
 
 BARS = {"encode_over_head": 0.15, "decode_over_tail": 0.20, "encoder_bytes": 500_000}
-RATES = (3, 6, 9)
 ENCODER = ("mean", "channels", "places", "spread", "steps", "fineness", "frequencies")
 
 
@@ -62,7 +61,7 @@ def rows_of(case: Case, asked: argparse.Namespace) -> list[dict[str, Any]]:
     space = adaedge.Space(splits=[case.split], widths=[1.0], precisions=["fp32"], codecs=["raw", bottleneck])
     bundle = adaedge.build(scorer.net, (images[0],), space)
     rows = []
-    for rate in RATES:
+    for rate in bottleneck.rates:
         row = row_of(bundle, scorer, bottleneck, rate, 5 if asked.smoke else asked.rounds) | sizes
         rows.append(row | {"holds": all(row[name] <= bar for name, bar in BARS.items())})
         print(rows[-1])

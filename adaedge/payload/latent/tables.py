@@ -90,10 +90,11 @@ class Tables:
 
     Attributes:
         frequencies: int32 (classes, ``SYMBOLS``): a row's symbols are positive and add up to ``TOTAL``; the rest is 0.
+        coded: the same as the coder takes them.
     """
 
     frequencies: npt.NDArray[np.int32]
-    _coded: FrequencyTables = field(init=False, repr=False)
+    coded: FrequencyTables = field(init=False, repr=False)
     _not_zero: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ class Tables:
         used = np.arange(SYMBOLS) < 2 * LARGEST[:, None] + 2
         if self.frequencies.shape != shape or (np.sign(self.frequencies) != used).any():
             raise CodecError(f"probability tables are positive and of shape {shape}; got {self.frequencies.shape}")
-        object.__setattr__(self, "_coded", FrequencyTables(self.frequencies))
+        object.__setattr__(self, "coded", FrequencyTables(self.frequencies))
         not_zero = TOTAL - self.frequencies[np.arange(len(LARGEST)), LARGEST].astype(np.int64)
         places = np.clip(np.arange(len(LARGEST)) + np.array(SHIFTS)[:, None], 0, len(LARGEST) - 1)
         object.__setattr__(self, "_not_zero", not_zero[places])
@@ -157,7 +158,7 @@ class Tables:
         if np.logical_or.reduce(beyond):
             symbols[beyond] = escapes[beyond]
             escaped = np.clip(values[beyond], -LIMIT, LIMIT)
-        stack.push(symbols, rows, self._coded)
+        stack.push(symbols, rows, self.coded)
         _push_alike(stack, (escaped + LIMIT).astype("<u2").view(np.uint8), _BYTES)
         _push_alike(stack, _digits(escaped.size), _DIGITS)
         return stack.words()
@@ -171,7 +172,7 @@ class Tables:
         stack = Stack.of(words, whole=whole)
         symbols = np.zeros(len(classes) * batch, np.int32)
         escaped = _escaped(stack, len(symbols))
-        found = stack.pop(_repeated(classes.rows, batch), self._coded)
+        found = stack.pop(_repeated(classes.rows, batch), self.coded)
         if whole and not stack.is_empty():
             raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
         symbols[: len(found)] = found
