@@ -92,6 +92,17 @@ MANY_WORDS_CRC = 77555844
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_state_at_a_limit_gives_and_takes_a_word_at_the_same_place(kind):
+    """Frequencies of 2**15: a word leaves a state of 2**63, and comes back below 2**32, not at it."""
+    edges, firsts = (getattr(FrequencyTables(np.array([[2**15, 2**15]])), name) for name in ("edges", "firsts"))
+    words, symbols, rows = np.zeros(1, np.uint32), np.zeros(1, np.int32), np.zeros(1, np.uint32)
+    assert LOOPS[kind].push(2**63, words, 0, symbols, rows, edges) == (2**32, 1)
+    assert LOOPS[kind].pop(2**32, words, 1, symbols, rows, edges, firsts, False) == (2**63, 0, 1)
+    assert LOOPS[kind].push(2**63 - 2**48, words, 0, symbols, rows, edges) == (2**64 - 2**49, 0)
+    assert LOOPS[kind].pop(2**33, words, 1, symbols, rows, edges, firsts, False) == (2**32, 1, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_leading_words_hold_leading_symbols_and_nothing_wrong(monkeypatch, kind):
     use(monkeypatch, kind)
     symbols, rows = drawn(3, 2000)

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
+from adaedge.payload import entropy
+from adaedge.payload.latent import tables
 from adaedge.payload.latent.tables import (
     HIGHEST_CLASS,
     LARGEST,
@@ -159,6 +161,16 @@ def test_any_number_may_be_escaped(escapes):
     assert np.array_equal(TABLES.decode(words, classes, 1), latents)
     for held in (0, 1, 9, 30):  # the cut is among what is escaped: nothing behind it is known
         assert not TABLES.decode(words[:held], classes, 1, whole=False).any()
+
+
+def test_a_stream_that_says_that_more_are_escaped_than_there_are_is_not_followed(monkeypatch):
+    classes, made, pops = Classes(np.zeros(100, int)), entropy.Stack(), []
+    made.push(np.full(5000, 63), np.zeros(5000), tables._DIGITS)
+    pop = entropy.Stack.pop
+    monkeypatch.setattr(entropy.Stack, "pop", lambda *given: pops.append(given) or pop(*given))
+    with pytest.raises(PayloadError, match="corrupted payload"):
+        TABLES.decode(made.words(), classes, 1)
+    assert len(pops) < 10
 
 
 @pytest.mark.slow
