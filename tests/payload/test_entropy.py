@@ -204,7 +204,7 @@ def test_tables_that_cannot_be_are_refused(rows, text):
 @pytest.mark.slow
 @pytest.mark.parametrize(("writer", "reader"), PAIRS)
 def test_a_hundred_thousand_round_trips(monkeypatch, writer, reader):
-    for seed in range(100_000 // 8):
+    for seed in range(100_000 // len(PAIRS)):
         symbols, rows = drawn(seed, 1 + seed % 16)
         use(monkeypatch, writer)
         words = pushed(symbols, rows).words()
