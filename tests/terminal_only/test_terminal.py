@@ -104,6 +104,13 @@ def test_a_command_says_what_it_needs(arguments, what, extra):
     assert said == f"error: {what} needs torch, which is not installed here. {INSTALL[extra]}\n"
 
 
+def test_payloads_go_there_and_back():
+    program = Path(__file__).with_name("round_trip.py")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "5 codecs, there and back" in done.stdout
+
+
 def test_a_bundle_runs_at_every_point():
     bundle = adaedge.Bundle.load(BUNDLE)
     frame = np.random.default_rng(1).integers(0, 256, (1, *bundle.manifest.inputs[0].shape[1:]), dtype=np.uint8)
