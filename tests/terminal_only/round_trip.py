@@ -32,4 +32,3 @@ if __name__ == "__main__":
         importlib.import_module("adaedge.payload.entropy._ans")
     for name in CODECS:
         round_trip(name)
-    print(f"adaedge {adaedge.__version__}: {len(CODECS)} codecs, there and back")
