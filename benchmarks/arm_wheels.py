@@ -2,7 +2,7 @@
 
 pip resolves the base requirements for Linux on aarch64, wheels only, for each Python that the project supports, and
 downloads nothing but what it must read. Bar: no package missing. It needs the network, so no test runs it.
-pip judges conditions on the Python version (``; python_version < "3.12"``) by the Python that it runs on itself.
+pip judges conditions in requirements (``; python_version < "3.12"``) by the Python and the machine that it runs on.
 """
 
 from __future__ import annotations
