@@ -32,7 +32,7 @@ test-all: $(READY)  ## Run the tests, the slow ones too.
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 $(TERMINAL_READY): pyproject.toml
-	$(PYTHON) -m venv $(TERMINAL)
+	$(PYTHON) -m venv --clear $(TERMINAL)  # what is not required any more must be gone
 	$(TERMINAL)/bin/python -m pip install --quiet pytest constriction  # TEMPORARY: constriction, as in pyproject.toml
 	@touch $@
 
