@@ -31,18 +31,18 @@ test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).
 test-all: $(READY)  ## Run the tests, the slow ones too.
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-$(TERMINAL_READY): pyproject.toml requirements-terminal.txt
-	$(PYTHON) -m venv $(TERMINAL)
-	$(TERMINAL)/bin/python -m pip install --quiet -r requirements-terminal.txt pytest
+$(TERMINAL_READY): pyproject.toml
+	$(PYTHON) -m venv --clear $(TERMINAL)  # what is not required any more must be gone
+	$(TERMINAL)/bin/python -m pip install --quiet pytest
 	@touch $@
 
-# Installed anew each time, as a user does it: a copy, without its dependencies.
+# Installed as a user does it, and anew each time: a copy of the package, and what it needs.
 test-terminal: $(READY) $(TERMINAL_READY)  ## Test what runs on a terminal, in an environment without torch.
 	rm -rf $(TERMINAL_BUNDLE) build
 	$(BIN)/python tests/terminal_only/pictures.py $(TERMINAL)/pictures
 	$(BIN)/adaedge build timm:resnet10t --random-weights --splits layer1,layer2 --widths 1,0.5 --precisions fp32 \
 		--codecs raw,u8,u4,jpeg@90,bottleneck --images $(TERMINAL)/pictures -o $(TERMINAL_BUNDLE)
-	$(TERMINAL)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	$(TERMINAL)/bin/python -m pip install --quiet .
 	cd tests/terminal_only && ADAEDGE_BUNDLE=../../$(TERMINAL_BUNDLE) ../../$(TERMINAL)/bin/python -m pytest -c pytest.ini .
 
 check: $(READY)  ## Lint and type-check.

@@ -1,15 +1,16 @@
 """adaedge runs a PyTorch model on a battery-powered terminal together with an edge server.
 
 Names are loaded when they are first used (PEP 562), so that ``from adaedge import Bundle, Scheduler, Terminal`` works
-where torch is not installed.
+where torch is not installed. A name whose extra is missing exists, but raises an error that names the extra.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from adaedge._version import __version__
+from adaedge.extras import load as _load
 
 if TYPE_CHECKING:
     from adaedge.bottleneck import AnalogBottleneck as AnalogBottleneck
@@ -50,16 +51,20 @@ _HOMES = {
     "profile": "profiling",
 }
 
+_NEED_TORCH = frozenset({"bottleneck", "builder", "graph", "levels"})
+
 __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"adaedge has no {name!r}; it has: {', '.join(sorted(_HOMES))}")
-    value = getattr(importlib.import_module(f"adaedge.{_HOMES[name]}"), name)
+    value = getattr(_load(f"adaedge.{_HOMES[name]}", f"adaedge.{name}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    # What walks over a module's names (help, completion, inspect.getmembers) must find each that it is shown.
+    torch = importlib.util.find_spec("torch")
+    return sorted(name for name in __all__ if torch or _HOMES.get(name) not in _NEED_TORCH)

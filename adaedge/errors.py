@@ -1,6 +1,7 @@
 """Every error that adaedge raises on purpose.
 
     AdaedgeError
+    ├── MissingExtraError     a package that an optional extra brings is not installed; also a ModuleNotFoundError
     ├── ModelError            a name that is no model, or weights that do not fit it
     ├── CaptureError          a model that torch.export cannot capture, or that was captured wrongly
     ├── SplitError            a split point that does not exist
@@ -27,6 +28,16 @@ A message says what came, what was expected, and the way out.
 
 class AdaedgeError(Exception):
     """Base of every error that adaedge raises on purpose."""
+
+
+class MissingExtraError(AdaedgeError, ModuleNotFoundError):
+    """A package that an optional extra brings is not installed: ``adaedge.extras`` knows which.
+
+    An :class:`ImportError` too, so that ``try: from adaedge import Splittable`` can be answered as any missing import.
+
+    Attributes:
+        name: the package, as it is imported.
+    """
 
 
 class ModelError(AdaedgeError):

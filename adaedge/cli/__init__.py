@@ -16,6 +16,7 @@ import typer
 from adaedge._version import __version__
 from adaedge.cli import measure, operate, prepare, show
 from adaedge.errors import AdaedgeError
+from adaedge.extras import explained
 
 app = typer.Typer(
     help="Run a PyTorch model on a battery-powered terminal together with an edge server.",
@@ -29,9 +30,6 @@ for command in (
     prepare.demo,
 ):  # fmt: skip
     app.command()(command)
-
-
-_NOT_ON_A_TERMINAL = frozenset({"torch", "torchvision", "timm", "transformers", "onnx", "onnx_ir", "onnxscript"})
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,12 +70,10 @@ def main() -> None:
     except OSError as error:
         show.fail(f"cannot read or write {error.filename or 'a file'}: {error.strerror or error}")
     except ModuleNotFoundError as error:
-        if error.name not in _NOT_ON_A_TERMINAL:
+        missing = explained(error, "this command")
+        if missing is error:
             raise
-        show.fail(
-            f"this command needs torch, and {error.name} is not installed here. Run it where models are prepared, or"
-            " install everything with `pip install adaedge`."
-        )
+        show.fail(str(missing))
     else:
         return
     sys.exit(2)

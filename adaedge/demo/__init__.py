@@ -3,6 +3,7 @@
 May import everything but ``cli``.
 """
 
+import adaedge.extras.demo  # noqa: F401 -- says what is missing
 from adaedge.demo.show import Shown, run
 
 __all__ = ["Shown", "run"]

@@ -3,6 +3,7 @@
 May import: ``errors``, ``payload``, ``levels``, ``bottleneck``.
 """
 
+import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.distillation.lessons import Labels, Lesson, Sandwich
 from adaedge.distillation.losses import SoftTargets
 from adaedge.distillation.own_affine import OwnAffine

@@ -3,6 +3,7 @@
 May import: ``errors``, ``operating_point``, ``energy``, ``graph``.
 """
 
+import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.levels.channel_groups import ChannelGroup, Counter, Member
 from adaedge.levels.elastic import WIDTHS, Elastic
 from adaedge.levels.importance import L2, Importance, Taylor

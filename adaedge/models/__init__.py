@@ -4,6 +4,7 @@ May import: ``errors``, ``bundle.manifest``. Weights are read from safetensors o
 is unpickled.
 """
 
+import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.models.loading import load
 from adaedge.models.model import Model
 

@@ -1,17 +1,17 @@
 """One function: a name becomes a model.
 
-May import: ``errors``. A source's library is imported when a model of it is asked for.
+May import: ``errors``, ``extras``. A source's library is imported when a model of it is asked for.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adaedge.errors import ModelError
+from adaedge.extras import load as load_module
 from adaedge.models.making import fill_from_file
 from adaedge.models.model import Model
 
@@ -38,6 +38,7 @@ def load(
 
     Raises:
         ModelError: if there is no such model, or the arguments or weights do not fit it.
+        MissingExtraError: if the source's library is not installed.
 
     Warns:
         UserWarning: if trained weights were wanted and cannot be had: they are random then.
@@ -63,7 +64,7 @@ def load(
 
 def _from(source: str, name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
     if source in _SOURCES:
-        loader = importlib.import_module(f"adaedge.models.from_{source}")
+        loader = load_module(f"adaedge.models.from_{source}", f"{source}:{name}")
         model: Model = loader.load(name, pretrained, arguments)
         return model
     from adaedge.models import from_callable

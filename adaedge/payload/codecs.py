@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.jpeg import Jpeg
@@ -32,6 +32,11 @@ from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.ranged import Ranged
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
 from adaedge.payload.wire import Segment, TensorHeader
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Array = npt.NDArray[Any]
 Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
@@ -149,8 +154,8 @@ class Features:
             for tensor, axis in zip(tensors, axes, strict=True)
         ]
         segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
-        if self.compress:  # a compressor is not thread-safe, so each call has its own
-            segment = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(segment)
+        if self.compress:
+            segment = zstd.compress(segment, _ZSTD_LEVEL)
         return tuple(header for header, _ in written), (segment,)
 
     def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
@@ -189,12 +194,18 @@ class Features:
 
 
 def _decompress(segment: Segment, length: int) -> bytes:
-    """The ``length`` bytes that were compressed; no more memory than that is ever taken."""
+    """The ``length`` bytes that were compressed; a frame that holds more is refused before it is unpacked."""
     try:
-        # zstandard trusts the length that a frame claims for itself, so it is compared before anything is allocated.
-        claimed = zstandard.frame_content_size(segment)
+        # What a frame claims for itself also bounds the memory that zstd works in, so it is compared first.
+        claimed = zstd.get_frame_info(segment).decompressed_size
         if claimed != length:
             raise PayloadError(f"corrupted payload: compressed {claimed} bytes, its tensors take {length}")
-        return zstandard.ZstdDecompressor().decompress(segment, max_output_size=length, allow_extra_data=False)
-    except (zstandard.ZstdError, ValueError) as error:
+        decompressor = zstd.ZstdDecompressor()
+        data = decompressor.decompress(segment, length + 1)  # one more: room for the frame's end to be read
+    except zstd.ZstdError as error:
         raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({error})") from error
+    if len(data) != length or not decompressor.eof:
+        raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({len(data)} of {length} bytes)")
+    if extra := decompressor.unused_data:
+        raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({len(extra)} bytes follow it)")
+    return data

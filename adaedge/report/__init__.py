@@ -1,6 +1,7 @@
 """Records of frames → summary, table, plots, one self-contained HTML page.
 
-May import: everything above it in the tree; never torch. matplotlib and rich are imported when something is drawn.
+May import: everything above it in the tree; never torch. matplotlib and rich are imported when something is
+drawn; the extra ``report`` brings matplotlib.
 """
 
 from adaedge.report.frontier import Frontier, NeverWorth, Place

@@ -1,6 +1,6 @@
 """What every figure of a report shares: colours, style, marks, and the way to an SVG string.
 
-May import: nothing of adaedge but ``report.words``. Colours are those of Okabe and Ito (2008), which colour-blind
+May import: ``extras``, ``report.words``. Colours are those of Okabe and Ito (2008), which colour-blind
 readers tell apart. Text and lines that must follow a dark page are drawn in the CSS variables ``--ink`` and
 ``--faint``, with a light page's colours where no style sheet sets them.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.extras import load
 from adaedge.report.words import CAUSES
 
 if TYPE_CHECKING:
@@ -47,10 +48,14 @@ _MANY = 2_000  # marks, beyond which they become one picture: a page stays a few
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings of matplotlib while a figure is made."""
-    import matplotlib as mpl
+    """The settings of matplotlib while a figure is made.
 
-    return mpl.rc_context(_STYLE)
+    Raises:
+        MissingExtraError: if matplotlib is not installed.
+    """
+    mpl = load("matplotlib", "a report")
+    settings: AbstractContextManager[None] = mpl.rc_context(_STYLE)
+    return settings
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

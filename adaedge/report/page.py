@@ -73,6 +73,7 @@ def write_html(
 
     Raises:
         SourceError: if there is no policy, a policy has no records, or ``focus`` is not among them.
+        MissingExtraError: if matplotlib, which draws the figures, is not installed.
     """
     if not policies:
         raise SourceError("there are no policies to report on: pass {name: records}")

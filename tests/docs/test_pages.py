@@ -6,8 +6,9 @@
 - ``console``: one command a line, ``\\`` continues one. ``adaedge …`` is run for real, in the same folder; with ``&``
   behind it, it runs beside the page until the page ends. ``adaedge demo`` takes minutes and has tests of its own: only
   its options are checked. ``scp`` copies inside the folder, for both machines are this one. ``make TARGET`` must be a
-  target of the Makefile, ``pip install -r FILE`` must name a file of the project; both are not run. ``python -m
-  recipes.NAME`` is run where it says ``--smoke``; otherwise it takes minutes, and only its options are checked.
+  target of the Makefile, ``pip install '.[EXTRA]'`` must name an extra of the project; neither is run, nor what makes
+  an environment or installs a package of the system. ``python -m recipes.NAME`` is run where it says ``--smoke``;
+  otherwise it takes minutes, and only its options are checked.
 - ``json``: must parse.
 - Any other language, or another command, fails: add here how it is checked.
 
@@ -28,6 +29,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("demo",)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = set(PROJECT["optional-dependencies"])
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,11 @@ class Reader:
                 sys.path.insert(0, str(ROOT))
                 recipe = importlib.import_module(name)
                 (recipe.main if "--smoke" in arguments else recipe.parser().parse_args)(arguments)
-            case ["pip", "install", "-r", file, *_]:
-                assert (ROOT / file).exists(), file
-            case ["pip", "install", *_] | ["python", "-m", "venv", _]:
+            case ["pip", "install", what]:
+                assert set(re.findall(r"\w+", what)) <= EXTRAS, what
+            case ["sudo", "apt" | "add-apt-repository", *_] | ["source", ".venv/bin/activate"]:
+                pass
+            case [python, "-m", "venv", ".venv"] if re.fullmatch(r"python3(\.\d+)?", python):
                 pass
             case _:
                 raise AssertionError(f"nothing says how this command is checked: {words}")
@@ -226,6 +232,9 @@ def test_a_page_that_lies_is_caught(tmp_path):
     reader.do(Block("python", "print(x + 1)", 1))
     with pytest.raises(AssertionError, match="the page shows '4', the code prints '3'"):
         reader.do(Block("text", "4", 1))
+    reader.do(Block("console", "pip install '.[prepare,report]'\npip install .", 1))
+    with pytest.raises(AssertionError, match=r"\.\[torch\]"):
+        reader.do(Block("console", "pip install '.[torch]'", 1))
     with pytest.raises(AssertionError, match="nothing says how this command is checked"):
         reader.do(Block("console", "rm photos", 1))
     with pytest.raises(AssertionError, match="nothing says how a block of 'perl'"):

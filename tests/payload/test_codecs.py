@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,6 +16,11 @@ from PIL import Image
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import Features, Jpeg, TensorHeader, get_codec
 from adaedge.payload.bfloat16 import from_bfloat16
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 LIMIT = 2**24
 NAMES = [base + tail for base in ("raw", *(f"u{bits}" for bits in range(1, 9))) for tail in ("", "+zstd")]
@@ -252,8 +257,16 @@ def test_a_forged_mask_is_still_a_mask():
     assert mask.view(np.uint8).tolist() == [0, 1, 1]
 
 
-def compressed(data, **options):
-    return zstandard.ZstdCompressor(**options).compress(data)
+def compressed(data, options=None):
+    return zstd.compress(data, options=options)
+
+
+NO_SIZE = {zstd.CompressionParameter.content_size_flag: 0}
+
+
+def hundred(claimed):
+    """A frame of one block, a byte that repeats 100 times, which claims another size (RFC 8878, 3.1.1)."""
+    return bytes.fromhex("28b52ffd20") + bytes([claimed]) + (1 | 1 << 1 | 100 << 3).to_bytes(3, "little") + b"\0"
 
 
 @pytest.mark.parametrize(
@@ -265,12 +278,15 @@ def compressed(data, **options):
         (compressed(bytes(8))[:-1], "does not decompress"),
         (compressed(bytes(8)) + b"x", "does not decompress"),
         (compressed(bytes(8)) * 2, "does not decompress"),
-        (compressed(bytes(8), write_content_size=False), "compressed -1 bytes, its tensors take 8"),
+        (compressed(bytes(8), NO_SIZE), "compressed None bytes, its tensors take 8"),
+        (hundred(claimed=8), "does not decompress"),
+        (hundred(claimed=0), "compressed 0 bytes, its tensors take 8"),
     ],
 )
 def test_a_forged_zstd_frame_is_refused(segment, text):
     header = TensorHeader("float64", (1,))
     assert get_codec("raw+zstd").decode([header], [compressed(bytes(8))], LIMIT)[0].tolist() == [0]
+    assert zstd.decompress(hundred(claimed=100)) == bytes(100)
     with pytest.raises(PayloadError, match=text):
         get_codec("raw+zstd").decode([header], [segment], LIMIT)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -18,15 +19,23 @@ import pytest
 from PIL import Image
 
 import adaedge
-from adaedge.errors import PayloadError
+from adaedge.errors import MissingExtraError, PayloadError
+from adaedge.extras import EXTRAS
 
 BUNDLE = Path(os.environ["ADAEDGE_BUNDLE"]).resolve()
+INSTALL = {extra: f"Install it with `pip install 'adaedge[{extra}]'`." for extra in ("prepare", "report", "demo")}
 
 
 def command(*arguments):
     done = subprocess.run([sys.executable, "-m", "adaedge", *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def failing_command(*arguments):
+    done = subprocess.run([sys.executable, "-m", "adaedge", *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout
+    return done.stderr
 
 
 @contextmanager
@@ -58,8 +67,8 @@ def profile(tmp_path_factory):
     return folder / "joined.json"
 
 
-def test_there_is_no_torch_here():
-    for name in ("torch", "torchvision", "timm", "transformers", "onnx", "onnxscript"):
+def test_nothing_is_here_that_an_extra_brings():
+    for name in EXTRAS:
         assert importlib.util.find_spec(name) is None
 
 
@@ -71,12 +80,34 @@ def test_the_public_names_of_the_upper_half_are_here():
     assert "site-packages" in adaedge.__file__
 
 
-def test_what_needs_torch_says_so():
-    done = subprocess.run([sys.executable, "-m", "adaedge", "inspect", "timm:resnet18"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "needs torch" in done.stderr
-    assert "pip install adaedge" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_public_name_of_the_lower_half_says_what_it_needs():
+    for name in sorted(set(adaedge.__all__) - set(dir(adaedge))):
+        said = f"adaedge.{name} needs torch, which is not installed here. {INSTALL['prepare']}"
+        with pytest.raises(MissingExtraError, match=f"^{re.escape(said)}$"):
+            getattr(adaedge, name)
+    with pytest.raises(ImportError, match=r"^adaedge\.Splittable needs torch"):
+        from adaedge import Splittable  # noqa: F401
+    with pytest.raises(ImportError, match=r"^what prepares models needs torch"):
+        importlib.import_module("adaedge.builder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "extra"),
+    [
+        (("inspect", "timm:resnet18"), "what prepares models", "prepare"),
+        (("build", "timm:resnet18", "-o", "a.bundle"), "what prepares models", "prepare"),
+        (("demo",), "the demo", "demo"),
+    ],
+)
+def test_a_command_says_what_it_needs(arguments, what, extra):
+    said = failing_command(*arguments)
+    assert said == f"error: {what} needs torch, which is not installed here. {INSTALL[extra]}\n"
+
+
+def test_payloads_go_there_and_back():
+    program = Path(__file__).with_name("round_trip.py")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_bundle_runs_at_every_point():
@@ -120,8 +151,9 @@ def test_two_processes_answer_a_folder_of_frames(tmp_path, photographs, profile)
         )
     assert found["deadline_miss_fraction"] == 0
     assert len(record.read_text().splitlines()) == 6
-    command("report", record, "-o", tmp_path / "report.html")
-    assert "<svg" in (tmp_path / "report.html").read_text()
+    said = failing_command("report", record, "-o", tmp_path / "report.html")
+    assert said == f"error: a report needs matplotlib, which is not installed here. {INSTALL['report']}\n"
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_a_trace_is_replayed(tmp_path, profile):
