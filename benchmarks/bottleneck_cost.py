@@ -83,7 +83,7 @@ def row_of(bundle: Any, scorer: Scorer, bottleneck: Bottleneck, rate: int, round
         "tail": lambda: tail.run([next(features)]),
     }
     half = bundle.edge_half(adaedge.OperatingPoint(scorer.case.split, codec=f"bottleneck@{rate}"))
-    if half is not bundle.manifest.cut(scorer.case.split, 1.0, "fp32").tail:
+    if half is not bundle.manifest.cut(scorer.case.split).tail:
         segments = itertools.cycle([codec.encode([feature])[1] for feature in scorer.features])
         arms["folded"] = lambda: bundle.engine(half).run([codec.coefficients(next(segments), 1)])
     seconds = timed(arms, rounds)

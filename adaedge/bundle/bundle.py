@@ -20,11 +20,12 @@ from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, Slice, TensorSpec
 from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
-from adaedge.operating_point import OUTPUT, OperatingPoint
+from adaedge.operating_point import OUTPUT, Level, OperatingPoint
 from adaedge.payload import Codec, Message, get_codec, is_progressive, pack, pack_answer, unpack, unpack_answer
 from adaedge.payload.latent import FoldedCodec, LatentCodec, Latents
 from adaedge.payload.latent.saving import from_bytes
 
+_FULL = Level()
 _HEADER_BYTES = 2**16
 _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
@@ -100,26 +101,25 @@ class Bundle:
         Its codec may be another than those that were measured: any that can carry what crosses there.
 
         Raises:
-            BundleError: if the bundle does not hold its split point, width and precision.
+            BundleError: if the bundle does not hold its split point at its level.
         """
-        cut = self.manifest.cut(point.split, point.width, point.precision)
-        return replace(point, split=cut.split)
+        return replace(point, split=self.manifest.cut(point.split, point.level).split)
 
-    def head(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
+    def head(self, split: str, level: Level = _FULL) -> Engine:
         """The terminal's half; at ``input`` it returns its inputs. Loaded when it is first asked for, then kept.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        return self.engine(self.manifest.cut(split, width, precision).head)
+        return self.engine(self.manifest.cut(split, level).head)
 
-    def tail(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
+    def tail(self, split: str, level: Level = _FULL) -> Engine:
         """The half that finishes the frame; at ``output`` it returns its inputs. Loaded and kept as the head.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        return self.engine(self.manifest.cut(split, width, precision).tail)
+        return self.engine(self.manifest.cut(split, level).tail)
 
     def engine(self, half: Half | None) -> Engine:
         """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
@@ -135,10 +135,10 @@ class Bundle:
         """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
 
         Raises:
-            BundleError: if the bundle does not hold the point's split point, width and precision.
+            BundleError: if the bundle does not hold the point's split point at its level.
             CodecError: if there is no such codec, or the bundle has no bottleneck there.
         """
-        path = self.manifest.cut(point.split, point.width, point.precision).bottleneck
+        path = self.manifest.cut(point.split, point.level).bottleneck
         if path is None or not is_progressive(point.codec):
             return get_codec(point.codec)
         with self._lock:
@@ -191,8 +191,7 @@ class Bundle:
         return join([self._run_piece(point, piece) for piece in pieces(inputs, self.manifest)])
 
     def _run_piece(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
-        level = (point.split, point.width, point.precision)
-        features = self.head(*level).run(inputs)
+        features = self.head(point.split, point.level).run(inputs)
         if point.is_local:
             return features
         return self.answer(self.encode(point, features))[1]
@@ -246,12 +245,12 @@ class Bundle:
 
     def edge_half(self, point: OperatingPoint) -> Half | None:
         """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
-        cut = self.manifest.cut(point.split, point.width, point.precision)
+        cut = self.manifest.cut(point.split, point.level)
         return cut.folded_tail if cut.folded_tail and is_progressive(point.codec) else cut.tail
 
     def _shortest_codec(self, point: OperatingPoint) -> Codec:
         codec = self._codec_of_payload(point)
-        folded = self.manifest.cut(point.split, point.width, point.precision).folded_tail
+        folded = self.manifest.cut(point.split, point.level).folded_tail
         return FoldedCodec(codec) if isinstance(codec, LatentCodec) and folded else codec
 
     def _codec_of_payload(self, point: OperatingPoint) -> Codec:
@@ -286,7 +285,7 @@ class Bundle:
         return message, outputs
 
     def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
-        return self._inputs(self.manifest.cut(point.split, point.width, point.precision).tail)
+        return self._inputs(self.manifest.cut(point.split, point.level).tail)
 
     def _inputs(self, half: Half | None) -> tuple[TensorSpec, ...]:
         return self.manifest.outputs if half is None else half.inputs

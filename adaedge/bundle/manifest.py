@@ -1,6 +1,6 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``. The schema, version 4, is the dataclasses below, written as canonical JSON
+May import: ``errors``, ``operating_point``. The schema, version 5, is the dataclasses below, written as canonical JSON
 (sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
-from adaedge.operating_point import OperatingPoint
+from adaedge.operating_point import Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 4
+VERSION = 5
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
+_FULL = Level()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The two halves of the model at one split point, width and precision.
+    """The two halves of the model at one split point and level.
 
     The precision is the terminal's: the tail is the fp32 tail of the same width.
 
     Attributes:
+        split: name of the split point.
+        level: network, width and precision.
         head: what the terminal runs; ``None`` at ``input``.
         tail: what finishes the frame; ``None`` at ``output``.
         payload_bytes: bytes of the crossing tensors in their own type, without a header.
@@ -95,8 +98,7 @@ class Cut:
     """
 
     split: str
-    width: float
-    precision: str
+    level: Level
     head: Half | None
     tail: Half | None
     payload_bytes: int
@@ -135,17 +137,9 @@ class Accuracy:
 class PointEntry:
     """An operating point of the bundle, its mean payload with header, and its accuracy (``None``: not measured)."""
 
-    split: str
-    width: float
-    precision: str
-    codec: str
+    point: OperatingPoint
     payload_bytes: float
     accuracy: Accuracy | None = None
-
-    @property
-    def point(self) -> OperatingPoint:
-        """The point itself."""
-        return OperatingPoint(self.split, self.width, self.precision, self.codec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +152,7 @@ class Manifest:
         inputs: the model's inputs; an image is uint8 (N, H, W, 3).
         outputs: the model's outputs, flattened.
         files: path → hash, of every file but the manifest.
-        cuts: every split point × width × precision.
+        cuts: every split point × level.
         points: every operating point.
         slices: name → what it is a part of, of every weight that is not stored as it is.
         preprocessing: geometry and normalisation; ``None`` where the input is not an image.
@@ -184,14 +178,23 @@ class Manifest:
     labels: tuple[str, ...] = ()
     trained: bool = True
     digest: str = field(default="")
+    _places: dict[tuple[str, Level], Cut] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = ((name, cut) for cut in reversed(self.cuts) for name in (*cut.aliases, cut.split))
+        object.__setattr__(self, "_places", {(name, cut.level): cut for name, cut in names})
 
     def to_bytes(self) -> bytes:
         """The manifest as canonical JSON, its digest filled in."""
-        return _canonical(asdict(self.sealed()))
+        return _canonical(self.sealed()._document())
+
+    def _document(self) -> dict[str, Any]:
+        """What is written: every field but what follows from the others."""
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self) if entry.init}
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""
-        unsealed = asdict(self) | {"digest": ""}
+        unsealed = self._document() | {"digest": ""}
         return replace(self, digest=hashlib.sha256(_canonical(unsealed)).hexdigest())
 
     @classmethod
@@ -225,21 +228,20 @@ class Manifest:
             raise IntegrityError(f"{NAME} is corrupted: its bytes do not match its digest. Copy the bundle again.")
         return manifest
 
-    def cut(self, split: str, width: float = 1.0, precision: str = "fp32") -> Cut:
+    def cut(self, split: str, level: Level = _FULL) -> Cut:
         """The halves at a split point, by its name or by any module path that ends there.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        for cut in self.cuts:
-            if (cut.width, cut.precision) == (width, precision) and (split == cut.split or split in cut.aliases):
-                return cut
-        held = [cut for cut in self.cuts if split == cut.split or split in cut.aliases]
+        found = self._places.get((split, level))
+        if found is not None:
+            return found
+        held = [place for name, place in self._places if name == split]
         if held:
-            levels = ", ".join(f"{cut.width:g} in {cut.precision}" for cut in held)
             raise BundleError(
-                f"this bundle has no split point {split!r} at width {width:g} in {precision}; it has it at width"
-                f" {levels}. Build it with `--widths {width:g} --precisions {precision}`."
+                f"this bundle has no split point {split!r} at {level}; it has it at {', '.join(map(str, held))}."
+                f" Build it with `--widths {level.width:g} --precisions {level.precision}`."
             )
         splits = ", ".join(sorted({cut.split for cut in self.cuts}))
         raise BundleError(
@@ -268,6 +270,15 @@ def _manifest(document: dict[str, Any]) -> Manifest:
     )
 
 
+def _plain(value: Any) -> Any:
+    """A field as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
+
+
 def _specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(**entry | {"shape": tuple(entry["shape"])}) for entry in entries)
 
@@ -285,12 +296,14 @@ def _half(entry: dict[str, Any] | None) -> Half | None:
 
 def _cut(entry: dict[str, Any]) -> Cut:
     halves = {name: _half(entry[name]) for name in ("head", "tail", "folded_tail")}
-    return Cut(**entry | halves | {"aliases": tuple(entry["aliases"])})
+    return Cut(**entry | halves | {"aliases": tuple(entry["aliases"]), "level": Level(**entry["level"])})
 
 
 def _point(entry: dict[str, Any]) -> PointEntry:
     accuracy = entry["accuracy"]
-    return PointEntry(**entry | {"accuracy": accuracy and Accuracy(**accuracy)})
+    return PointEntry(
+        **entry | {"point": OperatingPoint(**entry["point"]), "accuracy": accuracy and Accuracy(**accuracy)}
+    )
 
 
 def _preprocessing(entry: dict[str, Any] | None) -> Preprocessing | None:

@@ -185,7 +185,7 @@ class Terminal:
         inputs = stopwatch(inputs_of, self.bundle, frame)
         decision, sequence = self._choose()
         point = decision.point
-        features = stopwatch(self.bundle.head(point.split, point.width, point.precision).run, inputs)
+        features = stopwatch(self.bundle.head(point.split, point.level).run, inputs)
         latent = stopwatch(self._standing.latent, point, features)
         standing = features if point.is_local else self._standing.find(point, latent)
         if standing is not None:
