@@ -24,7 +24,7 @@ import onnxruntime
 from PIL import Image
 
 from adaedge.bundle import Bundle, PointEntry, TensorSpec
-from adaedge.bundle.manifest import Half
+from adaedge.bundle.entries import Half
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Kind, Message
@@ -127,12 +127,15 @@ def _add_codec(parts: dict[str, _Part], bundle: Bundle, point: OperatingPoint, f
     def encode(given: Arrays) -> bytes:
         return bundle.encode(point, given)
 
+    def receive(payload: bytes) -> Arrays:
+        return bundle.receive(bundle.read(payload))[1]
+
     payloads = [encode(given) for given in features]
     parts[_codec_key("encode", point)] = _Part(encode, features)
-    parts[_codec_key("decode", point)] = _Part(bundle.receive, payloads)
+    parts[_codec_key("decode", point)] = _Part(receive, payloads)
     half = bundle.edge_half(point)
     if half is not None and half.graph not in parts:
-        parts[half.graph] = _Part(bundle.engine(half).run, [bundle.receive(payload)[2] for payload in payloads])
+        parts[half.graph] = _Part(bundle.engine(half).run, [receive(payload) for payload in payloads])
 
 
 def _codec_key(side: str, point: OperatingPoint) -> str:

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from adaedge._version import __version__
 from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, Preprocessing, TensorSpec
-from adaedge.bundle.manifest import WEIGHTS, File
+from adaedge.bundle.entries import File
+from adaedge.bundle.manifest import WEIGHTS
 from adaedge.operating_point import Level, OperatingPoint
 
 CHANNELS = 8

@@ -29,7 +29,7 @@ from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
 from adaedge.bundle.batches import pieces
-from adaedge.bundle.manifest import Cut
+from adaedge.bundle.entries import Cut
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from adaedge.bottleneck import Bottleneck
 from adaedge.builder.space import FP32, INT8, Space
-from adaedge.bundle.manifest import Accuracy, PointEntry
+from adaedge.bundle.entries import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint

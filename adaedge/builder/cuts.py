@@ -21,7 +21,8 @@ from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.space import FP32
 from adaedge.builder.weight_file import Index, NarrowerWeights, WeightFile, Weights
 from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, TensorSpec
-from adaedge.bundle.manifest import WEIGHTS, File
+from adaedge.bundle.entries import File
+from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT, Level

@@ -171,7 +171,7 @@ class Scorer:
         self._lengths.setdefault(point, {})[key] = len(data)
         if not data:
             return key, features, self._bundle.tail(point.split, point.level), features
-        _, engine, received = self._bundle.receive(data)
+        engine, received, _ = self._bundle.receive(self._bundle.read(data))
         return key, features, engine, received
 
 

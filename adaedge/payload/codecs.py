@@ -28,10 +28,11 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.jpeg import Jpeg
 from adaedge.payload.latent import LatentCodec, Latents
+from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.ranged import Ranged
+from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
-from adaedge.payload.wire import Segment, TensorHeader
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -39,7 +40,6 @@ else:
     from backports import zstd
 
 Array = npt.NDArray[Any]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 
 _FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
 _RANGED = re.compile(r"u([1-8])\+range")
@@ -51,31 +51,49 @@ BOTTLENECK = "bottleneck"
 
 
 class Codec(Protocol):
-    """Tensors ⇄ segments."""
+    """Tensors ⇄ segments.
 
-    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
-        """How the tensors are written, and the bytes.
+    A codec without a state takes and returns ``None`` for a reference. One with a state is exact only if the edge
+    server decodes what the terminal encoded, each once and in order: whoever calls it sees to that.
+    """
+
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, Reference | None]:
+        """How the tensors are written and the bytes; and what the terminal holds once the edge server has them.
 
         Args:
             tensors: what crosses the link.
             axes: for each tensor its channel dimension, or ``None``.
+            reference: what both ends hold, one that ``accepts`` takes; ``None`` for a refresh.
 
         Raises:
             CodecError: if this codec cannot carry them.
         """
         ...
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
-        """The tensors, in memory of their own.
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], Reference | None]:
+        """The tensors, in memory of their own; and what the edge server holds from now on.
 
         Args:
             headers: how they are written.
             segments: the bytes.
             max_bytes: the most that all tensors together may take.
+            reference: what both ends hold; ``None`` for a refresh.
 
         Raises:
             PayloadError: if headers and segments contradict each other, this codec, or the limit.
         """
+        ...
+
+    def accepts(self, reference: Reference) -> bool:
+        """Whether a payload of this codec can build upon what another payload left."""
         ...
 
 
@@ -90,7 +108,7 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         CodecError: if there is none.
 
     Example:
-        >>> headers, (segment,) = get_codec("u4").encode([np.linspace(0, 1, 6, dtype=np.float32)], [None])
+        >>> (headers, (segment,)), _ = get_codec("u4").encode([np.linspace(0, 1, 6, dtype=np.float32)], [None])
         >>> bytes(segment).hex()
         '0369cf'
     """
@@ -143,8 +161,11 @@ class Features:
     bits: int = 0
     compress: bool = False
 
-    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """Headers and the one segment."""
+        del reference  # every payload stands by itself
         if len(axes) != len(tensors):
             raise CodecError(f"{len(tensors)} tensors need as many axes (None where there is none); got {len(axes)}")
         written = [
@@ -156,10 +177,17 @@ class Features:
         segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
         if self.compress:
             segment = zstd.compress(segment, _ZSTD_LEVEL)
-        return tuple(header for header, _ in written), (segment,)
+        return (tuple(header for header, _ in written), (segment,)), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The tensors."""
+        del reference
         for header in headers:
             self._check(header)
         total = sum(header.nbytes for header in headers)
@@ -175,7 +203,12 @@ class Features:
         for header, length in zip(headers, lengths, strict=True):
             tensors.append(read(header, data[start : start + length]))
             start += length
-        return tuple(tensors)
+        return tuple(tensors), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
     def _check(self, header: TensorHeader) -> None:
         """Refuse a header that this codec does not write."""

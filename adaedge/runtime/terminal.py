@@ -1,6 +1,6 @@
 """Terminal: a frame in, its answer out, whatever the link does.
 
-May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``,
 ``scheduling``.
 """
 
@@ -10,38 +10,24 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 from adaedge.bundle import Bundle
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
-from adaedge.errors import (
-    CodecError,
-    LinkDownError,
-    LinkError,
-    LinkTimeoutError,
-    PayloadError,
-    RefusedError,
-    ScheduleError,
-)
+from adaedge.errors import LinkError, ScheduleError
 from adaedge.operating_point import Decision, OperatingPoint
-from adaedge.payload import Message
 from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
 from adaedge.runtime.link import Link
+from adaedge.runtime.offload import Attempt, Offload
 from adaedge.runtime.record import Measurement
-from adaedge.runtime.standing import StandingAnswer
 from adaedge.runtime.watch import Crossing, LinkWatch
 from adaedge.scheduling import ProbePlan, Scheduler
 from adaedge.scheduling.table import Column
-
-_FAILURES: dict[type[Exception], str] = {
-    LinkTimeoutError: "timeout",
-    LinkDownError: "down",
-    RefusedError: "refused",
-    PayloadError: "corrupted",
-}
+from adaedge.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +45,6 @@ class Result:
     measurement: Measurement
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """An offload: the outputs, or why there are none."""
-
-    outputs: Arrays | None = None
-    failure: str = ""
-    crossing: Crossing | None = None
-    wait_s: float = 0.0
-    answer_bytes: int = 0
-    lost_segments: int = 0
-
-
 @final
 class Terminal:
     """Runs each frame at the operating point that the scheduler chooses. Every frame gets an answer.
@@ -80,7 +54,8 @@ class Terminal:
     An offload that timed out is charged as sending until it was given up, all its bytes unless the link knows how many
     crossed; one that was refused, until the refusal; one whose connection broke, without bytes, for nobody knows how
     many had gone.
-    ``infer`` is safe to call from several threads; the energy of frames that overlap is charged one after the other.
+    ``infer`` is safe to call from several threads: frames of one stream take turns, and the energy of frames that
+    overlap is charged one after the other.
 
     Args:
         bundle: the model.
@@ -124,8 +99,8 @@ class Terminal:
         self._preload = preload
         self._paced = paced
         self._meter = EnergyMeter(scheduler.energy)
-        self._standing = StandingAnswer(bundle, tolerance)
-        self._sequence = 0
+        self._tolerance = tolerance
+        self._stream = self.stream()
         self._lock = threading.Lock()
         self._watch = LinkWatch(
             link,
@@ -137,6 +112,7 @@ class Terminal:
             promotion_s=scheduler.energy.radio.promotion_s,
             tail_s=scheduler.energy.radio.tail_s,
         )
+        self._offload = Offload(bundle, link, self._watch, self.clock, self._edge_s)
 
     @property
     def offloads(self) -> bool:
@@ -171,88 +147,72 @@ class Terminal:
             probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
             return probes + self._meter.close()
 
-    def infer(self, frame: Any) -> Result:
+    def stream(self) -> Stream:
+        """A stream for another camera. Frames of different streams do not wait for each other."""
+        return Stream(self.bundle, self._tolerance)
+
+    def infer(self, frame: Any, stream: Stream | None = None) -> Result:
         """The answer to one frame.
+
+        Frames of one stream take turns. One whose turn does not come before its deadline is answered locally.
 
         Args:
             frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays.
+            stream: whose next frame it is; the terminal's own unless told.
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.
         """
+        stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()
         stopwatch = Stopwatch(self.clock)
         inputs = stopwatch(inputs_of, self.bundle, frame)
-        decision, sequence = self._choose()
-        point = decision.point
+        with stream.turn(self.scheduler.limits.deadline_s) as mine:
+            decision = self._choose(offload=mine)
+            outputs, attempt, by = self._answered(decision.point, inputs, stream, start_s, stopwatch)
+            measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
+        self._watch.refresh()
+        return Result(outputs, decision, measurement)
+
+    def _answered(
+        self, point: OperatingPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
+    ) -> tuple[Arrays, Attempt, str]:
+        """The outputs, what became of the offload, and who answered."""
         features = stopwatch(self.bundle.head(point.split, point.level).run, inputs)
-        latent = stopwatch(self._standing.latent, point, features)
-        standing = features if point.is_local else self._standing.find(point, latent)
+        latent = stopwatch(stream.standing.latent, point, features)
+        standing = features if point.is_local else stream.standing.find(point, latent)
         if standing is not None:
             self._pace(stopwatch, self.scheduler.table.terminal_s, point)
-            attempt = _Attempt(standing)
+            attempt = Attempt(standing)
         else:
             give_up_s = start_s + self.scheduler.timeout_s(point)
-            attempt = self._offload(point, features, sequence, give_up_s, stopwatch)
+            pace = partial(self._pace, stopwatch, self.scheduler.table.terminal_s, point)
+            attempt = self._offload.run(point, features, stream, give_up_s, stopwatch, pace)
         outputs = attempt.outputs
         if outputs is None:
             begun_s = stopwatch.compute_s
             outputs = stopwatch(finisher(self.bundle, point).run, features)
             self._pace(stopwatch, begun_s + self.scheduler.table.finish_s, point)
         if standing is None and not attempt.lost_segments:
-            self._standing.keep(point, latent, outputs)
+            stream.standing.keep(point, latent, outputs)
         by = "terminal" if point.is_local or attempt.failure else "edge" if standing is None else "earlier"
-        measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
-        self._watch.refresh()
-        return Result(outputs, decision, measurement)
+        return outputs, attempt, by
 
     def _pace(self, stopwatch: Stopwatch, compute_s: Column, point: OperatingPoint) -> None:
         if self._paced:
             stopwatch.pad(float(compute_s[self.scheduler.table.row(point)]))
 
-    def _choose(self) -> tuple[Decision, int]:
+    def _choose(self, *, offload: bool) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            self._sequence += 1
-            return self.scheduler.choose(self._watch.estimate(now_s), now_s), self._sequence
+            return self.scheduler.choose(self._watch.estimate(now_s) if offload else None, now_s)
 
-    def _offload(
-        self, point: OperatingPoint, features: Arrays, sequence: int, give_up_s: float, stopwatch: Stopwatch
-    ) -> _Attempt:
-        left_s = give_up_s - self.clock.now_s()
-        try:
-            payload = stopwatch(self.bundle.encode, point, features, sequence=sequence, deadline_s=max(0.0, left_s))
-        except CodecError:
-            return _Attempt(failure="unsent")  # infinite features, say: no fault of the link's, which is left alone
-        self._pace(stopwatch, self.scheduler.table.terminal_s, point)
-        start_s = self.clock.now_s()
-        if start_s >= give_up_s:
-            return _Attempt(failure="timeout")  # computing took what time there was: nothing is sent
-        try:
-            reply = self._link.exchange(payload, give_up_s - start_s)
-            outputs, answer = self._read(reply.data, point, sequence)
-        except (LinkError, PayloadError) as error:
-            end_s = self.clock.now_s()
-            table = self.scheduler.table
-            edge_s = float(table.edge_s[table.row(point)])
-            crossing = self._watch.failed(error, start_s, end_s, len(payload), edge_s)
-            return _Attempt(failure=_word(error), crossing=crossing)
+    def _edge_s(self, point: OperatingPoint) -> float:
+        return float(self.scheduler.table.edge_s[self.scheduler.table.row(point)])
+
+    def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
-        crossing = self._watch.crossed(start_s, end_s, len(payload), answer.edge_s, reply.upload_s)
-        return _Attempt(outputs, "", crossing, end_s - crossing.end_s, len(reply.data), answer.lost_segments)
-
-    def _read(self, data: bytes, point: OperatingPoint, sequence: int) -> tuple[Arrays, Message]:
-        message, outputs = self.bundle.decode_answer(data)
-        if (message.sequence, message.point) != (sequence, self.bundle.resolve(point)):
-            raise PayloadError(
-                f"an answer to another frame: number {message.sequence} at {message.point} came,"
-                f" number {sequence} at {point} was asked"
-            )
-        return outputs, message
-
-    def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, answered_by: str) -> Measurement:
-        end_s = self.clock.now_s()
-        own = [] if attempt.crossing is None else [attempt.crossing]
+        own = list(attempt.crossings)
         probes = self._watch.take_probes()
         uploads = _uploads(probes + own)
         with self._lock:
@@ -275,10 +235,6 @@ class Terminal:
 def _uploads(crossings: list[Crossing]) -> list[tuple[float, float, int]]:
     """What the energy meter takes."""
     return sorted((crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings)
-
-
-def _word(error: Exception) -> str:
-    return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "down")
 
 
 def _check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:

@@ -124,6 +124,13 @@ class LinkWatch:
                 self._fall(error)
             return crossing
 
+    def refused(self, start_s: float, end_s: float, payload_bytes: int) -> Crossing:
+        """A payload arrived in vain: it built upon one that the edge server does not hold. The link is well."""
+        with self._lock:
+            self._up, self._timeouts = True, 0
+            self._plan = self._plan.used(end_s)
+            return self._crossing(start_s, end_s, payload_bytes)
+
     def due(self) -> bool:
         """Whether the plan wants a probe now."""
         return self._plan.due(self._clock.now_s())

@@ -65,9 +65,9 @@ def parts(data):
 def test_a_whole_payload_is_the_codecs_own(latents, feature, payload):
     message, (found,) = read(latents, payload)
     assert (message.point, message.sequence, message.lost_segments) == (POINT, 9, 0)
-    headers, segments = LatentCodec(latents, 9).encode([feature])
+    headers, segments = LatentCodec(latents, 9).encode([feature])[0]
     assert len(segments) > 3
-    assert np.array_equal(found, LatentCodec(latents, 9).decode(headers, segments, 10**6)[0])
+    assert np.array_equal(found, LatentCodec(latents, 9).decode(headers, segments, 10**6)[0][0])
     assert not np.array_equal(found, feature)
 
 

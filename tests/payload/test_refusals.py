@@ -149,7 +149,7 @@ def test_several_threads_may_share_a_codec():
 
     codec = get_codec("u4+zstd")
     features = [np.random.default_rng(seed).normal(size=(1, 8, 20, 20)).astype(np.float32) for seed in range(8)]
-    alone = [bytes(codec.encode([feature], [1])[1][0]) for feature in features]
+    alone = [bytes(codec.encode([feature], [1])[0][1][0]) for feature in features]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda feature: bytes(codec.encode([feature], [1])[1][0]), features * 8))
+        together = list(pool.map(lambda feature: bytes(codec.encode([feature], [1])[0][1][0]), features * 8))
     assert together == alone * 8

@@ -5,14 +5,13 @@ link knows them.
 """
 
 from dataclasses import fields
-from functools import partial
 
 import pytest
 
 from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, RadioPower
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import ManualClock, ReplayLink, Terminal, answer, run
+from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Terminal, run
 from adaedge.scheduling import Scheduler
 from adaedge.simulation import simulate
 
@@ -29,7 +28,7 @@ TRACE = Trace((0.0, 8.0, 16.0), (4e6, 0.0, 4e6), 1000.0)
 def costs(bundle, frame):
     features = bundle.head("relu").run((frame[None],))
     payload = bundle.encode(FEATURES, features, sequence=1)
-    answered = answer(bundle, payload)
+    answered = EdgeSession(bundle).answer(payload)
     offload = Cost(0.005, 0.001, payload_bytes=len(payload), answer_bytes=len(answered), finish_s=0.05)
     return Profile({FEATURES: offload, LOCAL: Cost(head_s=0.1)}, bundle.digest, "hand", "hand")
 
@@ -45,7 +44,7 @@ def joules(records):
 
 def test_the_joules_of_a_replayed_run_are_those_of_its_simulation(bundle, costs, frame):
     clock = ManualClock()
-    link = ReplayLink(TRACE, partial(answer, bundle), clock, round_trip_s=ROUND_TRIP_S)
+    link = ReplayLink(TRACE, EdgeSession(bundle).answer, clock, round_trip_s=ROUND_TRIP_S)
     terminal = Terminal(bundle, scheduler(costs), link, clock=clock, preload=False, paced=True)
     with terminal:
         records = list(run(terminal, [frame] * FRAMES))

@@ -1,6 +1,5 @@
 import threading
 import time
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,7 @@ from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal, answer
+from adaedge.runtime import EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal
 from adaedge.runtime.shaped import HELLO_BYTES
 from adaedge.runtime.watch import LinkWatch
 from adaedge.scheduling import PROBE_BYTES, Fixed, ProbePlan, Scheduler
@@ -27,7 +26,7 @@ class Faulty:
     """A link in this process that can be told what goes wrong next."""
 
     def __init__(self, bundle, clock=None):
-        self.link = ReplayLink(FAST, partial(answer, bundle), clock or ManualClock())
+        self.link = ReplayLink(FAST, EdgeSession(bundle).answer, clock or ManualClock())
         self.clock = self.link.clock
         self.fault = None
         self.hellos = self.probes = self.exchanges = 0
@@ -272,7 +271,7 @@ def test_contact_in_vain_is_charged_while_it_lasts(bundle, profile, faulty, fram
 
 def test_an_empty_message_keeps_the_radio_awake(bundle, profile, frame):
     link = Faulty(bundle)
-    link.link = ReplayLink(FAST, partial(answer, bundle), link.clock, round_trip_s=0.03)
+    link.link = ReplayLink(FAST, EdgeSession(bundle).answer, link.clock, round_trip_s=0.03)
     with terminal_of(bundle, profile, link, policy=Fixed(LOCAL)) as terminal:
         energy = terminal.infer(frame).measurement.energy
     # The three of them and the probe's way back are waited for; the hello counts as sending.
@@ -381,7 +380,7 @@ def test_skipped_pacing_puts_the_upload_where_in_the_trace_it_belongs(bundle, pr
     echo = SimpleNamespace(  # the edge server, without a link of its own
         hello=lambda digest, timeout_s: None,
         probe=lambda size, timeout_s: Reply(b""),
-        exchange=lambda payload, timeout_s: Reply(answer(bundle, payload)),
+        exchange=lambda payload, timeout_s: Reply(EdgeSession(bundle).answer(payload)),
         close=lambda: None,
     )
     link = ShapedLink(echo, Trace((0.0, 5.0, 1000.0), (1e6, 1e8, 1e8)), clock)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -21,18 +20,16 @@ from adaedge.errors import CodecError, LinkDownError, ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload.latent import moved
 from adaedge.runtime import (
+    EdgeSession,
     FrameRecord,
     ManualClock,
     ReplayLink,
     Terminal,
-    answer,
-    calibrate_tolerance,
-    largest_tolerance,
-    replay,
     session,
 )
-from adaedge.runtime.standing import latent_of
 from adaedge.scheduling import Scheduler
+from adaedge.stream import calibrate_tolerance, largest_tolerance, replay
+from adaedge.stream.standing import latent_of
 
 POINT = OperatingPoint("1", codec="bottleneck@9")
 LOCAL = OperatingPoint("output")
@@ -66,7 +63,7 @@ def terminal_of(bundle, *, tolerance, served=None, points=(POINT, LOCAL)):
     energy = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
     profile = Profile({point: costs[point] for point in points}, bundle.digest, "test", "test")
     scheduler = Scheduler(profile, energy, deadline_s=0.1, period_s=0.1)
-    link = ReplayLink(Trace((0.0, 1e6), (1e7, 1e7)), served or partial(answer, bundle), clock)
+    link = ReplayLink(Trace((0.0, 1e6), (1e7, 1e7)), served or EdgeSession(bundle).answer, clock)
     return Terminal(bundle, scheduler, link, clock=clock, tolerance=tolerance)
 
 
@@ -156,7 +153,9 @@ def test_what_the_terminal_finished_itself_stands_as_well(bundle):
 
 def test_an_answer_at_a_lower_rate_does_not_stand(bundle):
     frame = clip(2)[0]
-    with terminal_of(bundle, tolerance=TOLERANCE, served=lambda payload: answer(bundle, payload[:-1])) as terminal:
+    with terminal_of(
+        bundle, tolerance=TOLERANCE, served=lambda payload: EdgeSession(bundle).answer(payload[:-1])
+    ) as terminal:
         by = [terminal.infer(frame).measurement for _ in range(3)]
     assert [done.answered_by for done in by] == ["edge"] * 3
     assert all(done.lost_segments for done in by)
