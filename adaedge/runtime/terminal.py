@@ -30,10 +30,10 @@ from adaedge.payload import Message
 from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
 from adaedge.runtime.link import Link
+from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.runtime.record import Measurement
 from adaedge.runtime.standing import StandingAnswer
-from adaedge.runtime.watch import Crossing, LinkWatch
-from adaedge.scheduling import ProbePlan, Scheduler
+from adaedge.scheduling import ProbePlan, Scheduler, UploadRecord
 from adaedge.scheduling.table import Column
 
 _FAILURES: dict[type[Exception], str] = {
@@ -65,7 +65,7 @@ class _Attempt:
 
     outputs: Arrays | None = None
     failure: str = ""
-    crossing: Crossing | None = None
+    crossing: UploadRecord | None = None
     wait_s: float = 0.0
     answer_bytes: int = 0
     lost_segments: int = 0
@@ -94,7 +94,7 @@ class Terminal:
         paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
             ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
             a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
-        contact_s: seconds that the edge server has to answer a handshake or a probe.
+        handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the standing
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
 
@@ -113,7 +113,7 @@ class Terminal:
         plan: ProbePlan | None = None,
         preload: bool = True,
         paced: bool = False,
-        contact_s: float = 2.0,
+        handshake_timeout_s: float = 2.0,
         tolerance: float = 0.0,
     ) -> None:
         _check_points(scheduler.table.points, bundle)
@@ -127,13 +127,13 @@ class Terminal:
         self._standing = StandingAnswer(bundle, tolerance)
         self._sequence = 0
         self._lock = threading.Lock()
-        self._watch = LinkWatch(
+        self._watch = LinkMonitor(
             link,
             bundle.digest,
             HarmonicMean() if estimator is None else estimator,
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
-            contact_s,
+            handshake_timeout_s,
             promotion_s=scheduler.energy.radio.promotion_s,
             tail_s=scheduler.energy.radio.tail_s,
         )
@@ -272,7 +272,7 @@ class Terminal:
         )
 
 
-def _uploads(crossings: list[Crossing]) -> list[tuple[float, float, int]]:
+def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
     """What the energy meter takes."""
     return sorted((crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings)
 
