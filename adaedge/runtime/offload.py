@@ -1,6 +1,7 @@
 """Offload: one frame's features sent to the edge server, and its answer, or why there is none.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``.
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``,
+``scheduling``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from adaedge.payload import Message, Reference, StreamPosition
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.computing import Stopwatch
 from adaedge.runtime.link import Link
-from adaedge.runtime.watch import Crossing, LinkWatch
+from adaedge.runtime.link_monitor import LinkMonitor
+from adaedge.scheduling import UploadRecord
 from adaedge.stream import Stream
 
 _FAILURES: dict[type[Exception], str] = {
@@ -44,7 +46,7 @@ class Attempt:
     Attributes:
         outputs: the model's outputs; ``None`` where the terminal has to answer.
         failure: why, in one word; empty where the edge server answered.
-        crossings: the uploads, one after another; more than one where a refresh followed.
+        uploads: the uploads, one after another; more than one where a refresh followed.
         wait_s: seconds from the payload's arrival to the answer's.
         answer_bytes: bytes that came back.
         lost_segments: how many of the payload's last segments the edge server could not use.
@@ -52,7 +54,7 @@ class Attempt:
 
     outputs: Arrays | None = None
     failure: str = ""
-    crossings: tuple[Crossing, ...] = ()
+    uploads: tuple[UploadRecord, ...] = ()
     wait_s: float = 0.0
     answer_bytes: int = 0
     lost_segments: int = 0
@@ -68,15 +70,15 @@ class Offload:
     Args:
         bundle: encodes and reads.
         link: the way to the edge server.
-        watch: is told what became of each upload.
+        monitor: is told what became of each upload.
         clock: the time.
         edge_s: seconds that the edge server is expected to compute at a point.
     """
 
     def __init__(
-        self, bundle: Bundle, link: Link, watch: LinkWatch, clock: Clock, edge_s: Callable[[OperatingPoint], float]
+        self, bundle: Bundle, link: Link, monitor: LinkMonitor, clock: Clock, edge_s: Callable[[OperatingPoint], float]
     ) -> None:
-        self._bundle, self._link, self._watch, self._clock, self._edge_s = bundle, link, watch, clock, edge_s
+        self._bundle, self._link, self._monitor, self._clock, self._edge_s = bundle, link, monitor, clock, edge_s
 
     def run(
         self,
@@ -104,7 +106,7 @@ class Offload:
         return Attempt(
             again.outputs,
             again.failure,
-            found.crossings + again.crossings,
+            found.uploads + again.uploads,
             again.wait_s,
             again.answer_bytes,
             again.lost_segments,
@@ -132,16 +134,13 @@ class Offload:
         try:
             reply = self._link.exchange(payload, give_up_s - start_s)
             outputs, answer = self._read(reply.data, point, position)
-        except StaleReferenceError as error:
-            end_s = self._clock.now_s()
-            return Attempt(failure=_word(error), crossings=(self._watch.refused(start_s, end_s, len(payload)),))
         except (LinkError, PayloadError) as error:
-            crossing = self._watch.failed(error, start_s, self._clock.now_s(), len(payload), self._edge_s(point))
-            return Attempt(failure=_word(error), crossings=(crossing,))
+            upload = self._monitor.failed(error, start_s, self._clock.now_s(), len(payload), self._edge_s(point))
+            return Attempt(failure=_word(error), uploads=(upload,))
         end_s = self._clock.now_s()
         self._hold(stream, position, point, kept, answer)
-        crossing = self._watch.crossed(start_s, end_s, len(payload), answer.edge_s + answer.queue_s, reply.upload_s)
-        return Attempt(outputs, "", (crossing,), end_s - crossing.end_s, len(reply.data), answer.lost_segments)
+        upload = self._monitor.crossed(start_s, end_s, len(payload), answer.edge_s + answer.queue_s, reply.upload_s)
+        return Attempt(outputs, "", (upload,), end_s - upload.end_s, len(reply.data), answer.lost_segments)
 
     @staticmethod
     def _hold(

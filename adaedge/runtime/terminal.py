@@ -22,10 +22,10 @@ from adaedge.operating_point import Decision, OperatingPoint
 from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
 from adaedge.runtime.link import Link
+from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.runtime.offload import Attempt, Offload
 from adaedge.runtime.record import Measurement
-from adaedge.runtime.watch import Crossing, LinkWatch
-from adaedge.scheduling import ProbePlan, Scheduler
+from adaedge.scheduling import ProbePlan, Scheduler, UploadRecord
 from adaedge.scheduling.table import Column
 from adaedge.stream import Stream
 
@@ -69,7 +69,7 @@ class Terminal:
         paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
             ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
             a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
-        contact_s: seconds that the edge server has to answer a handshake or a probe.
+        handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the standing
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
 
@@ -88,7 +88,7 @@ class Terminal:
         plan: ProbePlan | None = None,
         preload: bool = True,
         paced: bool = False,
-        contact_s: float = 2.0,
+        handshake_timeout_s: float = 2.0,
         tolerance: float = 0.0,
     ) -> None:
         _check_points(scheduler.table.points, bundle)
@@ -102,22 +102,22 @@ class Terminal:
         self._tolerance = tolerance
         self._stream = self.stream()
         self._lock = threading.Lock()
-        self._watch = LinkWatch(
+        self._monitor = LinkMonitor(
             link,
             bundle.digest,
             HarmonicMean() if estimator is None else estimator,
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
-            contact_s,
+            handshake_timeout_s,
             promotion_s=scheduler.energy.radio.promotion_s,
             tail_s=scheduler.energy.radio.tail_s,
         )
-        self._offload = Offload(bundle, link, self._watch, self.clock, self._edge_s)
+        self._offload = Offload(bundle, link, self._monitor, self.clock, self._edge_s)
 
     @property
     def offloads(self) -> bool:
         """Whether the edge server can be used, as far as is known."""
-        return self._watch.up
+        return self._monitor.up
 
     def __enter__(self) -> Terminal:
         """Load the model and reach the edge server; warn where that fails and begin locally.
@@ -127,12 +127,12 @@ class Terminal:
         try:
             if self._preload:
                 preload(self.bundle, self.scheduler.table.points)
-            if self._watch.due():
-                self._watch.probe()
+            if self._monitor.due():
+                self._monitor.probe()
         except LinkError as error:
             warnings.warn(f"frames are answered locally until the edge server is reached: {error}", stacklevel=2)
         except BaseException:
-            self._watch.close()  # nobody will leave what was not entered
+            self._monitor.close()  # nobody will leave what was not entered
             raise
         return self
 
@@ -141,8 +141,8 @@ class Terminal:
 
     def close(self) -> EnergySplit:
         """Close the link. Returns the joules of the radio after the last frame: the last probes' and its tail's."""
-        self._watch.close()
-        now_s, uploads = self.clock.now_s(), _uploads(self._watch.take_probes())
+        self._monitor.close()
+        now_s, uploads = self.clock.now_s(), _uploads(self._monitor.take_probes())
         with self._lock:
             probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
             return probes + self._meter.close()
@@ -171,7 +171,7 @@ class Terminal:
             decision = self._choose(offload=mine)
             outputs, attempt, by = self._answered(decision.point, inputs, stream, start_s, stopwatch)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
-        self._watch.refresh()
+        self._monitor.refresh()
         return Result(outputs, decision, measurement)
 
     def _answered(
@@ -205,15 +205,15 @@ class Terminal:
     def _choose(self, *, offload: bool) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            return self.scheduler.choose(self._watch.estimate(now_s) if offload else None, now_s)
+            return self.scheduler.choose(self._monitor.estimate(now_s) if offload else None, now_s)
 
     def _edge_s(self, point: OperatingPoint) -> float:
         return float(self.scheduler.table.edge_s[self.scheduler.table.row(point)])
 
     def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
-        own = list(attempt.crossings)
-        probes = self._watch.take_probes()
+        own = list(attempt.uploads)
+        probes = self._monitor.take_probes()
         uploads = _uploads(probes + own)
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
@@ -232,7 +232,7 @@ class Terminal:
         )
 
 
-def _uploads(crossings: list[Crossing]) -> list[tuple[float, float, int]]:
+def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
     """What the energy meter takes."""
     return sorted((crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings)
 

@@ -7,13 +7,18 @@ link knows them.
 from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adaedge.channel import Trace
+from adaedge.channel import HarmonicMean, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, RadioPower
+from adaedge.errors import LinkTimeoutError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Terminal, run
-from adaedge.scheduling import Scheduler
+from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Reply, Terminal, run
+from adaedge.runtime.link_monitor import LinkMonitor
+from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, Scheduler
 from adaedge.simulation import simulate
+from adaedge.simulation.replay import LinkObserver
 
 FEATURES = OperatingPoint("relu", codec="u8")
 LOCAL = OperatingPoint("output")
@@ -65,3 +70,50 @@ def test_the_joules_of_a_replayed_run_are_those_of_its_simulation(bundle, costs,
     assert ran.total_j == pytest.approx(expected.total_j, rel=0.01)
     for cause in fields(EnergySplit):
         assert getattr(ran, cause.name) == pytest.approx(getattr(expected, cause.name), rel=0.02), cause.name
+
+
+class Scripted:
+    """A link on which hellos and empty messages take no time, and a probe ends as it is told to."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.lasted_s, self.late = 0.0, False
+
+    def hello(self, bundle, timeout_s):
+        pass
+
+    def probe(self, size_bytes, timeout_s):
+        if size_bytes:
+            self.clock.sleep_until(self.clock.now_s() + self.lasted_s)
+            if self.late:
+                raise LinkTimeoutError("late")
+        return Reply(b"", self.lasted_s if size_bytes else 0.0)
+
+
+# (seconds before it, seconds that it takes, whether it times out, bytes; without any a probe where the plan wants one)
+EVENTS = st.tuples(st.floats(0.0, 3.0), st.floats(0.0, 0.5), st.booleans(), st.sampled_from([0, 100, 80_000]))
+
+
+@given(st.lists(EVENTS, max_size=30))
+def test_runtime_and_simulation_decide_alike_from_the_same_events(events):
+    clock, plan = ManualClock(), ProbePlan()
+    link = Scripted(clock)
+    monitor = LinkMonitor(link, "", HarmonicMean(), clock, plan, 2.0)
+    observer = LinkObserver(HarmonicMean(), LinkState(plan))
+    for before_s, lasted_s, late, size_bytes in events:
+        start_s = clock.now_s() + before_s
+        clock.sleep_until(start_s)
+        assert observer.wants_probe(start_s) == monitor.due()
+        failure = Failure.TIMEOUT if late else None
+        if size_bytes:
+            clock.sleep_until(start_s + lasted_s)
+            if late:
+                monitor.failed(LinkTimeoutError("late"), start_s, clock.now_s(), size_bytes, 0.01)
+            else:
+                monitor.crossed(start_s, clock.now_s(), size_bytes, 0.01, None)
+            observer.exchanged(Exchange(start_s, clock.now_s(), size_bytes, failure=failure, edge_s=0.01))
+        elif monitor.due():
+            link.lasted_s, link.late = lasted_s, late
+            monitor.refresh()
+            observer.probed(Exchange(start_s, clock.now_s(), PROBE_BYTES, Purpose.PROBE, failure, upload_s=lasted_s))
+        assert observer.estimate(clock.now_s()) == monitor.estimate(clock.now_s())

@@ -10,8 +10,8 @@ from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal
+from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.runtime.shaped import HELLO_BYTES
-from adaedge.runtime.watch import LinkWatch
 from adaedge.scheduling import PROBE_BYTES, Fixed, ProbePlan, Scheduler
 
 FEATURES = OperatingPoint("relu", codec="u8")
@@ -427,7 +427,7 @@ def test_the_links_rate_is_learnt_from_what_crossed(bundle, profile, faulty, fra
 
 
 def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
-    watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
+    watch = LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
     crossing = watch.crossed(1.0, 1.5, 100_000, edge_s=0.3, upload_s=None)
     assert (crossing.start_s, crossing.end_s) == pytest.approx((1.0, 1.2))
@@ -437,7 +437,7 @@ def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
 
 @pytest.mark.parametrize(("told_s", "upload_s"), [(-np.inf, 0.5), (-3.0, 0.5), (np.inf, 1e-3), (9.0, 1e-3)])
 def test_what_the_edge_says_it_computed_is_believed_within_what_can_be(bundle, faulty, told_s, upload_s):
-    watch = LinkWatch(faulty, bundle.digest, HarmonicMean(), faulty.clock, PLAN, 1.0)
+    watch = LinkMonitor(faulty, bundle.digest, HarmonicMean(), faulty.clock, PLAN, 1.0)
     for start_s in (1.0, 2.0):
         crossing = watch.crossed(start_s, start_s + 0.5, 100_000, told_s, None)
         assert crossing.end_s - start_s == pytest.approx(upload_s)
@@ -456,7 +456,7 @@ def test_an_answer_whose_times_cannot_be_is_corrupted(bundle, profile, faulty, f
 
 
 def waking(bundle, faulty):
-    return LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, promotion_s=0.26, tail_s=10.0)
+    return LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, promotion_s=0.26, tail_s=10.0)
 
 
 @pytest.mark.parametrize(
@@ -494,7 +494,7 @@ def test_a_timeout_is_charged_the_bytes_that_crossed_where_the_link_knows_them(b
 
 
 def test_what_is_given_up_bounds_the_rate(bundle, faulty):
-    watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
+    watch = LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
     watch.failed(LinkTimeoutError("late"), 1.0, 1.5, 100_000, edge_s=0.1)
     assert watch.estimate(1.5).rate_bps == pytest.approx(8 * 100_000 / 0.4)
