@@ -104,13 +104,13 @@ def test_head_and_encoder_are_charged_and_the_radio_is_not(bundle):
 
 def test_the_time_that_the_comparison_takes_is_computing(bundle, monkeypatch):
     with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
-        looked = terminal._standing.latent
+        looked = terminal._stream.standing.latent
 
         def slowly(point, features):
             terminal.clock.sleep_until(terminal.clock.now_s() + 0.004)
             return looked(point, features)
 
-        monkeypatch.setattr(type(terminal._standing), "latent", lambda self, *args: slowly(*args))
+        monkeypatch.setattr(type(terminal._stream.standing), "latent", lambda self, *args: slowly(*args))
         assert [terminal.infer(clip(2)[0]).measurement.compute_s for _ in range(2)] == pytest.approx([0.004] * 2)
 
 
@@ -147,7 +147,7 @@ def test_what_the_terminal_finished_itself_stands_as_well(bundle):
         done = terminal.infer(frame).measurement
         assert (done.answered_by, done.failure) == ("terminal", "down")
         features = bundle.head("1").run((bundle.preprocess(frame),))
-        standing = terminal._standing.find(POINT, latent_of(bundle, POINT, features))
+        standing = terminal._stream.standing.find(POINT, latent_of(bundle, POINT, features))
     assert np.array_equal(standing[0], bundle.tail("1").run(features)[0])
 
 
@@ -168,10 +168,10 @@ def test_local_frames_are_answered_anew(bundle):
 
 def test_another_rate_sends_again(bundle):
     with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
-        latent = terminal._standing.latent(POINT, bundle.head("1").run((bundle.preprocess(clip(2)[0]),)))
-        terminal._standing.keep(POINT, latent, (np.zeros(3),))
-        assert terminal._standing.find(POINT, latent) is not None
-        assert terminal._standing.find(dataclasses.replace(POINT, codec="bottleneck@3"), latent) is None
+        latent = terminal._stream.standing.latent(POINT, bundle.head("1").run((bundle.preprocess(clip(2)[0]),)))
+        terminal._stream.standing.keep(POINT, latent, (np.zeros(3),))
+        assert terminal._stream.standing.find(POINT, latent) is not None
+        assert terminal._stream.standing.find(dataclasses.replace(POINT, codec="bottleneck@3"), latent) is None
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf")])
