@@ -154,7 +154,7 @@ class Terminal:
     def infer(self, frame: Any, stream: Stream | None = None) -> Result:
         """The answer to one frame.
 
-        Frames of one stream take turns. One whose turn does not come before its deadline is answered locally.
+        Frames of one stream take turns. One whose turn does not come before its deadline builds upon none of them.
 
         Args:
             frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays.
@@ -168,8 +168,9 @@ class Terminal:
         stopwatch = Stopwatch(self.clock)
         inputs = stopwatch(inputs_of, self.bundle, frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
-            decision = self._choose(offload=mine)
-            outputs, attempt, by = self._answered(decision.point, inputs, stream, start_s, stopwatch)
+            decision = self._choose()
+            its = stream if mine else self.stream()  # a refresh, of which nothing is kept
+            outputs, attempt, by = self._answered(decision.point, inputs, its, start_s, stopwatch)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
         self._monitor.refresh()
         return Result(outputs, decision, measurement)
@@ -202,10 +203,10 @@ class Terminal:
         if self._paced:
             stopwatch.pad(float(compute_s[self.scheduler.table.row(point)]))
 
-    def _choose(self, *, offload: bool) -> Decision:
+    def _choose(self) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            return self.scheduler.choose(self._monitor.estimate(now_s) if offload else None, now_s)
+            return self.scheduler.choose(self._monitor.estimate(now_s), now_s)
 
     def _edge_s(self, point: OperatingPoint) -> float:
         return float(self.scheduler.table.edge_s[self.scheduler.table.row(point)])
