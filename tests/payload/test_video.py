@@ -334,7 +334,7 @@ def test_a_payload_that_contradicts_its_header_is_refused(name):
     smaller = codec.encode([flat(90, (62, 64))], [None])[0][1][0]
     alone = (0).to_bytes(4, "little")
     for wrong, text in (
-        (larger, "does not decode it|its codec and header say"),
+        (larger, "does not decode it"),  # refused before memory is taken for it
         (smaller, r"frame of 62 × 64 pixels, its codec and header say .* of 64 × 64"),
         (segment[:8], "truncated payload: a packet follows the first 8 bytes; 8 bytes came"),
         (segment[:3], "truncated payload: .* 3 bytes came"),

@@ -133,7 +133,7 @@ HEVC = Family(
         fixed_bytes=6_500_000,
         pixel_bytes=51,
     ),
-    Library("hevc", "LGPL-2.1-or-later", {"flags": "low_delay", "err_detect": "explode"}, 200_000, 9.0),
+    Library("hevc", "LGPL-2.1-or-later", {"flags": "low_delay", "err_detect": "explode"}, 350_000, 9.0),
     largest_crf=51,
     smallest_side=16,
 )
@@ -148,7 +148,7 @@ AV1 = Family(
         fixed_bytes=6_000_000,
         pixel_bytes=41,
     ),
-    Library("libdav1d", "BSD-2-Clause", {"max_frame_delay": "1"}, 250_000, 3.2),
+    Library("libdav1d", "BSD-2-Clause", {"max_frame_delay": "1"}, 1_100_000, 3.2),
     largest_crf=63,
     smallest_side=16,
 )
