@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.video import AV1, H264, HEVC, Family, Library, Video, available, video_codec
+from adaedge.payload.video import AV1, FAMILIES, H264, HEVC, Family, Library, Video, available, video_codec
 from adaedge.payload.wire import TensorHeader
 from adaedge.runtime import frames
 
@@ -107,6 +108,17 @@ def test_the_wheel_has_what_the_docs_promise():
         video_codec("av1-444@30").encode([flat(0)], [None])
 
 
+def test_the_reference_page_names_every_setting_and_licence():
+    page = (Path(__file__).parents[2] / "docs/reference/video-codecs.md").read_text(encoding="utf-8")
+    for family in FAMILIES:
+        assert family.encoder.licence in page
+        assert family.decoder.licence in page
+        for name, value in family.encoder.options.items():
+            settings = value.split(":") if name.endswith("-params") else [f"{name}={value}"]
+            for setting in settings:
+                assert setting.startswith("log-level") or f"`{setting}`" in page
+
+
 def test_a_missing_library_is_refused_with_the_way_out():
     missing = Library("libnothing", "none", {}, 0, 0)
     blind = Video(Family("h264", missing, H264.decoder, 51), 28)
@@ -144,6 +156,16 @@ def test_a_finer_rate_factor_costs_bytes_and_lowers_the_error(name):
         results.append((sum(sizes(payloads)), np.abs(np.stack(found).astype(int) - np.stack(shown)).mean()))
     assert results[0][0] > 2 * results[1][0]
     assert results[0][1] < results[1][1] / 1.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_ends_of_the_range_of_the_rate_factor_work(name):
+    kind, shown = name.partition("@")[0], clip(count=3)
+    for crf in (0, video_codec(name).family.largest_crf):
+        payloads, _ = encoded(video_codec(f"{kind}@{crf}"), shown)
+        found, _ = decoded(video_codec(f"{kind}@{crf}"), payloads)
+        for back, alone in zip(found, independently(name, payloads), strict=True):
+            np.testing.assert_array_equal(back[0], alone)
 
 
 @pytest.mark.parametrize("name", NAMES)
