@@ -8,6 +8,7 @@ May import: ``errors``. Shares the header with ``payload.wire``.
     uN+range     floating-point values in 1 to 8 bits, by an adaptive range coder
     jpeg@QUALITY a frame as a JPEG, quality 1 to 100; at split point ``input`` only
     jpeg444@…, webp@…, avif@…  likewise: a JPEG without subsampled colour, WebP by method 6, AVIF where Pillow has it
+    h264@CRF, hevc@CRF, av1@CRF  frames of one camera as a video, also as h264-444@ and hevc-444@; at ``input`` only
     bottleneck@RATE  what crosses, by way of a fitted bottleneck, which is part of a bundle
 
 Each of them writes one segment, but a bottleneck: its payload is progressive, and leading segments alone decode.
@@ -33,6 +34,7 @@ from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.ranged import Ranged
 from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
+from adaedge.payload.video import video_codec
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -118,6 +120,8 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         return Ranged(bits=int(match[1]))
     if match := _PICTURE.fullmatch(name):
         return _picture(match[1], int(match[2]))
+    if (video := video_codec(name)) is not None:
+        return video
     if match := _BOTTLENECK.fullmatch(name):
         if latents is None:
             raise CodecError(
@@ -127,8 +131,8 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         return LatentCodec(latents, int(match[1]))
     raise CodecError(
         f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, u1+range to u8+range, jpeg@1 to"
-        " jpeg@100, also as jpeg444@, webp@ and avif@, and bottleneck@0 and more in a bundle that was built with"
-        " `bottleneck`"
+        " jpeg@100, also as jpeg444@, webp@ and avif@, h264@0 to h264@51, hevc@ likewise, either also with -444, av1@0"
+        " to av1@63, and bottleneck@0 and more in a bundle that was built with `bottleneck`"
     )
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adaedge.errors import CodecError, PayloadError
+from adaedge.payload import TensorHeader
 from adaedge.payload.video import AV1, FAMILIES, H264, HEVC, Family, Library, Video, available, video_codec
-from adaedge.payload.wire import TensorHeader
 from adaedge.runtime import frames
 
 LIMIT = 2**24

@@ -26,12 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.message import Segment, TensorHeader
+from adaedge.payload.reference import Encoded
 from adaedge.payload.video.libraries import FAMILIES, Family
 from adaedge.payload.video.reference import LiveDecoder, LiveEncoder, VideoReference
-from adaedge.payload.wire import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 
 _NAME = re.compile(r"(h264|hevc|av1)(-444)?@(0|[1-9][0-9]*)")
 _PREFIX = struct.Struct("<II")
