@@ -286,7 +286,7 @@ def test_a_hello_after_a_timeout_connects_anew(server, credentials, bundle):
 SERVE = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {root!r})
+sys.path.append({root!r})
 from benchmarks.tiny_bundle import tiny_bundle
 from adaedge.runtime import Credentials, EdgeServer, serve_forever
 import time
