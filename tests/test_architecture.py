@@ -15,7 +15,7 @@ import pytest
 import adaedge
 
 ROOT = Path(adaedge.__file__).parent
-UPPER = ["_version", "errors", "extras", "operating_point", "energy", "channel", "payload", "engine", "bundle"]
+UPPER = ["_version", "errors", "extras", "clip", "operating_point", "energy", "channel", "payload", "engine", "bundle"]
 UPPER += ["stream", "profiling", "scheduling", "runtime", "simulation", "report"]
 LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli", "__main__"]
 ORDER = UPPER + LOWER
