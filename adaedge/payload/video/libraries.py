@@ -110,7 +110,7 @@ H264 = Family(
         "libx264",
         "GPL-2.0-or-later",
         {"preset": "veryfast", "tune": "zerolatency", "x264-params": "keyint=infinite:scenecut=0:qcomp=1"},
-        fixed_bytes=1_200_000,
+        fixed_bytes=3_000_000,
         pixel_bytes=21,
     ),
     # `explode`: an error in the packet is an error, not a picture with the damage painted over.
@@ -145,10 +145,10 @@ AV1 = Family(
         "libsvtav1",
         "BSD-3-Clause-Clear",
         {"preset": "8", "svtav1-params": "pred-struct=1:lookahead=0:lp=1:keyint=-1:scd=0"},
-        fixed_bytes=6_000_000,
-        pixel_bytes=41,
+        fixed_bytes=10_000_000,
+        pixel_bytes=44,
     ),
-    Library("libdav1d", "BSD-2-Clause", {"max_frame_delay": "1"}, 1_100_000, 3.2),
+    Library("libdav1d", "BSD-2-Clause", {"max_frame_delay": "1"}, 600_000, 2.6),
     largest_crf=63,
     smallest_side=16,
 )
