@@ -6,7 +6,6 @@ May import: ``operating_point``, ``bundle``. Heads run once per sample and split
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,25 +18,11 @@ import numpy as np
 from adaedge.bundle import Accuracy, Bundle, TensorSpec
 from adaedge.bundle.batches import join, pieces
 from adaedge.engine import Array, Arrays, Engine
+from adaedge.metrics import wilson
 from adaedge.operating_point import OUTPUT, OperatingPoint
 
 Predict = Callable[[Arrays], Arrays]
 Evaluate = Callable[[Predict], Accuracy | float]
-
-_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-
-
-def wilson(hits: float, samples: int) -> tuple[float, float]:
-    """The 95 % interval of a fraction: Wilson's score interval (J. Am. Stat. Assoc. 22, 1927).
-
-    Example:
-        >>> [round(end, 4) for end in wilson(95, 100)]
-        [0.8882, 0.9785]
-    """
-    fraction, weight = hits / samples, _Z**2 / samples
-    centre = (fraction + weight / 2) / (1 + weight)
-    reach = _Z / (1 + weight) * math.sqrt(fraction * (1 - fraction) / samples + weight / (4 * samples))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def is_classifier(outputs: Sequence[TensorSpec]) -> bool:
