@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,20 @@ from adaedge.metrics.intervals import bootstrap
 from adaedge.metrics.score import Answer, Score, pairs, shapes
 
 Array = npt.NDArray[Any]
+
+
+class Output(Protocol):
+    """What is known of an output, or the output itself: its NumPy type and shape."""
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's type, or its name."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions, batch included."""
+        ...
 
 
 @final
@@ -87,19 +101,35 @@ class BoxF1:
         return matches, len(given[0]) + len(expected[0])
 
 
+def find_boxes(outputs: Sequence[Output]) -> tuple[int, int] | None:
+    """Which output is the boxes (…, M, 4), and which their floating-point scores (…, M); ``None`` unless one pair is.
+
+    Args:
+        outputs: their types and shapes.
+    """
+    floating = [at for at, one in enumerate(outputs) if np.issubdtype(np.dtype(one.dtype), np.floating)]
+    found = [
+        (boxes, scores)
+        for boxes in floating
+        for scores in floating
+        if len(outputs[boxes].shape) in (2, 3) and outputs[boxes].shape == (*outputs[scores].shape, 4)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _parts(answer: Answer) -> tuple[Array, Array, Array]:
     """Boxes (N, M, 4), scores and labels (N, M)."""
-    boxes = [one for one in answer if one.ndim in (2, 3) and one.shape[-1] == 4 and one.dtype.kind in "fiu"]
-    fits = [one for one in answer if boxes and one.shape == boxes[0].shape[:-1]]
-    scores, labels = ([one for one in fits if one.dtype.kind in kinds] for kinds in ("f", "iu"))
-    if len(boxes) != 1 or len(scores) != 1 or len(labels) > 1:
+    found = find_boxes(answer)
+    shape = answer[found[1]].shape if found else ()
+    labels = [one for one in answer if one.dtype.kind in "iu" and one.shape == shape]
+    if found is None or len(labels) > 1:
         raise MetricError(
             f"boxes are (…, M, 4) with scores (…, M) and perhaps integer labels (…, M); got {shapes(answer)}."
             " Let the model return these, or pass a metric for such answers."
         )
-    one = scores[0].shape[-1:]
-    named = labels[0] if labels else np.zeros(scores[0].shape, np.int64)
-    return boxes[0].reshape(-1, *one, 4), scores[0].reshape(-1, *one), named.reshape(-1, *one)
+    boxes, scores = answer[found[0]], answer[found[1]]
+    named = labels[0] if labels else np.zeros(shape, np.int64)
+    return (boxes, scores, named) if scores.ndim == 2 else (boxes[None], scores[None], named[None])
 
 
 def _overlaps(some: Array, others: Array) -> Array:

@@ -123,17 +123,17 @@ def _nats(expected: Answer, given: Answer) -> Array:
             f"divergence compares logits (N, C) or (N, C, h, w) of the same shape; got {shapes(given)} where"
             f" {shapes(expected)} is expected. An answer codec that keeps the logits is needed: raw, f16 or u8."
         )
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise MetricError("the logits hold NaN or infinity, of which no divergence is known")
     p, q = _log_softmax(one), _log_softmax(other)
     each = (np.exp(p) * (p - q)).sum(axis=1).reshape(len(one), -1).mean(axis=1)
-    if not np.isfinite(each).all():
-        raise MetricError("the logits hold NaN or infinity, of which no divergence is known")
     return np.asarray(np.maximum(each, 0))  # rounding can pass 0
 
 
 def _log_softmax(logits: Array) -> Array:
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused by name
-        shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    values = logits.astype(np.float64)
+    shifted = values - values.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def _nearness(nats: Array) -> float:

@@ -6,33 +6,18 @@ May import: ``errors``; of this part the metrics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from adaedge.errors import MetricError
-from adaedge.metrics.boxes import BoxF1
+from adaedge.metrics.boxes import BoxF1, Output, find_boxes
 from adaedge.metrics.classes import Agreement
 from adaedge.metrics.features import Cosine
 from adaedge.metrics.maps import LabelIoU
 from adaedge.metrics.score import Metric
 
 
-class Spec(Protocol):
-    """What is known of an output: its NumPy type and shape."""
-
-    @property
-    def dtype(self) -> str:
-        """NumPy name of its type."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its dimensions, batch included."""
-        ...
-
-
-def default_metric(outputs: Sequence[Spec], classes: Sequence[str] = ()) -> Metric:
+def default_metric(outputs: Sequence[Output], classes: Sequence[str] = ()) -> Metric:
     """The metric that fits the shapes of a model's outputs, or of its answer codec's; the first rule that holds.
 
     1. Boxes (…, M, 4) with floating-point scores (…, M): F1 of boxes.
@@ -48,7 +33,7 @@ def default_metric(outputs: Sequence[Spec], classes: Sequence[str] = ()) -> Metr
     Raises:
         MetricError: if none holds: a token, a class index, a single number.
     """
-    if _are_boxes(outputs):
+    if find_boxes(outputs):
         return BoxF1()
     kinds = [(_is_floating(one), len(one.shape)) for one in outputs]
     if kinds[:1] == [(True, 2)] and outputs[0].shape[1] > 1:
@@ -64,22 +49,16 @@ def default_metric(outputs: Sequence[Spec], classes: Sequence[str] = ()) -> Metr
     raise MetricError(_message(outputs, "no rule says how to judge them"))
 
 
-def _are_boxes(outputs: Sequence[Spec]) -> bool:
-    boxes = [one.shape for one in outputs if len(one.shape) in (2, 3) and one.shape[-1] == 4 and _is_floating(one)]
-    scores = [one for one in outputs if _is_floating(one) and boxes and one.shape == boxes[0][:-1]]
-    return len(boxes) == len(scores) == 1
-
-
-def _is_floating(spec: Spec) -> bool:
+def _is_floating(spec: Output) -> bool:
     return bool(np.issubdtype(np.dtype(spec.dtype), np.floating))
 
 
-def _values(outputs: Sequence[Spec]) -> int:
+def _values(outputs: Sequence[Output]) -> int:
     """Floating-point values of a sample."""
     return sum(int(np.prod(one.shape[1:])) for one in outputs if _is_floating(one) and len(one.shape) >= 2)
 
 
-def _message(outputs: Sequence[Spec], why: str) -> str:
+def _message(outputs: Sequence[Output], why: str) -> str:
     got = ", ".join(f"{one.dtype} {one.shape}" for one in outputs) or "nothing"
     return (
         f"outputs {got}: {why}. Pass a metric: Agreement() for class scores, BoxF1() for boxes with scores, LabelIoU()"
