@@ -39,8 +39,8 @@ class BoxF1:
     """2·TP / (2·TP + FP + FN) over all frames together.
 
     An answer is boxes (…, M, 4) as x1, y1, x2, y2, their scores (…, M) and, where there are any, their integer labels
-    (…, M), in any order; … is nothing or the batch. Of each frame the given boxes, best score first, each take the
-    expected box of the same label that they overlap most, if it is still free and they overlap enough.
+    (…, M), in any order; … is nothing or the batch. Of each frame the given boxes, best score first, each take that
+    expected box of the same label which they overlap most of those still free, if they overlap it enough.
 
     Attributes:
         overlap: least intersection over union of a match.

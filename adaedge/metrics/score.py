@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -51,6 +51,7 @@ class Score:
             raise MetricError(f"a score is of one sample or more; got {self.samples}")
 
 
+@runtime_checkable
 class Metric(Protocol):
     """What compares answers with those that were expected."""
 

@@ -130,6 +130,12 @@ def test_boxes_by_hand():
     assert BoxF1(least_score=0.3).score([expected], [found]).value == 2 * 2 / (2 * 2 + 2 + 1)
 
 
+def test_the_best_score_chooses_first():
+    expected = (np.array([box(0, 0), box(4, 0)]), np.array([0.9, 0.9]))
+    found = (np.array([box(-2, 0), box(1, 0)]), np.array([0.6, 0.8]))  # the other way round both would match
+    assert BoxF1().score([expected], [found]).value == 0.5
+
+
 def test_boxes_of_another_label_do_not_match():
     boxes, scores = np.array([box(0, 0), box(50, 50)]), np.array([0.9, 0.8])
     expected, other = (boxes, scores, np.array([1, 2])), (boxes, scores, np.array([1, 3]))
