@@ -12,6 +12,7 @@
     │   └── IntegrityError        a file whose bytes are not those that the manifest names
     ├── CodecError            a codec name that does not exist, or features that a codec cannot carry
     ├── PayloadError          received bytes that are truncated, foreign, oversized or corrupted
+    ├── MetricError           answers that a metric cannot judge
     ├── SourceError           a video, camera or folder of images that cannot be read
     ├── TraceError            a rate trace that cannot be read, or is not one
     ├── EnergyError           a power or energy figure that cannot be
@@ -79,6 +80,10 @@ class CodecError(AdaedgeError):
 
 class PayloadError(AdaedgeError):
     """Received bytes that are truncated, foreign, oversized or corrupted."""
+
+
+class MetricError(AdaedgeError):
+    """Answers that a metric cannot judge."""
 
 
 class SourceError(AdaedgeError):

@@ -38,9 +38,9 @@ from torch.utils.data import DataLoader
 
 from adaedge import AnalogBottleneck, Bottleneck, Splittable, models
 from adaedge.bottleneck import AnySnr, Awgn, RadioChannel, Rayleigh
-from adaedge.builder.scoring import wilson
 from adaedge.bundle.frames import prepare
 from adaedge.distillation import Plan, UnderNoise, train
+from adaedge.metrics import wilson
 from benchmarks.result import RESULTS, write
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -31,10 +31,10 @@ from PIL import Image
 from rich.progress import track
 
 from adaedge import Bottleneck, Splittable
-from adaedge.builder.scoring import wilson
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import PayloadError
+from adaedge.metrics import wilson
 from adaedge.models import Model, load
 from adaedge.payload import get_codec
 from adaedge.payload.ranged import FittedRange

@@ -21,7 +21,7 @@ from rich.progress import track
 from torch import Tensor
 
 from adaedge import models
-from adaedge.builder.scoring import wilson
+from adaedge.metrics import wilson
 from benchmarks.result import write
 from recipes.repair import narrow_and_repair, read
 

@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from adaedge.builder import Space, build
-from adaedge.builder.scoring import Evaluate, Matching, classes
+from adaedge.builder.scoring import Evaluate, Evaluation, answers
 from adaedge.bundle import Bundle
 from adaedge.cli import show
 from adaedge.demo import material
@@ -33,6 +33,7 @@ from adaedge.demo import show as demo
 from adaedge.demo.policies import ACCURACY_FLOOR, DEADLINE_S, PERIOD_S, without_levels
 from adaedge.demo.show import ENERGY, slowdown_of
 from adaedge.energy import NR_LOW_BAND, EnergyModel
+from adaedge.metrics import Agreement
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
 from adaedge.report import Frontier, PolicySummary, summarize
@@ -84,7 +85,8 @@ def built(smoke: bool) -> Bundle:
 def agreement(reference: Bundle, testing: list[Frame]) -> Evaluate:
     """How often a point answers as the full network does on the frames."""
     inputs = [(reference.preprocess(frame),) for frame in testing]
-    return Matching("agreement", inputs, classes(lambda one: reference.run(OperatingPoint(OUTPUT), one), inputs))
+    expected = answers(Agreement(), lambda one: reference.run(OperatingPoint(OUTPUT), one), inputs)
+    return Evaluation(Agreement(), inputs, expected)
 
 
 def measured(bundle: Bundle, smoke: bool) -> Profile:

@@ -13,13 +13,13 @@ from transformers import BertConfig, BertModel
 
 from adaedge.builder import Space, build, cuts, top1
 from adaedge.builder.halves import cut, export, source
-from adaedge.builder.scoring import wilson
 from adaedge.builder.space import codecs_for
 from adaedge.builder.weight_file import WeightFile
-from adaedge.bundle import Bundle, Preprocessing, weights
+from adaedge.bundle import Accuracy, Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine
-from adaedge.errors import BundleError, CaptureError, CodecError, LevelError, ModelError, SplitError
+from adaedge.errors import BundleError, CaptureError, CodecError, LevelError, MetricError, ModelError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
+from adaedge.metrics import LabelIoU, Score, wilson
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 
 PREPROCESSING = Preprocessing(size=(16, 16))
@@ -430,10 +430,40 @@ def test_labels_score_top1(built, classifier, samples):
     assert (local.metric, local.value, local.samples) == ("top1", pytest.approx(11 / 12), 12)
 
 
-def test_what_is_no_class_has_no_agreement():
-    bundle = build(nn.Conv2d(3, 2, 1).eval(), tensors((1, 3, 4, 4)), Space(), calibrate=[arrays(tensors((1, 3, 4, 4)))])
+def test_a_segmenter_is_scored_by_its_label_maps_at_every_point():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
+    samples = [arrays(tensors((1, 3, 8, 8))) for _ in range(6)]
+    bundle = build(net, tensors((1, 3, 8, 8)), Space(splits=["1"], codecs=["raw", "u2"]), calibrate=samples)
+    found = {str(entry.point): entry.accuracy for entry in bundle.manifest.points}
+    assert {accuracy.metric for accuracy in found.values()} == {"iou"}
+    assert found["1/w1/fp32/raw"].value == found["output/w1/fp32/raw"].value == 1
+    point = OperatingPoint("1", codec="u2")
+    local = OperatingPoint(OUTPUT)
+    expected, given = ([bundle.run(one, inputs) for inputs in samples] for one in (local, point))
+    assert found[str(point)].value == LabelIoU().score(expected, given).value < 1
+
+
+def test_a_metric_of_ones_own_scores_every_point():
+    class Halves:
+        name = "halves"
+
+        def score(self, expected, given):
+            assert len(expected) == len(given) == 3
+            return Score(0.5, 3, 0.25, 0.75)
+
+    samples = [arrays(tensors((1, 3, 4, 4))) for _ in range(3)]
+    bundle = build(nn.Conv2d(3, 2, 1).eval(), tensors((1, 3, 4, 4)), Space(), calibrate=samples, evaluate=Halves())
+    assert {entry.accuracy for entry in bundle.manifest.points} == {Accuracy("halves", 0.5, 3, 0.25, 0.75)}
+    with pytest.raises(MetricError, match="halves compares answers on samples, and there are none"):
+        build(nn.Conv2d(3, 2, 1).eval(), tensors((1, 3, 4, 4)), Space(), evaluate=Halves())
+
+
+def test_what_no_metric_judges_says_so():
+    boxes = nn.Linear(6, 4).eval()
+    with pytest.warns(UserWarning, match=r"no accuracy is measured.*four values may be a box or four scores"):
+        bundle = build(boxes, tensors((5, 6)), Space(), calibrate=[arrays(tensors((5, 6)))])
     assert [entry.accuracy for entry in bundle.manifest.points] == [None, None]
-    assert bundle.manifest.points[0].payload_bytes > 4 * 3 * 16
+    assert bundle.manifest.points[0].payload_bytes > 4 * 5 * 6
 
 
 def test_progress_counts_to_the_end(built, calls):

@@ -22,7 +22,7 @@ from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, fin
 from adaedge.builder.frames import Call
 from adaedge.builder.measuring import measured
 from adaedge.builder.quantising import int8_knife
-from adaedge.builder.scoring import Evaluate, Scorer, agreement
+from adaedge.builder.scoring import Evaluate, Scorer, against_full
 from adaedge.builder.scratch import Scratch
 from adaedge.builder.space import FP32, INT8, RAW, Space, check_own, codecs_for, own_bottleneck
 from adaedge.builder.verifying import verify, verify_folded
@@ -33,6 +33,7 @@ from adaedge.bundle.entries import Cut
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable
+from adaedge.metrics import Metric
 from adaedge.operating_point import INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.payload import BOTTLENECK, is_progressive
 
@@ -50,7 +51,8 @@ class Assembly:
         named: what of it the user named; ``None`` for a dimension that was chosen.
         about: the manifest, without what is built.
         samples: the bundle's inputs that int8 is calibrated on, and points are scored on.
-        evaluate: scores a point; without it agreement does, where there are samples and classes.
+        evaluate: scores a point; without it a metric does, where there are samples.
+        metric: compares a point's answers with the full network's; ``None`` for the default of its outputs.
         scratch: keeps what took long.
         report: progress.
         plain: whether the user gave a plain network, whose narrower widths nobody has trained.
@@ -63,6 +65,7 @@ class Assembly:
     about: Manifest
     samples: Sequence[Arrays]
     evaluate: Evaluate | None
+    metric: Metric | None
     scratch: Scratch
     report: Progress
     plain: bool
@@ -190,10 +193,10 @@ class Assembly:
         self._every = -(-len(self.samples) // MOST_SAMPLES) or 1
         self._held_out = self.evaluate
         if self.evaluate is None:
-            self.evaluate = self._held_out = matching = agreement(bundle, self.samples)
-            if matching is not None and BOTTLENECK in (self.space.codecs or ()):
+            self.evaluate = self._held_out = evaluation = against_full(bundle, self.samples, self.metric)
+            if evaluation is not None and BOTTLENECK in (self.space.codecs or ()):
                 self._every = max(2, self._every)
-                self._held_out = matching.besides(self._every)
+                self._held_out = evaluation.besides(self._every)
 
     def _add_bottlenecks(
         self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], knife: Knife

@@ -30,6 +30,7 @@ from adaedge.errors import CodecError, LevelError
 from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
 from adaedge.levels import Elastic
+from adaedge.metrics import Metric
 from adaedge.payload import BOTTLENECK
 
 
@@ -40,7 +41,7 @@ def build(
     *,
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[Any] | None = None,
-    evaluate: Evaluate | None = None,
+    evaluate: Evaluate | Metric | None = None,
     preprocessing: Preprocessing | None = None,
     labels: Sequence[str] = (),
     name: str = "",
@@ -66,8 +67,9 @@ def build(
             there is ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads are those of a
             random input, and no accuracy is measured unless ``evaluate`` is given.
         evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
-            arrays at the operating point that is being measured. Without it, a classifier is scored by its agreement
-            with the full network on ``calibrate``. `top1` makes one from labels.
+            arrays at the operating point that is being measured. Or a metric of ``adaedge.metrics``, or one of your
+            own: a point's answers are compared with the full network's on ``calibrate``. Without it, the default metric
+            of the outputs does; where there is none, a warning says so. `top1` makes one from labels.
         preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image.
         labels: name of each class.
         name: name of the model.
@@ -83,6 +85,7 @@ def build(
         LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
         CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
         ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
+        MetricError: if ``evaluate`` is a metric, and there are no samples, or it cannot judge the outputs.
         BundleError: if ``evaluate`` returns no fraction, or a sample is none of the model's inputs.
 
     Example:
@@ -114,7 +117,8 @@ def build(
     if plain and space.widths != (1.0,):
         net, space = _narrowed(net, call, samples, space, named, report)
     about = Manifest(name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained)
-    assembly = Assembly(net, call, space, named, about, samples, evaluate, Scratch(scratch), report, plain)
+    metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
+    assembly = Assembly(net, call, space, named, about, samples, judge, metric, Scratch(scratch), report, plain)
     for width in assembly.widths:
         assembly.add(width)
     return assembly.finished()

@@ -13,7 +13,7 @@ from functools import partial
 import onnxruntime
 
 from adaedge._version import __version__
-from adaedge.builder.scoring import Evaluate, Matching, Scorer, identity
+from adaedge.builder.scoring import Evaluate, Evaluation, Scorer, identity
 from adaedge.builder.scratch import Scratch, key
 from adaedge.bundle import Accuracy, Bundle, Half, PointEntry
 from adaedge.engine import Arrays
@@ -42,7 +42,7 @@ def measured(
         report: progress.
     """
     entries = bundle.manifest.points
-    if evaluate is not None and not isinstance(evaluate, Matching):
+    if evaluate is not None and not isinstance(evaluate, Evaluation):
         scratch = Scratch(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples for array in sample)
     common = (__version__, onnxruntime.__version__, inputs)
@@ -55,7 +55,7 @@ def measured(
         for entry in (one for one in entries if (one.point.split, one.point.level) == here):
             report("measure", len(done), len(entries))
             judge = held_out if is_progressive(entry.point.codec) else evaluate
-            judged = judge.digest if isinstance(judge, Matching) else b""
+            judged = judge.digest if isinstance(judge, Evaluation) else b""
             name = key("point", *common, judged, *halves, bottleneck, entry.point.codec)
             found = scratch.get_or(name, partial(_figures, scorer, entry.point, judge, samples))
             done.append(_with_figures(entry, found))

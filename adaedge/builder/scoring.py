@@ -1,13 +1,14 @@
 """How good each operating point is, and how many bytes it sends, measured through its real codec.
 
-May import: ``operating_point``, ``bundle``. Heads run once per sample and split point: their features are kept.
+May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``bundle``. Heads run once per sample and split
+point: their features are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,42 +17,45 @@ from typing import Any, final
 
 import numpy as np
 
-from adaedge.bundle import Accuracy, Bundle, TensorSpec
+from adaedge.bundle import Accuracy, Bundle
 from adaedge.bundle.batches import join, pieces
 from adaedge.engine import Array, Arrays, Engine
+from adaedge.errors import MetricError
+from adaedge.metrics import LabelAccuracy, LabelIoU, Metric, default_metric, wilson
 from adaedge.operating_point import OUTPUT, OperatingPoint
+from adaedge.payload.answers import LabelMap
 
 Predict = Callable[[Arrays], Arrays]
 Evaluate = Callable[[Predict], Accuracy | float]
 
-_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
+def against_full(bundle: Bundle, samples: Sequence[Arrays], metric: Metric | None = None) -> Evaluation | None:
+    """How near a point's answers are to those of the full network on this machine.
 
-def wilson(hits: float, samples: int) -> tuple[float, float]:
-    """The 95 % interval of a fraction: Wilson's score interval (J. Am. Stat. Assoc. 22, 1927).
+    Args:
+        bundle: holds the full network.
+        samples: inputs, as ``Bundle.run`` takes them. Without any nothing is measured.
+        metric: without it `default_metric` chooses one; where it finds none, it warns, and nothing is measured.
 
-    Example:
-        >>> [round(end, 4) for end in wilson(95, 100)]
-        [0.8882, 0.9785]
+    Raises:
+        MetricError: if a metric is given, but no samples.
     """
-    fraction, weight = hits / samples, _Z**2 / samples
-    centre = (fraction + weight / 2) / (1 + weight)
-    reach = _Z / (1 + weight) * math.sqrt(fraction * (1 - fraction) / samples + weight / (4 * samples))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
-
-
-def is_classifier(outputs: Sequence[TensorSpec]) -> bool:
-    """Whether the first output has the shape of class scores, (N, classes)."""
-    first = outputs[0]
-    return len(first.shape) == 2 and first.shape[1] > 1 and first.dtype.startswith("float")
-
-
-def agreement(bundle: Bundle, samples: Sequence[Arrays]) -> Matching | None:
-    """Whether a point's class is that of the full network on this machine; ``None`` where the output is no class."""
-    if not samples or not is_classifier(bundle.manifest.outputs):
+    if metric is not None and not samples:
+        raise MetricError(f"{metric.name} compares answers on samples, and there are none. Give some as `calibrate`.")
+    if not samples:
         return None
+    if metric is None:
+        try:
+            metric = default_metric(bundle.manifest.outputs, bundle.manifest.labels)
+        except MetricError as error:
+            warnings.warn(
+                f"no accuracy is measured, so that no point is usable under a floor: {error} (`evaluate` of `build`)",
+                UserWarning,
+                stacklevel=5,  # the caller of `build`
+            )
+            return None
     local = OperatingPoint(OUTPUT)
-    return Matching("agreement", samples, classes(lambda inputs: bundle.run(local, inputs), samples))
+    return Evaluation(metric, samples, answers(metric, lambda inputs: bundle.run(local, inputs), samples))
 
 
 def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
@@ -61,49 +65,51 @@ def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
         samples: (inputs, label or labels of the batch), as ``Bundle.run`` takes the inputs.
     """
     listed = list(samples)
-    return Matching("top1", [inputs for inputs, _ in listed], [np.atleast_1d(label) for _, label in listed])
+    labels = [(np.atleast_1d(label),) for _, label in listed]
+    return Evaluation(LabelAccuracy(), [inputs for inputs, _ in listed], labels)
 
 
-def classes(predict: Predict, samples: Sequence[Arrays]) -> list[Array]:
-    """The class of each sample, several samples at a time: engines run beside each other."""
+def answers(metric: Metric, predict: Predict, samples: Sequence[Arrays]) -> list[Arrays]:
+    """What the metric needs of each sample's answer, several samples at a time: engines run beside each other."""
 
-    def one(inputs: Arrays) -> Array:
-        return np.asarray(predict(inputs)[0].argmax(axis=1))
+    def one(inputs: Arrays) -> Arrays:
+        outputs = predict(inputs)
+        # Label maps in place of their logits: those of hundreds of samples would not fit into memory.
+        return LabelMap().reduce(outputs[:1]) if isinstance(metric, LabelIoU) and outputs[0].ndim == 4 else outputs
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, samples))
 
 
 @final
-class Matching:
-    """Scores a point by whether its classes are those expected.
+class Evaluation:
+    """Scores a point by a metric on samples.
 
     Args:
-        metric: name of what is measured.
+        metric: compares a point's answers with those expected.
         samples: inputs, as ``Bundle.run`` takes them.
-        expected: the class of each.
+        expected: the answer to each, as `answers` gives them.
     """
 
-    def __init__(self, metric: str, samples: Sequence[Arrays], expected: Sequence[Array]) -> None:
+    def __init__(self, metric: Metric, samples: Sequence[Arrays], expected: Sequence[Arrays]) -> None:
         self._metric, self._samples, self._expected = metric, samples, expected
 
     def __call__(self, predict: Predict) -> Accuracy:
-        """The fraction of samples that match, with its interval."""
-        found = classes(predict, self._samples)
-        right = np.concatenate([one == other for one, other in zip(found, self._expected, strict=True)])
-        return _accuracy(self._metric, float(right.mean()), right.size)
+        """The score of these answers."""
+        found = self._metric.score(self._expected, answers(self._metric, predict, self._samples))
+        return Accuracy(self._metric.name, found.value, found.samples, found.low, found.high)
 
-    def besides(self, every: int) -> Matching:
+    def besides(self, every: int) -> Evaluation:
         """The same on the samples between each ``every``-th one; on all where there are none between."""
         between = [at for at in range(len(self._samples)) if at % every] or range(len(self._samples))
         samples, expected = [self._samples[at] for at in between], [self._expected[at] for at in between]
-        return Matching(self._metric, samples, expected)
+        return Evaluation(self._metric, samples, expected)
 
     @cached_property
     def digest(self) -> bytes:
-        """What identifies metric, samples and expected classes."""
-        arrays = [array for sample in self._samples for array in sample]
-        return self._metric.encode() + identity([*arrays, *self._expected])
+        """What identifies metric, samples and expected answers."""
+        arrays = [array for answer in (*self._samples, *self._expected) for array in answer]
+        return repr(self._metric).encode() + identity(arrays)
 
 
 def _accuracy(metric: str, value: float, samples: int) -> Accuracy:

@@ -100,10 +100,10 @@ class Accuracy:
     """How good a point was measured to be.
 
     Attributes:
-        metric: ``agreement`` (same answer as the full network) or ``top1`` (labels).
-        value: the fraction of samples.
+        metric: its name, as ``adaedge.metrics`` has it; ``accuracy`` for a bare fraction.
+        value: in [0, 1], higher is better.
         samples: number of samples.
-        low: lower end of the 95 % interval (Wilson).
+        low: lower end of the 95 % interval.
         high: upper end of it.
 
     Raises:

@@ -6,7 +6,7 @@ May import: ``errors``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,23 @@ class FrequencyTables:
         np.cumsum(rows, axis=1, out=edges[:, 1:])
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "firsts", _firsts(edges))
+
+    @classmethod
+    def near(cls, weights: Array) -> Self:
+        """Tables in proportion to weights: what has any weight keeps a frequency of 1 or more.
+
+        Args:
+            weights: integers (tables, symbols), at least two of each row above 0 and none below.
+
+        Example:
+            >>> FrequencyTables.near(np.array([[98, 2, 0]])).frequencies.tolist()
+            [[64225, 1311, 0]]
+        """
+        seen = (weights > 0).astype(np.int64)
+        room = TOTAL - seen.sum(axis=1, keepdims=True)
+        tables = seen + weights * room // weights.sum(axis=1, keepdims=True)
+        tables[np.arange(len(tables)), tables.argmax(axis=1)] += TOTAL - tables.sum(axis=1)
+        return cls(tables)
 
 
 def _firsts(edges: Array) -> npt.NDArray[np.uint16]:
