@@ -267,9 +267,7 @@ def test_where_no_gradient_is_none_is_fitted(samples):
     unjudged = pytest.warns(UserWarning, match=r"no accuracy is measured, .*outputs int64 \(1,\): no rule says how")
     with (
         unjudged,
-        pytest.raises(
-            CodecError, match=r"no bottleneck can be fitted at 'stem': .*Leave the codec bottleneck or this"
-        ),
+        pytest.raises(CodecError, match=r"no bottleneck can be fitted at 'stem': .*Leave the codec bottleneck or this"),
     ):
         build(net, EXAMPLE, Space(["stem"], codecs=["raw", "bottleneck"]), calibrate=samples)
     with unjudged, pytest.warns(UserWarning, match="no bottleneck can be fitted at 'stem'"):
