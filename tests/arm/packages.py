@@ -1,8 +1,8 @@
 """Install aarch64 wheels where the emulated Python finds them: ``python tests/arm/packages.py FOLDER [WHEEL]``.
 
-FOLDER is what ``sysroot.py`` made. Without WHEEL these are a terminal's requirements and those of its report, read from
-``pyproject.toml``, and what the tests need; with it, that wheel alone. Nothing is built, so that a requirement without
-an aarch64 wheel fails here, as it does on a Raspberry Pi.
+FOLDER is what ``sysroot.py`` made. Without WHEEL these are a terminal's requirements, read from ``pyproject.toml``, and
+what the tests need; with it, that wheel alone. Nothing is built, so that a requirement without an aarch64 wheel fails
+here, as it does on a Raspberry Pi.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ def main() -> None:
         install(target, "--no-deps", sys.argv[2])
         return
     project = tomllib.loads(PROJECT.read_text())["project"]
-    extras = project["optional-dependencies"]
-    lines = [line for extra in extras.values() for line in extra]
+    lines = [line for extra in project["optional-dependencies"].values() for line in extra]
     testing, graphs = ([line for line in lines if package(line) in names] for names in (TESTING, GRAPHS))
     for place in (target, folder / "graphs"):
         shutil.rmtree(place, ignore_errors=True)
-    install(target, *project["dependencies"], *extras["report"], *testing)
+    install(target, *project["dependencies"], *testing)
     install(folder / "graphs", *graphs)
 
 
