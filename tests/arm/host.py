@@ -1,7 +1,8 @@
 """Write what this machine computes at each operating point of a bundle: ``python host.py BUNDLE FILE``.
 
 FILE is safetensors: ``picture``, the ``frame`` made of it, and of each point ``POINT features.0 …`` (what its head
-returns), ``POINT payload``, ``POINT decoded.0 …`` and ``POINT answer.0 …``; a local point has just the answer.
+returns), ``POINT payload``, ``POINT decoded.0 …`` (features again) and ``POINT answer.0 …``; of a bottleneck also
+``POINT coefficients.0``, which the features are made of; a local point has just the answer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import safetensors.numpy
 
 from adaedge import Bundle, OperatingPoint
+from adaedge.payload import Message, is_progressive
 
 
 def main() -> None:
@@ -31,12 +33,20 @@ def computed(bundle: Bundle, point: OperatingPoint, frame: np.ndarray) -> dict[s
         return numbered("answer", bundle.run(point, (frame,)))
     features = bundle.head(point.split, point.level).run((frame,))
     payload = bundle.encode(point, features)
+    message, decoded = bundle.decode(payload)
+    between = [coefficients(bundle, message)] if is_progressive(point.codec) else []
     return {
         "payload": np.frombuffer(payload, np.uint8),
         **numbered("features", features),
-        **numbered("decoded", bundle.decode(payload)[1]),
+        **numbered("coefficients", between),
+        **numbered("decoded", decoded),
         **numbered("answer", bundle.answer(payload)[1]),
     }
+
+
+def coefficients(bundle: Bundle, message: Message) -> np.ndarray:
+    """What a bottleneck's payload says, before the matrix product that makes features of it."""
+    return bundle.codec(message.point).coefficients(message.segments, batch=1)
 
 
 def numbered(name: str, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
