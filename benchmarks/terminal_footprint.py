@@ -3,6 +3,8 @@
 A bundle of EfficientNet-Lite0 is built in one process. Then a fresh one, as a terminal would start it, imports the
 runtime with gRPC, loads the bundle with the whole model and one head, and answers a frame. Bars, medians: after the
 first answer at most 160 MB resident, that answer at most 0.4 s after the process was started; no torch imported.
+``--python`` names the interpreter of an environment that the project is installed in as on a terminal (`make
+test-terminal` makes one): the editable install of a developer looks for every module in one more place.
 """
 
 from __future__ import annotations
@@ -76,13 +78,17 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="one process only, nothing written")
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--bundle", type=Path, help="a bundle of EfficientNet-Lite0 with that split point")
+    parser.add_argument("--python", default=sys.executable, help="the terminals' interpreter; this one unless told")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         bundle = options.bundle or Path(scratch) / "lite0.bundle"
         if options.bundle is None:
             subprocess.run([sys.executable, "-c", BUILD, str(bundle)], check=True)
-        start(bundle)  # warms the disk's cache and writes byte code, as an installed package has it
-        runs = [start(bundle) for _ in track(range(1 if options.smoke else options.repetitions), "terminals")]
+        start(bundle, options.python)  # warms the disk's cache and writes byte code, as an installed package has it
+        runs = [
+            start(bundle, options.python)
+            for _ in track(range(1 if options.smoke else options.repetitions), "terminals")
+        ]
     rows = [summary(name, [run["steps"][name] for run in runs]) for name in runs[0]["steps"]]
     for row in rows:
         print(
@@ -99,9 +105,9 @@ def main() -> None:
         write("terminal_footprint", rows, **settings, **bars, met=met, torch_free=torch_free)
 
 
-def start(bundle: Path) -> dict:
+def start(bundle: Path, python: str) -> dict:
     """One terminal: what it measured of itself."""
-    command = [sys.executable, "-c", TERMINAL, str(bundle), str(time.time())]
+    command = [python, "-c", TERMINAL, str(bundle), str(time.time())]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
