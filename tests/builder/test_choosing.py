@@ -165,7 +165,7 @@ def test_without_samples_there_is_one_level(net):
 def test_what_cannot_be_narrower_is_built_at_width_1():
     one = (np.ones((1, 4), np.float32),)
     with pytest.warns(UserWarning, match="only width 1 is built: no channel group"):
-        bundle = build(nn.Linear(4, 4).eval(), (torch.rand(1, 4),), Space(widths=None), calibrate=[one])
+        bundle = build(nn.Linear(4, 4).eval(), (torch.rand(1, 4),), Space(widths=None), calibrate=[one], labels="abcd")
     assert {point.width for point in bundle.points} == {1.0}
 
 
