@@ -6,11 +6,20 @@ READY := $(VENV)/.ready
 TERMINAL := .venv-terminal
 TERMINAL_READY := $(TERMINAL)/.ready
 # The terminal's tests run a bundle that the full environment has built.
-TERMINAL_BUNDLE := $(TERMINAL)/model.bundle
+TERMINAL_BUNDLE := terminal.bundle
+WHEELS := .venv-wheels
+WHEELS_READY := $(WHEELS)/.ready
+# An arm64 Debian, the emulator that runs its Python, and aarch64 wheels.
+ARM := .sysroot-arm
+ARM_READY := $(ARM)/.ready
+ARM_PYTHON := $(CURDIR)/$(ARM)/env/bin/python
+# What runs on a terminal, but not real-time faults: processes that must answer within 0.1 s are too slow emulated.
+ARM_TESTS := payload channel energy scheduling bundle runtime test_operating_point.py test_errors.py test_engine.py \
+	--ignore runtime/test_faults.py
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-all test-terminal check format clean
+.PHONY: help install demo test test-all terminal-bundle test-terminal wheels test-arm check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'
@@ -36,14 +45,39 @@ $(TERMINAL_READY): pyproject.toml
 	$(TERMINAL)/bin/python -m pip install --quiet pytest
 	@touch $@
 
-# Installed as a user does it, and anew each time: a copy of the package, and what it needs.
-test-terminal: $(READY) $(TERMINAL_READY)  ## Test what runs on a terminal, in an environment without torch.
+terminal-bundle: $(READY)
 	rm -rf $(TERMINAL_BUNDLE) build
-	$(BIN)/python tests/terminal_only/pictures.py $(TERMINAL)/pictures
-	$(BIN)/adaedge build timm:resnet10t --random-weights --splits layer1,layer2 --widths 1,0.5 --precisions fp32 \
-		--codecs raw,u8,u4,jpeg@90,bottleneck --images $(TERMINAL)/pictures -o $(TERMINAL_BUNDLE)
+	$(BIN)/python tests/terminal_only/pictures.py build/pictures
+	$(BIN)/adaedge build timm:test_resnet --random-weights --splits layer1,layer2 --widths 1,0.5 --precisions fp32 \
+		--codecs raw,u8,u4,u4+zstd,u4+range,jpeg@90,webp@90,bottleneck --images build/pictures -o $(TERMINAL_BUNDLE)
+
+# Installed as a user does it, and anew each time: a copy of the package, and what it needs.
+test-terminal: terminal-bundle $(TERMINAL_READY)  ## Test what runs on a terminal, in an environment without torch.
+	rm -rf build
 	$(TERMINAL)/bin/python -m pip install --quiet .
 	cd tests/terminal_only && ADAEDGE_BUNDLE=../../$(TERMINAL_BUNDLE) ../../$(TERMINAL)/bin/python -m pytest -c pytest.ini .
+
+$(WHEELS_READY): .ci/wheels.py
+	$(PYTHON) -m venv $(WHEELS)
+	$(WHEELS)/bin/python -m pip install --quiet "setuptools>=77" ziglang
+	@touch $@
+
+wheels: $(WHEELS_READY)  ## Build the wheels for x86-64 and aarch64 Linux into dist/.
+	$(WHEELS)/bin/python .ci/wheels.py
+
+$(ARM)/.debian: tests/arm/sysroot.py
+	$(PYTHON) tests/arm/sysroot.py $(ARM)
+	@touch $@
+
+$(ARM_READY): $(ARM)/.debian tests/arm/packages.py pyproject.toml | $(READY)
+	$(BIN)/python tests/arm/packages.py $(ARM)
+	@touch $@
+
+test-arm: terminal-bundle wheels $(ARM_READY)  ## Test a terminal on ARM, emulated, against an edge server on this machine.
+	$(BIN)/python tests/arm/packages.py $(ARM) dist/*_aarch64.whl
+	cd tests && PYTHONPATH=$(CURDIR)/$(ARM)/graphs $(ARM_PYTHON) -m pytest -c ../pyproject.toml -n 2 $(ARM_TESTS)
+	cd tests && ADAEDGE_BUNDLE=$(CURDIR)/$(TERMINAL_BUNDLE) ADAEDGE_HOST_PYTHON=$(CURDIR)/$(BIN)/python \
+		$(ARM_PYTHON) -m pytest -c terminal_only/pytest.ini terminal_only arm
 
 check: $(READY)  ## Lint and type-check.
 	$(BIN)/ruff check .
@@ -55,4 +89,4 @@ format: $(READY)  ## Format the code.
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and what was made.
-	rm -rf $(VENV) $(TERMINAL) build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TERMINAL) $(TERMINAL_BUNDLE) $(WHEELS) $(ARM) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

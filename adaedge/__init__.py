@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaedge.builder import Space as Space
     from adaedge.builder import build as build
     from adaedge.bundle import Bundle as Bundle
+    from adaedge.clip import Clip as Clip
     from adaedge.graph import Splittable as Splittable
     from adaedge.levels import Elastic as Elastic
     from adaedge.operating_point import Cost as Cost
@@ -35,6 +36,7 @@ _HOMES = {
     "AnalogBottleneck": "bottleneck",
     "Bottleneck": "bottleneck",
     "Bundle": "bundle",
+    "Clip": "clip",
     "Cost": "operating_point",
     "Decision": "operating_point",
     "EdgeServer": "runtime",

@@ -21,7 +21,8 @@
     └── LinkError             the edge server did not give a usable answer
         ├── LinkTimeoutError      not in time
         ├── LinkDownError         nothing listens there, or the connection broke
-        └── RefusedError          the edge server answered, and the answer was no
+        ├── RefusedError          the edge server answered, and the answer was no
+        └── StaleReferenceError   it does not hold what a payload builds upon: the link is well, a refresh is welcome
 
 A message says what came, what was expected, and the way out.
 """
@@ -128,3 +129,10 @@ class LinkDownError(LinkError):
 
 class RefusedError(LinkError):
     """The edge server answered, and the answer was no."""
+
+
+class StaleReferenceError(LinkError):
+    """The edge server does not hold what a payload builds upon: it was restarted, or something was lost on the way.
+
+    The link is well, and a refresh is welcome.
+    """

@@ -24,7 +24,7 @@ import onnxruntime
 from PIL import Image
 
 from adaedge.bundle import Bundle, PointEntry, TensorSpec
-from adaedge.bundle.manifest import Half
+from adaedge.bundle.entries import Half
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Kind, Message
@@ -107,8 +107,7 @@ def _parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
     """Every part by its key: the path of a graph, or a codec's side at a split point and width."""
     parts: dict[str, _Part] = {}
     for cut in bundle.manifest.cuts:
-        level = (cut.split, cut.width, cut.precision)
-        head, tail = bundle.head(*level), bundle.tail(*level)
+        head, tail = bundle.head(cut.split, cut.level), bundle.tail(cut.split, cut.level)
         features = [head.run(given) for given in inputs]
         if cut.head:
             parts.setdefault(cut.head.graph, _Part(head.run, inputs))
@@ -116,8 +115,8 @@ def _parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
             parts.setdefault(cut.tail.graph, _Part(tail.run, features))
         for entry in bundle.manifest.points:
             point = entry.point
-            at_level = (point.split, point.width, point.precision) == level
-            if at_level and not point.is_local and _codec_key("encode", point) not in parts:
+            here = (point.split, point.level) == (cut.split, cut.level)
+            if here and not point.is_local and _codec_key("encode", point) not in parts:
                 _add_codec(parts, bundle, point, features)
     return parts
 
@@ -128,12 +127,15 @@ def _add_codec(parts: dict[str, _Part], bundle: Bundle, point: OperatingPoint, f
     def encode(given: Arrays) -> bytes:
         return bundle.encode(point, given)
 
+    def receive(payload: bytes) -> Arrays:
+        return bundle.receive(bundle.read(payload))[1]
+
     payloads = [encode(given) for given in features]
     parts[_codec_key("encode", point)] = _Part(encode, features)
-    parts[_codec_key("decode", point)] = _Part(bundle.receive, payloads)
+    parts[_codec_key("decode", point)] = _Part(receive, payloads)
     half = bundle.edge_half(point)
     if half is not None and half.graph not in parts:
-        parts[half.graph] = _Part(bundle.engine(half).run, [bundle.receive(payload)[2] for payload in payloads])
+        parts[half.graph] = _Part(bundle.engine(half).run, [receive(payload) for payload in payloads])
 
 
 def _codec_key(side: str, point: OperatingPoint) -> str:
@@ -158,7 +160,7 @@ def _medians(
 
 def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious: bool) -> Cost:
     point = entry.point
-    cut = bundle.manifest.cut(point.split, point.width, point.precision)
+    cut = bundle.manifest.cut(point.split, point.level)
     accuracy = _accuracy(entry, cautious)
     head_s = seconds.get(_PREPROCESS, 0.0) + _of(cut.head, seconds)
     if point.is_local:

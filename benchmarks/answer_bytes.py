@@ -25,7 +25,7 @@ from adaedge import OperatingPoint, models
 from adaedge.bundle.frames import prepare
 from adaedge.payload import wire
 from adaedge.payload.answers import AnswerCodec, answer_codec
-from adaedge.payload.wire import Kind, Message
+from adaedge.payload.message import Kind, Message
 from benchmarks import deeplabv3
 from benchmarks.result import write
 

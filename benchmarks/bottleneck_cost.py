@@ -74,17 +74,17 @@ def row_of(bundle: Any, scorer: Scorer, bottleneck: Bottleneck, rate: int, round
     head, tail = bundle.head(scorer.case.split), bundle.tail(scorer.case.split)
     frames = itertools.cycle([scorer.tensor(frame).numpy() for frame in scorer.frames])
     features = itertools.cycle(scorer.features)
-    sent = itertools.cycle([codec.encode([feature]) for feature in scorer.features])
+    sent = itertools.cycle([codec.encode([feature])[0] for feature in scorer.features])
     arms = {
         "head": lambda: head.run([next(frames)]),
         "transform": lambda: latents.quantise(latents.analyse(latents.layout.rows([next(features)])), rate),
-        "encode": lambda: codec.encode([next(features)]),
-        "decode": lambda: codec.decode(*next(sent), 2**24),
+        "encode": lambda: codec.encode([next(features)])[0],
+        "decode": lambda: codec.decode(*next(sent), 2**24)[0],
         "tail": lambda: tail.run([next(features)]),
     }
     half = bundle.edge_half(adaedge.OperatingPoint(scorer.case.split, codec=f"bottleneck@{rate}"))
-    if half is not bundle.manifest.cut(scorer.case.split, 1.0, "fp32").tail:
-        segments = itertools.cycle([codec.encode([feature])[1] for feature in scorer.features])
+    if half is not bundle.manifest.cut(scorer.case.split).tail:
+        segments = itertools.cycle([codec.encode([feature])[0][1] for feature in scorer.features])
         arms["folded"] = lambda: bundle.engine(half).run([codec.coefficients(next(segments), 1)])
     seconds = timed(arms, rounds)
     payload = sum(sum(map(len, next(sent)[1])) for _ in scorer.features) / len(scorer.features)

@@ -97,13 +97,16 @@ def row_of(scorer: Scorer, bottleneck: Bottleneck, rate: int, rounds: int) -> di
     for (symbols, classes), words, others in zip(each, ours, other, strict=True):
         assert np.array_equal(Stack.of(words).pop(classes.rows, tables), symbols)
         assert np.array_equal(theirs.pop(others, classes), symbols)
-    features, sent = (itertools.cycle(scorer.features), itertools.cycle([codec.encode([f]) for f in scorer.features]))
+    features, sent = (
+        itertools.cycle(scorer.features),
+        itertools.cycle([codec.encode([f])[0] for f in scorer.features]),
+    )
     symbols, words = itertools.cycle(each), itertools.cycle(zip(ours, other, each, strict=True))
     arms = {
-        "encode_compiled": lambda: codec.encode([next(features)]),
-        "decode_compiled": lambda: codec.decode(*next(sent), 2**24),
-        "encode_python": in_python(lambda: codec.encode([next(features)])),
-        "decode_python": in_python(lambda: codec.decode(*next(sent), 2**24)),
+        "encode_compiled": lambda: codec.encode([next(features)])[0],
+        "decode_compiled": lambda: codec.decode(*next(sent), 2**24)[0],
+        "encode_python": in_python(lambda: codec.encode([next(features)])[0]),
+        "decode_python": in_python(lambda: codec.decode(*next(sent), 2**24)[0]),
         "push_compiled": lambda: pushed(*next(symbols), tables),
         "push_constriction": lambda: theirs.push(*next(symbols)),
         "pop_compiled": lambda: popped(next(words), tables),
@@ -111,7 +114,7 @@ def row_of(scorer: Scorer, bottleneck: Bottleneck, rate: int, rounds: int) -> di
     }
     seconds = {name: both[0] for name, both in timed(arms, rounds).items()}
     longer = max(4 * (len(mine) - len(its)) for mine, its in zip(ours, other, strict=True))
-    payload = np.mean([sum(map(len, codec.encode([feature])[1])) for feature in scorer.features])
+    payload = np.mean([sum(map(len, codec.encode([feature])[0][1])) for feature in scorer.features])
     difference = np.mean([4 * (len(mine) - len(its)) for mine, its in zip(ours, other, strict=True)])
     row = {
         "network": scorer.case.name,

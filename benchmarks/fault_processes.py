@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from adaedge.bundle import Bundle
-from adaedge.runtime import Credentials, EdgeServer, answer, serve_forever, server
+from adaedge.runtime import Credentials, EdgeServer, EdgeSession, serve_forever, server
 from benchmarks.tiny_bundle import tiny_bundle
 
 SIZE, DEPTH = 128, 30  # a network that takes some 10 ms, most of it in the tail
@@ -36,15 +36,17 @@ def serve(bundle: str, credentials: str, port: str) -> None:
     def compared(shown: bytes, expected: bytes) -> bool:
         return not refuses and hmac.compare_digest(shown, expected)
 
-    def spoiled(held: Bundle, payload: bytes) -> bytes:
-        data = answer(held, payload)
+    sound = EdgeSession.answer
+
+    def spoiled(session: EdgeSession, payload: bytes, queue_s: float = 0.0) -> bytes:
+        data = sound(session, payload, queue_s)
         place = random.randrange(len(data))
         flipped = data[:place] + bytes([data[place] ^ 1 << random.randrange(8)]) + data[place + 1 :]
         return random.choice((data[:place], flipped, os.urandom(len(data)), b"")) if lies else data
 
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, toggle)
-    server.answer = spoiled
+    EdgeSession.answer = spoiled  # type: ignore[method-assign]
     server.hmac = SimpleNamespace(compare_digest=compared)
     running = EdgeServer(Bundle.load(bundle), address=f"127.0.0.1:{port}", credentials=Credentials.stored(credentials))
     running.preload()

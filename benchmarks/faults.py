@@ -150,7 +150,7 @@ def terminal_at(port: int, processes: Processes, bundle: Bundle, measured: Profi
     scheduler = Scheduler(measured, energy, deadline_s=DEADLINE_S, period_s=PERIOD_S)
     stored = processes.credentials
     link = GrpcLink(f"127.0.0.1:{port}", certificate=stored.certificate, token=stored.token)
-    return Terminal(bundle, scheduler, link, plan=PLAN, contact_s=0.5)
+    return Terminal(bundle, scheduler, link, plan=PLAN, handshake_timeout_s=0.5)
 
 
 def run(faults: int, seed: int, folder: Path) -> list[dict[str, Any]]:

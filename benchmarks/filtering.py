@@ -35,7 +35,7 @@ from adaedge.bundle.frames import prepare
 from adaedge.payload.latent import coefficients
 from adaedge.payload.latent.tables import shifted
 from adaedge.runtime import frames as read_frames
-from adaedge.runtime import largest_tolerance, replay
+from adaedge.stream import largest_tolerance, replay
 from benchmarks.result import write
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))

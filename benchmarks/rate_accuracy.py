@@ -173,9 +173,9 @@ class Scorer:
 
         def decoded() -> Iterator[np.ndarray]:
             for frame in self.frames:
-                headers, (segment,) = codec.encode([frame], [None])
+                headers, (segment,) = codec.encode([frame], [None])[0]
                 lengths.append(len(segment) - 4)  # the file without our own count of its bytes
-                (back,) = codec.decode(headers, [segment], MOST_BYTES)
+                (back,) = codec.decode(headers, [segment], MOST_BYTES)[0]
                 yield self.tensor(back).numpy()
 
         found = self.answers(decoded(), lambda batch: self.net(batch.to(memory_format=torch.channels_last)))
@@ -187,9 +187,9 @@ class Scorer:
 
         def decoded() -> Iterator[np.ndarray]:
             for feature in self.features:
-                headers, (segment,) = codec.encode([feature], [self.crossing[0].axis])
+                headers, (segment,) = codec.encode([feature], [self.crossing[0].axis])[0]
                 lengths.append(len(segment) + sum(len(header.ranges) for header in headers))
-                yield codec.decode(headers, [segment], MOST_BYTES)[0]
+                yield codec.decode(headers, [segment], MOST_BYTES)[0][0]
 
         found = self.answers(decoded(), self.tail)
         return self.row(name, lengths, found)

@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from adaedge._version import __version__
 from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, Preprocessing, TensorSpec
-from adaedge.bundle.manifest import WEIGHTS, File
+from adaedge.bundle.entries import File
+from adaedge.bundle.manifest import WEIGHTS
+from adaedge.operating_point import Level, OperatingPoint
 
 CHANNELS = 8
 CLASSES = 10
@@ -51,15 +53,15 @@ def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0) -> Bundle:
         outputs=(logits,),
         files={path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()},
         cuts=(
-            Cut("input", 1.0, "fp32", None, whole, pixels),
-            Cut("relu", 1.0, "fp32", first, last, crossing, aliases=("features",)),
-            Cut("output", 1.0, "fp32", whole, None, 4 * CLASSES),
+            Cut("input", Level(), None, whole, pixels),
+            Cut("relu", Level(), first, last, crossing, aliases=("features",)),
+            Cut("output", Level(), whole, None, 4 * CLASSES),
         ),
         points=(
-            PointEntry("input", 1.0, "fp32", "raw", pixels + 100),
-            PointEntry("input", 1.0, "fp32", "jpeg@90", pixels / 5),
-            PointEntry("relu", 1.0, "fp32", "u8", crossing / 4 + 200),
-            PointEntry("output", 1.0, "fp32", "raw", 0),
+            PointEntry(OperatingPoint("input"), pixels + 100),
+            PointEntry(OperatingPoint("input", codec="jpeg@90"), pixels / 5),
+            PointEntry(OperatingPoint("relu", codec="u8"), crossing / 4 + 200),
+            PointEntry(OperatingPoint("output"), 0),
         ),
         preprocessing=Preprocessing(size=(size, size), crop=1.0),
         trained=False,

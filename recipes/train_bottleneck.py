@@ -80,8 +80,8 @@ def jpeg_curve(net: nn.Module, pixels: np.ndarray, preprocessing: Preprocessing)
     """The same of whole frames as JPEG files."""
     wanted = torch.cat([net(image) for image in normalise(pixels, preprocessing).split(1)])
     for codec in map(Jpeg, QUALITIES):
-        sent = [codec.encode([image[None]], [None]) for image in pixels]
-        seen = np.concatenate([codec.decode(*each, max_bytes=2**24)[0] for each in sent])
+        sent = [codec.encode([image[None]], [None])[0] for image in pixels]
+        seen = np.concatenate([codec.decode(*each, max_bytes=2**24)[0][0] for each in sent])
         found = torch.cat([net(image) for image in normalise(seen, preprocessing).split(1)])
         yield row(f"quality {codec.quality}", [segments[0] for _, segments in sent], found, wanted)
 

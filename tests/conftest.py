@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # These run in an environment without torch: `make test-terminal`.
-collect_ignore = ["terminal_only"]
+collect_ignore = ["terminal_only", "arm"]
+
+TORCH_IS_HERE = importlib.util.find_spec("torch") is not None
+IMPORTS_TORCH = re.compile(r"^(?:import|from) (?:torch|timm)\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the files that import torch where it is not installed: `make test-arm`."""
+    if TORCH_IS_HERE or collection_path.suffix != ".py":
+        return None
+    return True if IMPORTS_TORCH.search(collection_path.read_text()) else None
 
 
 @pytest.fixture(scope="session")

@@ -395,7 +395,7 @@ def test_payloads_and_agreement_are_measured_through_the_real_codec(built, sampl
         assert entry.accuracy.value == pytest.approx(agreement)
         assert (entry.accuracy.low, entry.accuracy.high) == pytest.approx(wilson(agreement * 12, 12))
         if not entry.point.is_local:
-            head = built.head(entry.split)
+            head = built.head(entry.point.split)
             lengths = [len(built.encode(entry.point, head.run(inputs))) for inputs in prepared]
             assert entry.payload_bytes == pytest.approx(np.mean(lengths))
     values = {entry.point: entry.accuracy.value for entry in built.manifest.points}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaedge.errors import LevelError, ProfileError
-from adaedge.operating_point import NOT_FASTER, Cost, Decision, OperatingPoint, Profile, not_faster
+from adaedge.operating_point import NOT_FASTER, Cost, Decision, Level, OperatingPoint, Profile, not_faster
 
 LOCAL = OperatingPoint("output")
 SPLIT = OperatingPoint("blocks.3", 0.75, "int8", "u4+zstd")
@@ -26,10 +26,29 @@ names = st.text(min_size=1, max_size=20).filter(lambda text: not any(mark in tex
 widths = st.sampled_from([1.0, 0.75, 0.5, 0.25, 0.125])
 
 
-@given(st.text(min_size=1), widths, names, names)
-def test_a_point_is_written_and_read(split, width, precision, codec):
-    point = OperatingPoint(split, width, precision, codec)
+networks = names.filter(lambda text: text != "incremental")
+
+
+@given(st.text(min_size=1), widths, st.sampled_from(["fp32", "int8"]), names, networks, st.booleans())
+def test_a_point_is_written_and_read(split, width, precision, codec, network, incremental):
+    point = OperatingPoint(split, width, precision, codec, network, incremental)
     assert OperatingPoint.parse(str(point)) == point
+    plain = OperatingPoint(split, width, precision, codec)
+    assert OperatingPoint.parse(str(plain)) == plain
+    assert plain.level == Level(width=width, precision=precision)
+
+
+def test_what_a_point_does_not_use_is_not_written():
+    assert str(OperatingPoint("blocks.3", 0.5, "int8", "u4")) == "blocks.3/w0.5/int8/u4"
+    assert str(OperatingPoint("blocks.3", network="s")) == "blocks.3/w1/fp32/raw/s"
+    assert str(OperatingPoint("blocks.3", incremental=True)) == "blocks.3/w1/fp32/raw/incremental"
+    assert OperatingPoint.parse("a/w1/fp32/raw/s/incremental").network == "s"
+
+
+@pytest.mark.parametrize("network", ["", "a/b", "incremental"])
+def test_a_network_has_a_name(network):
+    with pytest.raises(LevelError, match="network is a name without a slash, `full` for the one that was built"):
+        OperatingPoint("output", network=network)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +132,8 @@ def edited(**changes):
         ("", "this is not a profile .* Write one with `adaedge profile BUNDLE`"),
         ("[]", "this is not a profile"),
         ("{}", "this is not a profile"),
-        (edited(version=2), "not a version 1 profile: format 'adaedge-profile', version 2. Write it again"),
-        (edited(format="other"), "not a version 1 profile: format 'other'"),
+        (edited(version=1), "not a version 2 profile: format 'adaedge-profile', version 1. Write it again"),
+        (edited(format="other"), "not a version 2 profile: format 'other'"),
         (edited(points=[{"split": "output"}]), "this is not a profile"),
         (edited(points=None), "this is not a profile"),
     ],

@@ -29,12 +29,12 @@ from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
 from adaedge.bundle.batches import pieces
-from adaedge.bundle.manifest import Cut
+from adaedge.bundle.entries import Cut
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable
 from adaedge.metrics import Metric
-from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+from adaedge.operating_point import INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.payload import BOTTLENECK, is_progressive
 
 Progress = Callable[[str, int, int], None]
@@ -120,7 +120,7 @@ class Assembly:
             for cut in sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: order.index(cut.split))
         ]
         entries = [
-            PointEntry(cut.split, cut.width, cut.precision, codec, 0.0)
+            PointEntry(OperatingPoint(cut.split, cut.level.width, cut.level.precision, codec, cut.level.network), 0.0)
             for cut in cuts
             for codec in bottlenecks.codecs(cut.bottleneck, self._codecs[cut.split])
         ]
@@ -129,14 +129,14 @@ class Assembly:
         verify_folded(bundle, self.call.inputs)
         judges = self.evaluate, self._held_out
         scored = measured(bundle, *judges, samples, self._parts.digest, self.scratch, self.report)
-        macs = {_level(cut): cut.head.macs if cut.head else 0 for cut in cuts}
-        kept = choosing.worthwhile(scored, {entry.point: macs[_level(entry)] for entry in scored}, self.named)
-        levels = {_level(entry) for entry in kept}
-        used = {_level(entry) for entry in kept if is_progressive(entry.codec)}
+        macs = {(cut.split, cut.level): cut.head.macs if cut.head else 0 for cut in cuts}
+        kept = choosing.worthwhile(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
+        places = {_place(entry.point) for entry in kept}
+        used = {_place(entry.point) for entry in kept if is_progressive(entry.point.codec)}
         cuts = [
-            cut if _level(cut) in used else replace(cut, bottleneck=None, folded_tail=None)
+            cut if (cut.split, cut.level) in used else replace(cut, bottleneck=None, folded_tail=None)
             for cut in cuts
-            if _level(cut) in levels
+            if (cut.split, cut.level) in places
         ]
         return self._bundle(cuts, kept)
 
@@ -179,7 +179,13 @@ class Assembly:
                 continue
             halves = heads.head(point.name), tails.tail(point.name)
             self._parts.cuts.append(
-                Cut(point.name, exported.width, precision, *halves, point.payload_bytes, point.aliases)
+                Cut(
+                    point.name,
+                    Level(width=exported.width, precision=precision),
+                    *halves,
+                    point.payload_bytes,
+                    point.aliases,
+                )
             )
 
     def _judge(self, bundle: Bundle) -> None:
@@ -223,7 +229,7 @@ class Assembly:
             return brought(own, point, self.call, features)
         if BOTTLENECK not in codecs:
             return None
-        cut = self._parts.cut(point.name, width, FP32)
+        cut = self._parts.cut(point.name, Level(width=width))
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
         return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
@@ -232,7 +238,7 @@ class Assembly:
         args, kwargs = self.call.example
         with torch.no_grad():
             expected = [tensor.numpy(force=True) for tensor in splittable.tap([])(*args, **kwargs)]
-        verify(bundle, [cut for cut in self._parts.cuts if cut.width == width], self.call.inputs, expected)
+        verify(bundle, [cut for cut in self._parts.cuts if cut.level.width == width], self.call.inputs, expected)
 
     def _is_weak(self, bundle: Bundle, width: float) -> bool:
         """Whether this width was chosen, and is too bad to be built."""
@@ -250,11 +256,12 @@ class Assembly:
         return True
 
     def _is_held(self, cut: Cut) -> bool:
-        return cut.width not in self._weak and self.space.holds(cut.split, cut.width, cut.precision)
+        level = cut.level
+        return level.width not in self._weak and self.space.holds(cut.split, level.width, level.precision)
 
     def _bundle(self, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
         return self._parts.bundle(self.about, cuts, entries)
 
 
-def _level(entry: Cut | PointEntry) -> tuple[str, float, str]:
-    return entry.split, entry.width, entry.precision
+def _place(point: OperatingPoint) -> tuple[str, Level]:
+    return point.split, point.level

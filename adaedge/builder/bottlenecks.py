@@ -65,7 +65,7 @@ class Bottlenecks:
 
     def placed(self, cut: Cut) -> Cut:
         """A cut with its bottleneck, where it has one."""
-        path = self.paths.get((cut.split, cut.width))
+        path = self.paths.get((cut.split, cut.level.width))
         return replace(cut, bottleneck=path, folded_tail=self.folded.get(path)) if path else cut
 
     def codecs(self, path: str | None, names: Sequence[str]) -> tuple[str, ...]:

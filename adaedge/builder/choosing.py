@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from adaedge.bottleneck import Bottleneck
 from adaedge.builder.space import FP32, INT8, Space
-from adaedge.bundle.manifest import Accuracy, PointEntry
+from adaedge.bundle.entries import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
@@ -89,7 +89,8 @@ def worthwhile(
 
     A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload,
     accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as the terminal would
-    prefer it. Only points of one precision are compared: which of two precisions is faster shows on the terminal only.
+    prefer it. Only points of one network and precision are compared: which of two precisions is faster shows on the
+    terminal only.
     Where a dimension was named by the user, only points that are equal in it are, so that everything that was named
     stays. The ends always stay, and so does what has no measured accuracy.
 
@@ -101,9 +102,9 @@ def worthwhile(
     Example:
         >>> good = Accuracy("agreement", 0.98, 500, 0.96, 0.99)
         >>> sizes = {"a": 9.0, "b": 9.5, "c": 4.0}
-        >>> entries = [PointEntry(name, 1.0, "fp32", "u8", size, good) for name, size in sizes.items()]
+        >>> entries = [PointEntry(OperatingPoint(name, codec="u8"), size, good) for name, size in sizes.items()]
         >>> macs = {entry.point: 10 * at for at, entry in enumerate(entries)}
-        >>> [entry.split for entry in worthwhile(entries, macs, Space(splits=None))]
+        >>> [entry.point.split for entry in worthwhile(entries, macs, Space(splits=None))]
         ['a', 'c']
     """
 
@@ -113,15 +114,15 @@ def worthwhile(
             for one in entries
         )
 
-    return tuple(entry for entry in entries if entry.split in (INPUT, OUTPUT) or not dominated(entry))
+    return tuple(entry for entry in entries if entry.point.split in (INPUT, OUTPUT) or not dominated(entry))
 
 
 def _comparable(one: PointEntry, other: PointEntry, named: Space) -> bool:
-    alike = {"precision"}
+    alike = {"network", "precision", "incremental"}
     alike |= {"split"} if named.splits is not None else set()
     alike |= {"width"} if named.widths is not None else set()
     alike |= {"codec"} if named.codecs is not None else set()
-    return all(getattr(one, name) == getattr(other, name) for name in alike)
+    return all(getattr(one.point, name) == getattr(other.point, name) for name in alike)
 
 
 def _better(one: PointEntry, other: PointEntry, one_macs: int, other_macs: int) -> bool:

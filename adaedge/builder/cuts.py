@@ -21,10 +21,11 @@ from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.space import FP32
 from adaedge.builder.weight_file import Index, NarrowerWeights, WeightFile, Weights
 from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, TensorSpec
-from adaedge.bundle.manifest import WEIGHTS, File
+from adaedge.bundle.entries import File
+from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
-from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.operating_point import INPUT, OUTPUT, Level
 from adaedge.payload.latent import Latents
 
 ENDS = (INPUT, OUTPUT)
@@ -46,10 +47,9 @@ class Parts:
     weights: WeightFile = field(default_factory=WeightFile)
     bottlenecks: Bottlenecks = field(default_factory=Bottlenecks)
 
-    def cut(self, split: str, width: float, precision: str) -> Cut:
+    def cut(self, split: str, level: Level) -> Cut:
         """The halves at a split point and level."""
-        level = (split, width, precision)
-        return next(cut for cut in self.cuts if (cut.split, cut.width, cut.precision) == level)
+        return next(cut for cut in self.cuts if (cut.split, cut.level) == (split, level))
 
     def digest(self, half: Half | None) -> bytes:
         """What identifies a half: its graph and its weights."""

@@ -51,12 +51,12 @@ def measured(
         scorer = Scorer(bundle)  # keeps the features of one split point only
         halves = digest(cut.head), digest(cut.tail), digest(cut.folded_tail)
         bottleneck = bundle.manifest.files[cut.bottleneck].sha256 if cut.bottleneck else ""
-        level = (cut.split, cut.width, cut.precision)
-        for entry in (one for one in entries if (one.split, one.width, one.precision) == level):
+        here = cut.split, cut.level
+        for entry in (one for one in entries if (one.point.split, one.point.level) == here):
             report("measure", len(done), len(entries))
-            judge = held_out if is_progressive(entry.codec) else evaluate
+            judge = held_out if is_progressive(entry.point.codec) else evaluate
             judged = judge.digest if isinstance(judge, Evaluation) else b""
-            name = key("point", *common, judged, *halves, bottleneck, entry.codec)
+            name = key("point", *common, judged, *halves, bottleneck, entry.point.codec)
             found = scratch.get_or(name, partial(_figures, scorer, entry.point, judge, samples))
             done.append(_with_figures(entry, found))
     report("measure", len(entries), len(entries))

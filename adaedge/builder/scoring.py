@@ -171,13 +171,13 @@ class Scorer:
         """What identifies these inputs, the features that the head makes of them, what finishes, and from what."""
         key = identity(inputs)
         if key not in self._features:
-            self._features[key] = self._bundle.head(point.split, point.width, point.precision).run(inputs)
+            self._features[key] = self._bundle.head(point.split, point.level).run(inputs)
         features = self._features[key]
         data = b"" if point.is_local else self._bundle.encode(point, features)
         self._lengths.setdefault(point, {})[key] = len(data)
         if not data:
-            return key, features, self._bundle.tail(point.split, point.width, point.precision), features
-        _, engine, received = self._bundle.receive(data)
+            return key, features, self._bundle.tail(point.split, point.level), features
+        engine, received, _ = self._bundle.receive(self._bundle.read(data))
         return key, features, engine, received
 
 

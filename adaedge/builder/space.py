@@ -19,6 +19,7 @@ from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import INPUT, OUTPUT
 from adaedge.payload import BOTTLENECK, Jpeg, get_codec, is_progressive
 from adaedge.payload.pictures import Avif, WebP
+from adaedge.payload.video import Video
 
 RAW = "raw"
 FP32 = "fp32"
@@ -36,9 +37,10 @@ class Space:
     ones. Between the ends every split point is built at every width and precision.
 
     A codec is used at every split point that it fits, and only there: JPEG carries a frame, so it fits ``input`` of an
-    image model; ``u1`` … ``u8`` fit where a floating-point tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits
-    between the ends, where tensors with channels cross that share a grid: one is fitted for each width, and built with
-    all its rates, ``bottleneck@0`` and more. A `Bottleneck` of your own fits at its split point, at width 1.
+    image model, and so do video codecs, where the example is one frame; ``u1`` … ``u8`` fit where a floating-point
+    tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with channels cross
+    that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and more. A
+    `Bottleneck` of your own fits at its split point, at width 1.
 
     Attributes:
         splits: names of split points, or module paths that end at one.
@@ -182,7 +184,10 @@ def _name(codec: str | Bottleneck) -> str:
 def _fits(name: str, point: SplitPoint) -> bool:
     if name == BOTTLENECK:
         return carries(point.name, point.crossing)
-    if isinstance(get_codec(name), Jpeg | WebP | Avif):
+    codec = get_codec(name)
+    if isinstance(codec, Video):
+        return point.name == INPUT and codec.fits([(tensor.dtype, tensor.shape) for tensor in point.crossing])
+    if isinstance(codec, Jpeg | WebP | Avif):
         return point.name == INPUT and _is_frame(point.crossing)
     return name.startswith(RAW) or any(np.issubdtype(np.dtype(tensor.dtype), np.floating) for tensor in point.crossing)
 

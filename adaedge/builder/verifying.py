@@ -33,13 +33,13 @@ def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequen
         CaptureError: if one of them computes something else.
     """
     for cut in cuts:
-        features = bundle.head(cut.split, cut.width, cut.precision).run(inputs)
-        found = bundle.tail(cut.split, cut.width, cut.precision).run(features)
+        features = bundle.head(cut.split, cut.level).run(inputs)
+        found = bundle.tail(cut.split, cut.level).run(features)
         error = max(map(relative_error, found, expected), default=0.0)
         if not error <= TOLERANCE:
             raise CaptureError(
                 f"the ONNX graphs cut at {cut.split!r} differ from the model by {error:.1e}, relative to the largest"
-                f" output, at width {cut.width:g}; at most {TOLERANCE:g} is expected. Leave this split point out."
+                f" output, at width {cut.level.width:g}; at most {TOLERANCE:g} is expected. Leave this split point out."
             )
 
 
@@ -56,9 +56,8 @@ def verify_folded(bundle: Bundle, inputs: Arrays) -> None:
     folded = {point: bundle.edge_half(point) for point in bundle.points if is_progressive(point.codec)}
     finest = {half.graph: point for point, half in folded.items() if half is not None}
     for point in finest.values():
-        level = (point.split, point.width, point.precision)
-        payload = bundle.encode(point, bundle.head(*level).run(inputs))
-        expected = bundle.tail(*level).run(bundle.decode(payload)[1])
+        payload = bundle.encode(point, bundle.head(point.split, point.level).run(inputs))
+        expected = bundle.tail(point.split, point.level).run(bundle.decode(payload)[1])
         error = max(map(relative_error, bundle.answer(payload)[1], expected), default=0.0)
         if not error <= TOLERANCE:
             raise CaptureError(

@@ -13,7 +13,7 @@ from typing import Any, Protocol, final
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bundle.manifest import Slice
+from adaedge.bundle.entries import Slice
 from adaedge.bundle.weights import part
 
 Array = npt.NDArray[Any]

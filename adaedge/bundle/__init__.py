@@ -10,7 +10,8 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
 """
 
 from adaedge.bundle.bundle import Bundle
-from adaedge.bundle.manifest import Accuracy, Cut, Half, Manifest, PointEntry, Slice, TensorSpec
+from adaedge.bundle.entries import Accuracy, Cut, Half, PointEntry, Slice, TensorSpec
+from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.preprocessing import Preprocessing
 
 __all__ = ["Accuracy", "Bundle", "Cut", "Half", "Manifest", "PointEntry", "Preprocessing", "Slice", "TensorSpec"]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bundle.manifest import Manifest, TensorSpec
+from adaedge.bundle.entries import TensorSpec
+from adaedge.bundle.manifest import Manifest
 from adaedge.errors import BundleError
 
 Array = npt.NDArray[Any]

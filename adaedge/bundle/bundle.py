@@ -5,7 +5,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -16,15 +16,17 @@ import numpy.typing as npt
 
 from adaedge.bundle import folder, weights
 from adaedge.bundle.batches import check, join, pieces
+from adaedge.bundle.codecs import CodecTable
+from adaedge.bundle.entries import Half, Slice, TensorSpec
 from adaedge.bundle.frames import inputs_of, prepare
-from adaedge.bundle.manifest import WEIGHTS, Half, Manifest, Slice, TensorSpec
+from adaedge.bundle.manifest import WEIGHTS, Manifest
 from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
-from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
-from adaedge.operating_point import OUTPUT, OperatingPoint
-from adaedge.payload import Codec, Message, get_codec, is_progressive, pack, pack_answer, unpack, unpack_answer
-from adaedge.payload.latent import FoldedCodec, LatentCodec, Latents
-from adaedge.payload.latent.saving import from_bytes
+from adaedge.errors import BundleError, CodecError, PayloadError
+from adaedge.operating_point import OUTPUT, Level, OperatingPoint
+from adaedge.payload import Codec, Kind, Message, Reference, StreamPosition, pack_answer, unpack_answer, wire
+from adaedge.payload.messages import read_message, read_tensors
 
+_FULL = Level()
 _HEADER_BYTES = 2**16
 _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
@@ -52,7 +54,7 @@ class Bundle:
         self._stored = weights.views(files[WEIGHTS])
         self._parts: dict[str, Array] = {}  # one copy for head and tail, where a slice has to be one
         self._engines: dict[str, Engine] = {}
-        self._latents: dict[str, Latents] = {}
+        self._codecs = CodecTable(self.manifest, files)
         self._lock = Lock()
 
     @classmethod
@@ -100,26 +102,21 @@ class Bundle:
         Its codec may be another than those that were measured: any that can carry what crosses there.
 
         Raises:
-            BundleError: if the bundle does not hold its split point, width and precision.
+            BundleError: if the bundle does not hold its split point at its level.
         """
-        cut = self.manifest.cut(point.split, point.width, point.precision)
-        return replace(point, split=cut.split)
+        return replace(point, split=self.manifest.cut(point.split, point.level).split)
 
-    def head(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
+    def head(self, split: str, level: Level = _FULL) -> Engine:
         """The terminal's half; at ``input`` it returns its inputs. Loaded when it is first asked for, then kept.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        return self.engine(self.manifest.cut(split, width, precision).head)
+        return self.engine(self.manifest.cut(split, level).head)
 
-    def tail(self, split: str, width: float = 1.0, precision: str = "fp32") -> Engine:
-        """The half that finishes the frame; at ``output`` it returns its inputs. Loaded and kept as the head.
-
-        Raises:
-            BundleError: if the bundle does not hold it.
-        """
-        return self.engine(self.manifest.cut(split, width, precision).tail)
+    def tail(self, split: str, level: Level = _FULL) -> Engine:
+        """The half that finishes the frame; at ``output`` it returns its inputs. Else as `head`."""
+        return self.engine(self.manifest.cut(split, level).tail)
 
     def engine(self, half: Half | None) -> Engine:
         """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
@@ -135,19 +132,10 @@ class Bundle:
         """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
 
         Raises:
-            BundleError: if the bundle does not hold the point's split point, width and precision.
+            BundleError: if the bundle does not hold the point's split point at its level.
             CodecError: if there is no such codec, or the bundle has no bottleneck there.
         """
-        path = self.manifest.cut(point.split, point.width, point.precision).bottleneck
-        if path is None or not is_progressive(point.codec):
-            return get_codec(point.codec)
-        with self._lock:
-            if path not in self._latents:
-                try:
-                    self._latents[path] = from_bytes(self._files[path], path)[1]
-                except CodecError as error:
-                    raise IntegrityError(f"{error}. Build the bundle again.") from error
-        return get_codec(point.codec, self._latents[path])
+        return self._codecs.at(point)
 
     def _weight(self, name: str) -> Array:
         if name not in self._parts:
@@ -191,8 +179,7 @@ class Bundle:
         return join([self._run_piece(point, piece) for piece in pieces(inputs, self.manifest)])
 
     def _run_piece(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
-        level = (point.split, point.width, point.precision)
-        features = self.head(*level).run(inputs)
+        features = self.head(point.split, point.level).run(inputs)
         if point.is_local:
             return features
         return self.answer(self.encode(point, features))[1]
@@ -200,7 +187,23 @@ class Bundle:
     def encode(
         self, point: OperatingPoint, features: Sequence[Array], *, sequence: int = 0, deadline_s: float = 0.0
     ) -> bytes:
-        """The payload of the features that a head returned (at ``input``: of the inputs themselves).
+        """As `encode_next`, of no stream: the payload stands by itself, and nothing is held of it."""
+        return self.encode_next(point, features, StreamPosition(0, sequence, 0, deadline_s))[0]
+
+    def encode_next(
+        self,
+        point: OperatingPoint,
+        features: Sequence[Array],
+        position: StreamPosition,
+        reference: Reference | None = None,
+    ) -> tuple[bytes, Reference | None]:
+        """The payload of a stream's next frame, and what the terminal holds once the edge server has it.
+
+        Args:
+            point: where they cross.
+            features: what its head returned; at ``input`` the inputs themselves.
+            position: the frame's, in its stream.
+            reference: what both ends hold of the frame ``position.base``; ``None`` for a refresh.
 
         Raises:
             BundleError: if the bundle does not hold the point.
@@ -210,69 +213,66 @@ class Bundle:
             raise CodecError(f"{point} is local: it sends nothing. Encode at a split point before {OUTPUT!r}.")
         point = self.resolve(point)
         axes = [spec.axis for spec in self._crossing(point)]
-        codec = self.codec(point)
-        return pack(point, features, axes, bundle=self.digest, sequence=sequence, deadline_s=deadline_s, codec=codec)
+        (headers, segments), kept = self.codec(point).encode(features, axes, reference)
+        message = Message(Kind.FEATURES, self.digest, position.sequence, point, headers, segments, position.stream)
+        base = 0 if reference is None else position.base
+        return wire.encode(replace(message, base=base, deadline_s=position.deadline_s)), kept
 
     def decode(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
-        """The message and the features in a payload, as the tail at ``message.point`` takes them.
+        """The message and the features in a payload that stands by itself, as the tail at ``message.point`` takes them.
 
         A bottleneck's payload that lost its end decodes at a lower rate; the message says how many segments were lost.
 
         Raises:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
+            StaleReferenceError: if it builds upon another payload.
         """
-        return self._unpacked(data, self._codec_of_payload, self._crossing)
+        message = self.read(data)
+        carried, _ = read_tensors(message, self._codecs.of_payload, max_bytes=self.max_payload_bytes)
+        check(carried, self._crossing(message.point), PayloadError, f"features at {message.point.split!r}")
+        return message, carried
 
-    def receive(self, data: bytes | bytearray | memoryview) -> tuple[Message, Engine, Arrays]:
-        """What is to be run for a payload, and on what: the tail on features, or a bottleneck's on its coefficients."""
-        message, carried = self._unpacked(data, self._shortest_codec, lambda point: self._inputs(self.edge_half(point)))
-        return message, self.engine(self.edge_half(message.point)), carried
+    def read(self, data: bytes | bytearray | memoryview) -> Message:
+        """The message in a payload, its lengths and checksums compared; what it carries is still bytes.
 
-    def _unpacked(
-        self,
-        data: bytes | bytearray | memoryview,
-        codec_of: Callable[[OperatingPoint], Codec],
-        expected: Callable[[OperatingPoint], tuple[TensorSpec, ...]],
-    ) -> tuple[Message, Arrays]:
-        message, carried = unpack(data, bundle=self.digest, max_bytes=self.max_payload_bytes, codec_of=codec_of)
-        point = self.resolve(message.point)
-        check(carried, expected(point), PayloadError, f"features at {point.split!r}")
-        return replace(message, point=point), carried
+        Raises:
+            PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
+        """
+        message = read_message(data, bundle=self.digest, max_bytes=self.max_payload_bytes)
+        self._codecs.of_payload(message.point)
+        return replace(message, point=self.resolve(message.point))
+
+    def receive(self, message: Message, reference: Reference | None = None) -> tuple[Engine, Arrays, Reference | None]:
+        """What is to be run for a message, on what, and what this end holds of it for the next one.
+
+        That is the tail on features, or a bottleneck's on its coefficients.
+
+        Args:
+            message: what `read` returned.
+            reference: what this end holds of the payload that it builds upon.
+
+        Raises:
+            PayloadError: if its bytes contradict themselves or the bundle.
+            StaleReferenceError: if it builds upon a payload that is not held.
+        """
+        carried, kept = read_tensors(message, self._codecs.shortest, reference, max_bytes=self.max_payload_bytes)
+        half = self.edge_half(message.point)
+        check(carried, self._inputs(half), PayloadError, f"features at {message.point.split!r}")
+        return self.engine(half), carried, kept
 
     def answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
-        """The message, and the model's outputs for a payload; raises as `decode`, and as the engine does."""
-        message, engine, carried = self.receive(data)
+        """The message, and the model's outputs for a payload that stands by itself; raises as `decode`."""
+        message = self.read(data)
+        engine, carried, _ = self.receive(message)
         return message, engine.run(carried)
+
+    def encode_answer(self, message: Message, outputs: Sequence[Array], *, edge_s: float, **more: Any) -> bytes:
+        """The payload of the answer to ``message``; as ``payload.pack_answer``, of this bundle."""
+        return pack_answer(replace(message, bundle=self.digest), outputs, edge_s=edge_s, **more)
 
     def edge_half(self, point: OperatingPoint) -> Half | None:
         """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
-        cut = self.manifest.cut(point.split, point.width, point.precision)
-        return cut.folded_tail if cut.folded_tail and is_progressive(point.codec) else cut.tail
-
-    def _shortest_codec(self, point: OperatingPoint) -> Codec:
-        codec = self._codec_of_payload(point)
-        folded = self.manifest.cut(point.split, point.width, point.precision).folded_tail
-        return FoldedCodec(codec) if isinstance(codec, LatentCodec) and folded else codec
-
-    def _codec_of_payload(self, point: OperatingPoint) -> Codec:
-        try:
-            point = self.resolve(point)
-        except BundleError as error:
-            raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
-        if point.is_local:
-            raise PayloadError(f"a payload for {point}, which sends nothing")
-        return self.codec(point)
-
-    def encode_answer(self, message: Message, outputs: Sequence[Array], *, edge_s: float) -> bytes:
-        """The payload of the answer to ``message``."""
-        return pack_answer(
-            message.point,
-            outputs,
-            bundle=self.digest,
-            sequence=message.sequence,
-            edge_s=edge_s,
-            lost_segments=message.lost_segments,
-        )
+        return self._codecs.edge_half(point)
 
     def decode_answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
         """The message and the model's outputs in an answer.
@@ -286,7 +286,7 @@ class Bundle:
         return message, outputs
 
     def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
-        return self._inputs(self.manifest.cut(point.split, point.width, point.precision).tail)
+        return self._inputs(self.manifest.cut(point.split, point.level).tail)
 
     def _inputs(self, half: Half | None) -> tuple[TensorSpec, ...]:
         return self.manifest.outputs if half is None else half.inputs

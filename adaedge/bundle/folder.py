@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from adaedge.bundle.manifest import FORMAT, NAME, File, Manifest
+from adaedge.bundle.entries import File
+from adaedge.bundle.manifest import FORMAT, NAME, Manifest
 from adaedge.errors import BundleError, IntegrityError
 
 

@@ -1,6 +1,7 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``. The schema, version 4, is the dataclasses below, written as canonical JSON
+May import: ``errors``, ``operating_point``; of this part ``entries``, ``preprocessing``. The schema, version 5, is the
+dataclasses below and those of ``entries``, written as canonical JSON
 (sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -9,143 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+from adaedge.bundle.entries import Accuracy, Cut, File, Half, PointEntry, Slice, TensorSpec
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
-from adaedge.operating_point import OperatingPoint
+from adaedge.operating_point import Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 4
+VERSION = 5
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file of the bundle: its SHA-256 in hexadecimal, and its length."""
-
-    sha256: str
-    length_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """A tensor that enters, leaves or crosses: the graph's name for it, NumPy type, shape at the example's batch.
-
-    Attributes:
-        axis: the channel dimension, along which a codec keeps one range per channel; ``None`` where there is none.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    axis: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A weight of a narrower level: part of a tensor that is stored once, for the widest.
-
-    Attributes:
-        tensor: name in ``weights.safetensors``.
-        kept: for each dimension, what is kept of it: ``start, stop, start, stop, …`` of the runs of positions, in their
-            order; empty where all is kept. A prefix of n is ``(0, n)``. Empty as a whole: all of the tensor.
-    """
-
-    tensor: str
-    kept: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Half:
-    """One graph, for an engine to load.
-
-    Attributes:
-        graph: path of the ONNX file inside the bundle.
-        inputs: what it takes, in its order.
-        outputs: what it returns, in its order.
-        macs: multiply-accumulates of one run, at the example's batch.
-        weights: names of the initializers that it takes: each is one of the manifest's ``slices``, or a whole tensor of
-            ``weights.safetensors``.
-    """
-
-    graph: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    macs: int
-    weights: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The two halves of the model at one split point, width and precision.
-
-    The precision is the terminal's: the tail is the fp32 tail of the same width.
-
-    Attributes:
-        head: what the terminal runs; ``None`` at ``input``.
-        tail: what finishes the frame; ``None`` at ``output``.
-        payload_bytes: bytes of the crossing tensors in their own type, without a header.
-        aliases: other module paths that end at this split point.
-        bottleneck: path of the file of the bottleneck that was fitted here, at this width; ``None`` where none was.
-        folded_tail: the tail with the bottleneck's decoder in its first operator, which takes coefficients instead of
-            features; ``None`` where there is no bottleneck, or no operator that it folds into.
-    """
-
-    split: str
-    width: float
-    precision: str
-    head: Half | None
-    tail: Half | None
-    payload_bytes: int
-    aliases: tuple[str, ...] = ()
-    bottleneck: str | None = None
-    folded_tail: Half | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """How good a point was measured to be.
-
-    Attributes:
-        metric: its name, as ``adaedge.metrics`` has it; ``accuracy`` for a bare fraction.
-        value: in [0, 1], higher is better.
-        samples: number of samples.
-        low: lower end of the 95 % interval.
-        high: upper end of it.
-
-    Raises:
-        BundleError: if the value is no fraction.
-    """
-
-    metric: str
-    value: float
-    samples: int
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.value <= 1:
-            raise BundleError(f"accuracy is a fraction in [0, 1]; got {self.value}. Divide a percentage by 100.")
-
-
-@dataclass(frozen=True, slots=True)
-class PointEntry:
-    """An operating point of the bundle, its mean payload with header, and its accuracy (``None``: not measured)."""
-
-    split: str
-    width: float
-    precision: str
-    codec: str
-    payload_bytes: float
-    accuracy: Accuracy | None = None
-
-    @property
-    def point(self) -> OperatingPoint:
-        """The point itself."""
-        return OperatingPoint(self.split, self.width, self.precision, self.codec)
+_FULL = Level()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +35,7 @@ class Manifest:
         inputs: the model's inputs; an image is uint8 (N, H, W, 3).
         outputs: the model's outputs, flattened.
         files: path → hash, of every file but the manifest.
-        cuts: every split point × width × precision.
+        cuts: every split point × level.
         points: every operating point.
         slices: name → what it is a part of, of every weight that is not stored as it is.
         preprocessing: geometry and normalisation; ``None`` where the input is not an image.
@@ -184,14 +61,23 @@ class Manifest:
     labels: tuple[str, ...] = ()
     trained: bool = True
     digest: str = field(default="")
+    _places: dict[tuple[str, Level], Cut] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = ((name, cut) for cut in reversed(self.cuts) for name in (*cut.aliases, cut.split))
+        object.__setattr__(self, "_places", {(name, cut.level): cut for name, cut in names})
 
     def to_bytes(self) -> bytes:
         """The manifest as canonical JSON, its digest filled in."""
-        return _canonical(asdict(self.sealed()))
+        return _canonical(self.sealed()._document())
+
+    def _document(self) -> dict[str, Any]:
+        """What is written: every field but what follows from the others."""
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self) if entry.init}
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""
-        unsealed = asdict(self) | {"digest": ""}
+        unsealed = self._document() | {"digest": ""}
         return replace(self, digest=hashlib.sha256(_canonical(unsealed)).hexdigest())
 
     @classmethod
@@ -225,21 +111,20 @@ class Manifest:
             raise IntegrityError(f"{NAME} is corrupted: its bytes do not match its digest. Copy the bundle again.")
         return manifest
 
-    def cut(self, split: str, width: float = 1.0, precision: str = "fp32") -> Cut:
+    def cut(self, split: str, level: Level = _FULL) -> Cut:
         """The halves at a split point, by its name or by any module path that ends there.
 
         Raises:
             BundleError: if the bundle does not hold it.
         """
-        for cut in self.cuts:
-            if (cut.width, cut.precision) == (width, precision) and (split == cut.split or split in cut.aliases):
-                return cut
-        held = [cut for cut in self.cuts if split == cut.split or split in cut.aliases]
+        found = self._places.get((split, level))
+        if found is not None:
+            return found
+        held = [place for name, place in self._places if name == split]
         if held:
-            levels = ", ".join(f"{cut.width:g} in {cut.precision}" for cut in held)
             raise BundleError(
-                f"this bundle has no split point {split!r} at width {width:g} in {precision}; it has it at width"
-                f" {levels}. Build it with `--widths {width:g} --precisions {precision}`."
+                f"this bundle has no split point {split!r} at {level}; it has it at {', '.join(map(str, held))}."
+                f" Build it with `--widths {level.width:g} --precisions {level.precision}`."
             )
         splits = ", ".join(sorted({cut.split for cut in self.cuts}))
         raise BundleError(
@@ -268,6 +153,15 @@ def _manifest(document: dict[str, Any]) -> Manifest:
     )
 
 
+def _plain(value: Any) -> Any:
+    """A field as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
+
+
 def _specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(**entry | {"shape": tuple(entry["shape"])}) for entry in entries)
 
@@ -285,12 +179,14 @@ def _half(entry: dict[str, Any] | None) -> Half | None:
 
 def _cut(entry: dict[str, Any]) -> Cut:
     halves = {name: _half(entry[name]) for name in ("head", "tail", "folded_tail")}
-    return Cut(**entry | halves | {"aliases": tuple(entry["aliases"])})
+    return Cut(**entry | halves | {"aliases": tuple(entry["aliases"]), "level": Level(**entry["level"])})
 
 
 def _point(entry: dict[str, Any]) -> PointEntry:
     accuracy = entry["accuracy"]
-    return PointEntry(**entry | {"accuracy": accuracy and Accuracy(**accuracy)})
+    return PointEntry(
+        **entry | {"point": OperatingPoint(**entry["point"]), "accuracy": accuracy and Accuracy(**accuracy)}
+    )
 
 
 def _preprocessing(entry: dict[str, Any] | None) -> Preprocessing | None:

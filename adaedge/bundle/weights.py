@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bundle.manifest import NAME, WEIGHTS, Slice
+from adaedge.bundle.entries import Slice
+from adaedge.bundle.manifest import NAME, WEIGHTS
 from adaedge.errors import IntegrityError
 
 _DTYPES = {

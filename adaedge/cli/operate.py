@@ -20,8 +20,8 @@ from adaedge.operating_point import Profile
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
+    from adaedge.clip import Frame
     from adaedge.runtime import Terminal
-    from adaedge.runtime.sources import Frame
 
 BundlePath = Annotated[Path, typer.Argument(help="The folder that `adaedge build` wrote.")]
 

@@ -134,7 +134,8 @@ def build(
     bundle.save(out)
     shutil.rmtree(scratch, ignore_errors=True)
     if as_json:
-        rows = [asdict(entry) for entry in bundle.manifest.points]
+        entries = [asdict(entry) for entry in bundle.manifest.points]
+        rows = [entry.pop("point") | entry for entry in entries]
         show.document(json.dumps({"bundle": str(out), "digest": bundle.digest, "points": rows}, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))

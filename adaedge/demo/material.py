@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, synthesize
+from adaedge.clip import Frame
 from adaedge.errors import SourceError
 from adaedge.models import Model, load
 from adaedge.runtime import frames
-from adaedge.runtime.sources import Frame
 
 MODEL = "timm:efficientnet_lite0"
 CLIP = "bikes.mp4"

@@ -13,11 +13,11 @@ import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.channel import Trace
+from adaedge.clip import Frame
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import FP32, OUTPUT, OperatingPoint, Profile
 from adaedge.payload import is_progressive
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
-from adaedge.runtime.sources import Frame
 from adaedge.scheduling import Fixed, LeastEnergy, Limits, Policy, Scheduler
 from adaedge.simulation import Scenario, static_runs
 

@@ -4,16 +4,19 @@ May import: ``errors`` only.
 """
 
 from adaedge.operating_point.decision import Decision
-from adaedge.operating_point.point import FP32, INPUT, OUTPUT, OperatingPoint
+from adaedge.operating_point.level import FP32, FULL, Level
+from adaedge.operating_point.point import INPUT, OUTPUT, OperatingPoint
 from adaedge.operating_point.profile import NOT_FASTER, Cost, Profile, not_faster
 
 __all__ = [
     "FP32",
+    "FULL",
     "INPUT",
     "NOT_FASTER",
     "OUTPUT",
     "Cost",
     "Decision",
+    "Level",
     "OperatingPoint",
     "Profile",
     "not_faster",

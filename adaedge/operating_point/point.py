@@ -1,17 +1,22 @@
 """OperatingPoint: one way to run the model.
 
-May import: ``errors``.
+May import: ``errors``; of this part ``level``.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from adaedge.errors import LevelError
+from adaedge.operating_point.level import FP32, FULL, Level
 
 INPUT = "input"
 OUTPUT = "output"
-FP32 = "fp32"
+_INCREMENTAL = "incremental"
+_WRITTEN = re.compile(
+    rf"(.+)/w([0-9.]+(?:e-[0-9]+)?)/([^/]+)/([^/]+)(?:/(?!{_INCREMENTAL}$)([^/]+))?(/{_INCREMENTAL})?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,24 +29,37 @@ class OperatingPoint:
         width: fraction of channels kept, in (0, 1].
         precision: number format of the terminal's arithmetic.
         codec: how the features become bytes; ``raw`` where nothing is sent.
+        network: ``full``, or the name of a student or a light head in the same bundle.
+        incremental: whether only what changed is computed.
+
+    Raises:
+        LevelError: if the split point or the network has no name, or the width is no fraction in (0, 1].
 
     Example:
         >>> str(OperatingPoint("blocks.3", codec="u4+zstd"))
         'blocks.3/w1/fp32/u4+zstd'
         >>> OperatingPoint.parse("blocks.3/w1/fp32/u4+zstd").codec
         'u4+zstd'
+        >>> str(OperatingPoint("output", network="student", incremental=True))
+        'output/w1/fp32/raw/student/incremental'
     """
 
     split: str
     width: float = 1.0
     precision: str = FP32
     codec: str = "raw"
+    network: str = FULL
+    incremental: bool = False
 
     def __post_init__(self) -> None:
         if not self.split:
             raise LevelError("split is the name of a split point; got an empty name")
-        if not 0 < self.width <= 1:
-            raise LevelError(f"width is the fraction of channels kept, in (0, 1]; got {self.width}")
+        Level(self.network, self.width, self.precision)
+
+    @property
+    def level(self) -> Level:
+        """Network, width and precision."""
+        return Level(self.network, self.width, self.precision)
 
     @property
     def is_local(self) -> bool:
@@ -50,17 +68,19 @@ class OperatingPoint:
 
     def __str__(self) -> str:
         width = repr(float(self.width)).removesuffix(".0")  # not `:g`, which would not read back
-        return f"{self.split}/w{width}/{self.precision}/{self.codec}"
+        parts = [self.split, f"w{width}", self.precision, self.codec]
+        return "/".join(parts + [self.network] * (self.network != FULL) + [_INCREMENTAL] * self.incremental)
 
     @classmethod
     def parse(cls, text: str) -> OperatingPoint:
         """Read what ``str(point)`` wrote.
 
         Raises:
-            LevelError: if ``text`` is not of the form ``SPLIT/wWIDTH/PRECISION/CODEC``.
+            LevelError: if ``text`` is not of the form ``SPLIT/wWIDTH/PRECISION/CODEC``, behind which may stand
+                ``/NETWORK`` and ``/incremental``.
         """
-        try:
-            split, width, precision, codec = text.rsplit("/", 3)
-            return cls(split, float(width.removeprefix("w")), precision, codec)
-        except ValueError as error:
-            raise LevelError(f"an operating point is written SPLIT/wWIDTH/PRECISION/CODEC; got {text!r}") from error
+        match = _WRITTEN.fullmatch(text)
+        if match is None:
+            raise LevelError(f"an operating point is written SPLIT/wWIDTH/PRECISION/CODEC; got {text!r}")
+        split, width, precision, codec, network, incremental = match.groups()
+        return cls(split, float(width), precision, codec, network or FULL, incremental is not None)

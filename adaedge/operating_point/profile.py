@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from adaedge.errors import LevelError, ProfileError
-from adaedge.operating_point.point import FP32, OperatingPoint
+from adaedge.operating_point.level import FP32
+from adaedge.operating_point.point import OperatingPoint
 
 NOT_FASTER = "smaller, not faster"
 """The label of a precision whose head measured no faster than fp32: it saves memory, never time or joules."""
 PROFILE_FORMAT = "adaedge-profile"
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +212,20 @@ class Profile(Mapping[OperatingPoint, Cost]):
 def not_faster(costs: Mapping[OperatingPoint, Cost]) -> frozenset[OperatingPoint]:
     """The points whose precision is `NOT_FASTER`: their head takes as long as that of fp32, or longer.
 
-    Compared at the same split point and width.
+    Compared at the same split point, network and width.
 
     Example:
         >>> fp32, int8 = OperatingPoint("output"), OperatingPoint("output", precision="int8")
         >>> [str(point) for point in not_faster({fp32: Cost(head_s=0.01), int8: Cost(head_s=0.02)})]
         ['output/w1/int8/raw']
     """
-    fp32_s = {(point.split, point.width): cost.head_s for point, cost in costs.items() if point.precision == FP32}
+    fp32_s = {
+        (point.split, point.network, point.width): cost.head_s
+        for point, cost in costs.items()
+        if point.precision == FP32
+    }
     return frozenset(
         point
         for point, cost in costs.items()
-        if point.precision != FP32 and cost.head_s >= fp32_s.get((point.split, point.width), math.inf)
+        if point.precision != FP32 and cost.head_s >= fp32_s.get((point.split, point.network, point.width), math.inf)
     )

@@ -5,8 +5,9 @@ May import: ``errors``, ``operating_point``.
 
 from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive
 from adaedge.payload.jpeg import Jpeg
+from adaedge.payload.message import MAX_BYTES, Kind, Message, StreamPosition, TensorHeader
 from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
-from adaedge.payload.wire import MAX_BYTES, Kind, Message, TensorHeader
+from adaedge.payload.reference import Reference
 
 __all__ = [
     "BOTTLENECK",
@@ -16,6 +17,8 @@ __all__ = [
     "Jpeg",
     "Kind",
     "Message",
+    "Reference",
+    "StreamPosition",
     "TensorHeader",
     "get_codec",
     "is_progressive",

@@ -8,6 +8,7 @@ May import: ``errors``. Shares the header with ``payload.wire``.
     uN+range     floating-point values in 1 to 8 bits, by an adaptive range coder
     jpeg@QUALITY a frame as a JPEG, quality 1 to 100; at split point ``input`` only
     jpeg444@…, webp@…, avif@…  likewise: a JPEG without subsampled colour, WebP by method 6, AVIF where Pillow has it
+    h264@CRF, hevc@CRF, av1@CRF  frames of one camera as a video, also as h264-444@ and hevc-444@; at ``input`` only
     bottleneck@RATE  what crosses, by way of a fitted bottleneck, which is part of a bundle
 
 Each of them writes one segment, but a bottleneck: its payload is progressive, and leading segments alone decode.
@@ -28,10 +29,12 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.jpeg import Jpeg
 from adaedge.payload.latent import LatentCodec, Latents
+from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.ranged import Ranged
+from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.video import video_codec
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -39,7 +42,6 @@ else:
     from backports import zstd
 
 Array = npt.NDArray[Any]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 
 _FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
 _RANGED = re.compile(r"u([1-8])\+range")
@@ -51,31 +53,49 @@ BOTTLENECK = "bottleneck"
 
 
 class Codec(Protocol):
-    """Tensors ⇄ segments."""
+    """Tensors ⇄ segments.
 
-    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
-        """How the tensors are written, and the bytes.
+    A codec without a state takes and returns ``None`` for a reference. One with a state is exact only if the edge
+    server decodes what the terminal encoded, each once and in order: whoever calls it sees to that.
+    """
+
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, Reference | None]:
+        """How the tensors are written and the bytes; and what the terminal holds once the edge server has them.
 
         Args:
             tensors: what crosses the link.
             axes: for each tensor its channel dimension, or ``None``.
+            reference: what both ends hold, one that ``accepts`` takes; ``None`` for a refresh.
 
         Raises:
             CodecError: if this codec cannot carry them.
         """
         ...
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
-        """The tensors, in memory of their own.
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], Reference | None]:
+        """The tensors, in memory of their own; and what the edge server holds from now on.
 
         Args:
             headers: how they are written.
             segments: the bytes.
             max_bytes: the most that all tensors together may take.
+            reference: what both ends hold; ``None`` for a refresh.
 
         Raises:
             PayloadError: if headers and segments contradict each other, this codec, or the limit.
         """
+        ...
+
+    def accepts(self, reference: Reference) -> bool:
+        """Whether a payload of this codec can build upon what another payload left."""
         ...
 
 
@@ -90,7 +110,7 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         CodecError: if there is none.
 
     Example:
-        >>> headers, (segment,) = get_codec("u4").encode([np.linspace(0, 1, 6, dtype=np.float32)], [None])
+        >>> (headers, (segment,)), _ = get_codec("u4").encode([np.linspace(0, 1, 6, dtype=np.float32)], [None])
         >>> bytes(segment).hex()
         '0369cf'
     """
@@ -100,6 +120,8 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         return Ranged(bits=int(match[1]))
     if match := _PICTURE.fullmatch(name):
         return _picture(match[1], int(match[2]))
+    if (video := video_codec(name)) is not None:
+        return video
     if match := _BOTTLENECK.fullmatch(name):
         if latents is None:
             raise CodecError(
@@ -109,8 +131,8 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         return LatentCodec(latents, int(match[1]))
     raise CodecError(
         f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, u1+range to u8+range, jpeg@1 to"
-        " jpeg@100, also as jpeg444@, webp@ and avif@, and bottleneck@0 and more in a bundle that was built with"
-        " `bottleneck`"
+        " jpeg@100, also as jpeg444@, webp@ and avif@, h264@0 to h264@51, hevc@ likewise, either also with -444, av1@0"
+        " to av1@63, and bottleneck@0 and more in a bundle that was built with `bottleneck`"
     )
 
 
@@ -143,8 +165,11 @@ class Features:
     bits: int = 0
     compress: bool = False
 
-    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """Headers and the one segment."""
+        del reference  # every payload stands by itself
         if len(axes) != len(tensors):
             raise CodecError(f"{len(tensors)} tensors need as many axes (None where there is none); got {len(axes)}")
         written = [
@@ -156,10 +181,17 @@ class Features:
         segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
         if self.compress:
             segment = zstd.compress(segment, _ZSTD_LEVEL)
-        return tuple(header for header, _ in written), (segment,)
+        return (tuple(header for header, _ in written), (segment,)), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The tensors."""
+        del reference
         for header in headers:
             self._check(header)
         total = sum(header.nbytes for header in headers)
@@ -175,7 +207,12 @@ class Features:
         for header, length in zip(headers, lengths, strict=True):
             tensors.append(read(header, data[start : start + length]))
             start += length
-        return tuple(tensors)
+        return tuple(tensors), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
     def _check(self, header: TensorHeader) -> None:
         """Refuse a header that this codec does not write."""

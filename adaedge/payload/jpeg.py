@@ -12,8 +12,9 @@ from typing import Any, ClassVar, final
 import numpy.typing as npt
 from PIL import JpegImagePlugin
 
+from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.pictures import decode_pictures, encode_pictures
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.reference import Encoded, Reference
 
 Array = npt.NDArray[Any]
 
@@ -30,8 +31,8 @@ class Jpeg:
     Example:
         >>> import numpy as np
         >>> frame = np.full((1, 32, 32, 3), 128, np.uint8)
-        >>> headers, segments = Jpeg(90).encode([frame], [None])
-        >>> Jpeg(90).decode(headers, segments, max_bytes=2**20)[0].shape
+        >>> headers, segments = Jpeg(90).encode([frame], [None])[0]
+        >>> Jpeg(90).decode(headers, segments, max_bytes=2**20)[0][0].shape
         (1, 32, 32, 3)
     """
 
@@ -40,21 +41,35 @@ class Jpeg:
     LARGEST_SIDE: ClassVar[int] = 65500  # libjpeg's
 
     def encode(
-        self, tensors: Sequence[Array], axes: Sequence[int | None]
-    ) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """The header and the segment.
 
         Raises:
             CodecError: if the tensors are not one batch of frames.
         """
-        del axes  # a JPEG quantises frequencies, not channels
+        del axes, reference  # a JPEG quantises frequencies, not channels
         options = {"quality": self.quality, "subsampling": self.chroma}
-        return encode_pictures(tensors, "JPEG", self.LARGEST_SIDE, **options)
+        return encode_pictures(tensors, "JPEG", self.LARGEST_SIDE, **options), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The frames.
 
         Raises:
             PayloadError: if the segment is not what the header says, or takes more than ``max_bytes`` once decoded.
         """
-        return decode_pictures(headers, segments, max_bytes, "JPEG", self.LARGEST_SIDE, JpegImagePlugin.JpegImageFile)
+        del reference
+        return decode_pictures(
+            headers, segments, max_bytes, "JPEG", self.LARGEST_SIDE, JpegImagePlugin.JpegImageFile
+        ), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False

@@ -6,15 +6,17 @@ May import: ``errors``, ``operating_point``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
 
-from adaedge.errors import CodecError, PayloadError
+from adaedge.errors import CodecError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import wire
 from adaedge.payload.codecs import Codec, Features, get_codec, is_progressive
-from adaedge.payload.wire import MAX_BYTES, Kind, Message, Segment
+from adaedge.payload.message import MAX_BYTES, Kind, Message, Segment
+from adaedge.payload.reference import Reference
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +40,7 @@ def pack(
     deadline_s: float = 0.0,
     codec: Codec | None = None,
 ) -> bytes:
-    """The payload of one frame.
+    """The payload of one frame that stands by itself.
 
     Args:
         point: what was run; its codec writes the tensors.
@@ -57,9 +59,9 @@ def pack(
         >>> data = pack(OperatingPoint("blocks.3", codec="u8"), [np.zeros((1, 3), np.float32)], [1], bundle="ab" * 32)
         >>> message, (feature,) = unpack(data, bundle="ab" * 32)
         >>> len(data), message.point.codec, feature.shape
-        (126, 'u8', (1, 3))
+        (136, 'u8', (1, 3))
     """
-    headers, segments = (codec or by_name(point)).encode(tensors, axes)
+    (headers, segments), _ = (codec or by_name(point)).encode(tensors, axes)
     return wire.encode(Message(Kind.FEATURES, bundle, sequence, point, headers, segments, deadline_s=deadline_s))
 
 
@@ -70,7 +72,9 @@ def unpack(
     max_bytes: int = MAX_BYTES,
     codec_of: Callable[[OperatingPoint], Codec] = by_name,
 ) -> tuple[Message, tuple[Array, ...]]:
-    """The message and the tensors in a payload; of a progressive codec's that lost its end, at a lower rate.
+    """The message and the tensors in a payload that stands by itself.
+
+    Of a progressive codec's payload that lost its end, the tensors at a lower rate.
 
     Args:
         data: what was received.
@@ -80,41 +84,82 @@ def unpack(
 
     Raises:
         PayloadError: if the bytes are truncated, foreign, oversized, corrupted or contradict themselves.
+        StaleReferenceError: if it builds upon another payload.
     """
+    message = read_message(data, bundle=bundle, max_bytes=max_bytes)
+    tensors, _ = read_tensors(message, codec_of, max_bytes=max_bytes)
+    return message, tensors
+
+
+def read_message(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYTES) -> Message:
+    """The message in a payload, whose tensors are still bytes; arguments and errors as in `unpack`."""
     message = wire.decode(data, bundle=bundle, max_bytes=max_bytes, progressive=is_progressive)
     _check_kind(message, Kind.FEATURES)
+    return message
+
+
+def read_tensors(
+    message: Message,
+    codec_of: Callable[[OperatingPoint], Codec] = by_name,
+    reference: Reference | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+) -> tuple[tuple[Array, ...], Reference | None]:
+    """The tensors in a message, and what this end holds from now on: nothing, where a part of the payload was lost.
+
+    Args:
+        message: what came.
+        codec_of: finds a point's codec.
+        reference: what this end holds of the payload that the message builds upon; ``None`` for a refresh.
+        max_bytes: the most that the tensors may take.
+
+    Raises:
+        PayloadError: if the bytes contradict themselves.
+        StaleReferenceError: if the message builds upon a payload that is not held.
+    """
     try:
         codec = codec_of(message.point)
     except CodecError as error:
         raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
-    return message, codec.decode(message.tensors, message.segments, max_bytes)
+    if message.base and (reference is None or not codec.accepts(reference)):
+        raise StaleReferenceError(
+            f"frame {message.sequence} of stream {message.stream:016x} builds upon frame {message.base}, which is not"
+            " held here. Send a refresh."
+        )
+    held = reference if message.base else None
+    tensors, kept = codec.decode(message.tensors, message.segments, max_bytes, held)
+    return tensors, None if message.lost_segments else kept
 
 
 def pack_answer(
-    point: OperatingPoint,
-    tensors: Sequence[Array],
-    *,
-    bundle: str,
-    sequence: int,
-    edge_s: float,
-    lost_segments: int = 0,
+    asked: Message, tensors: Sequence[Array], *, edge_s: float, queue_s: float = 0.0, reference_held: bool = False
 ) -> bytes:
     """The payload of an answer: the model's outputs, raw whatever the point's codec is.
 
     Args:
-        point: what was run.
+        asked: what is answered.
         tensors: the model's outputs.
-        bundle: SHA-256 of the bundle, in hexadecimal.
-        sequence: number of the frame that is answered.
         edge_s: seconds that the edge server computed.
-        lost_segments: how many of the payload's last segments it could not use.
+        queue_s: seconds that the payload waited there before that.
+        reference_held: whether the next payload of its stream may build upon it.
 
     Raises:
         CodecError: if an output's type cannot cross the link.
     """
-    headers, segments = Features().encode(tensors, [None] * len(tensors))
-    answer = Message(Kind.ANSWER, bundle, sequence, point, headers, segments, 0.0, edge_s, lost_segments)
-    return wire.encode(answer)
+    (headers, segments), _ = Features().encode(tensors, [None] * len(tensors))
+    return wire.encode(
+        replace(
+            asked,
+            kind=Kind.ANSWER,
+            tensors=headers,
+            segments=segments,
+            base=0,
+            deadline_s=0.0,
+            edge_s=edge_s,
+            queue_s=queue_s,
+            reference_held=reference_held,
+        )
+    )
 
 
 def unpack_answer(
@@ -127,7 +172,7 @@ def unpack_answer(
     """
     message = wire.decode(data, bundle=bundle, max_bytes=max_bytes)  # an answer is raw, whatever its point's codec is
     _check_kind(message, Kind.ANSWER)
-    return message, Features().decode(message.tensors, message.segments, max_bytes)
+    return message, Features().decode(message.tensors, message.segments, max_bytes)[0]
 
 
 def _check_kind(message: Message, kind: Kind) -> None:

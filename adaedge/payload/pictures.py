@@ -18,7 +18,8 @@ import numpy.typing as npt
 from PIL import AvifImagePlugin, Image, WebPImagePlugin, features
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.message import Segment, TensorHeader
+from adaedge.payload.reference import Encoded, Reference
 
 Array = npt.NDArray[Any]
 Opened = Callable[[io.BytesIO], Image.Image]
@@ -36,8 +37,8 @@ class WebP:
 
     Example:
         >>> frame = np.full((1, 32, 32, 3), 128, np.uint8)
-        >>> headers, segments = WebP(90).encode([frame], [None])
-        >>> WebP(90).decode(headers, segments, max_bytes=2**20)[0].shape
+        >>> headers, segments = WebP(90).encode([frame], [None])[0]
+        >>> WebP(90).decode(headers, segments, max_bytes=2**20)[0][0].shape
         (1, 32, 32, 3)
     """
 
@@ -45,23 +46,37 @@ class WebP:
     LARGEST_SIDE: ClassVar[int] = 16383
 
     def encode(
-        self, tensors: Sequence[Array], axes: Sequence[int | None]
-    ) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """The header and the segment.
 
         Raises:
             CodecError: if the tensors are not one batch of frames.
         """
-        del axes  # a picture quantises frequencies, not channels
-        return encode_pictures(tensors, "WebP", self.LARGEST_SIDE, quality=self.quality, method=6)
+        del axes, reference  # a picture quantises frequencies, not channels
+        return encode_pictures(tensors, "WebP", self.LARGEST_SIDE, quality=self.quality, method=6), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The frames.
 
         Raises:
             PayloadError: if the segment is not what the header says, or takes more than ``max_bytes`` once decoded.
         """
-        return decode_pictures(headers, segments, max_bytes, "WebP", self.LARGEST_SIDE, WebPImagePlugin.WebPImageFile)
+        del reference
+        return decode_pictures(
+            headers, segments, max_bytes, "WebP", self.LARGEST_SIDE, WebPImagePlugin.WebPImageFile
+        ), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
 
 @final
@@ -84,29 +99,41 @@ class Avif:
             raise CodecError("this Pillow has no AVIF. Install a wheel of Pillow 11.3 or later, or use webp@QUALITY.")
 
     def encode(
-        self, tensors: Sequence[Array], axes: Sequence[int | None]
-    ) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """The header and the segment.
 
         Raises:
             CodecError: if the tensors are not one batch of frames.
         """
-        del axes
+        del axes, reference
         options = {"quality": self.quality, "speed": 6, "max_threads": 1}
-        return encode_pictures(tensors, "AVIF", self.LARGEST_SIDE, **options)
+        return encode_pictures(tensors, "AVIF", self.LARGEST_SIDE, **options), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The frames.
 
         Raises:
             PayloadError: if the segment is not what the header says, or takes more than ``max_bytes`` once decoded.
         """
-        return decode_pictures(headers, segments, max_bytes, "AVIF", self.LARGEST_SIDE, AvifImagePlugin.AvifImageFile)
+        del reference
+        return decode_pictures(
+            headers, segments, max_bytes, "AVIF", self.LARGEST_SIDE, AvifImagePlugin.AvifImageFile
+        ), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
 
-def encode_pictures(
-    tensors: Sequence[Array], name: str, largest_side: int, **options: Any
-) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+def encode_pictures(tensors: Sequence[Array], name: str, largest_side: int, **options: Any) -> Encoded:
     """The header and the segment of one batch of frames.
 
     Args:

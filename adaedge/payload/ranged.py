@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
+from adaedge.payload.message import Segment, TensorHeader
+from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import pack, quantise, read, unpack
-from adaedge.payload.wire import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 
 VERSION = 2
 _WORD_BYTES = 4
@@ -43,19 +43,22 @@ class Ranged:
 
     Example:
         >>> features = np.linspace(0, 1, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
-        >>> headers, (segment,) = Ranged(8).encode([features], [1])
-        >>> Ranged(8).decode(headers, [segment], 2**20)[0].shape
+        >>> (headers, (segment,)), _ = Ranged(8).encode([features], [1])
+        >>> Ranged(8).decode(headers, [segment], 2**20)[0][0].shape
         (1, 4, 32, 32)
     """
 
     bits: int
 
-    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None]) -> Encoded:
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """Headers and the one segment.
 
         Raises:
             CodecError: if a tensor is not floating point, or not finite.
         """
+        del reference  # every payload stands by itself
         if len(axes) != len(tensors):
             raise CodecError(f"{len(tensors)} tensors need as many axes (None where there is none); got {len(axes)}")
         headers, levels = [], []
@@ -69,14 +72,21 @@ class Ranged:
         parts = [(each[:, part], tables) for each in levels for part, tables in self._chunks(each)]
         for found, tables in reversed(parts):  # what is pushed last comes first
             _push(stack, found, tables)
-        return tuple(headers), (_segment(stack),)
+        return (tuple(headers), (_segment(stack),)), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The tensors.
 
         Raises:
             PayloadError: if the segment is not what this codec writes for such tensors, or too large.
         """
+        del reference
         _check(headers, segments, max_bytes)
         for header in headers:
             channels = 1 if header.axis is None else math.prod(header.shape[header.axis : header.axis + 1])
@@ -86,10 +96,16 @@ class Ranged:
         levels = [self._levels(stack, header) for header in headers]
         _check_end(stack)
         flat = [_from_channels(each, header.shape, header.axis) for each, header in zip(levels, headers, strict=True)]
-        return tuple(
+        tensors = tuple(
             read(header, pack(np.ascontiguousarray(each).reshape(-1), self.bits))
             for header, each in zip(headers, flat, strict=True)
         )
+        return tensors, None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
     def _levels(self, stack: Stack, header: TensorHeader) -> Array:
         channels = 1 if header.axis is None else header.shape[header.axis]
@@ -126,8 +142,8 @@ class FittedRange:
     Example:
         >>> samples = [(np.random.default_rng(i).normal(size=(1, 4, 8, 8)).astype(np.float32),) for i in range(9)]
         >>> codec = FittedRange.fit(samples, [1], levels=5)
-        >>> headers, (segment,) = codec.encode(samples[0])
-        >>> codec.decode(headers, [segment], 2**20)[0].shape, len(segment) < 256 * 3 / 8
+        >>> (headers, (segment,)), _ = codec.encode(samples[0])
+        >>> codec.decode(headers, [segment], 2**20)[0][0].shape, len(segment) < 256 * 3 / 8
         ((1, 4, 8, 8), True)
     """
 
@@ -157,13 +173,15 @@ class FittedRange:
             frequencies.append(1 + _OWN * counts)
         return cls(tuple(axes), tuple(lowest), tuple(steps), tuple(frequencies))
 
-    def encode(self, tensors: Sequence[Array], axes: Sequence[int | None] = ()) -> Encoded:
+    def encode(
+        self, tensors: Sequence[Array], axes: Sequence[int | None] = (), reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """Headers and the one segment.
 
         Raises:
             CodecError: if they are not as many tensors, of as many channels, as were fitted.
         """
-        del axes  # those of the fit
+        del axes, reference  # the axes are those of the fit
         shapes = [tensor.shape for tensor in tensors]
         if len(shapes) != len(self.axes) or any(
             len(shape) <= axis or shape[axis] != len(low)
@@ -175,14 +193,21 @@ class FittedRange:
         for tensor, axis, low, step, counts in reversed(list(fitted)):  # what is pushed last comes first
             _push(stack, _nearest(_by_channel(tensor, axis), low, step, counts.shape[1]), _tables(counts))
         headers = tuple(TensorHeader(tensor.dtype.name, tensor.shape) for tensor in tensors)
-        return headers, (_segment(stack),)
+        return (headers, (_segment(stack),)), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The tensors.
 
         Raises:
             PayloadError: if the words do not decode, or take more than ``max_bytes`` once decoded.
         """
+        del reference
         _check(headers, segments, max_bytes)
         stack, tensors = _stack(segments[0]), []
         fitted = zip(headers, self.axes, self.lowest, self.steps, self.frequencies, strict=True)
@@ -191,7 +216,12 @@ class FittedRange:
             values = found * step[:, None] + low[:, None]
             tensors.append(_from_channels(values, header.shape, axis).astype(header.dtype, order="C"))
         _check_end(stack)
-        return tuple(tensors)
+        return tuple(tensors), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
 
 def _check(headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.bfloat16 import from_bfloat16, to_bfloat16
-from adaedge.payload.wire import DTYPES, Segment, TensorHeader
+from adaedge.payload.message import DTYPES, Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 

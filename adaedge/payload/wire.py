@@ -1,21 +1,25 @@
 """The wire format: what crosses the link, byte by byte.
 
-May import: ``errors``, ``operating_point``. Knows no codec: it frames segments that a codec has filled.
+May import: ``errors``, ``operating_point``; of this part ``message``, ``segments``. Knows no codec: it frames segments
+that a codec has filled.
 
 A message is a header followed by its segments. Everything is little-endian.
 
     offset  bytes  field
     0       4      magic, ``ADAE``
-    4       2      version of this format, 1
+    4       2      version of this format, 2
     6       1      kind: 0 features (terminal to edge server), 1 answer (edge server to terminal)
-    7       1      answer: how many of the payload's last segments were lost; features: 0
+    7       1      flags: 1 the point is incremental, 2 (answer) the edge server holds this payload as a reference
     8       4      H: length of the header, from the magic through its checksum
     12      16     first 16 bytes of the bundle's SHA-256
-    28      8      sequence number of the frame
-    36      8      float64, features: seconds that the edge server has left; answer: 0
-    44      8      float64, answer: seconds that the edge server computed; features: 0
-    52      8      float64, width of the operating point
-    60      …      split, precision, codec: each a uint16 length and that many bytes of UTF-8
+    28      8      stream
+    36      8      sequence number of the frame
+    44      8      features: sequence number of the payload that this one builds upon, 0 for a refresh; answer: how
+                   many of the payload's last segments were lost
+    52      4      float32, features: seconds that the edge server has left; answer: seconds that it computed
+    56      4      float32, answer: seconds that the payload waited there; features: 0
+    60      8      float64, width of the operating point
+    68      …      split, precision, codec, network: each one byte, its length, and that many bytes of UTF-8
     …       1      T: number of tensors, followed by T of
                      1  dtype (index into DTYPES)
                      1  bits per value: 0 raw, 1–8 uniform quantisation
@@ -39,95 +43,29 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntFlag
 from typing import Any
-
-import numpy as np
 
 from adaedge.errors import AdaedgeError, CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload.segments import complete, leading
+from adaedge.payload.message import DTYPES, MAX_BYTES, Kind, Message, Segment, TensorHeader
+from adaedge.payload.segments import MAX_SEGMENTS, complete, leading
 
 MAGIC = b"ADAE"
-VERSION = 1
-MAX_BYTES = 64 * 2**20
+VERSION = 2
 NO_AXIS = 255
 MAX_DIMENSIONS = 32
 BUNDLE_PREFIX_BYTES = 16
-DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool", "int8", "float64")
 
-_FIXED = struct.Struct("<4sHBBI16sQddd")
+_FIXED = struct.Struct("<4sHBBI16sQQQffd")
 _TENSOR = struct.Struct("<BBBB")
 _SEGMENT = struct.Struct("<II")
 _CRC = struct.Struct("<I")
 
-Segment = bytes | bytearray | memoryview
 
-
-class Kind(IntEnum):
-    """What a message carries."""
-
-    FEATURES = 0
-    ANSWER = 1
-
-
-@dataclass(frozen=True, slots=True)
-class TensorHeader:
-    """How one tensor is written in the segments.
-
-    Attributes:
-        dtype: NumPy name of the tensor's own type, one of ``DTYPES``.
-        shape: its dimensions.
-        bits: bits per value of a uniform quantisation, 1 to 8; 0 where the values are raw.
-        axis: dimension along which every index has a range of its own; ``None`` for one range for all.
-        ranges: bytes of a uint16 array (R, 2): bfloat16 bit patterns of each range's lowest and highest value.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    bits: int = 0
-    axis: int | None = None
-    ranges: bytes = b""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor in its own type."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message on the link.
-
-    Attributes:
-        kind: features or answer.
-        bundle: SHA-256 of the bundle, in hexadecimal; its first 32 digits cross the link.
-        sequence: number of the frame.
-        point: the operating point that the tensors belong to.
-        tensors: how each tensor is written.
-        segments: the bytes that a codec wrote.
-        deadline_s: seconds that the edge server has left.
-        edge_s: seconds that the edge server computed.
-        lost_segments: how many of a payload's last segments did not come whole, so that its answer is of a lower rate;
-            only a progressive codec's may be lost. In features it is found when they are read, in an answer it is told.
-
-    Example:
-        >>> message = Message(Kind.FEATURES, "ab" * 32, 7, OperatingPoint("blocks.3"),
-        ...                   (TensorHeader("uint8", (1, 3)),), (b"abc",), deadline_s=0.1)
-        >>> decode(encode(message)).segments[0].tobytes()
-        b'abc'
-    """
-
-    kind: Kind
-    bundle: str
-    sequence: int
-    point: OperatingPoint
-    tensors: tuple[TensorHeader, ...]
-    segments: tuple[Segment, ...]
-    deadline_s: float = 0.0
-    edge_s: float = 0.0
-    lost_segments: int = 0
+class _Flag(IntFlag):
+    INCREMENTAL = 1
+    REFERENCE_HELD = 2
 
 
 def encode(message: Message) -> bytes:
@@ -143,28 +81,29 @@ def encode(message: Message) -> bytes:
 
 
 def _encode(message: Message) -> bytes:
+    point, answers = message.point, message.kind is Kind.ANSWER
     parts = [b""]  # the fixed part is written last: it holds the header's length
-    for text in (message.point.split, message.point.precision, message.point.codec):
+    for text in (point.split, point.precision, point.codec, point.network):
         name = text.encode()
-        parts += [struct.pack("<H", len(name)), name]
+        parts += [struct.pack("<B", len(name)), name]
     parts.append(struct.pack("<B", len(message.tensors)))
     for tensor in message.tensors:
         parts += _encode_tensor(tensor)
     parts.append(struct.pack("<H", len(message.segments)))
     parts += [_SEGMENT.pack(len(segment), zlib.crc32(segment)) for segment in message.segments]
-    length = _FIXED.size + sum(map(len, parts)) + _CRC.size
-    prefix = bytes.fromhex(message.bundle)[:BUNDLE_PREFIX_BYTES]
     parts[0] = _FIXED.pack(
         MAGIC,
         VERSION,
         message.kind,
-        message.lost_segments,
-        length,
-        prefix,
+        _Flag.INCREMENTAL * point.incremental | _Flag.REFERENCE_HELD * message.reference_held,
+        _FIXED.size + sum(map(len, parts)) + _CRC.size,
+        bytes.fromhex(message.bundle)[:BUNDLE_PREFIX_BYTES],
+        message.stream,
         message.sequence,
-        message.deadline_s,
-        message.edge_s,
-        message.point.width,
+        message.lost_segments if answers else message.base,
+        message.edge_s if answers else message.deadline_s,
+        message.queue_s,
+        point.width,
     )
     header = b"".join(parts)
     return b"".join((header, _CRC.pack(zlib.crc32(header)), *message.segments))
@@ -203,23 +142,19 @@ def decode(
     if len(view) > max_bytes:
         raise PayloadError(f"oversized payload: {len(view)} bytes, and at most {max_bytes} are accepted")
     header, fixed = _checked_header(view)
-    _, _, kind, told, _, prefix, sequence, deadline_s, edge_s, width = fixed
-    if not (0 <= deadline_s < math.inf and 0 <= edge_s < math.inf):  # neither is NaN
+    prefix = fixed[5].hex()
+    if bundle is not None and not bundle.startswith(prefix):
         raise PayloadError(
-            f"corrupted payload: its times are finite and not negative; got {deadline_s} s left, {edge_s} s computed"
-        )
-    if bundle is not None and not bundle.startswith(prefix.hex()):
-        raise PayloadError(
-            f"payload of another bundle: it says {prefix.hex()[:12]}, this is {bundle[:12]}."
+            f"payload of another bundle: it says {prefix[:12]}, this is {bundle[:12]}."
             " Copy the same bundle to both machines."
         )
+    known, flags = _kind(fixed[2]), _flags(fixed[3])
     reader = _Reader(header, _FIXED.size)
     try:
-        names = [str(reader.take(reader.unpack("<H")[0]), "utf-8") for _ in range(3)]
-        point = OperatingPoint(names[0], width, names[1], names[2])
+        split, precision, codec, network = (str(reader.take(reader.unpack("<B")[0]), "utf-8") for _ in range(4))
+        point = OperatingPoint(split, fixed[11], precision, codec, network, _Flag.INCREMENTAL in flags)
         tensors = tuple(_decode_tensor(reader, max_bytes) for _ in range(reader.unpack("<B")[0]))
         entries = [_SEGMENT.unpack(reader.take(_SEGMENT.size)) for _ in range(reader.unpack("<H")[0])]
-        known = Kind(kind)
     except PayloadError:
         raise
     except (ValueError, struct.error, AdaedgeError) as error:
@@ -227,12 +162,37 @@ def decode(
     if reader.position != len(header):
         raise PayloadError(f"corrupted payload: {len(header) - reader.position} bytes too many in its header")
     body = view[len(header) + _CRC.size :]
-    if progressive is not None and progressive(point.codec):
-        segments = leading(body, entries)
-    else:
-        segments = complete(body, entries)
-    lost = told if known is Kind.ANSWER else len(entries) - len(segments)
-    return Message(known, bundle or prefix.hex(), sequence, point, tensors, segments, deadline_s, edge_s, lost)
+    cut = progressive is not None and progressive(point.codec)
+    segments = leading(body, entries) if cut else complete(body, entries)
+    more = _of_kind(known, flags, fixed, len(entries) - len(segments))
+    return Message(known, bundle or prefix, fixed[7], point, tensors, segments, fixed[6], **more)
+
+
+def _kind(value: int) -> Kind:
+    if value not in tuple(Kind):
+        raise PayloadError(f"corrupted payload: no message is of kind {value}")
+    return Kind(value)
+
+
+def _flags(value: int) -> _Flag:
+    if value & ~int(_Flag.INCREMENTAL | _Flag.REFERENCE_HELD):
+        raise PayloadError(f"corrupted payload: its flags are {value:#x}, of which this adaedge knows 0x3")
+    return _Flag(value)
+
+
+def _of_kind(kind: Kind, flags: _Flag, fixed: tuple[Any, ...], cut_segments: int) -> dict[str, Any]:
+    """What a field means in features, or in an answer."""
+    base, first_s, queue_s = fixed[8:11]
+    if not (0 <= first_s < math.inf and 0 <= queue_s < math.inf):  # neither is NaN
+        raise PayloadError(f"corrupted payload: its times are finite and not negative; got {first_s} s and {queue_s} s")
+    if kind is Kind.FEATURES:
+        if queue_s or _Flag.REFERENCE_HELD in flags or base >= max(1, fixed[7]):
+            raise PayloadError("corrupted payload: features say what only an answer may, or build upon a later frame")
+        return {"base": base, "deadline_s": first_s, "lost_segments": cut_segments}
+    if base > MAX_SEGMENTS:
+        raise PayloadError(f"corrupted payload: it says that {base} segments were lost; at most {MAX_SEGMENTS} can be")
+    held = _Flag.REFERENCE_HELD in flags
+    return {"edge_s": first_s, "queue_s": queue_s, "lost_segments": base, "reference_held": held}
 
 
 def _checked_header(view: memoryview) -> tuple[memoryview, tuple[Any, ...]]:

@@ -1,26 +1,25 @@
 """What runs: link, terminal, edge server, session.
 
 May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
-``profiling``, ``scheduling``. Never torch.
+``stream``, ``profiling``, ``scheduling``. Never torch.
 """
 
-from adaedge.runtime.answering import answer
 from adaedge.runtime.clock import Clock, ManualClock, MonotonicClock, SkippingClock
 from adaedge.runtime.credentials import Credentials, default_folder
+from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.link import GrpcLink, Link, Reply
 from adaedge.runtime.record import FrameRecord, Measurement, read_records, write_records
 from adaedge.runtime.server import EdgeServer, serve_forever
 from adaedge.runtime.session import run
 from adaedge.runtime.shaped import ReplayLink, ShapedLink
 from adaedge.runtime.sources import frames
-from adaedge.runtime.standing import Filtered, calibrate_tolerance, largest_tolerance, replay
 from adaedge.runtime.terminal import Result, Terminal
 
 __all__ = [
     "Clock",
     "Credentials",
     "EdgeServer",
-    "Filtered",
+    "EdgeSession",
     "FrameRecord",
     "GrpcLink",
     "Link",
@@ -33,13 +32,9 @@ __all__ = [
     "ShapedLink",
     "SkippingClock",
     "Terminal",
-    "answer",
-    "calibrate_tolerance",
     "default_folder",
     "frames",
-    "largest_tolerance",
     "read_records",
-    "replay",
     "run",
     "serve_forever",
     "write_records",

@@ -62,12 +62,12 @@ def finisher(bundle: Bundle, point: OperatingPoint) -> Engine:
 
     At ``input`` it is the local model where the bundle has one: it is loaded anyway.
     """
-    if bundle.manifest.cut(point.split, point.width, point.precision).head is None:
+    if bundle.manifest.cut(point.split, point.level).head is None:
         try:
-            return bundle.head(OUTPUT, point.width, point.precision)
+            return bundle.head(OUTPUT, point.level)
         except BundleError:
             pass  # no local model at this width and precision: the tail is the whole model as well
-    return bundle.tail(point.split, point.width, point.precision)
+    return bundle.tail(point.split, point.level)
 
 
 def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
@@ -76,9 +76,8 @@ def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
     for point in points:
         bundle.codec(point)
     zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
-    for split, width, precision in dict.fromkeys((point.split, point.width, point.precision) for point in points):
-        features = bundle.head(split, width, precision).run(zeros)
-        finisher(bundle, OperatingPoint(split, width, precision)).run(features)
+    for point in {(point.split, point.level): point for point in points}.values():
+        finisher(bundle, point).run(bundle.head(point.split, point.level).run(zeros))
 
 
 def _listed(kinds: list[tuple[str, tuple[int, ...]]]) -> str:

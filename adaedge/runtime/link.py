@@ -13,8 +13,8 @@ from typing import Any, Protocol, final
 
 import grpc
 
-from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError
-from adaedge.payload import wire
+from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
+from adaedge.payload import MAX_BYTES
 from adaedge.runtime import credentials, rpc
 from adaedge.runtime.address import check_address
 
@@ -35,7 +35,8 @@ class Reply:
 class Link(Protocol):
     """The way to an edge server. Safe to use from several threads.
 
-    Every method raises ``LinkTimeoutError``, ``LinkDownError`` or ``RefusedError``, and nothing else.
+    Every method raises ``LinkTimeoutError``, ``LinkDownError`` or ``RefusedError``, ``exchange`` also
+    ``StaleReferenceError``, and nothing else.
     """
 
     def hello(self, bundle: str, timeout_s: float) -> None:
@@ -71,6 +72,7 @@ _WORDS = {
     grpc.StatusCode.CANCELLED: LinkDownError,
     grpc.StatusCode.UNKNOWN: LinkDownError,
     grpc.StatusCode.DEADLINE_EXCEEDED: LinkTimeoutError,
+    rpc.STALE: StaleReferenceError,
 }
 
 
@@ -98,7 +100,7 @@ class GrpcLink:
         certificate: str | Path | bytes | None = None,
         token: str = "",
         insecure: bool = False,
-        max_bytes: int = wire.MAX_BYTES,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._address = check_address(address)
         self._pem = None if insecure else _pem(certificate)
@@ -168,6 +170,8 @@ class GrpcLink:
         if kind is LinkTimeoutError:
             self._timeouts += 1
             return LinkTimeoutError(f"no answer from {self._address} within {timeout_s:.3f} s")
+        if kind is StaleReferenceError:
+            return StaleReferenceError(text)
         if kind is RefusedError:
             return RefusedError(f"the edge server at {self._address} refused ({code.name}): {text}")
         if "certificate" in text.lower() or "handshake" in text.lower():

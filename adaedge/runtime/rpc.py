@@ -4,7 +4,8 @@ May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests an
 
     Hello   request and reply: UTF-8 JSON {"wire": version of the payload's format, "bundle": SHA-256 in hexadecimal}.
             Refused with FAILED_PRECONDITION where the two ends differ.
-    Infer   request: a payload (``payload/wire.py``) of kind features; reply: one of kind answer.
+    Infer   request: a payload (``payload/wire.py``) of kind features; reply: one of kind answer. Refused with ABORTED
+            where it builds upon a payload that the edge server does not hold: a refresh is welcome.
     Probe   request: any bytes, to see how long they take; reply: their number, uint32 little-endian.
 
 Every call bears the metadata ``authorization: Bearer TOKEN``.
@@ -15,6 +16,8 @@ from __future__ import annotations
 import json
 import struct
 
+import grpc
+
 from adaedge.errors import PayloadError
 from adaedge.payload import wire
 
@@ -23,6 +26,7 @@ HELLO = "Hello"
 INFER = "Infer"
 PROBE = "Probe"
 AUTHORIZATION = "authorization"
+STALE = grpc.StatusCode.ABORTED
 PROBE_REPLY = struct.Struct("<I")
 
 
@@ -41,7 +45,7 @@ def hello(bundle: str) -> bytes:
 
     Example:
         >>> hello("ab" * 32)[:23]
-        b'{"wire": 1, "bundle": "'
+        b'{"wire": 2, "bundle": "'
     """
     return json.dumps({"wire": wire.VERSION, "bundle": bundle}).encode()
 

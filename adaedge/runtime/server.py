@@ -13,19 +13,19 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NoReturn, final
 
 import grpc
 import numpy as np
 
 from adaedge.bundle import Bundle
-from adaedge.errors import LinkError, PayloadError
+from adaedge.errors import LinkError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.address import check_address
-from adaedge.runtime.answering import answer
 from adaedge.runtime.credentials import Credentials
+from adaedge.runtime.edge_session import EdgeSession
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
@@ -44,6 +44,7 @@ class EdgeServer:
         address: ``HOST:PORT`` to listen on; port 0 takes a free one.
         credentials: certificate, key and token. ``None`` only with ``insecure``.
         insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
+        session: what answers and what it may hold of streams; one with the usual limits unless told.
         workers: calls answered at the same time; unless told, two more than there are cores, so that a probe need not
             wait until a frame is computed.
 
@@ -58,15 +59,16 @@ class EdgeServer:
         address: str = "127.0.0.1:0",
         credentials: Credentials | None = None,
         insecure: bool = False,
+        session: EdgeSession | None = None,
         workers: int | None = None,
     ) -> None:
         workers = workers or (os.cpu_count() or 1) + 2
         self._bundle = bundle
         token = None if credentials is None else credentials.token
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="adaedge-edge")
+        self._workers = _Workers(workers, thread_name_prefix="adaedge-edge")
         self._server = grpc.server(
             self._workers,
-            handlers=[_Calls(bundle, token).handler()],
+            handlers=[_Calls(bundle, token, session or EdgeSession(bundle)).handler()],
             options=_options(bundle.max_payload_bytes),
             maximum_concurrent_rpcs=_QUEUE * workers,
         )
@@ -138,12 +140,30 @@ def _options(max_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
+_turn = threading.local()  # of a worker: how long the call that it works on waited for it
+
+
+@final
+class _Workers(ThreadPoolExecutor):
+    """Threads that know how long a call waited for them."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As in the base class."""
+        come_s = time.perf_counter()
+
+        def run() -> Any:
+            _turn.queue_s = time.perf_counter() - come_s
+            return call(*args, **kwargs)
+
+        return super().submit(run)
+
+
 @final
 class _Calls:
     """The three calls. The token is checked before anything else."""
 
-    def __init__(self, bundle: Bundle, token: str | None) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, token: str | None, session: EdgeSession) -> None:
+        self._bundle, self._session = bundle, session
         self._expected = None if token is None else rpc.bearer(token).encode()
 
     def handler(self) -> Any:
@@ -184,7 +204,9 @@ class _Calls:
             _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before the frame's turn came")
         start_s = time.perf_counter()
         try:
-            reply = answer(self._bundle, request)
+            reply = self._session.answer(request, getattr(_turn, "queue_s", 0.0))
+        except StaleReferenceError as error:
+            _abort(context, rpc.STALE, str(error))
         except PayloadError as error:
             _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception:

@@ -93,7 +93,7 @@ class ReplayLink:
 
     Args:
         trace: the rate along time.
-        server: answers a payload: ``functools.partial(answer, bundle)``, or any function of bytes to bytes.
+        server: answers a payload: ``EdgeSession(bundle).answer``, or any function of bytes to bytes.
         clock: the clock to move; give the same one to the terminal.
         round_trip_s: seconds that an empty message takes there and back.
     """

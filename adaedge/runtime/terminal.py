@@ -1,6 +1,6 @@
 """Terminal: a frame in, its answer out, whatever the link does.
 
-May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``,
 ``scheduling``.
 """
 
@@ -10,38 +10,24 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 from adaedge.bundle import Bundle
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
-from adaedge.errors import (
-    CodecError,
-    LinkDownError,
-    LinkError,
-    LinkTimeoutError,
-    PayloadError,
-    RefusedError,
-    ScheduleError,
-)
+from adaedge.errors import LinkError, ScheduleError
 from adaedge.operating_point import Decision, OperatingPoint
-from adaedge.payload import Message
 from adaedge.runtime.clock import Clock, MonotonicClock
 from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
 from adaedge.runtime.link import Link
+from adaedge.runtime.link_monitor import LinkMonitor
+from adaedge.runtime.offload import Attempt, Offload
 from adaedge.runtime.record import Measurement
-from adaedge.runtime.standing import StandingAnswer
-from adaedge.runtime.watch import Crossing, LinkWatch
-from adaedge.scheduling import ProbePlan, Scheduler
+from adaedge.scheduling import ProbePlan, Scheduler, UploadRecord
 from adaedge.scheduling.table import Column
-
-_FAILURES: dict[type[Exception], str] = {
-    LinkTimeoutError: "timeout",
-    LinkDownError: "down",
-    RefusedError: "refused",
-    PayloadError: "corrupted",
-}
+from adaedge.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +45,6 @@ class Result:
     measurement: Measurement
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """An offload: the outputs, or why there are none."""
-
-    outputs: Arrays | None = None
-    failure: str = ""
-    crossing: Crossing | None = None
-    wait_s: float = 0.0
-    answer_bytes: int = 0
-    lost_segments: int = 0
-
-
 @final
 class Terminal:
     """Runs each frame at the operating point that the scheduler chooses. Every frame gets an answer.
@@ -80,7 +54,8 @@ class Terminal:
     An offload that timed out is charged as sending until it was given up, all its bytes unless the link knows how many
     crossed; one that was refused, until the refusal; one whose connection broke, without bytes, for nobody knows how
     many had gone.
-    ``infer`` is safe to call from several threads; the energy of frames that overlap is charged one after the other.
+    ``infer`` is safe to call from several threads: frames of one stream take turns, and the energy of frames that
+    overlap is charged one after the other.
 
     Args:
         bundle: the model.
@@ -94,7 +69,7 @@ class Terminal:
         paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
             ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
             a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
-        contact_s: seconds that the edge server has to answer a handshake or a probe.
+        handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the standing
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
 
@@ -113,7 +88,7 @@ class Terminal:
         plan: ProbePlan | None = None,
         preload: bool = True,
         paced: bool = False,
-        contact_s: float = 2.0,
+        handshake_timeout_s: float = 2.0,
         tolerance: float = 0.0,
     ) -> None:
         _check_points(scheduler.table.points, bundle)
@@ -124,24 +99,25 @@ class Terminal:
         self._preload = preload
         self._paced = paced
         self._meter = EnergyMeter(scheduler.energy)
-        self._standing = StandingAnswer(bundle, tolerance)
-        self._sequence = 0
+        self._tolerance = tolerance
+        self._stream = self.stream()
         self._lock = threading.Lock()
-        self._watch = LinkWatch(
+        self._monitor = LinkMonitor(
             link,
             bundle.digest,
             HarmonicMean() if estimator is None else estimator,
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
-            contact_s,
+            handshake_timeout_s,
             promotion_s=scheduler.energy.radio.promotion_s,
             tail_s=scheduler.energy.radio.tail_s,
         )
+        self._offload = Offload(bundle, link, self._monitor, self.clock, self._edge_s)
 
     @property
     def offloads(self) -> bool:
         """Whether the edge server can be used, as far as is known."""
-        return self._watch.up
+        return self._monitor.up
 
     def __enter__(self) -> Terminal:
         """Load the model and reach the edge server; warn where that fails and begin locally.
@@ -151,12 +127,12 @@ class Terminal:
         try:
             if self._preload:
                 preload(self.bundle, self.scheduler.table.points)
-            if self._watch.due():
-                self._watch.probe()
+            if self._monitor.due():
+                self._monitor.probe()
         except LinkError as error:
             warnings.warn(f"frames are answered locally until the edge server is reached: {error}", stacklevel=2)
         except BaseException:
-            self._watch.close()  # nobody will leave what was not entered
+            self._monitor.close()  # nobody will leave what was not entered
             raise
         return self
 
@@ -165,95 +141,80 @@ class Terminal:
 
     def close(self) -> EnergySplit:
         """Close the link. Returns the joules of the radio after the last frame: the last probes' and its tail's."""
-        self._watch.close()
-        now_s, uploads = self.clock.now_s(), _uploads(self._watch.take_probes())
+        self._monitor.close()
+        now_s, uploads = self.clock.now_s(), _uploads(self._monitor.take_probes())
         with self._lock:
             probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
             return probes + self._meter.close()
 
-    def infer(self, frame: Any) -> Result:
+    def stream(self) -> Stream:
+        """A stream for another camera. Frames of different streams do not wait for each other."""
+        return Stream(self.bundle, self._tolerance)
+
+    def infer(self, frame: Any, stream: Stream | None = None) -> Result:
         """The answer to one frame.
+
+        Frames of one stream take turns. One whose turn does not come before its deadline builds upon none of them.
 
         Args:
             frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays.
+            stream: whose next frame it is; the terminal's own unless told.
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.
         """
+        stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()
         stopwatch = Stopwatch(self.clock)
         inputs = stopwatch(inputs_of, self.bundle, frame)
-        decision, sequence = self._choose()
-        point = decision.point
-        features = stopwatch(self.bundle.head(point.split, point.width, point.precision).run, inputs)
-        latent = stopwatch(self._standing.latent, point, features)
-        standing = features if point.is_local else self._standing.find(point, latent)
+        with stream.turn(self.scheduler.limits.deadline_s) as mine:
+            decision = self._choose()
+            its = stream if mine else self.stream()  # a refresh, of which nothing is kept
+            outputs, attempt, by = self._answered(decision.point, inputs, its, start_s, stopwatch)
+            measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
+        self._monitor.refresh()
+        return Result(outputs, decision, measurement)
+
+    def _answered(
+        self, point: OperatingPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
+    ) -> tuple[Arrays, Attempt, str]:
+        """The outputs, what became of the offload, and who answered."""
+        features = stopwatch(self.bundle.head(point.split, point.level).run, inputs)
+        latent = stopwatch(stream.standing.latent, point, features)
+        standing = features if point.is_local else stream.standing.find(point, latent)
         if standing is not None:
             self._pace(stopwatch, self.scheduler.table.terminal_s, point)
-            attempt = _Attempt(standing)
+            attempt = Attempt(standing)
         else:
             give_up_s = start_s + self.scheduler.timeout_s(point)
-            attempt = self._offload(point, features, sequence, give_up_s, stopwatch)
+            pace = partial(self._pace, stopwatch, self.scheduler.table.terminal_s, point)
+            attempt = self._offload.run(point, features, stream, give_up_s, stopwatch, pace)
         outputs = attempt.outputs
         if outputs is None:
             begun_s = stopwatch.compute_s
             outputs = stopwatch(finisher(self.bundle, point).run, features)
             self._pace(stopwatch, begun_s + self.scheduler.table.finish_s, point)
         if standing is None and not attempt.lost_segments:
-            self._standing.keep(point, latent, outputs)
+            stream.standing.keep(point, latent, outputs)
         by = "terminal" if point.is_local or attempt.failure else "edge" if standing is None else "earlier"
-        measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
-        self._watch.refresh()
-        return Result(outputs, decision, measurement)
+        return outputs, attempt, by
 
     def _pace(self, stopwatch: Stopwatch, compute_s: Column, point: OperatingPoint) -> None:
         if self._paced:
             stopwatch.pad(float(compute_s[self.scheduler.table.row(point)]))
 
-    def _choose(self) -> tuple[Decision, int]:
+    def _choose(self) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            self._sequence += 1
-            return self.scheduler.choose(self._watch.estimate(now_s), now_s), self._sequence
+            return self.scheduler.choose(self._monitor.estimate(now_s), now_s)
 
-    def _offload(
-        self, point: OperatingPoint, features: Arrays, sequence: int, give_up_s: float, stopwatch: Stopwatch
-    ) -> _Attempt:
-        left_s = give_up_s - self.clock.now_s()
-        try:
-            payload = stopwatch(self.bundle.encode, point, features, sequence=sequence, deadline_s=max(0.0, left_s))
-        except CodecError:
-            return _Attempt(failure="unsent")  # infinite features, say: no fault of the link's, which is left alone
-        self._pace(stopwatch, self.scheduler.table.terminal_s, point)
-        start_s = self.clock.now_s()
-        if start_s >= give_up_s:
-            return _Attempt(failure="timeout")  # computing took what time there was: nothing is sent
-        try:
-            reply = self._link.exchange(payload, give_up_s - start_s)
-            outputs, answer = self._read(reply.data, point, sequence)
-        except (LinkError, PayloadError) as error:
-            end_s = self.clock.now_s()
-            table = self.scheduler.table
-            edge_s = float(table.edge_s[table.row(point)])
-            crossing = self._watch.failed(error, start_s, end_s, len(payload), edge_s)
-            return _Attempt(failure=_word(error), crossing=crossing)
+    def _edge_s(self, point: OperatingPoint) -> float:
+        return float(self.scheduler.table.edge_s[self.scheduler.table.row(point)])
+
+    def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
-        crossing = self._watch.crossed(start_s, end_s, len(payload), answer.edge_s, reply.upload_s)
-        return _Attempt(outputs, "", crossing, end_s - crossing.end_s, len(reply.data), answer.lost_segments)
-
-    def _read(self, data: bytes, point: OperatingPoint, sequence: int) -> tuple[Arrays, Message]:
-        message, outputs = self.bundle.decode_answer(data)
-        if (message.sequence, message.point) != (sequence, self.bundle.resolve(point)):
-            raise PayloadError(
-                f"an answer to another frame: number {message.sequence} at {message.point} came,"
-                f" number {sequence} at {point} was asked"
-            )
-        return outputs, message
-
-    def _measured(self, start_s: float, compute_s: float, attempt: _Attempt, *, answered_by: str) -> Measurement:
-        end_s = self.clock.now_s()
-        own = [] if attempt.crossing is None else [attempt.crossing]
-        probes = self._watch.take_probes()
+        own = list(attempt.uploads)
+        probes = self._monitor.take_probes()
         uploads = _uploads(probes + own)
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
@@ -272,13 +233,9 @@ class Terminal:
         )
 
 
-def _uploads(crossings: list[Crossing]) -> list[tuple[float, float, int]]:
+def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
     """What the energy meter takes."""
     return sorted((crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings)
-
-
-def _word(error: Exception) -> str:
-    return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "down")
 
 
 def _check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:

@@ -9,15 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adaedge.channel import HarmonicMean, RateEstimate, RateEstimator, Trace, Upload
+from adaedge.channel import HarmonicMean, RateEstimate, RateEstimator, Trace
 from adaedge.energy import EnergyMeter, EnergyModel, EnergySplit
 from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord, Measurement
-from adaedge.scheduling import PROBE_BYTES, Limits, ProbePlan, Scheduler, offload_timeout_s
+from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, Limits, LinkState, Purpose, Scheduler, offload_timeout_s
 
 _PROBE_TIMEOUT_S = 2.0
-_TIMEOUTS = 2  # this many in a row, and the link is down until a probe succeeds, as in the runtime
-_SHORTEST_S = 1e-6
 Costs = Profile | Mapping[OperatingPoint, Cost]
 
 
@@ -69,50 +67,47 @@ def simulate(
         One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail
         after the last to that.
     """
-    watch = _Watch(HarmonicMean() if estimator is None else estimator, scheduler.probe_plan(), round_trip_s)
+    # No promotion: an exchange of a replay starts when the radio is awake.
+    state = LinkState(scheduler.probe_plan(), round_trip_s=round_trip_s)
+    observer = LinkObserver(HarmonicMean() if estimator is None else estimator, state)
 
     def choose(_: int, now_s: float) -> Decision:
-        return scheduler.choose(watch.estimate(now_s), now_s)
+        return scheduler.choose(observer.estimate(now_s), now_s)
 
-    replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, watch)
+    replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, observer)
     replay.contact(start_s)
     return replay.run(choose, range(frames), period_s, start_s)
 
 
-class _Watch:
-    """What the terminal knows of the link: estimator, probe plan, and whether the link is down."""
+class LinkObserver:
+    """What the terminal knows of the link: the replay's counterpart of the runtime's ``LinkMonitor``."""
 
-    def __init__(self, estimator: RateEstimator, plan: ProbePlan, round_trip_s: float) -> None:
+    def __init__(self, estimator: RateEstimator, state: LinkState) -> None:
         self._estimator = estimator
-        self._plan = plan
-        self._round_trip_s = round_trip_s
-        self._timeouts = 0
-        self._probe: Upload | None = None  # under way, or not yet seen to have ended
+        self._state = state
+        self._probe: Exchange | None = None  # under way, or not yet seen to have ended
 
     def estimate(self, now_s: float) -> RateEstimate | None:
         """The link at ``now_s``, a probe that ended before it included."""
-        if self._probe is not None and self._probe.time_s <= now_s:
-            self._estimator.observe(self._probe)
-            self._plan = self._plan.after(self._probe.time_s, self._probe.completed)
-            self._timeouts = 0 if self._probe.completed else _TIMEOUTS
-            self._probe = None
-        estimate = self._estimator.estimate(now_s) if self._timeouts < _TIMEOUTS else None
-        return estimate and replace(estimate, round_trip_s=self._round_trip_s)
+        if self._probe is not None and self._probe.end_s <= now_s:
+            probe, self._probe = self._probe, None
+            self.exchanged(probe)
+        return self._state.estimate(self._estimator, now_s)
 
-    def offloaded(self, upload: Upload) -> None:
-        """A payload was answered, or given up."""
-        self._timeouts = 0 if upload.completed else self._timeouts + 1
-        self._plan = self._plan.used(upload.time_s)
-        if upload.duration_s > 0:
-            self._estimator.observe(upload)
+    def exchanged(self, exchange: Exchange) -> None:
+        """Learn from a payload that was answered, or given up."""
+        step = self._state.after(exchange)
+        if step.lesson is not None:
+            self._estimator.observe(step.lesson)
+        self._state = step.state
 
     def wants_probe(self, now_s: float) -> bool:
         """Whether a probe should be sent."""
-        return self._probe is None and self._plan.due(now_s)
+        return self._state.probe_due(now_s)
 
-    def probed(self, probe: Upload) -> None:
+    def probed(self, probe: Exchange) -> None:
         """A probe was sent; it is known when it has ended."""
-        self._probe = probe
+        self._state, self._probe = self._state.probe_sent(), probe
 
 
 class Replay:
@@ -126,7 +121,7 @@ class Replay:
         limits: Limits,
         round_trip_s: float,
         downlink_bps: float | None,
-        watch: _Watch | None = None,
+        observer: LinkObserver | None = None,
     ) -> None:
         self._profile = profile
         self._radio = energy.radio
@@ -135,18 +130,18 @@ class Replay:
         self._limits = limits
         self._round_trip_s = round_trip_s
         self._downlink_bps = downlink_bps
-        self._watch = watch
+        self._observer = observer
         self._awake_until_s = -math.inf
         self._link_free_s = -math.inf
         self._before = EnergySplit()
 
     def contact(self, start_s: float) -> None:
         """Reach the edge server just before the first frame, as a terminal does, unless no probe is ever due."""
-        if self._watch is not None and self._watch.wants_probe(start_s):
-            transfer_s = min(_PROBE_TIMEOUT_S, max(_SHORTEST_S, float(self._trace.transfer_s(PROBE_BYTES, start_s))))
-            begin_s, completed = start_s - transfer_s, transfer_s < _PROBE_TIMEOUT_S
+        if self._observer is not None and self._observer.wants_probe(start_s):
+            transfer_s = min(_PROBE_TIMEOUT_S, float(self._trace.transfer_s(PROBE_BYTES, start_s)))
+            begin_s, failure = start_s - transfer_s, None if transfer_s < _PROBE_TIMEOUT_S else Failure.TIMEOUT
             self._before = self._meter.frame(begin_s, 0.0, [(begin_s, start_s, PROBE_BYTES)], end_s=start_s)
-            self._watch.probed(Upload(start_s, PROBE_BYTES, transfer_s, completed))
+            self._observer.probed(Exchange(begin_s, start_s, PROBE_BYTES, Purpose.PROBE, failure, upload_s=transfer_s))
             self._used(start_s, start_s)
 
     def run(
@@ -170,8 +165,8 @@ class Replay:
     def _local(self, cost: Cost, now_s: float) -> Measurement:
         end_s = now_s + cost.head_s
         uploads = []
-        if self._watch is not None and self._watch.wants_probe(end_s):
-            uploads = [self._send_probe(self._watch, end_s)]
+        if self._observer is not None and self._observer.wants_probe(end_s):
+            uploads = [self._send_probe(self._observer, end_s)]
         energy = self._meter.frame(now_s, cost.head_s, uploads, end_s=end_s)
         return Measurement(cost.head_s, cost.head_s, payload_bytes=sum(sent[2] for sent in uploads), energy=energy)
 
@@ -179,8 +174,9 @@ class Replay:
         size = math.ceil(cost.payload_bytes)
         give_up_s = now_s + offload_timeout_s(cost, self._limits.deadline_s, self._limits.margin_s)
         begin_s = self._begin_s(now_s + cost.terminal_s)
-        transfer_s = max(_SHORTEST_S, float(self._trace.transfer_s(size, begin_s)))
-        answer_s = 8 * cost.answer_bytes / (self._downlink_bps or 8 * size / transfer_s)
+        transfer_s = float(self._trace.transfer_s(size, begin_s))
+        downlink_s_per_byte = 8 / self._downlink_bps if self._downlink_bps else transfer_s / max(size, 1)
+        answer_s = cost.answer_bytes * downlink_s_per_byte
         wait_s = self._round_trip_s + cost.edge_s
         if begin_s + transfer_s + wait_s + answer_s > give_up_s:
             return self._in_vain(cost, now_s, begin_s, give_up_s, size, transfer_s)
@@ -189,8 +185,8 @@ class Replay:
         answer_bytes = math.ceil(cost.answer_bytes)
         sent = (begin_s, begin_s + transfer_s, size)
         energy = self._meter.frame(now_s, cost.terminal_s, [sent], wait_s, answer_bytes, end_s=end_s)
-        if self._watch is not None:
-            self._watch.offloaded(Upload(end_s, size, transfer_s))
+        if self._observer is not None:
+            self._observer.exchanged(Exchange(begin_s, end_s, size, edge_s=cost.edge_s, upload_s=transfer_s))
         return Measurement(
             end_s - now_s, cost.terminal_s, transfer_s, wait_s, size, answer_bytes, "edge", energy=energy
         )
@@ -208,23 +204,24 @@ class Replay:
         compute_s, wait_s = cost.terminal_s + cost.finish_s, give_up_s - sent_s
         end_s = give_up_s + cost.finish_s
         energy = self._meter.frame(now_s, compute_s, [(begin_s, sent_s, crossed)], wait_s, end_s=end_s)
-        if self._watch is not None:
-            # The answer's way back and the edge server's computing did not fit either: the rest bounds the upload.
-            bound_s = max(0.0, give_up_s - begin_s - self._round_trip_s - cost.edge_s)
-            self._watch.offloaded(Upload(give_up_s, size, bound_s, completed=False))
+        if self._observer is not None and now_s + cost.terminal_s < give_up_s:  # else nothing was sent
+            self._observer.exchanged(
+                Exchange(begin_s, give_up_s, size, failure=Failure.TIMEOUT, edge_s=cost.edge_s, sent_bytes=crossed)
+            )
         return Measurement(
             end_s - now_s, compute_s, sent_s - begin_s, wait_s, crossed, failure="timeout", energy=energy
         )
 
-    def _send_probe(self, watch: _Watch, now_s: float) -> tuple[float, float, int]:
+    def _send_probe(self, observer: LinkObserver, now_s: float) -> tuple[float, float, int]:
         begin_s = self._begin_s(now_s)
-        transfer_s = max(_SHORTEST_S, float(self._trace.transfer_s(PROBE_BYTES, begin_s)))
+        transfer_s = float(self._trace.transfer_s(PROBE_BYTES, begin_s))
         completed = transfer_s + self._round_trip_s <= _PROBE_TIMEOUT_S
         lasted_s = transfer_s if completed else _PROBE_TIMEOUT_S
         crossed = PROBE_BYTES if completed else int(self._trace.bytes_within(begin_s, lasted_s))
         seen_s = begin_s + lasted_s + (self._round_trip_s if completed else 0.0)
         self._used(begin_s + lasted_s, seen_s)
-        watch.probed(Upload(seen_s, PROBE_BYTES, lasted_s, completed))
+        failure = None if completed else Failure.TIMEOUT
+        observer.probed(Exchange(begin_s, seen_s, PROBE_BYTES, Purpose.PROBE, failure, upload_s=lasted_s))
         return (begin_s, begin_s + lasted_s, crossed)
 
     def _begin_s(self, ready_s: float) -> float:

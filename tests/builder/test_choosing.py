@@ -14,7 +14,7 @@ from adaedge.builder.choosing import CODECS, CODECS_WITH_SAMPLES, usable, with_l
 from adaedge.bundle import Accuracy, PointEntry
 from adaedge.errors import BundleError
 from adaedge.graph import CrossingTensor, SplitPoint
-from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 
 NOTHING = Space(None, None, None, None)
 
@@ -22,12 +22,12 @@ NOTHING = Space(None, None, None, None)
 def entry(split, macs_unused=None, *, codec="u8", payload=1.0, accuracy=0.9, width=1.0, precision="fp32"):
     del macs_unused
     measured = None if accuracy is None else Accuracy("agreement", accuracy, 100, 0.0, 1.0)
-    return PointEntry(split, width, precision, codec, payload, measured)
+    return PointEntry(OperatingPoint(split, width, precision, codec), payload, measured)
 
 
 def kept(entries, macs, named=NOTHING):
     found = worthwhile(entries, dict(zip((one.point for one in entries), macs, strict=True)), named)
-    return [one.split for one in found]
+    return [one.point.split for one in found]
 
 
 def test_a_point_that_another_beats_is_left_out_but_never_an_end():
@@ -76,7 +76,7 @@ def test_everything_that_was_named_stays_and_no_choice_gets_worse(table, given_d
     for at, is_named in enumerate(given_dimensions):
         if is_named:
             name = ("split", "width", "precision", "codec")[at]
-            assert {getattr(one, name) for one in left} == {getattr(one, name) for one in entries}
+            assert {getattr(one.point, name) for one in left} == {getattr(one.point, name) for one in entries}
     if all(given_dimensions):
         assert len(left) == len(entries)
     for gone in set(entries) - set(left):
@@ -84,7 +84,7 @@ def test_everything_that_was_named_stays_and_no_choice_gets_worse(table, given_d
             macs[one.point] <= macs[gone.point]
             and one.payload_bytes <= gone.payload_bytes
             and one.accuracy.value >= gone.accuracy.value
-            and one.precision == gone.precision
+            and one.point.precision == gone.point.precision
             for one in left
         )
 
@@ -165,7 +165,7 @@ def test_without_samples_there_is_one_level(net):
 def test_what_cannot_be_narrower_is_built_at_width_1():
     one = (np.ones((1, 4), np.float32),)
     with pytest.warns(UserWarning, match="only width 1 is built: no channel group"):
-        bundle = build(nn.Linear(4, 4).eval(), (torch.rand(1, 4),), Space(widths=None), calibrate=[one], labels="abcd")
+        bundle = build(nn.Linear(4, 5).eval(), (torch.rand(1, 4),), Space(widths=None), calibrate=[one])
     assert {point.width for point in bundle.points} == {1.0}
 
 

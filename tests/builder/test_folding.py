@@ -10,6 +10,7 @@ import adaedge
 from adaedge.builder import folding
 from adaedge.bundle import Bundle
 from adaedge.errors import CaptureError, PayloadError
+from adaedge.operating_point import Level
 from adaedge.payload import wire
 from adaedge.runtime import EdgeServer
 
@@ -139,8 +140,8 @@ def test_each_width_has_a_folded_tail_of_its_own():
     halves = [cut.folded_tail for cut in bundle.manifest.cuts if cut.split == "0"]
     assert len({half.graph for half in halves}) == 2
     point = adaedge.OperatingPoint("0", width=0.5, codec="bottleneck@9")
-    payload = bundle.encode(point, bundle.head("0", 0.5).run((IMAGES[3].numpy(),)))
-    (plain,) = bundle.tail("0", 0.5).run(bundle.decode(payload)[1])
+    payload = bundle.encode(point, bundle.head("0", Level(width=0.5)).run((IMAGES[3].numpy(),)))
+    (plain,) = bundle.tail("0", Level(width=0.5)).run(bundle.decode(payload)[1])
     np.testing.assert_allclose(bundle.answer(payload)[1][0], plain, rtol=1e-4, atol=1e-5)
 
 

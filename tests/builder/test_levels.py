@@ -15,7 +15,7 @@ from adaedge.builder import Space, build
 from adaedge.bundle import Bundle, Preprocessing, weights
 from adaedge.errors import BundleVersionError, IntegrityError, LevelError
 from adaedge.levels import Elastic
-from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+from adaedge.operating_point import INPUT, OUTPUT, Level, OperatingPoint
 
 PREPROCESSING = Preprocessing(size=(16, 16))
 WIDTHS = (1.0, 0.5, 0.25)
@@ -117,17 +117,25 @@ def test_int8_heads_are_near_fp32_and_their_tail_is_the_fp32_tail(made, frames):
     inputs = (bundle.preprocess(frames[0]),)
     for width in WIDTHS:
         for split in NETS[type(net)]:
-            fp32, int8 = (bundle.manifest.cut(split, width, precision) for precision in ("fp32", "int8"))
+            fp32, int8 = (
+                bundle.manifest.cut(split, Level(width=width, precision=precision)) for precision in ("fp32", "int8")
+            )
             assert int8.tail == fp32.tail
             assert int8.head.graph != fp32.head.graph
-            one, other = (bundle.head(split, width, precision).run(inputs) for precision in ("fp32", "int8"))
+            one, other = (
+                bundle.head(split, Level(width=width, precision=precision)).run(inputs)
+                for precision in ("fp32", "int8")
+            )
             assert (one[0].shape, one[0].dtype) == (other[0].shape, other[0].dtype)
             assert not np.array_equal(one[0], other[0]), "else it is fp32"
             # What crosses may differ where the next operator does not look: a ReLU, below zero.
-            expected, found = (bundle.tail(split, width).run(features)[0] for features in (one, other))
+            expected, found = (bundle.tail(split, Level(width=width)).run(features)[0] for features in (one, other))
             cosine = (expected * found).sum() / np.linalg.norm(expected) / np.linalg.norm(found)
             assert cosine > 0.99, (split, width)
-        assert b"DequantizeLinear" in bundle._files[bundle.manifest.cut(OUTPUT, width, "int8").head.graph]
+        assert (
+            b"DequantizeLinear"
+            in bundle._files[bundle.manifest.cut(OUTPUT, Level(width=width, precision="int8")).head.graph]
+        )
 
 
 def test_save_load_gives_the_same_outputs_at_every_point(made, frames, tmp_path):
@@ -183,7 +191,7 @@ def test_sliced_weights_are_shared_by_head_and_tail_and_views_where_they_can_be(
     net, bundle = made
     fresh = bundle.with_threads(1)
     for split in (*NETS[type(net)], OUTPUT):
-        fresh.head(split, 0.5), fresh.tail(split, 0.5)
+        fresh.head(split, Level(width=0.5)), fresh.tail(split, Level(width=0.5))
     parts = fresh._parts
     assert any(np.shares_memory(parts[name], fresh._stored[which.tensor])
                for name, which in bundle.manifest.slices.items() if name in parts)  # fmt: skip

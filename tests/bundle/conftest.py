@@ -1,34 +1,33 @@
-"""One small image model, built once."""
+"""One small image model, built once; where torch is not installed, the tests of it are skipped."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from adaedge.builder import Space, build
 from adaedge.bundle import Preprocessing
 
 PREPROCESSING = Preprocessing(size=(32, 32), crop=0.875, interpolation="bilinear")
 
 
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.left = nn.Conv2d(8, 8, 1)
-        self.right = nn.Conv2d(8, 8, 3, padding=1)
-        self.head = nn.Linear(8, 5)
-
-    def forward(self, image):
-        stem = self.stem(image)
-        left = self.left(stem)
-        return self.head((left * self.right(stem)).mean((2, 3)))
-
-
 @pytest.fixture(scope="session")
 def net():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+            self.left = nn.Conv2d(8, 8, 1)
+            self.right = nn.Conv2d(8, 8, 3, padding=1)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, image):
+            stem = self.stem(image)
+            left = self.left(stem)
+            return self.head((left * self.right(stem)).mean((2, 3)))
+
     torch.manual_seed(0)
     net = Net()
     for _ in range(3):
@@ -44,6 +43,10 @@ def frames():
 
 @pytest.fixture(scope="session")
 def bundle(net, frames):
+    import torch
+
+    from adaedge.builder import Space, build
+
     return build(
         net,
         (torch.zeros(1, 3, 32, 32),),

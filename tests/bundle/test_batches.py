@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from adaedge.bundle.batches import join, pieces
-from adaedge.bundle.manifest import Manifest, TensorSpec
+from adaedge.bundle.entries import TensorSpec
+from adaedge.bundle.manifest import Manifest
 from adaedge.errors import BundleError
 
 

@@ -28,9 +28,9 @@ NAMES = [base + tail for base in ("raw", *(f"u{bits}" for bits in range(1, 9))) 
 
 def there_and_back(name, tensors, axes):
     codec = get_codec(name)
-    headers, segments = codec.encode(tensors, axes)
+    headers, segments = codec.encode(tensors, axes)[0]
     assert len(segments) == 1
-    return codec.decode(headers, [bytes(segment) for segment in segments], LIMIT), headers, segments
+    return codec.decode(headers, [bytes(segment) for segment in segments], LIMIT)[0], headers, segments
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,9 +76,9 @@ def test_quantised_values_are_within_half_a_step(values, bits, compress, data):
 @given(arrays, st.integers(1, 8))
 def test_both_ends_see_the_same(values, bits):
     codec = get_codec(f"u{bits}")
-    headers, segments = codec.encode([values], [None])
-    assert codec.encode([values.copy()], [None])[0] == headers
-    once, again = (codec.decode(headers, segments, LIMIT)[0] for _ in range(2))
+    headers, segments = codec.encode([values], [None])[0]
+    assert codec.encode([values.copy()], [None])[0][0] == headers
+    once, again = (codec.decode(headers, segments, LIMIT)[0][0] for _ in range(2))
     np.testing.assert_array_equal(once, again)
 
 
@@ -87,7 +87,7 @@ def test_both_ends_see_the_same(values, bits):
 def test_levels_are_packed_as_numpy_packs_bits(bits, count):
     levels = np.random.default_rng(count).integers(0, 2**bits, count).astype(np.float32)
     levels[:2] = [0, 2**bits - 1][:count]  # the range is then exact, a step is 1
-    _, (segment,) = get_codec(f"u{bits}").encode([levels], [None])
+    _, (segment,) = get_codec(f"u{bits}").encode([levels], [None])[0]
     expected = np.packbits(np.unpackbits(levels.astype(np.uint8)[:, None], axis=1)[:, 8 - bits :])
     if count >= 2:
         assert bytes(segment) == expected.tobytes()
@@ -115,9 +115,9 @@ def test_raw_tensors_come_back_bit_for_bit(tensors, name):
 
 def test_decoded_tensors_do_not_share_memory_with_what_was_received():
     codec = get_codec("raw")
-    headers, (segment,) = codec.encode([np.arange(4, dtype=np.float32)], [None])
+    headers, (segment,) = codec.encode([np.arange(4, dtype=np.float32)], [None])[0]
     received = bytearray(segment)
-    (back,) = codec.decode(headers, [received], LIMIT)
+    (back,) = codec.decode(headers, [received], LIMIT)[0]
     received[:] = bytes(len(received))
     assert back.tolist() == [0, 1, 2, 3]
 
@@ -247,13 +247,13 @@ def changed(**changes):
     ],
 )
 def test_a_forged_quantisation_is_refused(header, text):
-    assert get_codec("u4").decode([FLOAT], [b"\x0f" * 4], LIMIT)[0].tolist() == [[0, 1, 0, 1]] * 2
+    assert get_codec("u4").decode([FLOAT], [b"\x0f" * 4], LIMIT)[0][0].tolist() == [[0, 1, 0, 1]] * 2
     with pytest.raises(PayloadError, match=text):
         get_codec("u4").decode([header], [b"\x0f" * 4], LIMIT)
 
 
 def test_a_forged_mask_is_still_a_mask():
-    (mask,) = get_codec("raw").decode([TensorHeader("bool", (3,))], [b"\x00\x01\x7f"], LIMIT)
+    (mask,) = get_codec("raw").decode([TensorHeader("bool", (3,))], [b"\x00\x01\x7f"], LIMIT)[0]
     assert mask.view(np.uint8).tolist() == [0, 1, 1]
 
 
@@ -285,7 +285,7 @@ def hundred(claimed):
 )
 def test_a_forged_zstd_frame_is_refused(segment, text):
     header = TensorHeader("float64", (1,))
-    assert get_codec("raw+zstd").decode([header], [compressed(bytes(8))], LIMIT)[0].tolist() == [0]
+    assert get_codec("raw+zstd").decode([header], [compressed(bytes(8))], LIMIT)[0][0].tolist() == [0]
     assert zstd.decompress(hundred(claimed=100)) == bytes(100)
     with pytest.raises(PayloadError, match=text):
         get_codec("raw+zstd").decode([header], [segment], LIMIT)
@@ -323,7 +323,7 @@ def test_frames_come_back_nearly_as_they_were():
 
 
 def test_chroma_is_halved_both_ways():
-    _, (segment,) = get_codec("jpeg@75").encode([photograph()], [None])
+    _, (segment,) = get_codec("jpeg@75").encode([photograph()], [None])[0]
     with Image.open(io.BytesIO(segment[4:])) as image:
         assert [(h, v) for _, h, v, _ in image.layer] == [(2, 2), (1, 1), (1, 1)]
 
@@ -367,7 +367,7 @@ HEADER = TensorHeader("uint8", (1, 48, 64, 3))
     ],
 )
 def test_a_forged_jpeg_is_refused(segment, text):
-    assert get_codec("jpeg@90").decode([HEADER], [segment_of(jpeg_file())], LIMIT)[0].shape == HEADER.shape
+    assert get_codec("jpeg@90").decode([HEADER], [segment_of(jpeg_file())], LIMIT)[0][0].shape == HEADER.shape
     with pytest.raises(PayloadError, match=text):
         get_codec("jpeg@90").decode([HEADER], [segment], LIMIT)
 

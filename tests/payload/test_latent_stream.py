@@ -24,7 +24,7 @@ from adaedge.payload.latent.codec import MAX_SEGMENTS, PREFIX
 from adaedge.payload.latent.stream import _HEADER, MAGIC
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
 from adaedge.payload.latent.threads import BLAS
-from adaedge.payload.wire import MAX_BYTES, TensorHeader
+from adaedge.payload.message import MAX_BYTES, TensorHeader
 
 pytestmark = pytest.mark.usefixtures("either_loops")
 
@@ -148,7 +148,7 @@ def test_a_frame_without_information_takes_hardly_a_byte():
 
 
 def test_a_shift_that_no_encoder_writes_is_refused():
-    _, segments = LatentCodec(LATENTS, 1).encode([features()])
+    _, segments = LatentCodec(LATENTS, 1).encode([features()])[0]
     total, _ = PREFIX.unpack_from(segments[0])
     wrong = PREFIX.pack(total, 9) + segments[0][PREFIX.size :]
     with pytest.raises(PayloadError, match="its classes are 9 wider; from -16 to 8 may be"):
@@ -303,18 +303,18 @@ def test_arrays_are_the_whole_bottleneck(stream):
 
 def test_the_codec_speaks_the_wires_language():
     codec = LatentCodec(LATENTS, 1)
-    headers, segments = codec.encode([features()], [1])
+    headers, segments = codec.encode([features()], [1])[0]
     assert headers == (TensorHeader("float32", (1, 6, 12, 12)),)
-    (found,) = codec.decode(headers, segments, MAX_BYTES)
+    (found,) = codec.decode(headers, segments, MAX_BYTES)[0]
     assert np.array_equal(found, decompress(LATENTS, compress(LATENTS, 1, [features()]))[0])
-    (lower,) = codec.decode(headers, segments[:-1], MAX_BYTES)
+    (lower,) = codec.decode(headers, segments[:-1], MAX_BYTES)[0]
     assert not np.array_equal(lower, found)
     with pytest.raises(PayloadError, match="truncated"):
         codec.decode(headers, (), MAX_BYTES)
     with pytest.raises(PayloadError, match="its headers say"):
         codec.decode((TensorHeader("float32", (1, 6, 12, 13)),), segments, MAX_BYTES)
     with pytest.raises(PayloadError, match="not the lengths"):
-        codec.decode(headers, (segments[0], segments[1][:-4]), MAX_BYTES)
+        codec.decode(headers, (segments[0], segments[1][:-4]), MAX_BYTES)[0]
 
 
 def test_features_that_do_not_fit_are_refused():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaedge.errors import PayloadError
+from adaedge.errors import PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Kind, Message, TensorHeader, get_codec, pack, unpack, unpack_answer, wire
 
@@ -39,7 +39,7 @@ def refused_or_sound(data):
     for read in (unpack, unpack_answer):
         try:
             message, tensors = read(data, max_bytes=LIMIT)
-        except PayloadError:
+        except (PayloadError, StaleReferenceError):
             continue
         assert [(tensor.dtype.name, tensor.shape) for tensor in tensors] == [
             (header.dtype, header.shape) for header in message.tensors
@@ -149,7 +149,7 @@ def test_several_threads_may_share_a_codec():
 
     codec = get_codec("u4+zstd")
     features = [np.random.default_rng(seed).normal(size=(1, 8, 20, 20)).astype(np.float32) for seed in range(8)]
-    alone = [bytes(codec.encode([feature], [1])[1][0]) for feature in features]
+    alone = [bytes(codec.encode([feature], [1])[0][1][0]) for feature in features]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda feature: bytes(codec.encode([feature], [1])[1][0]), features * 8))
+        together = list(pool.map(lambda feature: bytes(codec.encode([feature], [1])[0][1][0]), features * 8))
     assert together == alone * 8

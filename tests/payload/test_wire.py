@@ -18,24 +18,26 @@ BUNDLE = "0123456789abcdef" * 4
 POINT = OperatingPoint("blocks.3", width=0.5, codec="u4")
 FEATURE = np.array([[[0.0, 1.0], [-1.0, 3.0]]], np.float32)
 FEATURES_HEX = (
-    "41444145" "0100" "00" "00" "87000000"  # ADAE, version 1, features, reserved, 135 bytes of header
+    "41444145" "0200" "00" "00" "91000000"  # ADAE, version 2, features, no flags, 155 bytes of header
     "0123456789abcdef0123456789abcdef"  # bundle
-    "0201000000000000" "000000000000d03f" "0000000000000000" "000000000000e03f"  # sequence 258, 0.25 s, 0 s, width 0.5
-    "0800626c6f636b732e33" "040066703332" "02007534"  # blocks.3, fp32, u4
+    "0000000000000000" "0201000000000000" "0000000000000000"  # no stream, sequence 258, a refresh
+    "0000803e" "00000000" "000000000000e03f"  # 0.25 s left, 0 s, width 0.5
+    "08626c6f636b732e33" "0466703332" "027534" "0466756c6c"  # blocks.3, fp32, u4, full
     "02"  # two tensors
     "00040103" "010000000200000002000000" "02000000" "0000803f80bf4040"  # float32, 4 bits, axis 1, 1×2×2; 0…1, -1…3
     "0200ff01" "01000000" "00000000"  # int64, raw, no axis, 1; no ranges
     "0100" "0a000000" "33f5fdc7"  # one segment of 10 bytes, its CRC-32
-    "130d2d40"  # CRC-32 of the header
+    "aeb22a27"  # CRC-32 of the header
     "0f0f" "0700000000000000"  # levels 0, 15, 0, 15; the integer 7
 )  # fmt: skip
 ANSWER_HEX = (
-    "41444145" "0100" "01" "00" "6f000000"
+    "41444145" "0200" "01" "02" "79000000"  # the edge server holds a reference
     "0123456789abcdef0123456789abcdef"
-    "0201000000000000" "0000000000000000" "000000000000c03f" "000000000000e03f"  # the edge server took 0.125 s
-    "0800626c6f636b732e33" "040066703332" "02007534"
+    "0700000000000000" "0201000000000000" "0300000000000000"  # stream 7, sequence 258, 3 segments were lost
+    "0000003e" "0000803d" "000000000000e03f"  # it took 0.125 s, the payload waited 0.0625 s before
+    "08626c6f636b732e33" "0466703332" "027534" "0466756c6c"
     "01" "0000ff02" "0100000002000000" "00000000"  # float32, raw, 1×2
-    "0100" "08000000" "3a2cdfcc" "ea1986c2"
+    "0100" "08000000" "3a2cdfcc" "ee2bbc93"
     "0000c03f" "000000c0"  # 1.5, -2
 )  # fmt: skip
 
@@ -58,10 +60,13 @@ def test_features_are_these_bytes():
 
 
 def test_answers_are_these_bytes():
-    data = pack_answer(POINT, [np.array([[1.5, -2.0]], np.float32)], bundle=BUNDLE, sequence=258, edge_s=0.125)
-    assert data.hex() == ANSWER_HEX
+    asked = Message(Kind.FEATURES, BUNDLE, 258, POINT, (), (), stream=7, base=9, deadline_s=1.0, lost_segments=3)
+    outputs = [np.array([[1.5, -2.0]], np.float32)]
+    assert pack_answer(asked, outputs, edge_s=0.125, queue_s=0.0625, reference_held=True).hex() == ANSWER_HEX
     message, (output,) = unpack_answer(bytes.fromhex(ANSWER_HEX), bundle=BUNDLE)
     assert (message.sequence, message.edge_s, message.kind) == (258, 0.125, Kind.ANSWER)
+    assert (message.stream, message.base, message.deadline_s, message.queue_s) == (7, 0, 0.0, 0.0625)
+    assert (message.reference_held, message.lost_segments) == (True, 3)
     assert output.tolist() == [[1.5, -2.0]]
 
 
@@ -73,7 +78,7 @@ def test_magic_of_something_else_is_foreign():
 def test_a_version_from_elsewhere_names_both():
     data = bytearray.fromhex(FEATURES_HEX)
     data[4] = 9
-    with pytest.raises(PayloadError, match=r"wire format 9; this adaedge reads 1.*Install the same version"):
+    with pytest.raises(PayloadError, match=r"wire format 9; this adaedge reads 2.*Install the same version"):
         unpack(bytes(data))
 
 
@@ -119,8 +124,8 @@ def test_bytes_after_the_end_are_refused():
 
 def test_a_limit_on_what_comes_and_on_what_it_becomes():
     data = bytes.fromhex(FEATURES_HEX)
-    with pytest.raises(PayloadError, match="oversized payload: 145 bytes, and at most 144"):
-        unpack(data, max_bytes=144)
+    with pytest.raises(PayloadError, match="oversized payload: 155 bytes, and at most 154"):
+        unpack(data, max_bytes=154)
     point = OperatingPoint("input", codec="u1+zstd")
     small = pack(point, [np.zeros(100_000, np.float32)], [None], bundle=BUNDLE)
     assert len(small) < 300
@@ -159,13 +164,46 @@ def test_headers_that_contradict_themselves_are_refused(header, text):
 
 def test_times_and_widths_that_are_no_numbers_are_refused():
     for time_s in (math.nan, math.inf, -math.inf, -1e-9):
-        for name in ("deadline_s", "edge_s"):
+        with pytest.raises(PayloadError, match="its times are finite and not negative; got"):
+            unpack(forged(headers(), deadline_s=time_s))
+        for name in ("edge_s", "queue_s"):
             with pytest.raises(PayloadError, match="its times are finite and not negative; got"):
-                unpack(forged(headers(), **{name: time_s}))
+                unpack_answer(forged(headers(), kind=Kind.ANSWER, **{name: time_s}))
     data = bytearray(forged(headers()))
-    struct.pack_into("<d", data, 52, math.nan)
+    struct.pack_into("<d", data, 60, math.nan)
     with pytest.raises(PayloadError, match="width is the fraction of channels kept"):
         unpack(reseal(bytes(data)))
+
+
+def test_a_point_crosses_whole():
+    point = OperatingPoint("s", 0.5, "int8", "u8", "student", incremental=True)
+    data = pack(point, [FEATURE], [1], bundle=BUNDLE)
+    assert unpack(data)[0].point == point
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        (6, 2, "no message is of kind 2"),
+        (7, 4, "its flags are 0x4, of which this adaedge knows 0x3"),
+        (7, 2, "features say what only an answer may"),
+        (44, 7, "build upon a later frame"),
+        (45, 1, "build upon a later frame"),
+        (59, 0x3F, "features say what only an answer may"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused(place, value, text):
+    data = bytearray(forged(headers(), sequence=7, base=6, stream=1))
+    assert wire.decode(bytes(data)).base == 6
+    data[place] = value
+    with pytest.raises(PayloadError, match=text):
+        wire.decode(reseal(bytes(data)))
+
+
+def test_an_answer_counts_lost_segments_and_no_more_than_there_can_be():
+    assert unpack_answer(forged(headers(), kind=Kind.ANSWER, lost_segments=255))[0].lost_segments == 255
+    with pytest.raises(PayloadError, match="256 segments were lost; at most 255 can be"):
+        unpack_answer(forged(headers(), kind=Kind.ANSWER, lost_segments=256))
 
 
 @pytest.mark.parametrize("count", [0, 2])

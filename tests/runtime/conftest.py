@@ -11,7 +11,7 @@ import pytest
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer, GrpcLink
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks.tiny_bundle import tiny_bundle
 
 FEATURES = OperatingPoint("relu", codec="u8")

@@ -5,16 +5,20 @@ link knows them.
 """
 
 from dataclasses import fields
-from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adaedge.channel import Trace
+from adaedge.channel import HarmonicMean, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, RadioPower
+from adaedge.errors import LinkTimeoutError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import ManualClock, ReplayLink, Terminal, answer, run
-from adaedge.scheduling import Scheduler
+from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Reply, Terminal, run
+from adaedge.runtime.link_monitor import LinkMonitor
+from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, Scheduler
 from adaedge.simulation import simulate
+from adaedge.simulation.replay import LinkObserver
 
 FEATURES = OperatingPoint("relu", codec="u8")
 LOCAL = OperatingPoint("output")
@@ -29,7 +33,7 @@ TRACE = Trace((0.0, 8.0, 16.0), (4e6, 0.0, 4e6), 1000.0)
 def costs(bundle, frame):
     features = bundle.head("relu").run((frame[None],))
     payload = bundle.encode(FEATURES, features, sequence=1)
-    answered = answer(bundle, payload)
+    answered = EdgeSession(bundle).answer(payload)
     offload = Cost(0.005, 0.001, payload_bytes=len(payload), answer_bytes=len(answered), finish_s=0.05)
     return Profile({FEATURES: offload, LOCAL: Cost(head_s=0.1)}, bundle.digest, "hand", "hand")
 
@@ -45,7 +49,7 @@ def joules(records):
 
 def test_the_joules_of_a_replayed_run_are_those_of_its_simulation(bundle, costs, frame):
     clock = ManualClock()
-    link = ReplayLink(TRACE, partial(answer, bundle), clock, round_trip_s=ROUND_TRIP_S)
+    link = ReplayLink(TRACE, EdgeSession(bundle).answer, clock, round_trip_s=ROUND_TRIP_S)
     terminal = Terminal(bundle, scheduler(costs), link, clock=clock, preload=False, paced=True)
     with terminal:
         records = list(run(terminal, [frame] * FRAMES))
@@ -66,3 +70,50 @@ def test_the_joules_of_a_replayed_run_are_those_of_its_simulation(bundle, costs,
     assert ran.total_j == pytest.approx(expected.total_j, rel=0.01)
     for cause in fields(EnergySplit):
         assert getattr(ran, cause.name) == pytest.approx(getattr(expected, cause.name), rel=0.02), cause.name
+
+
+class Scripted:
+    """A link on which hellos and empty messages take no time, and a probe ends as it is told to."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.lasted_s, self.late = 0.0, False
+
+    def hello(self, bundle, timeout_s):
+        pass
+
+    def probe(self, size_bytes, timeout_s):
+        if size_bytes:
+            self.clock.sleep_until(self.clock.now_s() + self.lasted_s)
+            if self.late:
+                raise LinkTimeoutError("late")
+        return Reply(b"", self.lasted_s if size_bytes else 0.0)
+
+
+# (seconds before it, seconds that it takes, whether it times out, bytes; without any a probe where the plan wants one)
+EVENTS = st.tuples(st.floats(0.0, 3.0), st.floats(0.0, 0.5), st.booleans(), st.sampled_from([0, 100, 80_000]))
+
+
+@given(st.lists(EVENTS, max_size=30))
+def test_runtime_and_simulation_decide_alike_from_the_same_events(events):
+    clock, plan = ManualClock(), ProbePlan()
+    link = Scripted(clock)
+    monitor = LinkMonitor(link, "", HarmonicMean(), clock, plan, 2.0)
+    observer = LinkObserver(HarmonicMean(), LinkState(plan))
+    for before_s, lasted_s, late, size_bytes in events:
+        start_s = clock.now_s() + before_s
+        clock.sleep_until(start_s)
+        assert observer.wants_probe(start_s) == monitor.due()
+        failure = Failure.TIMEOUT if late else None
+        if size_bytes:
+            clock.sleep_until(start_s + lasted_s)
+            if late:
+                monitor.failed(LinkTimeoutError("late"), start_s, clock.now_s(), size_bytes, 0.01)
+            else:
+                monitor.crossed(start_s, clock.now_s(), size_bytes, 0.01, None)
+            observer.exchanged(Exchange(start_s, clock.now_s(), size_bytes, failure=failure, edge_s=0.01))
+        elif monitor.due():
+            link.lasted_s, link.late = lasted_s, late
+            monitor.refresh()
+            observer.probed(Exchange(start_s, clock.now_s(), PROBE_BYTES, Purpose.PROBE, failure, upload_s=lasted_s))
+        assert observer.estimate(clock.now_s()) == monitor.estimate(clock.now_s())

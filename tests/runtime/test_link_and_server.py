@@ -39,7 +39,7 @@ def test_a_probe_returns_the_number_of_its_bytes(link):
 
 def test_the_calls_are_pinned_by_their_bytes():
     assert rpc.path(rpc.INFER) == "/adaedge.Edge/Infer"
-    assert rpc.hello("ab" * 32) == b'{"wire": 1, "bundle": "' + b"ab" * 32 + b'"}'
+    assert rpc.hello("ab" * 32) == b'{"wire": 2, "bundle": "' + b"ab" * 32 + b'"}'
 
 
 def test_two_bundles_do_not_shake_hands(link, other_bundle):
@@ -49,7 +49,7 @@ def test_two_bundles_do_not_shake_hands(link, other_bundle):
 
 def test_another_wire_format_does_not_shake_hands(bundle):
     said = json.dumps({"wire": 99, "bundle": bundle.digest}).encode()
-    assert rpc.mismatch(said, bundle.digest).startswith("the terminal speaks wire format 99, the edge server 1")
+    assert rpc.mismatch(said, bundle.digest).startswith("the terminal speaks wire format 99, the edge server 2")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b"{}", b'{"wire": 1}', b"[" * 100_000])
@@ -191,7 +191,7 @@ def test_a_payload_whose_deadline_has_passed_is_not_computed(bundle):
             raise RuntimeError(code.name, text)
 
     with pytest.raises(RuntimeError, match=r"DEADLINE_EXCEEDED.*before the frame's turn came"):
-        _Calls(None, None)._infer(b"", Context())
+        _Calls(None, None, None)._infer(b"", Context())
 
 
 def test_a_slow_answer_is_given_up_in_time(link, bundle, payload, monkeypatch):
@@ -286,7 +286,7 @@ def test_a_hello_after_a_timeout_connects_anew(server, credentials, bundle):
 SERVE = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {root!r})
+sys.path.append({root!r})
 from benchmarks.tiny_bundle import tiny_bundle
 from adaedge.runtime import Credentials, EdgeServer, serve_forever
 import time

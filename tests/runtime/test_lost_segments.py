@@ -16,7 +16,7 @@ from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, presets
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload import wire
-from adaedge.runtime import FrameRecord, ManualClock, ReplayLink, Terminal, answer, session
+from adaedge.runtime import EdgeSession, FrameRecord, ManualClock, ReplayLink, Terminal, session
 from adaedge.scheduling import Scheduler
 
 POINT = OperatingPoint("1", codec="bottleneck@9")
@@ -50,7 +50,7 @@ def terminal_of(bundle, link, clock):
 def lossy(bundle, change):
     clock = ManualClock()
     trace = Trace((0.0, 1e6), (1e7, 1e7))
-    return ReplayLink(trace, lambda payload: answer(bundle, change(payload)), clock), clock
+    return ReplayLink(trace, lambda payload: EdgeSession(bundle).answer(change(payload)), clock), clock
 
 
 def records(bundle, change, frame, count=2):

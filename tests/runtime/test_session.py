@@ -1,5 +1,4 @@
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,12 +8,12 @@ from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import SourceError
 from adaedge.operating_point import Decision, OperatingPoint
 from adaedge.runtime import (
+    EdgeSession,
     FrameRecord,
     ManualClock,
     Measurement,
     ReplayLink,
     Terminal,
-    answer,
     read_records,
     run,
     write_records,
@@ -28,7 +27,7 @@ ENERGY = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
 
 @pytest.fixture
 def terminal(bundle, profile):
-    link = ReplayLink(Trace((0.0, 1e6), (1e6, 1e6)), partial(answer, bundle), ManualClock())
+    link = ReplayLink(Trace((0.0, 1e6), (1e6, 1e6)), EdgeSession(bundle).answer, ManualClock())
     scheduler = Scheduler(profile, ENERGY, deadline_s=0.1, period_s=0.2)
     with Terminal(bundle, scheduler, link, clock=link.clock, preload=False) as entered:
         yield entered

@@ -1,6 +1,5 @@
 import threading
 import time
-from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from adaedge.channel import Trace
 from adaedge.errors import LinkTimeoutError, RefusedError
 from adaedge.operating_point import OperatingPoint
-from adaedge.runtime import ManualClock, MonotonicClock, ReplayLink, Reply, ShapedLink, SkippingClock, answer
+from adaedge.runtime import EdgeSession, ManualClock, MonotonicClock, ReplayLink, Reply, ShapedLink, SkippingClock
 
 STEADY = Trace((0.0, 100.0), (1e6, 1e6))
 
@@ -107,7 +106,7 @@ def test_closing_closes_what_is_underneath():
 
 def test_a_replay_moves_the_clock_and_nobody_sleeps(bundle, frame):
     clock = ManualClock()
-    link = ReplayLink(STEADY, partial(answer, bundle), clock, round_trip_s=0.02)
+    link = ReplayLink(STEADY, EdgeSession(bundle).answer, clock, round_trip_s=0.02)
     payload = bundle.encode(OperatingPoint("input"), (frame[None],))
     start = time.perf_counter()
     reply = link.exchange(payload, 10.0)
@@ -127,6 +126,6 @@ def test_a_replay_gives_up_at_the_timeout():
 
 
 def test_a_replayed_server_refuses_as_a_real_one(bundle):
-    link = ReplayLink(STEADY, partial(answer, bundle))
+    link = ReplayLink(STEADY, EdgeSession(bundle).answer)
     with pytest.raises(RefusedError, match="the edge server refused: foreign payload"):
         link.exchange(b"garbage that is long enough to be looked at", 1.0)

@@ -1,6 +1,5 @@
 import threading
 import time
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +9,9 @@ from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal, answer
+from adaedge.runtime import EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal
+from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.runtime.shaped import HELLO_BYTES
-from adaedge.runtime.watch import LinkWatch
 from adaedge.scheduling import PROBE_BYTES, Fixed, ProbePlan, Scheduler
 
 FEATURES = OperatingPoint("relu", codec="u8")
@@ -27,7 +26,7 @@ class Faulty:
     """A link in this process that can be told what goes wrong next."""
 
     def __init__(self, bundle, clock=None):
-        self.link = ReplayLink(FAST, partial(answer, bundle), clock or ManualClock())
+        self.link = ReplayLink(FAST, EdgeSession(bundle).answer, clock or ManualClock())
         self.clock = self.link.clock
         self.fault = None
         self.hellos = self.probes = self.exchanges = 0
@@ -272,7 +271,7 @@ def test_contact_in_vain_is_charged_while_it_lasts(bundle, profile, faulty, fram
 
 def test_an_empty_message_keeps_the_radio_awake(bundle, profile, frame):
     link = Faulty(bundle)
-    link.link = ReplayLink(FAST, partial(answer, bundle), link.clock, round_trip_s=0.03)
+    link.link = ReplayLink(FAST, EdgeSession(bundle).answer, link.clock, round_trip_s=0.03)
     with terminal_of(bundle, profile, link, policy=Fixed(LOCAL)) as terminal:
         energy = terminal.infer(frame).measurement.energy
     # The three of them and the probe's way back are waited for; the hello counts as sending.
@@ -381,7 +380,7 @@ def test_skipped_pacing_puts_the_upload_where_in_the_trace_it_belongs(bundle, pr
     echo = SimpleNamespace(  # the edge server, without a link of its own
         hello=lambda digest, timeout_s: None,
         probe=lambda size, timeout_s: Reply(b""),
-        exchange=lambda payload, timeout_s: Reply(answer(bundle, payload)),
+        exchange=lambda payload, timeout_s: Reply(EdgeSession(bundle).answer(payload)),
         close=lambda: None,
     )
     link = ShapedLink(echo, Trace((0.0, 5.0, 1000.0), (1e6, 1e8, 1e8)), clock)
@@ -428,7 +427,7 @@ def test_the_links_rate_is_learnt_from_what_crossed(bundle, profile, faulty, fra
 
 
 def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
-    watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
+    watch = LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
     crossing = watch.crossed(1.0, 1.5, 100_000, edge_s=0.3, upload_s=None)
     assert (crossing.start_s, crossing.end_s) == pytest.approx((1.0, 1.2))
@@ -438,7 +437,7 @@ def test_an_upload_is_told_from_the_edges_computing(bundle, faulty):
 
 @pytest.mark.parametrize(("told_s", "upload_s"), [(-np.inf, 0.5), (-3.0, 0.5), (np.inf, 1e-3), (9.0, 1e-3)])
 def test_what_the_edge_says_it_computed_is_believed_within_what_can_be(bundle, faulty, told_s, upload_s):
-    watch = LinkWatch(faulty, bundle.digest, HarmonicMean(), faulty.clock, PLAN, 1.0)
+    watch = LinkMonitor(faulty, bundle.digest, HarmonicMean(), faulty.clock, PLAN, 1.0)
     for start_s in (1.0, 2.0):
         crossing = watch.crossed(start_s, start_s + 0.5, 100_000, told_s, None)
         assert crossing.end_s - start_s == pytest.approx(upload_s)
@@ -457,7 +456,7 @@ def test_an_answer_whose_times_cannot_be_is_corrupted(bundle, profile, faulty, f
 
 
 def waking(bundle, faulty):
-    return LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, promotion_s=0.26, tail_s=10.0)
+    return LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, promotion_s=0.26, tail_s=10.0)
 
 
 @pytest.mark.parametrize(
@@ -495,7 +494,7 @@ def test_a_timeout_is_charged_the_bytes_that_crossed_where_the_link_knows_them(b
 
 
 def test_what_is_given_up_bounds_the_rate(bundle, faulty):
-    watch = LinkWatch(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
+    watch = LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0)
     watch.probe()
     watch.failed(LinkTimeoutError("late"), 1.0, 1.5, 100_000, edge_s=0.1)
     assert watch.estimate(1.5).rate_bps == pytest.approx(8 * 100_000 / 0.4)

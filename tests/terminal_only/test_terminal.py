@@ -128,7 +128,7 @@ def test_a_bottleneck_decodes_what_arrives_of_it():
     rates = [point for point in bundle.points if point.codec.startswith("bottleneck@")]
     assert {(point.split, point.width) for point in rates} == {(s, w) for s in ("layer1", "layer2") for w in (1.0, 0.5)}
     for point in rates:
-        data = bundle.encode(point, bundle.head(point.split, point.width).run((frame,)))
+        data = bundle.encode(point, bundle.head(point.split, point.level).run((frame,)))
         whole, features = bundle.decode(data)
         assert whole.lost_segments == 0
         if len(whole.segments) > 1:

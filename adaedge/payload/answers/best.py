@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.answers.checks import check_plain, check_size, only
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.message import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]

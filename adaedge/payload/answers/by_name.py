@@ -16,7 +16,7 @@ from adaedge.payload.answers.best import Best
 from adaedge.payload.answers.labels import LabelMap, is_logits_map
 from adaedge.payload.answers.levels import Levels
 from adaedge.payload.answers.values import Values
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.message import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]

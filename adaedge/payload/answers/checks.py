@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adaedge.errors import PayloadError
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.message import Segment, TensorHeader
 
 
 def only(segments: Sequence[Segment]) -> Segment:

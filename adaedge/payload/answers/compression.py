@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from adaedge.errors import PayloadError
-from adaedge.payload.wire import Segment
+from adaedge.payload.message import Segment
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import FrequencyTables, Stack
-from adaedge.payload.wire import Segment
+from adaedge.payload.message import Segment
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.answers import label_maps
 from adaedge.payload.answers.checks import check_plain, check_size, only
 from adaedge.payload.answers.interpolation import bilinear
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.message import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]

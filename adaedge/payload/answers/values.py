@@ -15,8 +15,8 @@ import numpy.typing as npt
 from adaedge.errors import PayloadError
 from adaedge.payload.answers.checks import check_plain, check_size, only
 from adaedge.payload.answers.compression import compress, decompress
+from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.tensors import read, write_raw
-from adaedge.payload.wire import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]

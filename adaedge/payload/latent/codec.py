@@ -23,7 +23,8 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.tables import SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import Latents
-from adaedge.payload.wire import Segment, TensorHeader
+from adaedge.payload.message import Segment, TensorHeader
+from adaedge.payload.reference import Encoded, Reference
 
 Array = npt.NDArray[Any]
 
@@ -53,27 +54,39 @@ class LatentCodec:
             raise CodecError(f"this bottleneck's rates are 0 to {self.latents.rates - 1}; got {self.rate}")
 
     def encode(
-        self, tensors: Sequence[Array], axes: Sequence[int | None] = ()
-    ) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+        self, tensors: Sequence[Array], axes: Sequence[int | None] = (), reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """Headers and segments.
 
         Raises:
             CodecError: if they are not the tensors that the bottleneck was fitted for, or not finite.
         """
-        del axes  # the layout knows them
+        del axes, reference  # the layout knows the axes; every payload stands by itself
         values, classes, shift = self._latents_of(tensors)
         words = self.latents.tables.encode(values, classes)
         batch = len(tensors[0])
         headers = tuple(TensorHeader(plane.dtype, (batch, *plane.shape)) for plane in self.latents.layout.planes)
-        return headers, segments_of(words, shift)
+        return (headers, segments_of(words, shift)), None
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The features; from fewer than all segments, what these still say.
 
         Raises:
             PayloadError: if headers or segments are not what this codec writes.
         """
-        return self.rebuild(segments, self.batch(headers, max_bytes))
+        del reference
+        return self.rebuild(segments, self.batch(headers, max_bytes)), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
     def batch(self, headers: Sequence[TensorHeader], max_bytes: int) -> int:
         """How many samples headers speak of.
@@ -141,18 +154,30 @@ class FoldedCodec:
     codec: LatentCodec
 
     def encode(
-        self, tensors: Sequence[Array], axes: Sequence[int | None] = ()
-    ) -> tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]:
+        self, tensors: Sequence[Array], axes: Sequence[int | None] = (), reference: Reference | None = None
+    ) -> tuple[Encoded, None]:
         """Headers and segments of features, as the codec's own."""
-        return self.codec.encode(tensors, axes)
+        return self.codec.encode(tensors, axes, reference)
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[Array, ...]:
+    def decode(
+        self,
+        headers: Sequence[TensorHeader],
+        segments: Sequence[Segment],
+        max_bytes: int,
+        reference: Reference | None = None,
+    ) -> tuple[tuple[Array, ...], None]:
         """The coefficients; from fewer than all segments, what these still say.
 
         Raises:
             PayloadError: if headers or segments are not what the codec writes.
         """
-        return (self.codec.coefficients(segments, self.codec.batch(headers, max_bytes)),)
+        del reference
+        return (self.codec.coefficients(segments, self.codec.batch(headers, max_bytes)),), None
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
 
 
 def segment_words(total: int) -> list[int]:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.codec import PREFIX, WORD_BYTES, LatentCodec, segment_words
 from adaedge.payload.latent.transform import VERSION, Latents
-from adaedge.payload.wire import MAX_BYTES, Segment
+from adaedge.payload.message import MAX_BYTES, Segment
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +41,7 @@ def compress(latents: Latents, rate: int, tensors: Sequence[Array]) -> bytes:
     Raises:
         CodecError: if they are not the tensors that the bottleneck was fitted for, not finite, or too many at once.
     """
-    headers, segments = LatentCodec(latents, rate).encode(tensors)
+    (headers, segments), _ = LatentCodec(latents, rate).encode(tensors)
     batch = headers[0].shape[0]
     if batch >= 2**16:
         raise CodecError(f"a stream holds at most {2**16 - 1} samples; got {batch}")

@@ -103,7 +103,7 @@ def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[
     latents, answers = [], []
     for frame in frames:
         inputs = bundle.inputs_of(frame)
-        latent = latent_of(bundle, point, bundle.head(point.split, point.width, point.precision).run(inputs))
+        latent = latent_of(bundle, point, bundle.head(point.split, point.level).run(inputs))
         if latent is None:
             raise CodecError(f"{point} has no latent to look at; choose a point whose codec is bottleneck@RATE")
         latents.append(latent.astype(np.float32))

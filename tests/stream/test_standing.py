@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -21,18 +20,16 @@ from adaedge.errors import CodecError, LinkDownError, ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload.latent import moved
 from adaedge.runtime import (
+    EdgeSession,
     FrameRecord,
     ManualClock,
     ReplayLink,
     Terminal,
-    answer,
-    calibrate_tolerance,
-    largest_tolerance,
-    replay,
     session,
 )
-from adaedge.runtime.standing import latent_of
 from adaedge.scheduling import Scheduler
+from adaedge.stream import calibrate_tolerance, largest_tolerance, replay
+from adaedge.stream.standing import latent_of
 
 POINT = OperatingPoint("1", codec="bottleneck@9")
 LOCAL = OperatingPoint("output")
@@ -66,7 +63,7 @@ def terminal_of(bundle, *, tolerance, served=None, points=(POINT, LOCAL)):
     energy = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
     profile = Profile({point: costs[point] for point in points}, bundle.digest, "test", "test")
     scheduler = Scheduler(profile, energy, deadline_s=0.1, period_s=0.1)
-    link = ReplayLink(Trace((0.0, 1e6), (1e7, 1e7)), served or partial(answer, bundle), clock)
+    link = ReplayLink(Trace((0.0, 1e6), (1e7, 1e7)), served or EdgeSession(bundle).answer, clock)
     return Terminal(bundle, scheduler, link, clock=clock, tolerance=tolerance)
 
 
@@ -107,13 +104,13 @@ def test_head_and_encoder_are_charged_and_the_radio_is_not(bundle):
 
 def test_the_time_that_the_comparison_takes_is_computing(bundle, monkeypatch):
     with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
-        looked = terminal._standing.latent
+        looked = terminal._stream.standing.latent
 
         def slowly(point, features):
             terminal.clock.sleep_until(terminal.clock.now_s() + 0.004)
             return looked(point, features)
 
-        monkeypatch.setattr(type(terminal._standing), "latent", lambda self, *args: slowly(*args))
+        monkeypatch.setattr(type(terminal._stream.standing), "latent", lambda self, *args: slowly(*args))
         assert [terminal.infer(clip(2)[0]).measurement.compute_s for _ in range(2)] == pytest.approx([0.004] * 2)
 
 
@@ -150,13 +147,15 @@ def test_what_the_terminal_finished_itself_stands_as_well(bundle):
         done = terminal.infer(frame).measurement
         assert (done.answered_by, done.failure) == ("terminal", "down")
         features = bundle.head("1").run((bundle.preprocess(frame),))
-        standing = terminal._standing.find(POINT, latent_of(bundle, POINT, features))
+        standing = terminal._stream.standing.find(POINT, latent_of(bundle, POINT, features))
     assert np.array_equal(standing[0], bundle.tail("1").run(features)[0])
 
 
 def test_an_answer_at_a_lower_rate_does_not_stand(bundle):
     frame = clip(2)[0]
-    with terminal_of(bundle, tolerance=TOLERANCE, served=lambda payload: answer(bundle, payload[:-1])) as terminal:
+    with terminal_of(
+        bundle, tolerance=TOLERANCE, served=lambda payload: EdgeSession(bundle).answer(payload[:-1])
+    ) as terminal:
         by = [terminal.infer(frame).measurement for _ in range(3)]
     assert [done.answered_by for done in by] == ["edge"] * 3
     assert all(done.lost_segments for done in by)
@@ -169,10 +168,10 @@ def test_local_frames_are_answered_anew(bundle):
 
 def test_another_rate_sends_again(bundle):
     with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
-        latent = terminal._standing.latent(POINT, bundle.head("1").run((bundle.preprocess(clip(2)[0]),)))
-        terminal._standing.keep(POINT, latent, (np.zeros(3),))
-        assert terminal._standing.find(POINT, latent) is not None
-        assert terminal._standing.find(dataclasses.replace(POINT, codec="bottleneck@3"), latent) is None
+        latent = terminal._stream.standing.latent(POINT, bundle.head("1").run((bundle.preprocess(clip(2)[0]),)))
+        terminal._stream.standing.keep(POINT, latent, (np.zeros(3),))
+        assert terminal._stream.standing.find(POINT, latent) is not None
+        assert terminal._stream.standing.find(dataclasses.replace(POINT, codec="bottleneck@3"), latent) is None
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf")])

@@ -1,0 +1,77 @@
+"""Which codec a point of a bundle has, and what an edge server runs behind it.
+
+May import: ``errors``, ``operating_point``, ``payload``; of this part ``manifest``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import final
+
+from adaedge.bundle.entries import Half
+from adaedge.bundle.manifest import Manifest
+from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
+from adaedge.operating_point import OperatingPoint
+from adaedge.payload import Codec, get_codec, is_progressive
+from adaedge.payload.latent import FoldedCodec, LatentCodec, Latents
+from adaedge.payload.latent.saving import from_bytes
+
+
+@final
+class CodecTable:
+    """The codecs of a bundle's points. Thread-safe; a bottleneck is loaded when it is first asked for, then kept.
+
+    Args:
+        manifest: says where bottlenecks are.
+        files: path → bytes of each.
+    """
+
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+        self._manifest, self._files = manifest, files
+        self._latents: dict[str, Latents] = {}
+        self._lock = Lock()
+
+    def at(self, point: OperatingPoint) -> Codec:
+        """The codec of a point.
+
+        Raises:
+            BundleError: if the bundle does not hold the point's split point at its level.
+            CodecError: if there is no such codec, or the bundle has no bottleneck there.
+        """
+        path = self._manifest.cut(point.split, point.level).bottleneck
+        if path is None or not is_progressive(point.codec):
+            return get_codec(point.codec)
+        with self._lock:
+            if path not in self._latents:
+                try:
+                    self._latents[path] = from_bytes(self._files[path], path)[1]
+                except CodecError as error:
+                    raise IntegrityError(f"{error}. Build the bundle again.") from error
+        return get_codec(point.codec, self._latents[path])
+
+    def of_payload(self, point: OperatingPoint) -> Codec:
+        """The codec of a point that a payload names.
+
+        Raises:
+            PayloadError: if the bundle does not hold it, or it sends nothing.
+            CodecError: if there is no such codec.
+        """
+        try:
+            self._manifest.cut(point.split, point.level)
+        except BundleError as error:
+            raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
+        if point.is_local:
+            raise PayloadError(f"a payload for {point}, which sends nothing")
+        return self.at(point)
+
+    def shortest(self, point: OperatingPoint) -> Codec:
+        """As `of_payload`; a bottleneck's to coefficients only, where its decoder is folded into the tail."""
+        codec = self.of_payload(point)
+        folded = self._manifest.cut(point.split, point.level).folded_tail
+        return FoldedCodec(codec) if isinstance(codec, LatentCodec) and folded else codec
+
+    def edge_half(self, point: OperatingPoint) -> Half | None:
+        """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
+        cut = self._manifest.cut(point.split, point.level)
+        return cut.folded_tail if cut.folded_tail and is_progressive(point.codec) else cut.tail

@@ -1,0 +1,110 @@
+"""Message: what crosses the link, before it is bytes.
+
+May import: ``operating_point``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from adaedge.operating_point import OperatingPoint
+
+MAX_BYTES = 64 * 2**20
+DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool", "int8", "float64", "uint16")
+"""Types that cross, each written as its place in this list."""
+
+Segment = bytes | bytearray | memoryview
+
+
+class Kind(IntEnum):
+    """What a message carries."""
+
+    FEATURES = 0
+    ANSWER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TensorHeader:
+    """How one tensor is written in the segments.
+
+    Attributes:
+        dtype: NumPy name of the tensor's own type, one of ``DTYPES``.
+        shape: its dimensions.
+        bits: bits per value of a uniform quantisation, 1 to 8; 0 where the values are raw.
+        axis: dimension along which every index has a range of its own; ``None`` for one range for all.
+        ranges: bytes of a uint16 array (R, 2): bfloat16 bit patterns of each range's lowest and highest value.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    bits: int = 0
+    axis: int | None = None
+    ranges: bytes = b""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor in its own type."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message on the link.
+
+    Attributes:
+        kind: features or answer.
+        bundle: SHA-256 of the bundle, in hexadecimal; its first 32 digits cross the link.
+        sequence: number of the frame in its stream, from 1.
+        point: the operating point that the tensors belong to.
+        tensors: how each tensor is written.
+        segments: the bytes that a codec wrote.
+        stream: which stream the frame is of, below 2**64; 0 where there is none, and nothing is held.
+        base: features: sequence number of the payload that this one builds upon; 0 where it is a refresh.
+        deadline_s: features: seconds that the edge server has left.
+        edge_s: answer: seconds that the edge server computed.
+        queue_s: answer: seconds that the payload waited there before that.
+        reference_held: answer: whether the next payload of this stream may build upon the one that is answered.
+        lost_segments: how many of a payload's last segments did not come whole, so that its answer is of a lower rate;
+            only a progressive codec's may be lost. In features it is found when they are read, in an answer it is told.
+
+    Example:
+        >>> message = Message(Kind.FEATURES, "ab" * 32, 7, OperatingPoint("blocks.3"),
+        ...                   (TensorHeader("uint8", (1, 3)),), (b"abc",), deadline_s=0.1)
+        >>> message.tensors[0].nbytes
+        3
+    """
+
+    kind: Kind
+    bundle: str
+    sequence: int
+    point: OperatingPoint
+    tensors: tuple[TensorHeader, ...]
+    segments: tuple[Segment, ...]
+    stream: int = 0
+    base: int = 0
+    deadline_s: float = 0.0
+    edge_s: float = 0.0
+    queue_s: float = 0.0
+    reference_held: bool = False
+    lost_segments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPosition:
+    """A frame's place in its stream.
+
+    Attributes:
+        stream: which stream, below 2**64.
+        sequence: number of the frame, from 1.
+        base: sequence number of the last payload that both ends hold; 0 where there is none.
+        deadline_s: seconds that the edge server has left.
+    """
+
+    stream: int
+    sequence: int
+    base: int = 0
+    deadline_s: float = 0.0

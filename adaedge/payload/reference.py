@@ -1,0 +1,25 @@
+"""Reference: what both ends of a link hold of one payload, so that the next may build upon it.
+
+May import: of this part ``message``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from adaedge.payload.message import Segment, TensorHeader
+
+Array = npt.NDArray[Any]
+Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+"""How tensors are written, and the bytes."""
+
+
+class Reference(Protocol):
+    """One end's half of what both hold. It is used once: who has built upon it holds the next one, or none."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes; an edge server bounds the sum over its streams."""
+        ...

@@ -1,0 +1,116 @@
+"""EdgeSession: what an edge server does with payloads, and what it remembers of the streams they are of.
+
+May import: ``errors``, ``payload``, ``bundle``. Knows no network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import final
+
+from adaedge.bundle import Bundle
+from adaedge.engine import Arrays, Engine
+from adaedge.errors import BundleError
+from adaedge.payload import Message, Reference
+
+MAX_STREAMS = 1024
+MAX_BYTES = 256 * 2**20
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """What is held of one stream: the sequence number of its last payload, and what the next may build upon."""
+
+    lock: Lock = field(default_factory=Lock)
+    sequence: int = 0
+    reference: Reference | None = None
+    held_bytes: int = 0
+
+
+@final
+class EdgeSession:
+    """Answers payloads: decode, run the tail, encode the outputs. Safe to use from several threads.
+
+    Of each stream it holds the reference that the last payload left, so that the next need not be a refresh. Streams
+    that were used least recently are forgotten first; a payload that builds upon a forgotten one is refused by a
+    ``StaleReferenceError``, and the terminal sends a refresh. ``EdgeSession(bundle).answer`` is an edge server for a
+    ``ReplayLink``.
+
+    Args:
+        bundle: the model.
+        max_streams: the most streams of which anything is held.
+        max_bytes: the most bytes that all references together may take.
+
+    Raises:
+        BundleError: if a limit is below 0.
+
+    Example:
+        >>> EdgeSession.__init__.__kwdefaults__["max_streams"]
+        1024
+    """
+
+    def __init__(self, bundle: Bundle, *, max_streams: int = MAX_STREAMS, max_bytes: int = MAX_BYTES) -> None:
+        if max_streams < 0 or max_bytes < 0:
+            raise BundleError(f"limits are numbers from 0; got {max_streams} streams and {max_bytes} bytes")
+        self._bundle = bundle
+        self._max_streams, self._max_bytes = max_streams, max_bytes
+        self._streams: OrderedDict[int, _Stream] = OrderedDict()
+        self._held_bytes = 0
+        self._lock = Lock()
+
+    def answer(self, payload: bytes, queue_s: float = 0.0) -> bytes:
+        """The answer to one payload; it says how many seconds decoding and the tail took.
+
+        Args:
+            payload: what came.
+            queue_s: seconds that it waited before it was this payload's turn.
+
+        Raises:
+            PayloadError: if the payload is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
+            StaleReferenceError: if it builds upon a payload that is not held here.
+        """
+        start_s = time.perf_counter()
+        message = self._bundle.read(payload)
+        engine, carried, held = self._received(message)
+        outputs = engine.run(carried)
+        edge_s = time.perf_counter() - start_s
+        return self._bundle.encode_answer(message, outputs, edge_s=edge_s, queue_s=queue_s, reference_held=held)
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes all references take."""
+        return self._held_bytes
+
+    def _received(self, message: Message) -> tuple[Engine, Arrays, bool]:
+        """What is to be run, on what, and whether the next payload may build upon this one."""
+        if not message.stream:
+            return *self._bundle.receive(message)[:2], False
+        stream = self._stream(message.stream)
+        with stream.lock:
+            held = stream.reference if message.base and stream.sequence == message.base else None
+            stream.reference = None  # used up, whatever becomes of it
+            engine, carried, reference = self._bundle.receive(message, held)
+            stream.sequence = message.sequence
+            held_now = self._hold(stream, reference)
+        return engine, carried, held_now
+
+    def _stream(self, name: int) -> _Stream:
+        with self._lock:
+            stream = self._streams.setdefault(name, _Stream())
+            self._streams.move_to_end(name)
+            return stream
+
+    def _hold(self, stream: _Stream, reference: Reference | None) -> bool:
+        """Hold a reference, and forget the streams used least recently until both limits are kept; whether it is."""
+        with self._lock:
+            taken_bytes = 0 if reference is None else reference.nbytes
+            self._held_bytes += taken_bytes - stream.held_bytes
+            stream.reference, stream.held_bytes = reference, taken_bytes
+            while len(self._streams) > self._max_streams or self._held_bytes > self._max_bytes:
+                _, forgotten = self._streams.popitem(last=False)
+                self._held_bytes -= forgotten.held_bytes
+                forgotten.reference, forgotten.held_bytes = None, 0
+            return stream.reference is not None

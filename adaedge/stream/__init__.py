@@ -1,0 +1,9 @@
+"""What a terminal remembers of the frames of one camera.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``.
+"""
+
+from adaedge.stream.standing import Filtered, StandingAnswer, calibrate_tolerance, largest_tolerance, replay
+from adaedge.stream.stream import Stream
+
+__all__ = ["Filtered", "StandingAnswer", "Stream", "calibrate_tolerance", "largest_tolerance", "replay"]

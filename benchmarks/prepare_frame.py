@@ -1,0 +1,79 @@
+"""What does it cost to make the model's pixels of a frame?
+
+`prepare` resizes only what the crop keeps. Against it: the whole frame resized, then cropped, as timm's evaluation
+transform does, which is what `prepare` did before. The frames are enlarged photographs, or white noise where the folder
+of real inputs is absent. Seconds of the thread's processor time.
+
+    python -m benchmarks.prepare_frame [--smoke]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adaedge.bundle import Preprocessing
+from adaedge.bundle.frames import _resized, prepare
+from benchmarks import result
+from benchmarks.timing import spread, timed
+
+DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SHAPES = [(360, 640), (480, 640), (720, 1280), (1080, 1920), (224, 224)]
+INTERPOLATIONS = ["bicubic", "bilinear"]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def whole(frame: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """The whole frame resized, then its centre cropped."""
+    height, width = _resized(frame.shape[:2], preprocessing)
+    image = Image.fromarray(frame).resize((width, height), Image.Resampling[preprocessing.interpolation.upper()])
+    top, left = (round((size - crop) / 2) for size, crop in zip((height, width), preprocessing.size, strict=True))
+    return np.array(image.crop((left, top, left + preprocessing.size[1], top + preprocessing.size[0])))[None]
+
+
+def photograph(shape: tuple[int, int]) -> Pixels:
+    path = next(iter(sorted((DATA / "images").glob("*.JPEG"))), None)
+    if path is None:
+        return np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)
+    return np.array(Image.open(path).convert("RGB").resize((shape[1], shape[0])))
+
+
+def measure(shape: tuple[int, int], preprocessing: Preprocessing, rounds: int) -> dict[str, Any]:
+    frame = photograph(shape)
+    arms = {"part": lambda: prepare(frame, preprocessing), "whole": lambda: whole(frame, preprocessing)}
+    cpu_s = {name: seconds[0] for name, seconds in timed(arms, rounds).items()}
+    levels = np.abs(arms["part"]().astype(int) - arms["whole"]())
+    return {
+        "frame": list(shape),
+        "size": list(preprocessing.size),
+        "interpolation": preprocessing.interpolation,
+        **{f"{name}_s": spread(seconds) for name, seconds in cpu_s.items()},
+        "ratio": round(float(np.median(cpu_s["part"] / cpu_s["whole"])), 3),
+        "levels_at_most": int(levels.max()),
+        "fraction_that_differs": round(float((levels > 0).mean()), 5),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="20 rounds; prints the rows and writes nothing")
+    smoke = parser.parse_args().smoke
+    rounds = 20 if smoke else 500
+    rows = [
+        measure(shape, Preprocessing(interpolation=interpolation), rounds)
+        for shape in SHAPES
+        for interpolation in INTERPOLATIONS
+    ]
+    print(json.dumps(rows, indent=1))
+    if not smoke:
+        result.write("prepare_frame", rows, rounds=rounds, bars={"360x640 to 224x224, bicubic_s": 1.0e-3})
+
+
+if __name__ == "__main__":
+    main()
