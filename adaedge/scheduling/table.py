@@ -138,6 +138,11 @@ class Table:
         held = {point: cost for point, cost in offered.items() if cost.accuracy >= limits.accuracy_floor}
         if not held:
             best, cost = max(offered.items(), key=lambda item: item[1].accuracy)
+            if not cost.accuracy:
+                raise ScheduleError(
+                    f"an accuracy floor of {limits.accuracy_floor:.4g} needs measured accuracies, and no point of the"
+                    " profile has one. Build the bundle with `calibrate` (`--images FOLDER`), or set no floor."
+                )
             raise ScheduleError(
                 f"no point has an accuracy of {limits.accuracy_floor:.4g}; the best is {best} with {cost.accuracy:.4g}."
                 " Lower the accuracy floor, or build a bundle with better points."

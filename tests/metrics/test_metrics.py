@@ -110,6 +110,12 @@ def test_iou_is_pooled_over_frames():
     assert LabelIoU((5,)).name == "iou@5"
 
 
+def test_a_class_that_one_frame_holds_is_hardly_known():
+    maps = [(np.full((1, 2, 2), 5 * (at == 3), np.uint8),) for at in range(10)]
+    found = LabelIoU((5,)).score(maps, maps)
+    assert (found.value, found.low, found.high) == (1, 0, 1)  # a third of the resamples hold none
+
+
 def test_logits_are_judged_as_their_labels():
     logits = [(VALUES.standard_normal((2, 4, 5, 6)),) for _ in range(6)]
     labels = [LabelMap().reduce(one) for one in logits]

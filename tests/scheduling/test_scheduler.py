@@ -402,6 +402,12 @@ def test_without_times_frames_come_every_period() -> None:
 # Clear errors.
 
 
+def test_a_floor_needs_measured_accuracies():
+    profile = {OperatingPoint("output"): Cost(head_s=0.01, accuracy=0.0)}
+    with pytest.raises(ScheduleError, match=r"floor of 0\.8 needs measured accuracies, and no point .* `calibrate`"):
+        Scheduler(profile, ENERGY, deadline_s=0.1, accuracy_floor=0.8)
+
+
 def test_impossible_limits_are_refused() -> None:
     worst = {LOCAL: Cost(head_s=0.1, accuracy=0.7), SMALL: Cost(head_s=0.1, accuracy=0.6)}
     with pytest.raises(
@@ -488,7 +494,7 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
     }
     eligible = {point: cost for point, cost in table.items() if cost.accuracy >= floor and point not in slow}
     if not eligible:
-        with pytest.raises(ScheduleError, match="no point has an accuracy"):
+        with pytest.raises(ScheduleError, match=r"no point has an accuracy|needs measured accuracies"):
             Scheduler(table, ENERGY, deadline_s=deadline_s, accuracy_floor=floor)
         return
     scheduler = Scheduler(table, ENERGY, deadline_s=deadline_s, accuracy_floor=floor)
