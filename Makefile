@@ -75,7 +75,8 @@ $(ARM_READY): $(ARM)/.debian tests/arm/packages.py pyproject.toml | $(READY)
 
 test-arm: terminal-bundle wheels $(ARM_READY)  ## Test a terminal on ARM, emulated, against an edge server on this machine.
 	$(BIN)/python tests/arm/packages.py $(ARM) dist/*_aarch64.whl
-	cd tests && PYTHONPATH=$(CURDIR)/$(ARM)/graphs $(ARM_PYTHON) -m pytest -c ../pyproject.toml -n 2 $(ARM_TESTS)
+	cd tests && PYTHONPATH=$(CURDIR)/$(ARM)/beside $(ARM_PYTHON) -m pytest -c ../pyproject.toml -n 2 \
+		-m "not slow" $(ARM_TESTS)
 	cd tests && ADAEDGE_BUNDLE=$(CURDIR)/$(TERMINAL_BUNDLE) ADAEDGE_HOST_PYTHON=$(CURDIR)/$(BIN)/python \
 		$(ARM_PYTHON) -m pytest -c terminal_only/pytest.ini terminal_only arm
 

