@@ -45,7 +45,7 @@ class Library:
         licence: SPDX identifier of its own licence; a build of FFmpeg that links it has to comply with it.
         options: what it is opened with.
         fixed_bytes: memory that one of them takes, whatever the size of its frames.
-        pixel_bytes: memory in addition for each pixel of a frame, in 4:2:0. Both are estimates from above of what
+        pixel_bytes: memory in addition for each pixel of a frame, in 4:2:0. Both are estimates, near or above what
             ``benchmarks.video_encoders`` measures.
     """
 
