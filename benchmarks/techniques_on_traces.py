@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from adaedge.builder import Space, build
-from adaedge.builder.scoring import Evaluate, Evaluation, answers
+from adaedge.builder.evaluation import Evaluate, Evaluation, answers
 from adaedge.bundle import Bundle
 from adaedge.cli import show
 from adaedge.demo import material

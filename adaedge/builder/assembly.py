@@ -19,12 +19,15 @@ from torch import nn
 from adaedge.builder import choosing
 from adaedge.builder.bottlenecks import MOST_SAMPLES, brought, fitted
 from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, find_points, outer
+from adaedge.builder.evaluation import Evaluate, against_full
 from adaedge.builder.frames import Call
 from adaedge.builder.measuring import measured
+from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
 from adaedge.builder.quantising import int8_knife
-from adaedge.builder.scoring import Evaluate, Scorer, against_full
+from adaedge.builder.samples import Samples, evenly_spaced
+from adaedge.builder.scoring import Scorer
 from adaedge.builder.scratch import Scratch
-from adaedge.builder.space import FP32, INT8, RAW, Space, check_own, codecs_for, own_bottleneck
+from adaedge.builder.space import FP32, INT8, RAW, Space, check_fits, check_own, codecs_for, own_bottleneck
 from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
@@ -50,7 +53,7 @@ class Assembly:
         space: what to build; widths and precisions are settled, splits and codecs when the full width is captured.
         named: what of it the user named; ``None`` for a dimension that was chosen.
         about: the manifest, without what is built.
-        samples: the bundle's inputs that int8 is calibrated on, and points are scored on.
+        samples: pictures and clips that int8 is calibrated on, and points are scored on.
         evaluate: scores a point; without it a metric does, where there are samples.
         metric: compares a point's answers with the full network's; ``None`` for the default of its outputs.
         scratch: keeps what took long.
@@ -63,7 +66,7 @@ class Assembly:
     space: Space
     named: Space
     about: Manifest
-    samples: Sequence[Arrays]
+    samples: Samples
     evaluate: Evaluate | None
     metric: Metric | None
     scratch: Scratch
@@ -72,7 +75,7 @@ class Assembly:
     _parts: Parts = field(default_factory=Parts)
     _codecs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by split point, in execution order
     _weak: set[float] = field(default_factory=set)
-    _every: int = 1  # each so-many-th sample is one that bottlenecks are fitted on
+    _fit_on: Sequence[int] = ()  # which samples bottlenecks are fitted on
     _held_out: Evaluate | None = None
 
     @property
@@ -101,11 +104,12 @@ class Assembly:
         if self._is_weak(bundle, width):
             self._weak.add(width)
             return
-        inputs, spread = (
+        given = self.samples.inputs
+        inputs, chosen = (
             list(chain.from_iterable(pieces(sample, bundle.manifest) for sample in samples))
-            for samples in (self.samples, self.samples[:: self._every])
+            for samples in (evenly_spaced(given, MOST_CALIBRATING), [given[at] for at in self._fit_on])
         )
-        self._add_bottlenecks(splittable, exported, spread, fp32)
+        self._add_bottlenecks(splittable, exported, chosen, fp32)
         if self.space.holds(OUTPUT, width, INT8):
             with self._stage("quantise", width):
                 knife = int8_knife(self._parts, exported, inputs, self.scratch)
@@ -124,7 +128,7 @@ class Assembly:
             for cut in cuts
             for codec in bottlenecks.codecs(cut.bottleneck, self._codecs[cut.split])
         ]
-        samples = self.samples if self.samples or self.evaluate else [self.call.inputs]
+        samples = self.samples if self.samples or self.evaluate else Samples.of(self.call.inputs)
         bundle = self._bundle(cuts, entries)
         verify_folded(bundle, self.call.inputs)
         judges = self.evaluate, self._held_out
@@ -165,6 +169,7 @@ class Assembly:
         found = [outer(point, wrapped) for point in find_points(splittable, self.space.splits or (), wrapped=wrapped)]
         check_own(found, self.space)
         self._codecs = {point.name: codecs_for(point, self.space, otherwise) for point in found}
+        check_fits(found, self.named.codecs or ())
 
     def _exported(self, splittable: Splittable, width: float) -> Exported:
         splits = [] if width not in (self.space.widths or ()) else self.space.splits or ()
@@ -190,13 +195,13 @@ class Assembly:
 
     def _judge(self, bundle: Bundle) -> None:
         """Settle what scores points, and which samples bottlenecks are fitted on: none of those that score them."""
-        self._every = -(-len(self.samples) // MOST_SAMPLES) or 1
+        self._fit_on = evenly_spaced(range(len(self.samples.inputs)), MOST_SAMPLES)
         self._held_out = self.evaluate
         if self.evaluate is None:
             self.evaluate = self._held_out = evaluation = against_full(bundle, self.samples, self.metric)
             if evaluation is not None and BOTTLENECK in (self.space.codecs or ()):
-                self._every = max(2, self._every)
-                self._held_out = evaluation.besides(self._every)
+                self._fit_on, judged = self.samples.divided(MOST_SAMPLES)
+                self._held_out = evaluation.on(judged)
 
     def _add_bottlenecks(
         self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], knife: Knife

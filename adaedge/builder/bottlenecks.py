@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
 May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``; of this part ``frames``,
-``scratch``, ``scoring``, ``verifying``.
+``evaluation``, ``scratch``, ``verifying``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 
 from adaedge._version import __version__
 from adaedge.bottleneck import Bottleneck
+from adaedge.builder.evaluation import identity
 from adaedge.builder.frames import Call
-from adaedge.builder.scoring import identity
 from adaedge.builder.scratch import Scratch, key
 from adaedge.builder.verifying import TOLERANCE, relative_error
 from adaedge.bundle import Cut, Half

@@ -18,14 +18,14 @@ from torch.utils import _pytree as pytree
 from adaedge._version import __version__
 from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.choosing import with_levels
+from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import Call
-from adaedge.builder.scoring import Evaluate
+from adaedge.builder.samples import Samples
 from adaedge.builder.scratch import Scratch
 from adaedge.builder.space import INT8, Space
 from adaedge.builder.widths import recalibrate
 from adaedge.bundle import Bundle, Manifest, Preprocessing
-from adaedge.bundle.frames import inputs_of
-from adaedge.engine import Arrays
+from adaedge.clip import Clip
 from adaedge.errors import CodecError, LevelError
 from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
@@ -40,7 +40,7 @@ def build(
     space: Space | None = None,
     *,
     kwargs: Mapping[str, Any] | None = None,
-    calibrate: Iterable[Any] | None = None,
+    calibrate: Iterable[Any] | Clip | str | Path | None = None,
     evaluate: Evaluate | Metric | None = None,
     preprocessing: Preprocessing | None = None,
     labels: Sequence[str] = (),
@@ -62,10 +62,13 @@ def build(
             ``None``: at most 6 split points, 4 widths, 2 precisions and 3 codecs, as far as samples allow; of what was
             chosen this way, points that can be best nowhere are left out.
         kwargs: an example of its keyword arguments.
-        calibrate: sample inputs, on which int8 is calibrated, bottlenecks are fitted (on at most 64 of them, spread
-            evenly, and scored on the others) and mean payloads are measured: a uint8 frame (H, W, 3) of any size where
-            there is ``preprocessing``, or a tuple of the bundle's input arrays. Without any, payloads are those of a
-            random input, and no accuracy is measured unless ``evaluate`` is given.
+        calibrate: samples, on which int8 is calibrated, bottlenecks are fitted (on at most 64 frames, spread evenly,
+            and scored on others: of a clip, on its second half) and payloads are measured. A list of pictures and
+            clips, or one clip. A picture is a uint8 frame (H, W, 3) of any size where there is ``preprocessing``, or a
+            tuple of the bundle's input arrays; a clip is an ``adaedge.Clip``, the path of a video, or a list of frames
+            or of such tuples in order. Frames are held in memory at the model's size: some hundreds say enough. Codecs
+            with a state are measured on clips in order, at several amounts of change. Without any samples, payloads
+            are those of a random input, and no accuracy is measured unless ``evaluate`` is given.
         evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
             arrays at the operating point that is being measured. Or a metric of ``adaedge.metrics``, or one of your
             own: a point's answers are compared with the full network's on ``calibrate``. Without it, the default metric
@@ -87,6 +90,7 @@ def build(
         ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
         MetricError: if ``evaluate`` is a metric, and there are no samples, or it cannot judge the outputs.
         BundleError: if ``evaluate`` returns no fraction, or a sample is none of the model's inputs.
+        SourceError: if a clip does not decode, or a frame is none.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
@@ -96,7 +100,7 @@ def build(
     """
     report = progress or _silent
     call = Call(args, kwargs or {}, preprocessing)
-    samples = [inputs_of(sample, preprocessing) for sample in (() if calibrate is None else calibrate)]
+    samples = Samples.read(calibrate, preprocessing)
     named = space or Space(None, None, None, None)
     if INT8 in (named.precisions or ()) and not samples:
         raise LevelError(
@@ -116,7 +120,9 @@ def build(
     space = with_levels(named, own=own, calibrated=bool(samples), scored=scored)
     if plain and space.widths != (1.0,):
         net, space = _narrowed(net, call, samples, space, named, report)
-    about = Manifest(name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained)
+    about = Manifest(
+        name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained, changes=samples.changes
+    )
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
     assembly = Assembly(net, call, space, named, about, samples, judge, metric, Scratch(scratch), report, plain)
     for width in assembly.widths:
@@ -138,7 +144,7 @@ def _is_classifier(net: nn.Module, call: Call) -> bool:
 
 
 def _narrowed(
-    net: nn.Module, call: Call, samples: Sequence[Arrays], space: Space, named: Space, report: Progress
+    net: nn.Module, call: Call, samples: Samples, space: Space, named: Space, report: Progress
 ) -> tuple[nn.Module, Space]:
     """A plain network made elastic; as it is, where its widths were chosen and it has none."""
     try:
@@ -149,5 +155,5 @@ def _narrowed(
             raise
         warnings.warn(f"only width 1 is built: {error}", UserWarning, stacklevel=3)  # the caller of `build`
         return net, replace(space, widths=(1.0,))
-    recalibrate(elastic, call, samples)
+    recalibrate(elastic, call, samples.inputs)
     return elastic, space

@@ -1,31 +1,36 @@
 """Every point's mean payload and accuracy; what is measured is kept for a build that goes on after a kill.
 
-May import: ``bundle``, ``engine``; of this part ``scoring``, ``scratch``.
+May import: ``bundle``, ``engine``; of this part ``evaluation``, ``samples``,
+``scoring``, ``scratch``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import onnxruntime
 
 from adaedge._version import __version__
-from adaedge.builder.scoring import Evaluate, Evaluation, Scorer, identity
+from adaedge.builder.evaluation import Evaluate, Evaluation, identity
+from adaedge.builder.samples import Samples, evenly_spaced
+from adaedge.builder.scoring import Scorer
 from adaedge.builder.scratch import Scratch, key
 from adaedge.bundle import Accuracy, Bundle, Half, PointEntry
-from adaedge.engine import Arrays
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import is_progressive
+from adaedge.payload import is_progressive, is_stateful
+
+_REFRESHES = 32  # of so many frames, a refresh is sent and counted
 
 
 def measured(
     bundle: Bundle,
     evaluate: Evaluate | None,
     held_out: Evaluate | None,
-    samples: Sequence[Arrays],
+    samples: Samples,
     digest: Callable[[Half | None], bytes],
     scratch: Scratch,
     report: Callable[[str, int, int], None],
@@ -36,7 +41,7 @@ def measured(
         bundle: its points need no figures yet.
         evaluate: measures accuracy; without it none is.
         held_out: the same for bottlenecks: on none of the samples that they were fitted on.
-        samples: inputs whose payloads are measured; without any, those that ``evaluate`` sends.
+        samples: whose payloads are measured; without any, those that ``evaluate`` sends.
         digest: what identifies a half.
         scratch: keeps each point's figures, unless they come from an ``evaluate`` of the user's own.
         report: progress.
@@ -44,8 +49,9 @@ def measured(
     entries = bundle.manifest.points
     if evaluate is not None and not isinstance(evaluate, Evaluation):
         scratch = Scratch(None)  # nobody knows what it depends on
-    inputs = identity(array for sample in samples for array in sample)
-    common = (__version__, onnxruntime.__version__, inputs)
+    inputs = identity(array for sample in samples.inputs for array in sample)
+    clips = json.dumps([len(clip.inputs) for clip in samples.clips] + [*samples.changes])
+    common = (__version__, onnxruntime.__version__, inputs, clips)
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
@@ -63,13 +69,22 @@ def measured(
     return tuple(done)
 
 
-def _figures(scorer: Scorer, point: OperatingPoint, evaluate: Evaluate | None, samples: Sequence[Arrays]) -> bytes:
+def _figures(scorer: Scorer, point: OperatingPoint, evaluate: Evaluate | None, samples: Samples) -> bytes:
     accuracy = scorer.accuracy(point, evaluate) if evaluate else None
-    payload_bytes = scorer.payload_bytes(point, samples)
-    return json.dumps({"accuracy": accuracy and asdict(accuracy), "payload_bytes": payload_bytes}).encode()
+    figures: dict[str, Any] = {"accuracy": accuracy and asdict(accuracy)}
+    if not is_stateful(point.codec) or not samples:
+        return json.dumps(figures | {"payload_bytes": scorer.payload_bytes(point, samples.inputs)}).encode()
+    refresh_bytes = scorer.payload_bytes(point, evenly_spaced(samples.inputs, _REFRESHES))
+    next_bytes = scorer.bytes_by_change(point, samples)[:-1]
+    return json.dumps(figures | {"payload_bytes": refresh_bytes, "next_bytes": next_bytes}).encode()
 
 
 def _with_figures(entry: PointEntry, figures: bytes) -> PointEntry:
     document = json.loads(figures)
     accuracy = document["accuracy"]
-    return replace(entry, accuracy=accuracy and Accuracy(**accuracy), payload_bytes=document["payload_bytes"])
+    return replace(
+        entry,
+        accuracy=accuracy and Accuracy(**accuracy),
+        payload_bytes=document["payload_bytes"],
+        next_bytes=tuple(document.get("next_bytes", ())),
+    )

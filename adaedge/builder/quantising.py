@@ -14,13 +14,13 @@ from onnx_ir.passes import common as passes
 
 from adaedge._version import __version__
 from adaedge.builder.cuts import Exported, Knife, Parts
-from adaedge.builder.scoring import identity
+from adaedge.builder.evaluation import identity
 from adaedge.builder.scratch import Scratch, key
 from adaedge.builder.space import INT8
 from adaedge.engine import Arrays
 from adaedge.levels.precision import crossing, quantise
 
-_MOST_SAMPLES = 300
+MOST_SAMPLES = 300
 
 
 def int8_knife(parts: Parts, exported: Exported, samples: Sequence[Arrays], scratch: Scratch) -> Knife:
@@ -38,7 +38,7 @@ def int8_knife(parts: Parts, exported: Exported, samples: Sequence[Arrays], scra
     fp32 = exported.model.clone()
     passes.OutputFixPass()(fp32)  # each output once, so that each has a name of its own
     names = [str(value.name) for value in fp32.graph.inputs]
-    calibration = [dict(zip(names, sample, strict=True)) for sample in samples[:_MOST_SAMPLES]]
+    calibration = [dict(zip(names, sample, strict=True)) for sample in samples]
     versions = f"{__version__} {onnxruntime.__version__}"
     content = identity(array for sample in calibration for array in sample.values())
 

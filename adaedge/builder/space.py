@@ -134,13 +134,29 @@ def codecs_for(point: SplitPoint, space: Space, otherwise: tuple[str, ...] = ())
         return tuple(dict.fromkeys((RAW, *fitting)))
     fitting = fitting or otherwise
     if not fitting or (not names and {*(space.widths or ())} != {1.0}):
-        tensors = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in point.crossing)
-        at = f"{point.name!r} ({tensors})" + (" at widths below 1" if fitting else "")
+        at = f"{point.name!r} ({_tensors(point)})" + (" at widths below 1" if fitting else "")
         raise CodecError(
             f"none of the codecs {', '.join(map(_name, space.codecs or ())) or '(none)'} can carry what crosses at"
             f" {at}. Add 'raw', or one of 'u1' to 'u8' where a floating-point tensor crosses."
         )
     return fitting
+
+
+def check_fits(points: Sequence[SplitPoint], codecs: Sequence[str | Bottleneck]) -> None:
+    """Refuse a codec that would be used nowhere.
+
+    Raises:
+        CodecError: if there is one.
+    """
+    places = [point for point in points if point.name != OUTPUT]
+    for codec in codecs:
+        if isinstance(codec, str) and not any(_fits(codec, point) for point in places):
+            there = "; ".join(f"{point.name} ({_tensors(point)})" for point in places)
+            raise CodecError(
+                f"the codec {codec} fits none of the split points that are built: {there}. Pictures and videos carry"
+                " uint8 frames at `input` (give `preprocessing`), u1 to u8 floating-point tensors, a bottleneck those"
+                " with channels between the ends. Name such a split point, or leave it out."
+            )
 
 
 def check_own(points: Sequence[SplitPoint], space: Space) -> None:
@@ -190,6 +206,10 @@ def _fits(name: str, point: SplitPoint) -> bool:
     if isinstance(codec, Jpeg | WebP | Avif):
         return point.name == INPUT and _is_frame(point.crossing)
     return name.startswith(RAW) or any(np.issubdtype(np.dtype(tensor.dtype), np.floating) for tensor in point.crossing)
+
+
+def _tensors(point: SplitPoint) -> str:
+    return ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in point.crossing)
 
 
 def _is_frame(crossing: Sequence[CrossingTensor]) -> bool:

@@ -123,8 +123,17 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class PointEntry:
-    """An operating point of the bundle, its mean payload with header, and its accuracy (``None``: not measured)."""
+    """An operating point of the bundle and what was measured of it.
+
+    Attributes:
+        point: the point.
+        payload_bytes: its mean payload with header; of a codec with a state, that of a refresh.
+        accuracy: how good it is; ``None`` where that was not measured.
+        next_bytes: of a codec with a state, the mean payload that builds upon the one before, at each of the manifest's
+            ``changes`` below 1.
+    """
 
     point: OperatingPoint
     payload_bytes: float
     accuracy: Accuracy | None = None
+    next_bytes: tuple[float, ...] = ()

@@ -41,6 +41,7 @@ class Manifest:
         preprocessing: geometry and normalisation; ``None`` where the input is not an image.
         labels: name of each class; empty where there are none.
         trained: whether the weights were trained, or random.
+        changes: amounts of change, ascending, at which codecs with a state were measured; the last is 1, a refresh.
         digest: SHA-256 of the manifest, the name of the bundle.
 
     Example:
@@ -60,6 +61,7 @@ class Manifest:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     trained: bool = True
+    changes: tuple[float, ...] = (1.0,)
     digest: str = field(default="")
     _places: dict[tuple[str, Level], Cut] = field(init=False, repr=False, compare=False)
 
@@ -149,6 +151,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
             "slices": {name: _slice(entry) for name, entry in document["slices"].items()},
             "preprocessing": _preprocessing(document["preprocessing"]),
             "labels": tuple(document["labels"]),
+            "changes": tuple(document["changes"]),
         }
     )
 
@@ -184,9 +187,12 @@ def _cut(entry: dict[str, Any]) -> Cut:
 
 def _point(entry: dict[str, Any]) -> PointEntry:
     accuracy = entry["accuracy"]
-    return PointEntry(
-        **entry | {"point": OperatingPoint(**entry["point"]), "accuracy": accuracy and Accuracy(**accuracy)}
-    )
+    read = {
+        "point": OperatingPoint(**entry["point"]),
+        "accuracy": accuracy and Accuracy(**accuracy),
+        "next_bytes": tuple(entry["next_bytes"]),
+    }
+    return PointEntry(**entry | read)
 
 
 def _preprocessing(entry: dict[str, Any] | None) -> Preprocessing | None:

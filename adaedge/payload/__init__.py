@@ -3,7 +3,7 @@
 May import: ``errors``, ``operating_point``.
 """
 
-from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive
+from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive, is_stateful
 from adaedge.payload.jpeg import Jpeg
 from adaedge.payload.message import MAX_BYTES, Kind, Message, StreamPosition, TensorHeader
 from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
@@ -22,6 +22,7 @@ __all__ = [
     "TensorHeader",
     "get_codec",
     "is_progressive",
+    "is_stateful",
     "pack",
     "pack_answer",
     "unpack",

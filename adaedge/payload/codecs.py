@@ -152,6 +152,16 @@ def is_progressive(name: str) -> bool:
     return _BOTTLENECK.fullmatch(name) is not None
 
 
+def is_stateful(name: str) -> bool:
+    """Whether this codec's payloads build upon each other, so that one costs what changed since the one before.
+
+    Example:
+        >>> is_stateful("h264@28"), is_stateful("jpeg@90")
+        (True, False)
+    """
+    return video_codec(name) is not None
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Features:

@@ -1,0 +1,135 @@
+"""Evaluation: answers of a point compared with those expected, by a metric.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``bundle``; of this part ``samples``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from itertools import chain
+from typing import Any, final
+
+import numpy as np
+
+from adaedge.builder.samples import Samples
+from adaedge.bundle import Accuracy, Bundle
+from adaedge.engine import Array, Arrays
+from adaedge.errors import MetricError
+from adaedge.metrics import LabelAccuracy, LabelIoU, Metric, default_metric
+from adaedge.operating_point import OUTPUT, OperatingPoint
+from adaedge.payload.answers import LabelMap
+
+Clip = Sequence[Arrays]
+Predict = Callable[[Arrays], Arrays]
+Evaluate = Callable[[Predict], Accuracy | float]
+
+
+def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None) -> Evaluation | None:
+    """How near a point's answers are to those of the full network on this machine.
+
+    Args:
+        bundle: holds the full network.
+        samples: pictures and clips. Without any nothing is measured.
+        metric: without it `default_metric` chooses one; where it finds none, it warns, and nothing is measured.
+
+    Raises:
+        MetricError: if a metric is given, but no samples.
+    """
+    if metric is not None and not samples:
+        raise MetricError(f"{metric.name} compares answers on samples, and there are none. Give some as `calibrate`.")
+    if not samples:
+        return None
+    if metric is None:
+        try:
+            metric = default_metric(bundle.manifest.outputs, bundle.manifest.labels)
+        except MetricError as error:
+            warnings.warn(
+                f"no accuracy is measured, so that no point is usable under a floor: {error} (`evaluate` of `build`)",
+                UserWarning,
+                stacklevel=5,  # the caller of `build`
+            )
+            return None
+    local = OperatingPoint(OUTPUT)
+    expected = answers(metric, lambda: partial(bundle.run, local), [(inputs,) for inputs in samples.inputs])
+    return Evaluation(metric, [clip.inputs for clip in samples.clips], expected)
+
+
+def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
+    """Whether a point's class is the label.
+
+    Args:
+        samples: (inputs, label or labels of the batch), as ``Bundle.run`` takes the inputs.
+    """
+    listed = list(samples)
+    labels = [(np.atleast_1d(label),) for _, label in listed]
+    return Evaluation(LabelAccuracy(), [(inputs,) for inputs, _ in listed], labels)
+
+
+def answers(metric: Metric, start: Callable[[], Predict], clips: Sequence[Clip]) -> list[Arrays]:
+    """What the metric needs of each frame's answer. Frames of a clip are answered in order, by what ``start`` returns.
+
+    Several clips, or pictures, are answered at a time: engines run beside each other.
+    """
+
+    def reduced(outputs: Arrays) -> Arrays:
+        # Label maps in place of their logits: those of hundreds of samples would not fit into memory.
+        return LabelMap().reduce(outputs[:1]) if isinstance(metric, LabelIoU) and outputs[0].ndim == 4 else outputs
+
+    def of(clip: Clip) -> list[Arrays]:
+        predict = start()
+        return [reduced(predict(inputs)) for inputs in clip]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(chain.from_iterable(pool.map(of, clips)))
+
+
+@final
+class Evaluation:
+    """Scores a point by a metric on clips, of which a picture is the shortest.
+
+    Args:
+        metric: compares a point's answers with those expected.
+        clips: of each, its frames as inputs of ``Bundle.run``, in order.
+        expected: the answer to each frame, one clip after another, as `answers` gives them.
+    """
+
+    def __init__(self, metric: Metric, clips: Sequence[Clip], expected: Sequence[Arrays]) -> None:
+        self._metric, self._clips, self._expected = metric, clips, expected
+
+    def __call__(self, predict: Predict) -> Accuracy:
+        """The score of answers that depend on their own frame alone."""
+        return self._score(lambda: predict, [(inputs,) for clip in self._clips for inputs in clip])
+
+    def in_order(self, start: Callable[[], Predict]) -> Accuracy:
+        """The score of answers that build upon each other: ``start`` returns what answers the frames of one clip."""
+        return self._score(start, self._clips)
+
+    def _score(self, start: Callable[[], Predict], clips: Sequence[Clip]) -> Accuracy:
+        found = self._metric.score(self._expected, answers(self._metric, start, clips))
+        return Accuracy(self._metric.name, found.value, found.samples, found.low, found.high)
+
+    def on(self, chosen: Sequence[int]) -> Evaluation:
+        """The same on some of the frames, each by itself."""
+        frames = list(chain.from_iterable(self._clips))
+        return Evaluation(self._metric, [(frames[at],) for at in chosen], [self._expected[at] for at in chosen])
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What identifies metric, clips and expected answers."""
+        frames = chain.from_iterable(self._clips)
+        arrays = [array for answer in (*frames, *self._expected) for array in answer]
+        lengths = [len(clip) for clip in self._clips]
+        return repr((self._metric, lengths)).encode() + identity(arrays)
+
+
+def identity(arrays: Iterable[Array]) -> bytes:
+    """What identifies these arrays."""
+    digest = hashlib.blake2b()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()

@@ -1,0 +1,161 @@
+"""Samples: what a build is calibrated and scored on: pictures that stand alone, and clips, whose frames are in order.
+
+May import: ``errors``, ``clip``, ``engine``, ``bundle``, ``stream``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+import numpy as np
+
+from adaedge.bundle import Preprocessing
+from adaedge.bundle.frames import inputs_of
+from adaedge.clip import Clip, as_clip
+from adaedge.engine import Arrays
+from adaedge.stream import UNKNOWN, BlockChange
+
+T = TypeVar("T")
+
+_STRIDES = (1, 4, 16)
+"""Each clip is played at these strides too: what changes in 4 and 16 frames is what slower cameras see."""
+_BINS = 4
+_LEAST_STEP = 0.005  # amounts of change that are nearer to each other are one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleClip:
+    """Frames of one camera in order; one frame alone where a sample is a picture.
+
+    Attributes:
+        inputs: of each frame, the model's inputs.
+        looks: of each frame, what a change is measured on; ``None`` where the sample is no frame.
+    """
+
+    inputs: tuple[Arrays, ...]
+    looks: tuple[Any, ...]
+
+    def plays(self) -> list[list[tuple[Arrays, float]]]:
+        """The clip at several strides: each frame, and its change against the frame before it there; 1 at the first."""
+        strides = [stride for stride in _STRIDES if stride == 1 or len(self.inputs) >= 2 * stride]
+        return [self._play(range(0, len(self.inputs), stride)) for stride in strides]
+
+    def _play(self, order: Sequence[int]) -> list[tuple[Arrays, float]]:
+        befores = (None, *order)
+        return [(self.inputs[at], self._change(before, at)) for before, at in zip(befores, order, strict=False)]
+
+    def _change(self, before: int | None, at: int) -> float:
+        if before is None or self.looks[before] is None or self.looks[at] is None:
+            return UNKNOWN
+        return BlockChange().change(self.looks[before], self.looks[at])
+
+
+@final
+@dataclass(frozen=True)
+class Samples:
+    """What a build is calibrated and scored on.
+
+    Attributes:
+        clips: clips and pictures, as they were given.
+    """
+
+    clips: tuple[SampleClip, ...] = ()
+
+    @classmethod
+    def read(cls, given: object, preprocessing: Preprocessing | None) -> Samples:
+        """What ``calibrate`` of ``build`` takes: see there.
+
+        Raises:
+            SourceError: if something of it is none of what it takes, or a clip does not decode.
+        """
+        if given is None:
+            return cls()
+        sources = [given] if isinstance(given, Clip | str | Path) else given
+        if not isinstance(sources, Iterable):
+            raise TypeError(f"samples are frames, tuples of arrays or clips, in a list; got {type(given).__name__}")
+        return cls(tuple(_sample(source, preprocessing) for source in sources))
+
+    @classmethod
+    def of(cls, inputs: Arrays) -> Samples:
+        """One picture, or whatever the model takes."""
+        return cls((SampleClip((inputs,), (None,)),))
+
+    @cached_property
+    def inputs(self) -> list[Arrays]:
+        """Every frame's inputs, one after another."""
+        return [inputs for clip in self.clips for inputs in clip.inputs]
+
+    @cached_property
+    def changes(self) -> tuple[float, ...]:
+        """The amounts of change, ascending, at which stateful codecs are measured; the last is 1, a refresh.
+
+        The others are the means of so many equal parts of what the clips show, at several strides.
+        """
+        seen = sorted(change for clip in self.clips for play in clip.plays() for _, change in play[1:])
+        known = [change for change in seen if change < UNKNOWN]
+        found: list[float] = []
+        for part in np.array_split(known, min(_BINS, len(known)) or 1):
+            if len(part) and (not found or part.mean() - found[-1] >= _LEAST_STEP):
+                found.append(round(float(part.mean()), 4))
+        return (*(change for change in found if change < UNKNOWN), UNKNOWN)
+
+    def divided(self, most: int) -> tuple[list[int], list[int]]:
+        """Which frames something is fitted on, at most so many, and which it is judged on: none of those.
+
+        Of a clip the first half is for fitting, the second for judging, for neighbours are alike. Of pictures as few as
+        every second one are for judging, and all are where there is but one.
+        """
+        pictures: list[int] = []
+        halves: list[int] = []
+        at = 0
+        for clip in self.clips:
+            length = len(clip.inputs)
+            if length == 1:
+                pictures.append(at)
+            else:
+                halves += range(at, at + length // 2)
+            at += length
+        pictures = pictures[:: max(2, -(-len(pictures) // most))]
+        fit = evenly_spaced(sorted(pictures + halves), most)
+        set_aside = {*pictures, *halves}
+        return fit, [frame for frame in range(at) if frame not in set_aside] or list(range(at))
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.clips)
+
+
+def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, the first among them, at equal distances."""
+    return list(items[:: max(1, -(-len(items) // most))])
+
+
+def _sample(source: Any, preprocessing: Preprocessing | None) -> SampleClip:
+    if isinstance(source, Clip | str | Path) or _is_list_of_frames(source, preprocessing):
+        frames: list[Any] = list(as_clip(source))
+    elif isinstance(source, list) and all(isinstance(one, tuple) for one in source):
+        frames = source  # a clip, each frame of which is a tuple of the model's inputs
+    else:
+        frames = [source]
+    inputs = [inputs_of(frame, preprocessing) for frame in frames]
+    return SampleClip(tuple(inputs), tuple(map(_look, frames, inputs)))
+
+
+def _is_list_of_frames(source: Any, preprocessing: Preprocessing | None) -> bool:
+    if preprocessing is None:
+        return False
+    if isinstance(source, np.ndarray):
+        return source.ndim == 4
+    return isinstance(source, list) and all(isinstance(one, np.ndarray) and one.ndim == 3 for one in source)
+
+
+def _look(frame: Any, inputs: Arrays) -> Any:
+    """What a change is measured on: the frame as it came, or the one that is an input."""
+    image = frame if isinstance(frame, np.ndarray) else inputs[0][0] if inputs[0].ndim == 4 else None
+    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        return None
+    return BlockChange().look(image)
