@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 from hypothesis import given
@@ -132,8 +132,8 @@ def edited(**changes):
         ("", "this is not a profile .* Write one with `adaedge profile BUNDLE`"),
         ("[]", "this is not a profile"),
         ("{}", "this is not a profile"),
-        (edited(version=1), "not a version 2 profile: format 'adaedge-profile', version 1. Write it again"),
-        (edited(format="other"), "not a version 2 profile: format 'other'"),
+        (edited(version=1), "not a version 3 profile: format 'adaedge-profile', version 1. Write it again"),
+        (edited(format="other"), "not a version 3 profile: format 'other'"),
         (edited(points=[{"split": "output"}]), "this is not a profile"),
         (edited(points=None), "this is not a profile"),
     ],
@@ -196,3 +196,56 @@ def test_a_joined_profile_labels_by_the_terminal():
     slow = Profile({LOCAL: Cost(0.01), INT8: Cost(0.02)}, BUNDLE, "server", "server")
     assert not Profile.join(quick, slow).labels
     assert Profile.join(slow, quick).labels == {INT8: NOT_FASTER}
+
+
+VIDEO = OperatingPoint("input", codec="h264@28")
+
+
+def by_change(**more):
+    refresh = Cost(head_s=0.001, encode_s=0.004, payload_bytes=9000.0, decode_s=0.003, tail_s=0.01, accuracy=0.9)
+    after = tuple(replace(refresh, encode_s=0.002, payload_bytes=size) for size in (200.0, 600.0))
+    given = {"changes": (0.0, 0.2, 1.0), "next_costs": {VIDEO: after}} | more
+    return Profile({VIDEO: refresh, LOCAL: Cost(head_s=0.1)}, "00", "robot", "server", **given)
+
+
+def test_a_cost_lies_between_those_of_the_two_nearest_changes():
+    profile = by_change()
+    found = [profile.at(VIDEO, change).payload_bytes for change in (0.0, 0.05, 0.2, 0.6, 1.0)]
+    assert found == pytest.approx([200.0, 300.0, 600.0, 4800.0, 9000.0])
+    assert profile.at(VIDEO) == profile[VIDEO]
+    assert profile.at(VIDEO, 0.6).encode_s == pytest.approx(0.003)
+    assert profile.at(VIDEO, 0.1).accuracy == 0.9
+    assert by_change(changes=(0.1, 0.2, 1.0)).at(VIDEO, 0.0).payload_bytes == 200.0
+    assert profile.at(LOCAL, 0.1) == profile[LOCAL]
+
+
+def test_costs_by_change_survive_json_slowing_and_joining():
+    profile = by_change()
+    assert Profile.from_json(profile.to_json()) == profile
+    slow = profile.slowed(3.0).at(VIDEO, 0.0)
+    assert (slow.encode_s, slow.decode_s, slow.payload_bytes) == (pytest.approx(0.006), 0.003, 200.0)
+    edge = replace(
+        profile, next_costs={VIDEO: tuple(replace(cost, decode_s=0.5) for cost in profile.next_costs[VIDEO])}
+    )
+    joined = Profile.join(profile, edge).at(VIDEO, 0.0)
+    assert (joined.decode_s, joined.encode_s) == (0.5, 0.002)
+
+
+def test_changes_that_cannot_be_are_refused():
+    with pytest.raises(ProfileError, match=r"changes ascend from 0 or more to 1, a refresh; got \(0.2, 0.1, 1.0\)"):
+        by_change(changes=(0.2, 0.1, 1.0))
+    with pytest.raises(ProfileError, match=r"changes ascend .* got \(0.0, 0.2\)"):
+        by_change(changes=(0.0, 0.2))
+    with pytest.raises(ProfileError, match=r"h264@28 has 2 costs for 1 changes, or is not in the profile"):
+        by_change(changes=(0.0, 1.0))
+    with pytest.raises(ProfileError, match="profiles of other amounts of change"):
+        Profile.join(by_change(), by_change(changes=(0.1, 0.2, 1.0)))
+
+
+def test_an_accuracy_that_was_not_measured_meets_no_floor():
+    unknown = Cost(head_s=0.1, accuracy=None)
+    assert unknown.meets(0.0)
+    assert not unknown.meets(1e-9)
+    assert Cost(head_s=0.1, accuracy=0.0).meets(0.0)
+    profile = Profile({LOCAL: unknown}, "00", "robot", "server")
+    assert Profile.from_json(profile.to_json())[LOCAL].accuracy is None

@@ -1,6 +1,6 @@
 """Samples: what a build is calibrated and scored on: pictures that stand alone, and clips, whose frames are in order.
 
-May import: ``errors``, ``clip``, ``engine``, ``bundle``, ``stream``.
+May import: ``errors``, ``clip``, ``operating_point``, ``engine``, ``bundle``, ``stream``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from adaedge.bundle import Preprocessing
 from adaedge.bundle.frames import inputs_of
 from adaedge.clip import Clip, as_clip
 from adaedge.engine import Arrays
-from adaedge.stream import UNKNOWN, BlockChange
+from adaedge.operating_point import REFRESH
+from adaedge.stream import BlockChange
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class SampleClip:
 
     def _change(self, before: int | None, at: int) -> float:
         if before is None or self.looks[before] is None or self.looks[at] is None:
-            return UNKNOWN
+            return REFRESH
         return BlockChange().change(self.looks[before], self.looks[at])
 
 
@@ -96,12 +97,12 @@ class Samples:
         The others are the means of so many equal parts of what the clips show, at several strides.
         """
         seen = sorted(change for clip in self.clips for play in clip.plays() for _, change in play[1:])
-        known = [change for change in seen if change < UNKNOWN]
+        known = [change for change in seen if change < REFRESH]
         found: list[float] = []
         for part in np.array_split(known, min(_BINS, len(known)) or 1):
             if len(part) and (not found or part.mean() - found[-1] >= _LEAST_STEP):
                 found.append(round(float(part.mean()), 4))
-        return (*(change for change in found if change < UNKNOWN), UNKNOWN)
+        return (*(change for change in found if change < REFRESH), REFRESH)
 
     def divided(self, most: int) -> tuple[list[int], list[int]]:
         """Which frames something is fitted on, at most so many, and which it is judged on: none of those.

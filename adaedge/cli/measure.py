@@ -95,8 +95,9 @@ def _profile_table(found: Profile) -> Table:
         times = [
             f"{1e3 * value:.2f}" for value in (cost.head_s, cost.encode_s, cost.decode_s, cost.tail_s, cost.finish_s)
         ]
+        accuracy = "not measured" if cost.accuracy is None else f"{cost.accuracy:.3f}"
         times.insert(2, f"{cost.payload_bytes / 1e3:.1f}")
-        table.add_row(short(point), *times, f"{cost.accuracy:.3f}", found.labels.get(point))
+        table.add_row(short(point), *times, accuracy, found.labels.get(point))
     return table
 
 

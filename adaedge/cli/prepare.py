@@ -76,13 +76,13 @@ def build(
         int, typer.Option(help="Keep channels in multiples of this; 16 makes convolutions of narrower widths faster.")
     ] = 1,
     precisions: Annotated[
-        str | None, typer.Option(help="Of the terminal's arithmetic: fp32,int8. The latter needs --images.")
+        str | None, typer.Option(help="Of the terminal's arithmetic: fp32,int8. The latter needs --images or --clips.")
     ] = None,
     codecs: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: raw, u1 … u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; bottleneck,"
-            " which needs --images."
+            help="Comma-separated: raw, u1 … u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; h264@CRF, hevc@,"
+            " av1@; bottleneck, which needs --images or --clips."
         ),
     ] = None,
     images: Annotated[
@@ -90,6 +90,13 @@ def build(
         typer.Option(
             help="A folder of images, or a video: what int8 is calibrated and a bottleneck fitted on, accuracy and"
             " bytes measured."
+        ),
+    ] = None,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A video of the camera that will be used; may be given more than once. As --images, and its frames are"
+            " taken in order: what a video codec sends is measured on it."
         ),
     ] = None,
     weights: Weights = None,
@@ -110,6 +117,7 @@ def build(
     from adaedge.builder import Space
     from adaedge.builder import build as build_bundle
     from adaedge.bundle.folder import check_free
+    from adaedge.clip import Clip
     from adaedge.models import load
     from adaedge.runtime import frames
 
@@ -123,7 +131,7 @@ def build(
             loaded.args,
             space,
             kwargs=loaded.kwargs,
-            calibrate=frames(images) if images else None,
+            calibrate=[*(frames(images) if images else ()), *map(Clip.read, clips or ())] or None,
             preprocessing=_preprocessing(loaded.preprocessing, preprocessing),
             labels=loaded.labels,
             name=model,
@@ -145,14 +153,15 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
     from adaedge.report.words import short
 
     table = Table(title=f"{out}: {len(bundle.points)} operating points of {bundle.manifest.model}")
-    for heading in ("operating point", "sent, KB (mean)", "accuracy (measured)"):
+    for heading in ("operating point", "sent, KB (mean; of a video: refresh, then least change)", "accuracy (measured)"):
         table.add_column(heading, justify="left" if heading == "operating point" else "right")
     for entry in bundle.manifest.points:
-        accuracy = "not measured: give --images"
+        accuracy = "not measured: give --images or --clips"
         if entry.accuracy:
             found = entry.accuracy
             accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
-        table.add_row(short(entry.point), f"{entry.payload_bytes / 1e3:.1f}", accuracy)
+        sizes = (entry.payload_bytes, *entry.next_bytes[:1])
+        table.add_row(short(entry.point), ", ".join(f"{size / 1e3:.1f}" for size in sizes), accuracy)
     return table
 
 

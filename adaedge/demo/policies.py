@@ -124,7 +124,7 @@ def play(stage: Stage, policy: Policy, name: str, progress: Progress) -> list[Fr
 def offload_point(profile: Profile) -> OperatingPoint:
     """The JPEG of the lowest quality that meets the floor; of the highest quality there is where none does."""
     jpegs = sorted((point for point in profile if point.codec.startswith("jpeg@")), key=_quality)
-    return next((point for point in jpegs if profile[point].accuracy >= ACCURACY_FLOOR), jpegs[-1])
+    return next((point for point in jpegs if profile[point].meets(ACCURACY_FLOOR)), jpegs[-1])
 
 
 def _quality(point: OperatingPoint) -> int:

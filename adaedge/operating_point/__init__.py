@@ -3,10 +3,11 @@
 May import: ``errors`` only.
 """
 
+from adaedge.operating_point.cost import Cost
 from adaedge.operating_point.decision import Decision
 from adaedge.operating_point.level import FP32, FULL, Level
 from adaedge.operating_point.point import INPUT, OUTPUT, OperatingPoint
-from adaedge.operating_point.profile import NOT_FASTER, Cost, Profile, not_faster
+from adaedge.operating_point.profile import NOT_FASTER, REFRESH, Profile, not_faster
 
 __all__ = [
     "FP32",
@@ -14,6 +15,7 @@ __all__ = [
     "INPUT",
     "NOT_FASTER",
     "OUTPUT",
+    "REFRESH",
     "Cost",
     "Decision",
     "Level",

@@ -18,14 +18,18 @@ class Decision:
         point: the operating point to run.
         latency_s: predicted seconds from the frame to the answer.
         energy_j: predicted joules of the terminal for this frame.
-        accuracy: measured accuracy of the point.
+        accuracy: measured accuracy of the point; ``None`` where it was not measured.
         rate_bps: the link rate that the prediction assumed; ``None`` where nothing was known.
         reasons: why this point and not another, for people.
+        payload_bytes: predicted bytes on the link, header included; 0 where the point is local.
+        change: the frame's change against what both ends held, which the prediction assumed; 1 is a refresh.
     """
 
     point: OperatingPoint
     latency_s: float
     energy_j: float
-    accuracy: float = 1.0
+    accuracy: float | None = 1.0
     rate_bps: float | None = None
     reasons: tuple[str, ...] = ()
+    payload_bytes: float = 0.0
+    change: float = 1.0

@@ -1,68 +1,30 @@
 """Profile: what every operating point costs, and which levels are no faster. It travels between machines as JSON.
 
-May import: ``errors``.
+May import: ``errors``; of this part ``cost``, ``level``, ``point``.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from adaedge.errors import LevelError, ProfileError
+from adaedge.operating_point.cost import Cost
 from adaedge.operating_point.level import FP32
 from adaedge.operating_point.point import OperatingPoint
 
 NOT_FASTER = "smaller, not faster"
 """The label of a precision whose head measured no faster than fp32: it saves memory, never time or joules."""
+REFRESH = 1.0
+"""The change of a frame against what is not held: all of it, which is a refresh."""
 PROFILE_FORMAT = "adaedge-profile"
-PROFILE_VERSION = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one frame costs at one operating point. Times are medians measured on the machine that runs the part.
-
-    Attributes:
-        head_s: terminal: from the frame to the features (all of the model where the point is local).
-        encode_s: terminal: from the features to the payload.
-        payload_bytes: mean bytes of a payload on the link, header included; 0 where the point is local.
-        decode_s: edge server: from the payload to the features.
-        tail_s: edge server: from the features to the answer.
-        answer_bytes: bytes of the answer on the link, header included.
-        finish_s: terminal: from the features to the answer, when the edge server has not answered (0 where local).
-        accuracy: measured accuracy of the point, in [0, 1].
-    """
-
-    head_s: float
-    encode_s: float = 0.0
-    payload_bytes: float = 0.0
-    decode_s: float = 0.0
-    tail_s: float = 0.0
-    answer_bytes: float = 0.0
-    finish_s: float = 0.0
-    accuracy: float = 1.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ProfileError(f"{field.name} is a finite number, at least 0; got {value}")
-        if self.accuracy > 1:
-            raise ProfileError(f"accuracy is a fraction in [0, 1]; got {self.accuracy}")
-
-    @property
-    def terminal_s(self) -> float:
-        """Seconds that the terminal computes when the offload succeeds."""
-        return self.head_s + self.encode_s
-
-    @property
-    def edge_s(self) -> float:
-        """Seconds that the edge server computes."""
-        return self.decode_s + self.tail_s
+PROFILE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +36,13 @@ class Profile(Mapping[OperatingPoint, Cost]):
         bundle: SHA-256 of the bundle that was profiled, in hexadecimal.
         terminal: what the terminal's columns were measured on.
         edge: what the edge server's columns were measured on.
+        changes: amounts of change, ascending, at which points with a stateful codec were measured; the last is 1, a
+            refresh: that is what the table holds.
+        next_costs: of such a point, what a frame costs that builds upon the one before, at each change below 1.
+
+    Raises:
+        ProfileError: if a point has not as many such costs as there are changes below 1, or the changes do not ascend
+            to 1.
 
     Example:
         >>> local = OperatingPoint("output")
@@ -86,6 +55,43 @@ class Profile(Mapping[OperatingPoint, Cost]):
     bundle: str
     terminal: str
     edge: str
+    changes: tuple[float, ...] = (REFRESH,)
+    next_costs: Mapping[OperatingPoint, tuple[Cost, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ascending = all(a < b for a, b in pairwise((-1.0, *self.changes)))
+        if not ascending or self.changes[-1:] != (REFRESH,) or self.changes[0] < 0:
+            raise ProfileError(f"changes ascend from 0 or more to {REFRESH:g}, a refresh; got {self.changes}")
+        for point, costs in self.next_costs.items():
+            if point not in self.costs or len(costs) != len(self.changes) - 1:
+                raise ProfileError(
+                    f"{point} has {len(costs)} costs for {len(self.changes) - 1} changes, or is not in the profile"
+                )
+
+    def at(self, point: OperatingPoint, change: float = REFRESH) -> Cost:
+        """What a frame costs that changed so much against what both ends hold; between two measured changes, so much.
+
+        Args:
+            point: one of the profile's.
+            change: in [0, 1]; 1 where nothing is held, which is a refresh.
+
+        Example:
+            >>> video = OperatingPoint("input", codec="h264@28")
+            >>> costs = {video: Cost(head_s=0, payload_bytes=9000.0)}
+            >>> after = {video: (Cost(head_s=0, payload_bytes=200.0), Cost(head_s=0, payload_bytes=600.0))}
+            >>> profile = Profile(costs, "", "laptop", "laptop", (0.0, 0.2, 1.0), after)
+            >>> [profile.at(video, change).payload_bytes for change in (0.0, 0.1, 0.2, 1.0)]
+            [200.0, 400.0, 600.0, 9000.0]
+        """
+        refresh = self.costs[point]
+        costs = (*self.next_costs.get(point, ()), refresh)
+        if len(costs) == 1:
+            return refresh
+        after = min(bisect_left(self.changes, change), len(costs) - 1)
+        if after == 0 or self.changes[after] == change:
+            return costs[after]
+        before = self.changes[after - 1]
+        return costs[after - 1].towards(costs[after], (change - before) / (self.changes[after] - before))
 
     def __getitem__(self, point: OperatingPoint) -> Cost:
         return self.costs[point]
@@ -113,20 +119,13 @@ class Profile(Mapping[OperatingPoint, Cost]):
             raise ProfileError(
                 f"profiles hold different operating points: {odd}. Profile the whole bundle on both machines."
             )
-        costs = {
-            point: Cost(
-                head_s=mine.head_s,
-                encode_s=mine.encode_s,
-                payload_bytes=mine.payload_bytes,
-                decode_s=edge[point].decode_s,
-                tail_s=edge[point].tail_s,
-                answer_bytes=mine.answer_bytes,
-                finish_s=mine.finish_s,
-                accuracy=mine.accuracy,
-            )
-            for point, mine in terminal.items()
+        if terminal.changes != edge.changes:
+            raise ProfileError(f"profiles of other amounts of change: {terminal.changes} and {edge.changes}")
+        costs = {point: _joined(mine, edge[point]) for point, mine in terminal.items()}
+        next_costs = {
+            point: tuple(map(_joined, mine, edge.next_costs[point])) for point, mine in terminal.next_costs.items()
         }
-        return cls(costs, terminal.bundle, terminal.terminal, edge.edge)
+        return cls(costs, terminal.bundle, terminal.terminal, edge.edge, terminal.changes, next_costs)
 
     @property
     def labels(self) -> dict[OperatingPoint, str]:
@@ -147,13 +146,9 @@ class Profile(Mapping[OperatingPoint, Cost]):
         """
         if not (math.isfinite(factor) and factor > 0):
             raise ProfileError(f"a terminal is slower by a factor above 0; got {factor}")
-        costs = {
-            point: replace(
-                cost, head_s=cost.head_s * factor, encode_s=cost.encode_s * factor, finish_s=cost.finish_s * factor
-            )
-            for point, cost in self.items()
-        }
-        return replace(self, costs=costs, terminal=f"{self.terminal}, {factor:.1f} times slower")
+        costs = {point: _slowed(cost, factor) for point, cost in self.items()}
+        next_costs = {point: tuple(_slowed(cost, factor) for cost in each) for point, each in self.next_costs.items()}
+        return replace(self, costs=costs, next_costs=next_costs, terminal=f"{self.terminal}, {factor:.1f} times slower")
 
     def to_json(self) -> str:
         """The profile as one JSON document; every figure in it was measured, none was modelled."""
@@ -163,10 +158,15 @@ class Profile(Mapping[OperatingPoint, Cost]):
             "bundle": self.bundle,
             "terminal": self.terminal,
             "edge": self.edge,
-            "points": [asdict(point) | asdict(cost) for point, cost in self.items()],
+            "changes": self.changes,
+            "points": [asdict(point) | asdict(cost) | self._next(point) for point, cost in self.items()],
             "labels": {str(point): label for point, label in self.labels.items()},  # for readers: follows from the rest
         }
         return json.dumps(document, indent=1)
+
+    def _next(self, point: OperatingPoint) -> dict[str, Any]:
+        costs = self.next_costs.get(point)
+        return {"next": [asdict(cost) for cost in costs]} if costs else {}
 
     @classmethod
     def from_json(cls, text: str) -> Profile:
@@ -182,12 +182,15 @@ class Profile(Mapping[OperatingPoint, Cost]):
                     f"this is not a version {PROFILE_VERSION} profile: format {document['format']!r}, version"
                     f" {document['version']!r}. Write it again with `adaedge profile`."
                 )
-            keys = tuple(field.name for field in fields(OperatingPoint))
-            costs = {}
+            keys = tuple(entry.name for entry in fields(OperatingPoint))
+            costs, next_costs = {}, {}
             for row in document["points"]:
                 point = OperatingPoint(**{key: row.pop(key) for key in keys})
+                if "next" in row:
+                    next_costs[point] = tuple(Cost(**cost) for cost in row.pop("next"))
                 costs[point] = Cost(**row)
-            return cls(costs, document["bundle"], document["terminal"], document["edge"])
+            names = document["bundle"], document["terminal"], document["edge"]
+            return cls(costs, *names, tuple(document["changes"]), next_costs)
         except (LevelError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProfileError(f"this is not a profile ({error}). Write one with `adaedge profile BUNDLE`.") from error
 
@@ -207,6 +210,14 @@ class Profile(Mapping[OperatingPoint, Cost]):
         except (OSError, UnicodeDecodeError) as error:
             raise ProfileError(f"cannot read the profile {path}: {error}") from error
         return cls.from_json(text)
+
+
+def _joined(mine: Cost, edge: Cost) -> Cost:
+    return replace(mine, decode_s=edge.decode_s, tail_s=edge.tail_s)
+
+
+def _slowed(cost: Cost, factor: float) -> Cost:
+    return replace(cost, head_s=cost.head_s * factor, encode_s=cost.encode_s * factor, finish_s=cost.finish_s * factor)
 
 
 def not_faster(costs: Mapping[OperatingPoint, Cost]) -> frozenset[OperatingPoint]:

@@ -53,7 +53,7 @@ def front_table(places: Sequence[Place], records: Sequence[FrameRecord]) -> tupl
             str(number),
             short(place.point),
             f"{place.energy_j:.4f}",
-            f"{place.accuracy:.3f}",
+            "not measured" if place.accuracy is None else f"{place.accuracy:.3f}",
             f"{100 * chosen[place.point] / len(records):.0f}",
         ]
         for number, place in enumerate(front, 1)

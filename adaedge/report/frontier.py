@@ -33,14 +33,14 @@ class Place:
     Attributes:
         point: the point.
         energy_j: modelled joules of the terminal per frame, if every frame is answered there.
-        accuracy: measured accuracy of the point.
+        accuracy: measured accuracy of the point; ``None`` where it was not measured.
         on_time: whether it meets the deadline at this rate.
         on_front: whether no other point on time is as cheap and as accurate, and better in one of them.
     """
 
     point: OperatingPoint
     energy_j: float
-    accuracy: float
+    accuracy: float | None
     on_time: bool
     on_front: bool
 
@@ -83,7 +83,7 @@ class Frontier:
         >>> from adaedge.energy import WIFI_2012, ComputePower
         >>> from adaedge.operating_point import Cost
         >>> full, half = OperatingPoint("output"), OperatingPoint("output", width=0.5)
-        >>> costs = {full: Cost(head_s=0.1), half: Cost(head_s=0.05, accuracy=0.9)}
+        >>> costs = {full: Cost(head_s=0.1, accuracy=1.0), half: Cost(head_s=0.05, accuracy=0.9)}
         >>> energy = EnergyModel(ComputePower(busy_w=4.0), WIFI_2012)
         >>> frontier = Frontier(Profile(costs, "00" * 32, "a board", "a server"), energy, Limits.of(0.2))
         >>> [(str(place.point), round(place.energy_j, 3), place.on_front) for place in frontier.at(None)]
@@ -104,9 +104,10 @@ class Frontier:
         often = self.limits.period_s < self.energy.radio.tail_s
         predictions = self._predict(table, rate_bps, self.energy.radio.tail_s if often else 0.0)
         front = on_front(predictions.energy_j, table.accuracy, predictions.on_time)
-        columns = (predictions.energy_j, table.accuracy, predictions.on_time, front)
-        rows = zip(table.points, *(column.tolist() for column in columns), strict=True)
-        return sorted((Place(*row) for row in rows), key=lambda place: (place.energy_j, -place.accuracy))
+        accuracy = [value if known else None for value, known in zip(table.accuracy, table.measured, strict=True)]
+        energy_j, on_time = predictions.energy_j.tolist(), predictions.on_time.tolist()
+        rows = zip(table.points, energy_j, accuracy, on_time, front.tolist(), strict=True)
+        return sorted((Place(*row) for row in rows), key=lambda place: (place.energy_j, -(place.accuracy or 0.0)))
 
     def never_worth(self, rates_bps: Sequence[float | None], where: str) -> NeverWorth:
         """What is on no front at any of the rates, with a radio that sleeps and with one that is awake.

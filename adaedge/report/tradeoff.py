@@ -32,7 +32,7 @@ def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
         axes = figure.subplots()
         _draw_front(axes, front)
         (_, dearest_j), (lowest, _) = limits = _limits(front, accuracy_floor)
-        near = [place for place in places if place.energy_j <= dearest_j and place.accuracy >= lowest]
+        near = [place for place in places if place.energy_j <= dearest_j and (place.accuracy or 0.0) >= lowest]
         _draw_levels(axes, [place for place in near if place.on_time])
         if accuracy_floor:
             axes.axhline(accuracy_floor, color=VERMILLION, lw=1, label="accuracy floor")
@@ -44,10 +44,10 @@ def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
 
 
 def _draw_front(axes: Axes, front: Sequence[Place]) -> None:
-    energy_j, accuracy = [place.energy_j for place in front], [place.accuracy for place in front]
+    energy_j, accuracy = [place.energy_j for place in front], [place.accuracy or 0.0 for place in front]
     axes.step(energy_j, accuracy, where="post", color=FAINT, lw=1.2, zorder=0, label="Pareto front")
     for number, place in enumerate(front, 1):
-        at = (place.energy_j, place.accuracy)
+        at = (place.energy_j, place.accuracy or 0.0)
         axes.annotate(str(number), at, (-4, 3), textcoords="offset points", ha="right", va="bottom", color=INK)
 
 
@@ -57,7 +57,7 @@ def _draw_levels(axes: Axes, places: Sequence[Place]) -> None:
         of_level = [p for p in places if (p.point.width, p.point.precision) == (width, precision)]
         marker = MARKERS[widths.index(width) % len(MARKERS)]
         colour = BLUE if precision == FP32 else ORANGE
-        energy_j, accuracy = [p.energy_j for p in of_level], [p.accuracy for p in of_level]
+        energy_j, accuracy = [p.energy_j for p in of_level], [p.accuracy or 0.0 for p in of_level]
         faces = [colour if p.on_front else "none" for p in of_level]
         label = level(of_level[0].point)
         axes.scatter(energy_j, accuracy, s=26, marker=marker, facecolors=faces, edgecolors=colour, label=label)
@@ -65,7 +65,7 @@ def _draw_levels(axes: Axes, places: Sequence[Place]) -> None:
 
 def _limits(front: Sequence[Place], accuracy_floor: float) -> tuple[tuple[float, float], tuple[float, float]]:
     """Of the axes: energy, accuracy."""
-    lowest = min([place.accuracy for place in front] + [accuracy_floor or 1.0])
+    lowest = min([place.accuracy or 0.0 for place in front] + [accuracy_floor or 1.0])
     margin = 0.08 * max(0.05, 1 - lowest)
     dearest_j = max([place.energy_j for place in front], default=0.0)
     return (0.0, ROOM * dearest_j or 1.0), (lowest - 2 * margin, 1 + margin)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -168,9 +168,12 @@ class Terminal:
         stopwatch = Stopwatch(self.clock)
         inputs = stopwatch(inputs_of, self.bundle, frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
-            decision = self._choose()
+            changes = stopwatch(stream.changes, frame) if mine else {}
+            decision = self._choose(changes, stream.sent_ratio)
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
             outputs, attempt, by = self._answered(decision.point, inputs, its, start_s, stopwatch)
+            if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
+                stream.sent(decision, attempt.uploads[0].payload_bytes)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
         self._monitor.refresh()
         return Result(outputs, decision, measurement)
@@ -203,10 +206,10 @@ class Terminal:
         if self._paced:
             stopwatch.pad(float(compute_s[self.scheduler.table.row(point)]))
 
-    def _choose(self) -> Decision:
+    def _choose(self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float]) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            return self.scheduler.choose(self._monitor.estimate(now_s), now_s)
+            return self.scheduler.choose(self._monitor.estimate(now_s), now_s, changes, sent_ratio)
 
     def _edge_s(self, point: OperatingPoint) -> float:
         return float(self.scheduler.table.edge_s[self.scheduler.table.row(point)])

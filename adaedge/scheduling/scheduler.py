@@ -14,7 +14,7 @@ import numpy as np
 
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import NOT_FASTER, Cost, Decision, OperatingPoint, Profile
+from adaedge.operating_point import NOT_FASTER, REFRESH, Cost, Decision, OperatingPoint, Profile
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
@@ -99,29 +99,40 @@ class Scheduler:
         self.downlink_bps = downlink_bps
         self.state = State()
 
-    def choose(self, estimate: RateEstimate | None, now_s: float | None = None) -> Decision:
+    def choose(
+        self,
+        estimate: RateEstimate | None,
+        now_s: float | None = None,
+        changes: Mapping[OperatingPoint, float] | None = None,
+        sent_ratio: Mapping[OperatingPoint, float] | None = None,
+    ) -> Decision:
         """The point for a frame that has just arrived.
 
         Args:
             estimate: the link; ``None`` where it is unknown or down.
             now_s: the time, on the clock of the estimate; where it is ``None``, frames arrive every ``period_s``.
+            changes: how much the frame changed, in [0, 1], against what is held for each point that can build upon it,
+                as ``Stream.changes`` says; a point that is not in it refreshes, as if all had changed.
+            sent_ratio: of points that are in it, how many times the predicted bytes the stream has really sent.
         """
+        table = self.table.at(changes, sent_ratio) if changes else self.table
         now_s, active_s = self._times(estimate, now_s)
         residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
         predictions = predict(
-            self.table,
+            table,
             self.energy,
             estimate,
             residual_s=residual_s,
             regret_j=self.state.regret_j,
             downlink_bps=self.downlink_bps,
         )
-        previous = None if self.state.point is None else self.table.rows[self.state.point]
-        choice = self.policy(self.table, predictions, previous)
-        decision = _decision(self.table, predictions, choice)
+        previous = None if self.state.point is None else table.rows[self.state.point]
+        choice = self.policy(table, predictions, previous)
+        change = (changes or {}).get(table.points[choice.row], REFRESH)
+        decision = _decision(table, predictions, choice, change)
         if not decision.point.is_local:
             active_s = now_s + decision.latency_s
-        regret_j = next_regret_j(predictions, self.table, self.energy.radio, self.state.regret_j)
+        regret_j = next_regret_j(predictions, table, self.energy.radio, self.state.regret_j)
         self.state = State(decision.point, now_s, active_s, regret_j)
         return decision
 
@@ -166,7 +177,7 @@ class Scheduler:
         return now_s, max(self.state.active_s, seen_s)
 
 
-def _decision(table: Table, predictions: Predictions, choice: Choice) -> Decision:
+def _decision(table: Table, predictions: Predictions, choice: Choice, change: float) -> Decision:
     row, estimate = choice.row, predictions.estimate
     reasons = [choice.reason]
     if estimate is None:
@@ -184,9 +195,11 @@ def _decision(table: Table, predictions: Predictions, choice: Choice) -> Decisio
         table.points[row],
         float(predictions.latency_s[row]),
         float(predictions.energy_j[row]),
-        float(table.accuracy[row]),
+        float(table.accuracy[row]) if table.measured[row] else None,
         None if estimate is None else estimate.rate_bps,
         tuple(reasons),
+        float(table.payload_bytes[row]),
+        change,
     )
 
 

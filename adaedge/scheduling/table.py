@@ -6,8 +6,9 @@ May import: ``errors``, ``operating_point``. Built once, so that a decision amon
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,41 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Knots:
+    """Costs at measured amounts of change, of the rows whose codec has a state.
+
+    Attributes:
+        changes: the amounts, ascending to 1.
+        costs: row → seconds of the terminal, seconds of the edge server, bytes on the uplink; at each amount.
+    """
+
+    changes: tuple[float, ...]
+    costs: Mapping[int, tuple[tuple[float, float, float], ...]]
+
+    @classmethod
+    def of(cls, profile: Profile, points: Sequence[OperatingPoint]) -> Knots | None:
+        """Those of a profile's points; ``None`` where there are none."""
+        costs = {
+            row: tuple(map(_varying, (*profile.next_costs[point], profile[point])))
+            for row, point in enumerate(points)
+            if point in profile.next_costs
+        }
+        return cls(profile.changes, costs) if costs else None
+
+    def at(self, row: int, change: float) -> tuple[float, ...] | None:
+        """The three costs of a row, interpolated; ``None`` where they do not depend on the change."""
+        costs = self.costs.get(row)
+        if costs is None:
+            return None
+        after = min(bisect_left(self.changes, change), len(costs) - 1)
+        if after == 0:
+            return costs[0]
+        start, end = self.changes[after - 1], self.changes[after]
+        share = min(1.0, (change - start) / (end - start))
+        return tuple((1 - share) * low + share * high for low, high in zip(costs[after - 1], costs[after], strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """The points that may be chosen, one row each: at or above the accuracy floor, and not labelled `NOT_FASTER`.
 
@@ -102,9 +138,11 @@ class Table:
         limit_s: a point counts as on time when its predicted latency is at most this; ``-inf`` where an offload in vain
             would miss a deadline that a local run meets.
         guards: whether a local run fits the deadline, so that one fits after every offload on time that is given up.
-        accuracy: measured accuracy.
+        accuracy: measured accuracy; 0 where it was not measured, which no accuracy floor lets pass.
+        measured: whether it was.
         below_floor: number of points that the accuracy floor keeps out of the table.
         not_faster: points at or above the floor that their label keeps out of it.
+        knots: what points with a stateful codec cost at other amounts of change; ``None`` where there are none.
     """
 
     limits: Limits
@@ -121,8 +159,10 @@ class Table:
     limit_s: Column
     guards: bool
     accuracy: Column
+    measured: Mask
     below_floor: int
     not_faster: frozenset[OperatingPoint] = frozenset()
+    knots: Knots | None = None
 
     @classmethod
     def build(cls, profile: Profile | Mapping[OperatingPoint, Cost], limits: Limits) -> Table:
@@ -135,10 +175,10 @@ class Table:
             raise ScheduleError("the profile holds no operating point. Profile a bundle with `adaedge profile BUNDLE`.")
         slow = not_faster(profile)
         offered = {point: cost for point, cost in profile.items() if point not in slow}
-        held = {point: cost for point, cost in offered.items() if cost.accuracy >= limits.accuracy_floor}
+        held = {point: cost for point, cost in offered.items() if cost.meets(limits.accuracy_floor)}
         if not held:
-            best, cost = max(offered.items(), key=lambda item: item[1].accuracy)
-            if not cost.accuracy:
+            best, cost = max(offered.items(), key=lambda item: item[1].accuracy or 0.0)
+            if cost.accuracy is None:
                 raise ScheduleError(
                     f"an accuracy floor of {limits.accuracy_floor:.4g} needs measured accuracies, and no point of the"
                     " profile has one. Build the bundle with `calibrate` (`--images FOLDER`), or set no floor."
@@ -163,10 +203,34 @@ class Table:
             _column(offload_timeout_s(cost, limits.deadline_s, limits.margin_s) for cost in costs),
             _column(_limit_s(point, cost, limits, guards) for point, cost in held.items()),
             guards,
-            _column(cost.accuracy for cost in costs),
+            _column(cost.accuracy or 0.0 for cost in costs),
+            np.array([cost.accuracy is not None for cost in costs]),
             len(offered) - len(held),
-            frozenset(point for point in slow if profile[point].accuracy >= limits.accuracy_floor),
+            frozenset(point for point in slow if profile[point].meets(limits.accuracy_floor)),
+            Knots.of(profile, tuple(held)) if isinstance(profile, Profile) else None,
         )
+
+    def at(
+        self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None = None
+    ) -> Table:
+        """The table for a frame that changed so much; when an offload is given up stays what a refresh asks for.
+
+        Args:
+            changes: the frame's change against what both ends hold, of the points that can build upon it.
+            sent_ratio: of these, how many times the predicted bytes the stream has really sent.
+        """
+        rows = [(self.rows[point], change, point) for point, change in changes.items() if point in self.rows]
+        if self.knots is None or not rows:
+            return self
+        columns = self.terminal_s.copy(), self.edge_s.copy(), self.payload_bytes.copy()
+        for row, change, point in rows:
+            costs = self.knots.at(row, change)
+            if costs is not None:
+                for column, cost in zip(columns, costs, strict=True):
+                    column[row] = cost
+                columns[2][row] *= sent_ratio.get(point, 1.0) if sent_ratio else 1.0
+        terminal_s, edge_s, payload_bytes = columns
+        return replace(self, terminal_s=terminal_s, edge_s=edge_s, payload_bytes=payload_bytes)
 
     def row(self, point: OperatingPoint) -> int:
         """The row of a point.
@@ -185,6 +249,10 @@ class Table:
                 f"no point {point} at or above the accuracy floor of {self.limits.accuracy_floor:.4g};"
                 f" there are {len(self.points)}, such as {self.points[0]}. List them with `list(profile)`."
             ) from None
+
+
+def _varying(cost: Cost) -> tuple[float, float, float]:
+    return cost.terminal_s, cost.edge_s, cost.payload_bytes
 
 
 def _column(values: object) -> Column:

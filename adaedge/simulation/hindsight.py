@@ -155,7 +155,7 @@ def _decision(table: Table, options: _Options, frame: int, row: int) -> Decision
         table.points[row],
         float(options.latency_s[frame, row]),
         float(options.energy_j[frame, row] % _PENALTY_J),
-        float(table.accuracy[row]),
+        float(table.accuracy[row]) if table.measured[row] else None,
         None,
         ("every future rate was known",),
     )

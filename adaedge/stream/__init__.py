@@ -3,12 +3,11 @@
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``.
 """
 
-from adaedge.stream.change import UNKNOWN, BlockChange, ChangeDetector
+from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.standing import Filtered, StandingAnswer, calibrate_tolerance, largest_tolerance, replay
 from adaedge.stream.stream import Stream
 
 __all__ = [
-    "UNKNOWN",
     "BlockChange",
     "ChangeDetector",
     "Filtered",

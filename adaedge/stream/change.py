@@ -1,11 +1,13 @@
 """How much a frame differs from another: what decides how much a stateful codec has to send.
 
-May import: ``errors``. It is measured on the frame as the camera gives it, before resizing spreads what moved.
+May import: ``errors``, ``operating_point``. It is measured on the frame as the camera gives it, before resizing spreads
+what moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -13,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import SourceError
+from adaedge.operating_point import REFRESH
 
 Frame = npt.NDArray[np.uint8]
 Luma = npt.NDArray[np.uint8]
 
-UNKNOWN = 1.0
-"""The change against a frame that is not known, or of another size: all of it."""
 _ROWS = 90  # about so many rows of a frame are looked at: enough for what a network sees, whatever the camera gives
 _BLOCK = 4  # sides of a block, in looked-at pixels: 16 of 360 rows
 _LEVELS = 64.0  # a difference in luma that counts as a block replaced
@@ -76,19 +77,24 @@ class BlockChange:
     def change(self, before: Luma, after: Luma) -> float:
         """How much changed; frames of different sizes have nothing in common."""
         if before.shape != after.shape:
-            return UNKNOWN
+            return REFRESH
         apart = np.maximum(before, after) - np.minimum(before, after)
         rows = apart.reshape(apart.shape[0] // _BLOCK, _BLOCK, -1).max(axis=1)
         largest = rows.reshape(len(rows), -1, _BLOCK).max(axis=2)
         return float(np.minimum(largest, np.uint8(_LEVELS)).mean() / _LEVELS)
 
 
-def by_change(found: Sequence[tuple[float, float]], changes: Sequence[float]) -> tuple[float, ...]:
+def by_change(
+    found: Sequence[tuple[float, float]],
+    changes: Sequence[float],
+    middle: Callable[[Sequence[float]], float] = statistics.fmean,
+) -> tuple[float, ...]:
     """The mean of what was found nearest to each amount of change; where nothing was, the next larger one's.
 
     Args:
         found: pairs of a change and a figure.
         changes: amounts, ascending; something was found at the last.
+        middle: what to take of several figures in place of the mean.
 
     Example:
         >>> by_change([(0.02, 100), (0.04, 120), (0.3, 400), (1.0, 3000)], changes=(0.03, 0.25, 0.5, 1.0))
@@ -98,5 +104,5 @@ def by_change(found: Sequence[tuple[float, float]], changes: Sequence[float]) ->
     means: list[float] = []
     for at in reversed(range(len(changes))):
         values = [figure for place, (_, figure) in zip(nearest, found, strict=True) if place == at]
-        means.append(float(np.mean(values)) if values else means[-1])
+        means.append(float(middle(values)) if values else means[-1])
     return tuple(reversed(means))

@@ -1,6 +1,7 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``; of this part ``standing``.
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``; of this part ``change``,
+``standing``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
 is encoded, and put back only when the edge server has answered it and says that it holds it too: whatever goes wrong
@@ -14,21 +15,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import final
+from typing import Any, final
+
+import numpy as np
 
 from adaedge.bundle import Bundle
-from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Codec, Reference, StreamPosition
+from adaedge.operating_point import REFRESH, Decision, OperatingPoint
+from adaedge.payload import Codec, Reference, StreamPosition, is_stateful
+from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.standing import StandingAnswer
+
+_NEW = 0.2  # weight of the last payload in what is learned of a stream's lengths, on a logarithmic scale
+_MOST = 8.0  # a prediction is corrected by at most so much
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Held:
-    """What both ends hold: of which payload, where it crossed, and this end's half of it."""
+    """What both ends hold: of which payload, where it crossed, and this end's half of it.
+
+    Attributes:
+        look: what a change against its frame is measured on.
+        successors: the points that can build upon it.
+    """
 
     sequence: int
     point: OperatingPoint
     reference: Reference
+    look: Any
+    successors: list[OperatingPoint]
 
 
 @final
@@ -38,19 +52,26 @@ class Stream:
     Args:
         bundle: the model.
         tolerance: see ``Terminal``.
+        detector: measures how much a frame changed; `BlockChange` unless told.
 
     Attributes:
         name: what names it on the link, at random from 64 bits: no two terminals need to agree.
+        sent_ratio: of points whose codec has a state, how many times the predicted bytes their payloads really had.
         standing: the last answer that was computed, where the tolerance lets it stand.
 
     Raises:
         ScheduleError: if the tolerance is no number from 0.
     """
 
-    def __init__(self, bundle: Bundle, tolerance: float = 0.0) -> None:
+    def __init__(self, bundle: Bundle, tolerance: float = 0.0, detector: ChangeDetector | None = None) -> None:
         self.name = secrets.randbits(63) + 1  # 0 is no stream
         self.standing = StandingAnswer(bundle, tolerance)
+        self.sent_ratio: dict[OperatingPoint, float] = {}
+        self._bundle = bundle
+        self._detector: ChangeDetector = BlockChange() if detector is None else detector
+        self._stateful = [point for point in bundle.points if is_stateful(point.codec)]
         self._sequence = 0
+        self._look: Any = None
         self._held: _Held | None = None
         self._turn = Lock()
 
@@ -63,6 +84,29 @@ class Stream:
         finally:
             if mine:
                 self._turn.release()
+
+    def changes(self, frame: Any) -> dict[OperatingPoint, float]:
+        """How much a frame changed against what both ends hold, for each point that can build upon it.
+
+        Args:
+            frame: uint8 (H, W, 3) as the camera gives it. Of anything else nothing is known: all of it changed.
+        """
+        if not self._stateful:
+            return {}
+        self._look = self._detector.look(frame) if _is_frame(frame) else None
+        held = self._held
+        if held is None:
+            return {}
+        known = held.look is not None and self._look is not None
+        change = self._detector.change(held.look, self._look) if known else REFRESH
+        return dict.fromkeys(held.successors, change)
+
+    def sent(self, decision: Decision, payload_bytes: int) -> None:
+        """Learn from a payload that built upon another how far its predicted length was from the real one."""
+        point, known = decision.point, self.sent_ratio.get(decision.point, 1.0)
+        if decision.change < REFRESH and decision.payload_bytes > 0:
+            found = known * payload_bytes / decision.payload_bytes
+            self.sent_ratio[point] = known ** (1 - _NEW) * min(max(found, 1 / _MOST), _MOST) ** _NEW
 
     def next(self, point: OperatingPoint, codec: Codec, deadline_s: float) -> tuple[StreamPosition, Reference | None]:
         """The next payload's position, and what it may build upon; that is taken, and ``keep`` puts the next in place.
@@ -81,7 +125,16 @@ class Stream:
 
     def keep(self, position: StreamPosition, point: OperatingPoint, reference: Reference | None) -> None:
         """Hold what a payload left, now that the edge server is known to hold it as well."""
-        self._held = None if reference is None else _Held(position.sequence, point, reference)
+        if reference is None:
+            self._held = None
+            return
+        places = [other for other in self._stateful if _place(other) == _place(point)]
+        successors = [other for other in places if self._bundle.codec(other).accepts(reference)]
+        self._held = _Held(position.sequence, point, reference, self._look, successors)
+
+
+def _is_frame(frame: Any) -> bool:
+    return isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
 
 
 def _place(point: OperatingPoint) -> tuple[str, str, float]:

@@ -285,3 +285,36 @@ def test_a_run_needs_neither_profile_nor_certificate_named(tmp_path, bundle, pho
         found = json.loads(adaedge_command("run", bundle, *options, "--record", tmp_path / "run.jsonl", "--json"))
     assert found["deadline_miss_fraction"] <= 1
     assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 4
+
+
+def test_build_measures_a_video_codec_on_clips(tmp_path, films):
+    out = tmp_path / "b"
+    options = ("--random-weights", "--splits", "", "--widths", "1", "--precisions", "fp32", "--codecs", "h264@28")
+    clips = [word for film in films for word in ("--clips", film)]
+    found = json.loads(adaedge_command("build", "timm:test_resnet", "-o", out, *options, *clips, "--json"))
+    (video,) = (row for row in found["points"] if row["codec"] == "h264@28")
+    assert 0 < video["next_bytes"][0] < video["payload_bytes"]
+    assert video["accuracy"]["samples"] == 16
+    profile = tmp_path / "profile.json"
+    adaedge_command("profile", out, "-o", profile, "--repetitions", "2", "--images", films[0])
+    loaded = Profile.load(profile)
+    point = OperatingPoint("input", codec="h264@28")
+    assert loaded.at(point, 0.0).payload_bytes == video["next_bytes"][0]
+
+
+@pytest.fixture
+def films(tmp_path):
+    """Two short videos."""
+    values = np.random.default_rng(0)
+    paths = [tmp_path / f"{name}.mp4" for name in "ab"]
+    for path in paths:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", 25, options={"crf": "20"})
+            stream.height, stream.width, stream.pix_fmt = 120, 160, "yuv420p"
+            ground = values.integers(60, 120, (120, 160, 3), dtype=np.uint8)
+            for at in range(8):
+                frame = ground.copy()
+                frame[20:50, 4 * at : 4 * at + 30] = 220
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+            container.mux(stream.encode())
+    return paths

@@ -403,7 +403,7 @@ def test_without_times_frames_come_every_period() -> None:
 
 
 def test_a_floor_needs_measured_accuracies():
-    profile = {OperatingPoint("output"): Cost(head_s=0.01, accuracy=0.0)}
+    profile = {OperatingPoint("output"): Cost(head_s=0.01, accuracy=None)}
     with pytest.raises(ScheduleError, match=r"floor of 0\.8 needs measured accuracies, and no point .* `calibrate`"):
         Scheduler(profile, ENERGY, deadline_s=0.1, accuracy_floor=0.8)
 

@@ -1,6 +1,6 @@
 """Time the parts of a bundle on this machine and compose what each operating point costs.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``bundle``.
+May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``; of this part ``playing``.
 
 Each head, each codec side and each tail is timed once, not the product of all dimensions: costs compose. The parts are
 run in a random order in every repetition, after a warm-up, so that a slow moment of the machine falls on all of them.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -25,22 +25,26 @@ from PIL import Image
 
 from adaedge.bundle import Bundle, PointEntry, TensorSpec
 from adaedge.bundle.entries import Half
+from adaedge.clip import Clip, as_clip
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Kind, Message
+from adaedge.profiling.playing import Player
 
 Progress = Callable[[str, int, int], None]
 
 _PREPROCESS = "preprocess"
 _WARM_UP = 3
 _MAX_FRAMES = 8  # features are made of so many frames, in turn: memory is bounded
+_MAX_PLAYED = 32  # so many frames of a clip are played in order, and back
+_OF_LABELS = ("accuracy", "top1")  # metrics that compare with labels, not with the full network
 
 
 def profile(
     bundle: Bundle,
     *,
     repetitions: int = 30,
-    frames: Iterable[Any] | None = None,
+    frames: Iterable[Any] | Clip | str | Path | None = None,
     threads: int = 1,
     cautious: bool = False,
     progress: Progress | None = None,
@@ -48,14 +52,16 @@ def profile(
 ) -> Profile:
     """Measure every operating point of a bundle on this machine, as terminal and as edge server.
 
-    Times are medians. Payload lengths and accuracies are those that were measured when the bundle was built; an
-    accuracy that was not measured is 0, so that it never passes an accuracy floor.
+    Times are medians. Payload lengths and accuracies are those that were measured when the bundle was built; a point
+    whose accuracy was not measured meets no accuracy floor. A codec with a state is timed as a refresh and, on a clip,
+    in order at several strides: at the amounts of change at which the bundle was built.
 
     Args:
         bundle: what to measure.
         repetitions: how often each part is run after the warm-up.
-        frames: uint8 frames (H, W, 3) as the camera gives them, whose resizing then counts as part of every head; or
-            tuples of input arrays. Without any, inputs are random (frames smooth), and resizing is not counted.
+        frames: uint8 frames (H, W, 3) as the camera gives them, in order, whose resizing then counts as part of every
+            head: a list, a clip, or the path of a video; or tuples of input arrays. The first 32 are used. Without
+            any, inputs are random (frames smooth), and resizing is not counted.
         threads: threads inside an operator.
         cautious: take the lower end of an accuracy's 95 % interval instead of its value, so that an accuracy floor
             holds on frames that the bundle was not scored on.
@@ -64,15 +70,21 @@ def profile(
     """
     if threads != bundle.threads:
         bundle = bundle.with_threads(threads)
-    given = list(islice(() if frames is None else frames, _MAX_FRAMES))
-    inputs = [bundle.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
+    given = list(islice(as_clip(frames) if isinstance(frames, str | Path) else frames or (), _MAX_PLAYED))
+    played = [bundle.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
+    inputs = played[:_MAX_FRAMES]
     parts = _parts(bundle, inputs)
+    players = _players(bundle, played, given or [None for _ in played])
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
-        parts[_PREPROCESS] = _Part(bundle.preprocess, given)
-    seconds = _medians(parts, repetitions, random.Random(seed), progress)
+        parts[_PREPROCESS] = _Part(bundle.preprocess, given[:_MAX_FRAMES])
+    sides = [side for player in players.values() for side in player.sides]
+    timed: list[Timed] = [*parts.values(), *sides]
+    _time(timed, repetitions, random.Random(seed), progress)
+    seconds = {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
     machine = machine_name(threads)
     costs = {entry.point: _cost(bundle, entry, seconds, cautious) for entry in bundle.manifest.points}
-    return Profile(costs, bundle.digest, machine, machine)
+    next_costs = {point: player.costs(costs[point]) for point, player in players.items()}
+    return Profile(costs, bundle.digest, machine, machine, bundle.manifest.changes, next_costs)
 
 
 def machine_name(threads: int) -> str:
@@ -88,6 +100,14 @@ def processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
+class Timed(Protocol):
+    """Something that is timed once a turn."""
+
+    def time(self, turn: int) -> None:
+        """Time one call."""
+        ...
+
+
 @dataclass(slots=True)
 class _Part:
     """One thing to time: a call with each of a few inputs in turn."""
@@ -97,6 +117,7 @@ class _Part:
     seconds: list[float] = field(default_factory=list)
 
     def time(self, turn: int) -> None:
+        """Time one call."""
         given = self.inputs[turn % len(self.inputs)]
         start = time.perf_counter()
         self.run(given)
@@ -143,10 +164,16 @@ def _codec_key(side: str, point: OperatingPoint) -> str:
     return f"{side} {replace(point, precision='')}"
 
 
-def _medians(
-    parts: dict[str, _Part], repetitions: int, order: random.Random, progress: Progress | None
-) -> dict[str, float]:
-    shuffled = list(parts.values())
+def _players(bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any]) -> dict[OperatingPoint, Player]:
+    """What times the points whose codec has a state, frame after frame."""
+    changes = bundle.manifest.changes[:-1]
+    entries = [entry for entry in bundle.manifest.points if entry.next_bytes]
+    return {entry.point: Player(bundle, entry, changes, played, frames) for entry in entries}
+
+
+def _time(timed: Sequence[Timed], repetitions: int, order: random.Random, progress: Progress | None) -> None:
+    """Run every part once a turn, in random order; the first turns warm up."""
+    shuffled = list(timed)
     for turn in range(_WARM_UP + repetitions):
         if progress:
             progress("profile", turn, _WARM_UP + repetitions)
@@ -155,7 +182,6 @@ def _medians(
             part.time(turn)
     if progress:
         progress("profile", _WARM_UP + repetitions, _WARM_UP + repetitions)
-    return {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
 
 
 def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious: bool) -> Cost:
@@ -177,11 +203,12 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious
     )
 
 
-def _accuracy(entry: PointEntry, cautious: bool) -> float:
+def _accuracy(entry: PointEntry, cautious: bool) -> float | None:
     found = entry.accuracy
     if found is None:
-        return 0.0
-    certain = entry.point == OperatingPoint(OUTPUT) and found.metric == "agreement"  # with itself
+        return None
+    # The full network compared with itself: no other frames can make that less.
+    certain = entry.point == OperatingPoint(OUTPUT) and found.metric not in _OF_LABELS and found.value == 1.0
     return found.low if cautious and not certain else found.value
 
 

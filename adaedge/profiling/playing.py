@@ -1,0 +1,127 @@
+"""Player: times a codec with a state on frames in order, as a stream runs it.
+
+May import: ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, pairwise
+from typing import Any
+
+import numpy as np
+
+from adaedge.bundle import Bundle, PointEntry
+from adaedge.engine import Arrays
+from adaedge.operating_point import REFRESH, Cost
+from adaedge.payload import Reference, StreamPosition
+from adaedge.stream import BlockChange
+from adaedge.stream.change import by_change
+
+_STRIDES = (4, 8)
+
+
+@dataclass(slots=True)
+class Side:
+    """One end of the link: what it does with the next frame."""
+
+    run: Callable[[], float]
+
+    def time(self, turn: int) -> None:
+        """Time the next frame."""
+        del turn
+        self.run()
+
+
+class Player:
+    """Both ends of a point, frame after frame: forwards, and back at other strides, so that no jump is a cut.
+
+    Args:
+        bundle: the model.
+        entry: a point whose codec has a state.
+        changes: the amounts of change that are asked about, ascending, below 1.
+        played: the frames as the model's inputs.
+        frames: the same as the camera gave them, or ``None`` each.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        entry: PointEntry,
+        changes: Sequence[float],
+        played: Sequence[Arrays],
+        frames: Sequence[Any],
+    ) -> None:
+        self._bundle, self._entry, self._changes = bundle, entry, changes
+        head = bundle.head(entry.point.split, entry.point.level)
+        self._features = [head.run(inputs) for inputs in played]
+        looks = [_look(frame, inputs) for frame, inputs in zip(frames, played, strict=True)]
+        order = _route(len(played))
+        steps = [(at, _change(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
+        self._steps = cycle(steps)
+        self._sequence = 0
+        self._held: Reference | None = None
+        self._edge_held: Reference | None = None
+        self._sent: deque[tuple[bytes, float]] = deque()
+        self._encode_s: list[tuple[float, float]] = []
+        self._decode_s: list[tuple[float, float]] = []
+        self.sides = Side(self._encode), Side(self._decode)
+
+    def costs(self, refresh: Cost) -> tuple[Cost, ...]:
+        """What a frame costs at each change, where a refresh costs this much."""
+        sides = [
+            by_change([*seconds, (REFRESH, whole)], (*self._changes, REFRESH), statistics.median)
+            for seconds, whole in ((self._encode_s, refresh.encode_s), (self._decode_s, refresh.decode_s))
+        ]
+        return tuple(
+            replace(refresh, payload_bytes=next_bytes, encode_s=encode_s, decode_s=decode_s)
+            for next_bytes, encode_s, decode_s in zip(self._entry.next_bytes, *sides, strict=False)
+        )
+
+    def _encode(self) -> float:
+        at, change = next(self._steps)
+        position = StreamPosition(1, self._sequence + 1, self._sequence, 0.0)
+        builds = self._held is not None
+        start_s = time.perf_counter()
+        data, self._held = self._bundle.encode_next(self._entry.point, self._features[at], position, self._held)
+        seconds = time.perf_counter() - start_s
+        self._sequence += 1
+        self._sent.append((data, change if builds else REFRESH))
+        if builds:
+            self._encode_s.append((change, seconds))
+        return seconds
+
+    def _decode(self) -> float:
+        if not self._sent:
+            self._encode()
+        data, change = self._sent.popleft()
+        held, self._edge_held = self._edge_held, None
+        start_s = time.perf_counter()
+        _, _, self._edge_held = self._bundle.receive(self._bundle.read(data), held)
+        seconds = time.perf_counter() - start_s
+        if held is not None:
+            self._decode_s.append((change, seconds))
+        return seconds
+
+
+def _route(count: int) -> list[int]:
+    """The frames forwards, and back and forwards again at larger strides."""
+    order = list(range(count))
+    for stride in _STRIDES:
+        forwards = order[-1] < count // 2
+        order += range(order[-1] + stride, count, stride) if forwards else range(order[-1] - stride, -1, -stride)
+    return order
+
+
+def _look(frame: Any, inputs: Arrays) -> Any:
+    image = frame if isinstance(frame, np.ndarray) else inputs[0][0]
+    is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    return BlockChange().look(image) if is_frame else None
+
+
+def _change(before: Any, after: Any) -> float:
+    return REFRESH if before is None or after is None else BlockChange().change(before, after)
