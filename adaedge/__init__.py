@@ -7,10 +7,10 @@ where torch is not installed. A name whose extra is missing exists, but raises a
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adaedge._version import __version__
-from adaedge.extras import load as _load
+from adaedge.late import late_names as _late_names
 
 if TYPE_CHECKING:
     from adaedge.bottleneck import AnalogBottleneck as AnalogBottleneck
@@ -57,13 +57,8 @@ _NEED_TORCH = frozenset({"bottleneck", "builder", "graph", "levels"})
 
 __all__ = ["__version__", *_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"adaedge has no {name!r}; it has: {', '.join(sorted(_HOMES))}")
-    value = getattr(_load(f"adaedge.{_HOMES[name]}", f"adaedge.{name}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    __getattr__, _ = _late_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

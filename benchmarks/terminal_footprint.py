@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -108,7 +109,8 @@ def main() -> None:
 def start(bundle: Path, python: str) -> dict:
     """One terminal: what it measured of itself."""
     command = [python, "-c", TERMINAL, str(bundle), str(time.time())]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout)
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import Lock
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from adaedge.bundle.entries import Half
 from adaedge.bundle.manifest import Manifest
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Codec, get_codec, is_progressive
-from adaedge.payload.latent import FoldedCodec, LatentCodec, Latents
-from adaedge.payload.latent.saving import from_bytes
+
+if TYPE_CHECKING:
+    from adaedge.payload.latent import Latents
 
 
 @final
@@ -42,6 +43,8 @@ class CodecTable:
         path = self._manifest.cut(point.split, point.level).bottleneck
         if path is None or not is_progressive(point.codec):
             return get_codec(point.codec)
+        from adaedge.payload.latent.saving import from_bytes  # late, as `get_codec` imports what it needs
+
         with self._lock:
             if path not in self._latents:
                 try:
@@ -68,6 +71,10 @@ class CodecTable:
     def shortest(self, point: OperatingPoint) -> Codec:
         """As `of_payload`; a bottleneck's to coefficients only, where its decoder is folded into the tail."""
         codec = self.of_payload(point)
+        if not is_progressive(point.codec):
+            return codec
+        from adaedge.payload.latent import FoldedCodec, LatentCodec  # late: who sends no latents needs neither
+
         folded = self._manifest.cut(point.split, point.level).folded_tail
         return FoldedCodec(codec) if isinstance(codec, LatentCodec) and folded else codec
 

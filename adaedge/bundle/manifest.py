@@ -71,7 +71,8 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The manifest as canonical JSON, its digest filled in."""
-        return _canonical(self.sealed()._document())
+        document = self._document()
+        return _canonical(document | {"digest": _digest(document)})
 
     def _document(self) -> dict[str, Any]:
         """What is written: every field but what follows from the others."""
@@ -79,8 +80,7 @@ class Manifest:
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""
-        unsealed = self._document() | {"digest": ""}
-        return replace(self, digest=hashlib.sha256(_canonical(unsealed)).hexdigest())
+        return replace(self, digest=_digest(self._document()))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
@@ -137,6 +137,10 @@ class Manifest:
 def _canonical(document: dict[str, Any]) -> bytes:
     document = {"format": FORMAT, "version": VERSION} | document
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(document | {"digest": ""})).hexdigest()
 
 
 def _manifest(document: dict[str, Any]) -> Manifest:

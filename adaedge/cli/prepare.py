@@ -153,7 +153,11 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
     from adaedge.report.words import short
 
     table = Table(title=f"{out}: {len(bundle.points)} operating points of {bundle.manifest.model}")
-    for heading in ("operating point", "sent, KB (mean; of a video: refresh, then least change)", "accuracy (measured)"):
+    for heading in (
+        "operating point",
+        "sent, KB (mean; of a video: refresh, then least change)",
+        "accuracy (measured)",
+    ):
         table.add_column(heading, justify="left" if heading == "operating point" else "right")
     for entry in bundle.manifest.points:
         accuracy = "not measured: give --images or --clips"

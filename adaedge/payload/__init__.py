@@ -1,13 +1,20 @@
 """What crosses the link: the wire format, and the codecs that turn features or a frame into bytes and back.
 
-May import: ``errors``, ``operating_point``.
+May import: ``late``, ``errors``, ``operating_point``.
 """
 
+from typing import TYPE_CHECKING
+
+from adaedge.late import late_names
 from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive, is_stateful
-from adaedge.payload.jpeg import Jpeg
 from adaedge.payload.message import MAX_BYTES, Kind, Message, StreamPosition, TensorHeader
 from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
 from adaedge.payload.reference import Reference
+
+if TYPE_CHECKING:
+    from adaedge.payload.jpeg import Jpeg
+else:
+    __getattr__, __dir__ = late_names(__name__, {"Jpeg": "jpeg"})
 
 __all__ = [
     "BOTTLENECK",

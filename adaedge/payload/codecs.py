@@ -21,31 +21,30 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.jpeg import Jpeg
-from adaedge.payload.latent import LatentCodec, Latents
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.pictures import Avif, WebP
-from adaedge.payload.ranged import Ranged
 from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
-from adaedge.payload.video import video_codec
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
+if TYPE_CHECKING:
+    from adaedge.payload.latent import Latents
+
 Array = npt.NDArray[Any]
 
 _FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
 _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
+_VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
 _ZSTD_LEVEL = 1
 BOTTLENECK = "bottleneck"
@@ -116,19 +115,26 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
     """
     if match := _FEATURES.fullmatch(name):
         return Features(bits=int(match[1] or 0), compress=match[2] is not None)
+    # The others are imported when one is asked for: together they take as long as all that a terminal needs of adaedge.
     if match := _RANGED.fullmatch(name):
+        from adaedge.payload.ranged import Ranged
+
         return Ranged(bits=int(match[1]))
     if match := _PICTURE.fullmatch(name):
         return _picture(match[1], int(match[2]))
-    if (video := video_codec(name)) is not None:
-        return video
     if match := _BOTTLENECK.fullmatch(name):
         if latents is None:
             raise CodecError(
                 f"no codec {name!r} here: a bottleneck belongs to a split point and width of a bundle. Build it with"
                 " `--codecs bottleneck --images FOLDER`, and use `Bundle.encode` and `Bundle.decode`."
             )
+        from adaedge.payload.latent import LatentCodec
+
         return LatentCodec(latents, int(match[1]))
+    from adaedge.payload.video import video_codec
+
+    if (video := video_codec(name)) is not None:
+        return video
     raise CodecError(
         f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, u1+range to u8+range, jpeg@1 to"
         " jpeg@100, also as jpeg444@, webp@ and avif@, h264@0 to h264@51, hevc@ likewise, either also with -444, av1@0"
@@ -137,6 +143,9 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
 
 
 def _picture(kind: str, quality: int) -> Codec:
+    from adaedge.payload.jpeg import Jpeg
+    from adaedge.payload.pictures import Avif, WebP
+
     if kind == "webp":
         return WebP(quality)
     return Avif(quality) if kind == "avif" else Jpeg(quality, "4:2:0" if kind == "jpeg" else "4:4:4")
@@ -159,7 +168,7 @@ def is_stateful(name: str) -> bool:
         >>> is_stateful("h264@28"), is_stateful("jpeg@90")
         (True, False)
     """
-    return video_codec(name) is not None
+    return _VIDEO.fullmatch(name) is not None
 
 
 @final

@@ -1,19 +1,39 @@
 """What runs: link, terminal, edge server, session.
 
-May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
+May import: ``late``, ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
 ``stream``, ``profiling``, ``scheduling``. Never torch.
 """
 
+from typing import TYPE_CHECKING
+
+from adaedge.late import late_names
 from adaedge.runtime.clock import Clock, ManualClock, MonotonicClock, SkippingClock
-from adaedge.runtime.credentials import Credentials, default_folder
-from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.link import GrpcLink, Link, Reply
 from adaedge.runtime.record import FrameRecord, Measurement, read_records, write_records
-from adaedge.runtime.server import EdgeServer, serve_forever
-from adaedge.runtime.session import run
-from adaedge.runtime.shaped import ReplayLink, ShapedLink
-from adaedge.runtime.sources import frames
 from adaedge.runtime.terminal import Result, Terminal
+
+if TYPE_CHECKING:
+    from adaedge.runtime.credentials import Credentials, default_folder
+    from adaedge.runtime.edge_session import EdgeSession
+    from adaedge.runtime.server import EdgeServer, serve_forever
+    from adaedge.runtime.session import run
+    from adaedge.runtime.shaped import ReplayLink, ShapedLink
+    from adaedge.runtime.sources import frames
+else:
+    __getattr__, __dir__ = late_names(
+        __name__,
+        {
+            "Credentials": "credentials",
+            "EdgeServer": "server",
+            "EdgeSession": "edge_session",
+            "ReplayLink": "shaped",
+            "ShapedLink": "shaped",
+            "default_folder": "credentials",
+            "frames": "sources",
+            "run": "session",
+            "serve_forever": "server",
+        },
+    )
 
 __all__ = [
     "Clock",

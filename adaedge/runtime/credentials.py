@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from typing import TYPE_CHECKING
 
 from adaedge.errors import LinkError
+
+# Imported by what makes or reads a certificate: it takes 35 to 50 ms, a tenth of a terminal's start.
+if TYPE_CHECKING:
+    from cryptography import x509
 
 CERTIFICATE = "certificate.pem"
 KEY = "key.pem"
@@ -61,6 +61,11 @@ class Credentials:
         Args:
             names: host names or addresses to write into the certificate, beside this machine's own.
         """
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
         now = datetime.now(UTC)
@@ -109,6 +114,8 @@ class Credentials:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, as ``AB:CD:…``, to compare by eye on both machines."""
+        from cryptography.hazmat.primitives import hashes
+
         return parse(self.certificate).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
@@ -136,6 +143,8 @@ def parse(certificate: bytes) -> x509.Certificate:
     Raises:
         LinkError: if there is none.
     """
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificate(certificate)
     except ValueError as error:
@@ -147,6 +156,8 @@ def parse(certificate: bytes) -> x509.Certificate:
 
 def is_own(certificate: bytes) -> bool:
     """Whether adaedge made the certificate, so that it stands for one edge server under whatever address."""
+    from cryptography import x509
+
     try:
         extension = parse(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -160,6 +171,8 @@ def _alternative_names(names: Sequence[str]) -> list[x509.GeneralName]:
 
 
 def _general_name(name: str) -> x509.GeneralName:
+    from cryptography import x509
+
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

@@ -18,6 +18,8 @@ from adaedge.payload import MAX_BYTES
 from adaedge.runtime import credentials, rpc
 from adaedge.runtime.address import check_address
 
+HELLO_BYTES = 256  # a hello on the link, roughly
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

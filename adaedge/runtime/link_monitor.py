@@ -14,8 +14,7 @@ from typing import final
 from adaedge.channel import RateEstimate, RateEstimator
 from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
 from adaedge.runtime.clock import Clock
-from adaedge.runtime.link import Link, Reply
-from adaedge.runtime.shaped import HELLO_BYTES
+from adaedge.runtime.link import HELLO_BYTES, Link, Reply
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, UploadRecord
 
 _log = logging.getLogger(__name__)

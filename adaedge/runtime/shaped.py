@@ -12,9 +12,7 @@ from typing import Protocol, final
 
 from adaedge.errors import LinkTimeoutError, PayloadError, RefusedError
 from adaedge.runtime.clock import Clock, ManualClock
-from adaedge.runtime.link import Link, Reply
-
-HELLO_BYTES = 256  # a hello on the link, roughly
+from adaedge.runtime.link import HELLO_BYTES, Link, Reply
 
 
 class Transfer(Protocol):

@@ -19,7 +19,7 @@ from adaedge.bundle import Bundle
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError, ScheduleError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload.latent import LatentCodec, coefficients, moved
+from adaedge.payload import is_progressive
 
 Latent = npt.NDArray[np.float64]
 
@@ -57,6 +57,8 @@ def replay(latents: Sequence[npt.NDArray[Any]], answers: Sequence[Hashable], tol
         >>> replay(latents, ["cat", "cat", "dog", "dog"], tolerance=0.03)  # half of 0.3² is 0.045, half of 0.2² 0.02
         Filtered(tolerance=0.03, sent=0.5, agreement=0.75)
     """
+    from adaedge.payload.latent import moved  # late, as in `latent_of`
+
     if not latents:
         raise ScheduleError("a clip without frames was given to filter; give a few hundred frames")
     last, sent, agreed = 0, 0, 0
@@ -114,6 +116,10 @@ def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[
 def latent_of(bundle: Bundle, point: OperatingPoint, features: Arrays) -> Latent | None:
     """The coefficients of what a head returned; ``None`` where the point's codec is no bottleneck."""
     codec = None if point.is_local else bundle.codec(bundle.resolve(point))
+    if not is_progressive(point.codec):
+        return None
+    from adaedge.payload.latent import LatentCodec, coefficients  # late: who sends no latents needs neither
+
     return coefficients(codec.latents, features) if isinstance(codec, LatentCodec) else None
 
 
@@ -150,9 +156,11 @@ class StandingAnswer:
         """The answer, if it stands: it was given at this point, to a frame whose latent is less than so far away."""
         with self._lock:
             kept = self._kept
-        if latent is None or kept is None or kept[0] != point or moved(kept[1], latent) >= self._tolerance:
+        if latent is None or kept is None or kept[0] != point:
             return None
-        return _copied(kept[2])
+        from adaedge.payload.latent import moved  # late, as in `latent_of`
+
+        return None if moved(kept[1], latent) >= self._tolerance else _copied(kept[2])
 
     def keep(self, point: OperatingPoint, latent: Latent | None, outputs: Arrays) -> None:
         """From now on, this answer stands."""

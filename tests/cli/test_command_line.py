@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ import adaedge
 from adaedge import cli
 from adaedge.cli.measure import _profile_table
 from adaedge.errors import LevelError
-from adaedge.operating_point import Profile
+from adaedge.operating_point import OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer
 
 COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
