@@ -19,7 +19,8 @@ from adaedge.bundle.batches import join, pieces
 from adaedge.engine import Arrays, Engine
 from adaedge.metrics import wilson
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Reference, StreamPosition, is_stateful
+from adaedge.payload import is_stateful
+from adaedge.stream import Playback
 from adaedge.stream.change import by_change
 
 
@@ -117,13 +118,11 @@ class Scorer:
 
 @final
 class _Player:
-    """Sends the frames of one clip in order, as a terminal's stream does, each building upon the one before."""
+    """Sends the frames of one clip in order, from features that are kept."""
 
     def __init__(self, scorer: Scorer, point: OperatingPoint) -> None:
-        self._scorer, self._bundle, self._point = scorer, scorer.bundle, point
-        self._sequence = 0
-        self._held: Reference | None = None  # the terminal's
-        self._edge_held: Reference | None = None
+        self._scorer, self._point = scorer, point
+        self._playback = Playback(scorer.bundle, point)
 
     def send(self, inputs: Arrays) -> int:
         """How many bytes the next frame's payload has."""
@@ -131,18 +130,9 @@ class _Player:
 
     def answer(self, inputs: Arrays) -> Arrays:
         """The answer to the next frame."""
-        return join([self._received(data) for data in self._payloads(inputs)])
+        received = (self._playback.receive(data) for data in self._payloads(inputs))
+        return join([engine.run(carried) for engine, carried in received])
 
     def _payloads(self, inputs: Arrays) -> Iterator[bytes]:
-        for piece in pieces(inputs, self._bundle.manifest):
-            position = StreamPosition(1, self._sequence + 1, self._sequence, 0.0)
-            features = self._scorer.features(self._point, piece)
-            data, self._held = self._bundle.encode_next(self._point, features, position, self._held)
-            self._sequence += 1
-            yield data
-
-    def _received(self, data: bytes) -> Arrays:
-        message = self._bundle.read(data)
-        held, self._edge_held = self._edge_held, None
-        engine, carried, self._edge_held = self._bundle.receive(message, held)
-        return engine.run(carried)
+        for piece in pieces(inputs, self._scorer.bundle.manifest):
+            yield self._playback.encode(self._scorer.features(self._point, piece))

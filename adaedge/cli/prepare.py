@@ -81,8 +81,8 @@ def build(
     codecs: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: raw, u1 … u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; h264@CRF, hevc@,"
-            " av1@; bottleneck, which needs --images or --clips."
+            help="Comma-separated: raw, u1 … u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; h264@CRF,"
+            " hevc@, av1@; bottleneck, which needs --images or --clips."
         ),
     ] = None,
     images: Annotated[

@@ -1,6 +1,6 @@
 """Player: times a codec with a state on frames in order, as a stream runs it.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``.
+May import: ``operating_point``, ``engine``, ``bundle``, ``stream``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import numpy as np
 from adaedge.bundle import Bundle, PointEntry
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Cost
-from adaedge.payload import Reference, StreamPosition
-from adaedge.stream import BlockChange
+from adaedge.stream import BlockChange, Playback
 from adaedge.stream.change import by_change
 
 _STRIDES = (4, 8)
@@ -29,7 +28,7 @@ _STRIDES = (4, 8)
 class Side:
     """One end of the link: what it does with the next frame."""
 
-    run: Callable[[], float]
+    run: Callable[[], None]
 
     def time(self, turn: int) -> None:
         """Time the next frame."""
@@ -56,16 +55,14 @@ class Player:
         played: Sequence[Arrays],
         frames: Sequence[Any],
     ) -> None:
-        self._bundle, self._entry, self._changes = bundle, entry, changes
+        self._entry, self._changes = entry, changes
         head = bundle.head(entry.point.split, entry.point.level)
         self._features = [head.run(inputs) for inputs in played]
         looks = [_look(frame, inputs) for frame, inputs in zip(frames, played, strict=True)]
         order = _route(len(played))
         steps = [(at, _change(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
         self._steps = cycle(steps)
-        self._sequence = 0
-        self._held: Reference | None = None
-        self._edge_held: Reference | None = None
+        self._playback = Playback(bundle, entry.point)
         self._sent: deque[tuple[bytes, float]] = deque()
         self._encode_s: list[tuple[float, float]] = []
         self._decode_s: list[tuple[float, float]] = []
@@ -82,30 +79,21 @@ class Player:
             for next_bytes, encode_s, decode_s in zip(self._entry.next_bytes, *sides, strict=False)
         )
 
-    def _encode(self) -> float:
+    def _encode(self) -> None:
         at, change = next(self._steps)
-        position = StreamPosition(1, self._sequence + 1, self._sequence, 0.0)
-        builds = self._held is not None
+        change = change if self._playback.builds else REFRESH
         start_s = time.perf_counter()
-        data, self._held = self._bundle.encode_next(self._entry.point, self._features[at], position, self._held)
-        seconds = time.perf_counter() - start_s
-        self._sequence += 1
-        self._sent.append((data, change if builds else REFRESH))
-        if builds:
-            self._encode_s.append((change, seconds))
-        return seconds
+        data = self._playback.encode(self._features[at])
+        self._encode_s.append((change, time.perf_counter() - start_s))
+        self._sent.append((data, change))
 
-    def _decode(self) -> float:
+    def _decode(self) -> None:
         if not self._sent:
             self._encode()
         data, change = self._sent.popleft()
-        held, self._edge_held = self._edge_held, None
         start_s = time.perf_counter()
-        _, _, self._edge_held = self._bundle.receive(self._bundle.read(data), held)
-        seconds = time.perf_counter() - start_s
-        if held is not None:
-            self._decode_s.append((change, seconds))
-        return seconds
+        self._playback.receive(data)
+        self._decode_s.append((change, time.perf_counter() - start_s))
 
 
 def _route(count: int) -> list[int]:

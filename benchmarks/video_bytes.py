@@ -1,0 +1,244 @@
+"""How many bytes does a frame take at how good an answer, by every picture and video codec?
+
+Each codec runs through a real bundle, frame after frame: the terminal's end encodes, the edge server's end decodes and
+runs the network. Classifiers are scored by the mean divergence of the prediction from that of the full fp32 network on
+the frame as it came, in nats; the segmenter by the intersection over union of the clip's class (person, bottle), over
+all frames together, at 129 by 129 labels. Bytes are ``len(payload)``, header included; a half of a clip begins with a
+refresh, and frames are encoded at the network's own geometry.
+
+Which video codec, and which kind of JPEG, is chosen on a clip's first half: the one that takes the fewest bytes at the
+target. Its bytes on the second half count. Between two measured qualities they are interpolated (the logarithm of the
+bytes by the score), beyond them never. Bar: at 0.10 nats and at an IoU of .90, video takes at most 0.30 times the bytes
+of JPEG, as geometric mean over the clips; a clip on which the video does not reach the target counts 1.0.
+
+With ``--clip`` and ``--model``: that clip's second half alone, as a table or, with ``--json``, as a list of
+``{codec, bytes_per_frame, score, metric, encode_ms}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from adaedge import Bundle, OperatingPoint, Space, build
+from adaedge.bundle import Preprocessing
+from adaedge.clip import decode
+from adaedge.metrics import LabelIoU
+from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.payload.answers import LabelMap
+from adaedge.payload.video import available
+from adaedge.stream import Playback
+from benchmarks import deeplabv3
+from benchmarks.rate_accuracy import CASES, loaded
+from benchmarks.result import write
+from benchmarks.video_clips import CLIPS, class_of, count
+
+PICTURES = {"jpeg": (10, 30, 55, 80, 92), "jpeg444": (10, 30, 55, 80, 92)}
+CRFS = {"h264": (18, 24, 30, 36, 42), "hevc": (18, 24, 30, 36, 42), "av1": (15, 26, 37, 48, 58)}
+NATS, IOU = 0.10, 0.90
+BAR = 0.30
+FRAMES = 120
+Row = dict[str, Any]
+Inputs = tuple[npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in a bundle, and how its answers are scored."""
+
+    bundle: Bundle
+    prepare: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
+    reduce: Callable[[Any], Any]
+    metric: str
+    target: float
+
+    def score(self, expected: Sequence[Any], given: Sequence[Any], name: str) -> float:
+        """How good the answers to a clip are."""
+        if self.metric == "divergence":
+            return float(np.mean([_nats(one[0], other[0]) for one, other in zip(expected, given, strict=True)]))
+        shown = class_of(name)
+        return LabelIoU(() if shown is None else (shown,)).score(expected, given).value
+
+    def good(self, score: float) -> bool:
+        """Whether a score reaches the target."""
+        return score <= self.target if self.metric == "divergence" else score >= self.target
+
+
+def classifier(name: str) -> Network:
+    """EfficientNet-Lite0 or MobileNetV2 with real weights."""
+    model = loaded(CASES[name])
+    bundle = build(model.module, model.args, Space(), preprocessing=model.preprocessing)
+    return Network(bundle, bundle.preprocess, lambda outputs: outputs, "divergence", NATS)
+
+
+def segmenter() -> Network:
+    """DeepLabV3 on MobileNetV2 with real weights."""
+    side = deeplabv3.SIDE
+    geometry = Preprocessing((side, side), 1.0, "bilinear", deeplabv3.MEAN, deeplabv3.STD)
+    bundle = build(deeplabv3.load(), (torch.zeros(1, 3, side, side),), Space(), preprocessing=geometry)
+    labels = LabelMap((deeplabv3.LABEL_SIDE, deeplabv3.LABEL_SIDE), aligned=True)
+    return Network(bundle, deeplabv3.resized, labels.reduce, "iou", IOU)
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "efficientnet_lite0": lambda: classifier("lite0"),
+    "mobilenetv2": lambda: classifier("mobilenetv2"),
+    "deeplabv3": segmenter,
+}
+
+
+def codecs() -> dict[str, list[str]]:
+    """Family → codecs, the fewest bytes last; those families that can be encoded here."""
+    pictures = {family: [f"{family}@{quality}" for quality in reversed(each)] for family, each in PICTURES.items()}
+    here = [each.codec for each in available() if each.encoder and each.decoder]
+    return pictures | {family: [f"{family}@{crf}" for crf in CRFS[family.removesuffix("-444")]] for family in here}
+
+
+def play(network: Network, name: str, frames: Sequence[Inputs], expected: Sequence[Any], codec: str) -> Row:
+    """One codec on some frames in order."""
+    playback = Playback(network.bundle, OperatingPoint(INPUT, codec=codec))
+    sizes, seconds, given = [], [], []
+    for inputs in frames:
+        start_s = time.perf_counter()
+        payload = playback.encode(inputs)
+        seconds.append(time.perf_counter() - start_s)
+        engine, carried = playback.receive(payload)
+        sizes.append(len(payload))
+        given.append(network.reduce(engine.run(carried)))
+    return {
+        "codec": codec,
+        "bytes_per_frame": statistics.fmean(sizes),
+        "score": network.score(expected, given, name),
+        "metric": network.metric,
+        "encode_ms": 1e3 * statistics.median(seconds),
+    }
+
+
+def half(network: Network, clip: Path, second: bool, limit: int, families: dict[str, list[str]]) -> list[Row]:
+    """Every codec on the beginning of one half of a clip."""
+    begin = count(clip) // 2 if second else 0
+    stop = min(begin + limit, count(clip) if second else count(clip) // 2)
+    frames = [(network.prepare(frame),) for frame in islice(decode(str(clip)), begin, stop)]
+    local = OperatingPoint(OUTPUT)
+    expected = [network.reduce(network.bundle.run(local, inputs)) for inputs in frames]
+    names = [codec for each in families.values() for codec in each]
+    title = f"{clip.stem}, {'second' if second else 'first'} half"
+    shown = track(names, title, console=Console(stderr=True))
+    return [play(network, clip.stem, frames, expected, codec) for codec in shown]
+
+
+def bytes_at(rows: Sequence[Row], codecs: Sequence[str], network: Network) -> float | None:
+    """Bytes at the target by one family; ``None`` where none of its qualities reaches it."""
+    curve = sorted((row for row in rows if row["codec"] in codecs), key=lambda row: row["bytes_per_frame"])
+    if network.good(curve[0]["score"]):
+        return float(curve[0]["bytes_per_frame"])
+    for below, above in pairwise(curve):
+        if network.good(above["score"]) and not network.good(below["score"]):
+            share = (network.target - below["score"]) / (above["score"] - below["score"])
+            ends = math.log(below["bytes_per_frame"]), math.log(above["bytes_per_frame"])
+            return math.exp((1 - share) * ends[0] + share * ends[1])
+    return None
+
+
+def compared(model: str, network: Network, clip: Path, limit: int) -> tuple[list[Row], Row]:
+    """Both halves of a clip, and what the choice on the first comes to on the second."""
+    families = codecs()
+    halves = [half(network, clip, second, limit, families) for second in (False, True)]
+    found = [{name: bytes_at(rows, each, network) for name, each in families.items()} for rows in halves]
+    chosen = [
+        min(names, key=lambda name: found[0][name] or math.inf) for names in (PICTURES, [*families.keys() - PICTURES])
+    ]
+    jpeg, video = (found[1][name] for name in chosen)
+    rows = [
+        {"model": model, "clip": clip.name, "half": name} | row
+        for name, each in zip(("first", "second"), halves, strict=True)
+        for row in each
+    ]
+    summary = {
+        "model": model,
+        "clip": clip.name,
+        "target": network.target,
+        "metric": network.metric,
+        "chosen_on_first_half": chosen,
+        "bytes_at_target": found[1],
+        "jpeg_bytes": jpeg,
+        "video_bytes": video,
+        "ratio": video / jpeg if video and jpeg else 1.0,
+        "named": "" if video and jpeg else "the target is not reached",
+    }
+    return rows, summary
+
+
+def main() -> None:
+    """Measure, print, write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", type=Path, help="this clip only, its second half")
+    parser.add_argument("--model", choices=NETWORKS, help="this network only")
+    parser.add_argument("--frames", type=int, default=FRAMES, help="of each half, from its beginning")
+    parser.add_argument("--json", action="store_true", help="with --clip: print a list")
+    parser.add_argument("--smoke", action="store_true", help="two frames, one network, nothing written")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.clip:
+        network = NETWORKS[options.model or "efficientnet_lite0"]()
+        shown(half(network, options.clip, True, options.frames, codecs()), as_json=options.json)
+        return
+    rows, summaries = [], []
+    for model in [options.model] if options.model else NETWORKS:
+        if options.smoke and model != "efficientnet_lite0":
+            continue
+        network = NETWORKS[model]()
+        for clip in clips(network)[: 1 if options.smoke else None]:
+            found, summary = compared(model, network, clip, 2 if options.smoke else options.frames)
+            rows += found
+            summaries.append(summary)
+            print(
+                f"{model}, {clip.name}: {summary['ratio']:.3f} of JPEG's bytes",
+                flush=True,
+            )
+    ratios = {
+        metric: statistics.geometric_mean([one["ratio"] for one in summaries if one["metric"] == metric])
+        for metric in sorted({one["metric"] for one in summaries})
+    }
+    print(f"geometric means: {ratios}; bar {BAR}: {'met' if max(ratios.values()) <= BAR else 'MISSED'}")
+    if not options.smoke and not options.model:
+        settings = {"frames_per_half": options.frames, "nats": NATS, "iou": IOU, "bar": BAR}
+        write("video_bytes", rows, summary=summaries, ratios=ratios, **settings)
+
+
+def clips(network: Network) -> list[Path]:
+    """The clips that a network is scored on: a segmenter on those with its classes."""
+    return [clip for clip in CLIPS if network.metric == "divergence" or class_of(clip.stem) is not None]
+
+
+def shown(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Print them."""
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print("  ".join(f"{value:.4g}" if isinstance(value, float) else f"{value:12}" for value in row.values()))
+
+
+def _nats(expected: npt.NDArray[Any], given: npt.NDArray[Any]) -> float:
+    """KL(expected ‖ given) of logits (1, C)."""
+    p, q = (torch.log_softmax(torch.from_numpy(one).double(), 1) for one in (expected, given))
+    return float((p.exp() * (p - q)).sum())
+
+
+if __name__ == "__main__":
+    main()
