@@ -91,10 +91,10 @@ class EdgeSession:
         stream = self._stream(message.stream)
         with stream.lock:
             held = stream.reference if message.base and stream.sequence == message.base else None
-            stream.reference = None  # used up, whatever becomes of it
+            self._hold(message.stream, stream, None)  # used up, whatever becomes of it
             engine, carried, reference = self._bundle.receive(message, held)
             stream.sequence = message.sequence
-            held_now = self._hold(stream, reference)
+            held_now = self._hold(message.stream, stream, reference)
         return engine, carried, held_now
 
     def _stream(self, name: int) -> _Stream:
@@ -103,9 +103,14 @@ class EdgeSession:
             self._streams.move_to_end(name)
             return stream
 
-    def _hold(self, stream: _Stream, reference: Reference | None) -> bool:
-        """Hold a reference, and forget the streams used least recently until both limits are kept; whether it is."""
+    def _hold(self, name: int, stream: _Stream, reference: Reference | None) -> bool:
+        """Hold a reference, and forget the streams used least recently until both limits are kept; whether it is held.
+
+        A stream that was forgotten while its payload was decoded stays so.
+        """
         with self._lock:
+            if self._streams.get(name) is not stream:
+                return False
             taken_bytes = 0 if reference is None else reference.nbytes
             self._held_bytes += taken_bytes - stream.held_bytes
             stream.reference, stream.held_bytes = reference, taken_bytes
