@@ -1,5 +1,6 @@
 """Video codecs: no frame of delay, the same picture on both ends, and what is refused."""
 
+import ctypes
 import importlib.metadata
 import itertools
 import subprocess
@@ -479,6 +480,38 @@ def test_memory_is_estimated_for_both_ends():
         assert 2**20 < sent.nbytes < 2**26
         assert 2**19 < held.nbytes < sent.nbytes
         assert encoded(video_codec(name), small)[1].nbytes < sent.nbytes
+
+
+ALLOCATED = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from test_video import clip, encoded, decoded
+from adaedge.payload.video import video_codec
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Info
+def allocated():
+    info = mallinfo2()
+    return info.e + info.h  # in chunks that are mapped, and in use within the heaps
+codec = video_codec(sys.argv[2])
+payloads, _ = encoded(codec, clip(count=60, size=(int(sys.argv[3]),) * 2))
+decoded(codec, payloads[:2])
+before = allocated()
+held = [decoded(codec, payloads)[1] for _ in range(3)]
+print((allocated() - before) // 3, held[0].nbytes)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc counts what is allocated")
+@pytest.mark.parametrize("name", [name for name in NAMES if "-444" not in name])
+@pytest.mark.parametrize("side", [96, 224, 390])
+def test_a_decoder_has_allocated_no_more_than_it_says_after_many_frames(name, side):
+    command = [sys.executable, "-c", ALLOCATED, str(Path(__file__).parent), name, str(side)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured, said = map(int, done.stdout.split())
+    assert 0.7 * said < measured < 1.05 * said
 
 
 STEPS = st.sampled_from(["ok", "ok", "ok", "lost", "answer lost", "refresh", "crf", "repeat", "swap", "restart"])
