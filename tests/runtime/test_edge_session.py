@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -186,6 +187,17 @@ def test_refused_payloads_hold_no_bytes_and_no_streams(bundle, monkeypatch):
             session.answer(payload(bundle, opened, frames(1)[0])[0])
         assert session.held_bytes == 0
     assert len(session._streams) <= 3
+
+
+def test_what_was_forgotten_is_returned_to_the_system_now_and_then(bundle, monkeypatch):
+    returned = []
+    module = importlib.import_module("adaedge.runtime.edge_session")
+    monkeypatch.setattr(module, "FORGOTTEN_BYTES", 3 * 4096)
+    monkeypatch.setattr(module, "return_freed_memory", lambda: returned.append(session.held_bytes))
+    session = EdgeSession(bundle, max_streams=2)
+    for _ in range(2 + 7):
+        session.answer(_refresh(bundle, Stream(bundle)))
+    assert returned == [4096] * 2  # before the stream that came was decoded
 
 
 class Lossy:
