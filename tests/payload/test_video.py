@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -198,6 +199,18 @@ def test_odd_and_small_frames_are_padded_and_cropped(name, size):
     for back, frame, alone in zip(found, shown, independently(name, payloads), strict=True):
         assert np.abs(back.astype(int) - frame).mean() < 6
         np.testing.assert_array_equal(back[0], alone)
+
+
+def test_what_x264_reconstructs_for_itself_is_what_is_decoded(tmp_path):
+    path, shown = tmp_path / "reconstructed.yuv", clip()
+    settings = f"{H264.encoder.options['x264-params']}:dump-yuv={path}"
+    telling = replace(H264.encoder, options={**H264.encoder.options, "x264-params": settings})
+    payloads, sent = encoded(Video(replace(H264, encoder=telling), 28), shown)
+    sent.close()
+    believed = np.fromfile(path, np.uint8).reshape(len(shown), -1)
+    for own, frame in zip(believed, Independent("h264").frames(payloads), strict=True):
+        np.testing.assert_array_equal(frame.to_ndarray(format="yuv420p").ravel(), own)
+    assert payloads == encoded(video_codec("h264@28"), shown)[0]
 
 
 def test_padding_repeats_the_edge_so_that_it_costs_no_sharp_border():
