@@ -66,7 +66,7 @@ class OnnxEngine:
                 " again with the versions of onnx and onnxruntime that this machine has."
             ) from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
-        _return_freed_memory()
+        return_freed_memory()
 
     def run(self, inputs: Sequence[Array]) -> Arrays:
         """The graph's outputs, in its own order, for inputs in its own order.
@@ -127,8 +127,8 @@ def _share_memory() -> None:
     onnxruntime.create_and_register_allocator(memory, None)
 
 
-def _return_freed_memory() -> None:
-    """Give back to the system what a graph was optimised in: a seventh of a small terminal's memory.
+def return_freed_memory() -> None:
+    """Give back to the system what is free: after a graph was optimised, a seventh of a small terminal's memory.
 
     glibc keeps freed memory that lies below some that is still in use, until it is asked to return it. Other C
     libraries have no such function.

@@ -98,7 +98,7 @@ class Processes:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.proxy_port = _free_port(), _free_port()
+        self.port, self.proxy_port = free_port(), free_port()
         tiny_bundle(SIZE, depth=DEPTH).save(folder / "right.bundle")
         tiny_bundle(SIZE, depth=DEPTH, seed=1).save(folder / "other.bundle")
         self.credentials = Credentials.stored(folder / "right")
@@ -164,7 +164,8 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

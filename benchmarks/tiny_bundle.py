@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -26,13 +27,14 @@ _HEAD = [
 ]
 
 
-def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0) -> Bundle:
+def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequence[str] = ()) -> Bundle:
     """Convolution, ReLU | pooling, linear layer; random weights. Split points: ``input``, ``relu``, ``output``.
 
     Args:
         size: height and width of the image that it takes.
         seed: another seed is another bundle.
         depth: convolutions in the tail; without any it costs next to nothing.
+        codecs: more codecs at the input.
     """
     image = TensorSpec("image", "uint8", (1, size, size, 3))
     features = TensorSpec("features", "float32", (1, CHANNELS, size // 4, size // 4), axis=1)
@@ -61,6 +63,7 @@ def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0) -> Bundle:
             PointEntry(OperatingPoint("input"), pixels + 100),
             PointEntry(OperatingPoint("input", codec="jpeg@90"), pixels / 5),
             PointEntry(OperatingPoint("relu", codec="u8"), crossing / 4 + 200),
+            *(PointEntry(OperatingPoint("input", codec=codec), pixels / 10) for codec in codecs),
             PointEntry(OperatingPoint("output"), 0),
         ),
         preprocessing=Preprocessing(size=(size, size), crop=1.0),

@@ -57,8 +57,7 @@ class CodecTable:
         """The codec of a point that a payload names.
 
         Raises:
-            PayloadError: if the bundle does not hold it, or it sends nothing.
-            CodecError: if there is no such codec.
+            PayloadError: if the bundle does not hold it, it sends nothing, or there is no such codec.
         """
         try:
             self._manifest.cut(point.split, point.level)
@@ -66,7 +65,10 @@ class CodecTable:
             raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
         if point.is_local:
             raise PayloadError(f"a payload for {point}, which sends nothing")
-        return self.at(point)
+        try:
+            return self.at(point)
+        except CodecError as error:
+            raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
 
     def shortest(self, point: OperatingPoint) -> Codec:
         """As `of_payload`; a bottleneck's to coefficients only, where its decoder is folded into the tail."""

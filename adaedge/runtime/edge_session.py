@@ -1,6 +1,6 @@
 """EdgeSession: what an edge server does with payloads, and what it remembers of the streams they are of.
 
-May import: ``errors``, ``payload``, ``bundle``. Knows no network.
+May import: ``errors``, ``payload``, ``engine``, ``bundle``. Knows no network.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from threading import Lock
 from typing import final
 
 from adaedge.bundle import Bundle
-from adaedge.engine import Arrays, Engine
+from adaedge.engine import Arrays, Engine, return_freed_memory
 from adaedge.errors import BundleError
 from adaedge.payload import Message, Reference
 
 MAX_STREAMS = 1024
 MAX_BYTES = 256 * 2**20
+# What was forgotten is free, but resident until it is returned, and streams that come do not fit into it exactly. So
+# many bytes are let come together, for returning them takes some milliseconds.
+FORGOTTEN_BYTES = 32 * 2**20
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +61,7 @@ class EdgeSession:
         self._bundle = bundle
         self._max_streams, self._max_bytes = max_streams, max_bytes
         self._streams: OrderedDict[int, _Stream] = OrderedDict()
-        self._held_bytes = 0
+        self._held_bytes = self._forgotten_bytes = 0
         self._lock = Lock()
 
     def answer(self, payload: bytes, queue_s: float = 0.0) -> bytes:
@@ -91,10 +94,10 @@ class EdgeSession:
         stream = self._stream(message.stream)
         with stream.lock:
             held = stream.reference if message.base and stream.sequence == message.base else None
-            stream.reference = None  # used up, whatever becomes of it
+            self._hold(message.stream, stream, None)  # used up, whatever becomes of it
             engine, carried, reference = self._bundle.receive(message, held)
             stream.sequence = message.sequence
-            held_now = self._hold(stream, reference)
+            held_now = self._hold(message.stream, stream, reference)
         return engine, carried, held_now
 
     def _stream(self, name: int) -> _Stream:
@@ -103,14 +106,25 @@ class EdgeSession:
             self._streams.move_to_end(name)
             return stream
 
-    def _hold(self, stream: _Stream, reference: Reference | None) -> bool:
-        """Hold a reference, and forget the streams used least recently until both limits are kept; whether it is."""
+    def _hold(self, name: int, stream: _Stream, reference: Reference | None) -> bool:
+        """Hold a reference, and forget the streams used least recently until both limits are kept; whether it is held.
+
+        A stream that was forgotten while its payload was decoded stays so.
+        """
         with self._lock:
+            if self._streams.get(name) is not stream:
+                return False
             taken_bytes = 0 if reference is None else reference.nbytes
             self._held_bytes += taken_bytes - stream.held_bytes
             stream.reference, stream.held_bytes = reference, taken_bytes
             while len(self._streams) > self._max_streams or self._held_bytes > self._max_bytes:
                 _, forgotten = self._streams.popitem(last=False)
                 self._held_bytes -= forgotten.held_bytes
+                self._forgotten_bytes += forgotten.held_bytes
                 forgotten.reference, forgotten.held_bytes = None, 0
-            return stream.reference is not None
+            held = stream.reference is not None
+            due = self._forgotten_bytes >= FORGOTTEN_BYTES
+            self._forgotten_bytes = 0 if due else self._forgotten_bytes
+        if due:
+            return_freed_memory()
+        return held

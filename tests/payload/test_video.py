@@ -1,11 +1,13 @@
 """Video codecs: no frame of delay, the same picture on both ends, and what is refused."""
 
+import ctypes
 import importlib.metadata
 import itertools
 import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -197,6 +199,18 @@ def test_odd_and_small_frames_are_padded_and_cropped(name, size):
     for back, frame, alone in zip(found, shown, independently(name, payloads), strict=True):
         assert np.abs(back.astype(int) - frame).mean() < 6
         np.testing.assert_array_equal(back[0], alone)
+
+
+def test_what_x264_reconstructs_for_itself_is_what_is_decoded(tmp_path):
+    path, shown = tmp_path / "reconstructed.yuv", clip()
+    settings = f"{H264.encoder.options['x264-params']}:dump-yuv={path}"
+    telling = replace(H264.encoder, options={**H264.encoder.options, "x264-params": settings})
+    payloads, sent = encoded(Video(replace(H264, encoder=telling), 28), shown)
+    sent.close()
+    believed = np.fromfile(path, np.uint8).reshape(len(shown), -1)
+    for own, frame in zip(believed, Independent("h264").frames(payloads), strict=True):
+        np.testing.assert_array_equal(frame.to_ndarray(format="yuv420p").ravel(), own)
+    assert payloads == encoded(video_codec("h264@28"), shown)[0]
 
 
 def test_padding_repeats_the_edge_so_that_it_costs_no_sharp_border():
@@ -479,6 +493,38 @@ def test_memory_is_estimated_for_both_ends():
         assert 2**20 < sent.nbytes < 2**26
         assert 2**19 < held.nbytes < sent.nbytes
         assert encoded(video_codec(name), small)[1].nbytes < sent.nbytes
+
+
+ALLOCATED = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from test_video import clip, encoded, decoded
+from adaedge.payload.video import video_codec
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Info
+def allocated():
+    info = mallinfo2()
+    return info.e + info.h  # in chunks that are mapped, and in use within the heaps
+codec = video_codec(sys.argv[2])
+payloads, _ = encoded(codec, clip(count=60, size=(int(sys.argv[3]),) * 2))
+decoded(codec, payloads[:2])
+before = allocated()
+held = [decoded(codec, payloads)[1] for _ in range(3)]
+print((allocated() - before) // 3, held[0].nbytes)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc counts what is allocated")
+@pytest.mark.parametrize("name", [name for name in NAMES if "-444" not in name])
+@pytest.mark.parametrize("side", [96, 224, 390])
+def test_a_decoder_has_allocated_no_more_than_it_says_after_many_frames(name, side):
+    command = [sys.executable, "-c", ALLOCATED, str(Path(__file__).parent), name, str(side)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured, said = map(int, done.stdout.split())
+    assert 0.7 * said < measured < 1.05 * said
 
 
 STEPS = st.sampled_from(["ok", "ok", "ok", "lost", "answer lost", "refresh", "crf", "repeat", "swap", "restart"])

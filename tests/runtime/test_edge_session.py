@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,6 +152,52 @@ def test_many_streams_stay_within_the_limits(bundle):
     for limits in ({"max_streams": -1}, {"max_bytes": -1}):
         with pytest.raises(BundleError, match="limits are numbers from 0"):
             EdgeSession(bundle, **limits)
+
+
+def test_a_stream_that_is_forgotten_while_it_is_decoded_stays_forgotten(bundle, monkeypatch):
+    session, stream = EdgeSession(bundle, max_streams=1), Stream(bundle)
+    others = [_refresh(bundle, Stream(bundle)) for _ in range(2)]
+    decode = Deltas.decode
+
+    def overtaken(self, *args):
+        if others:
+            session.answer(others.pop())
+        return decode(self, *args)
+
+    data, keep = payload(bundle, stream, frames(1)[0])
+    monkeypatch.setattr(Deltas, "decode", overtaken)
+    assert bundle.decode_answer(session.answer(data))[0].reference_held is False
+    keep()
+    assert session.held_bytes == 4096  # of the one that overtook it, and of no stream that is not held
+    with pytest.raises(StaleReferenceError):
+        session.answer(payload(bundle, stream, frames(2)[1])[0])
+
+
+def test_refused_payloads_hold_no_bytes_and_no_streams(bundle, monkeypatch):
+    session, stream = EdgeSession(bundle, max_streams=3), Stream(bundle)
+    session.answer(payload(bundle, stream, frames(1)[0])[0])
+    assert session.held_bytes == 4096
+
+    def damaged(self, *args):
+        raise PayloadError("damaged")
+
+    monkeypatch.setattr(Deltas, "decode", damaged)
+    for opened in [stream, *(Stream(bundle) for _ in range(9))]:
+        with pytest.raises(PayloadError, match="damaged"):
+            session.answer(payload(bundle, opened, frames(1)[0])[0])
+        assert session.held_bytes == 0
+    assert len(session._streams) <= 3
+
+
+def test_what_was_forgotten_is_returned_to_the_system_now_and_then(bundle, monkeypatch):
+    returned = []
+    module = importlib.import_module("adaedge.runtime.edge_session")
+    monkeypatch.setattr(module, "FORGOTTEN_BYTES", 3 * 4096)
+    monkeypatch.setattr(module, "return_freed_memory", lambda: returned.append(session.held_bytes))
+    session = EdgeSession(bundle, max_streams=2)
+    for _ in range(2 + 7):
+        session.answer(_refresh(bundle, Stream(bundle)))
+    assert returned == [4096] * 2  # before the stream that came was decoded
 
 
 class Lossy:

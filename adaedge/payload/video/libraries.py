@@ -45,8 +45,10 @@ class Library:
         licence: SPDX identifier of its own licence; a build of FFmpeg that links it has to comply with it.
         options: what it is opened with.
         fixed_bytes: memory that one of them takes, whatever the size of its frames.
-        pixel_bytes: memory in addition for each pixel of a frame, in 4:2:0. Both are estimates, near or above what
-            ``benchmarks.video_encoders`` measures.
+        pixel_bytes: memory in addition for each pixel of a frame, in 4:2:0. Both are estimates. A decoder's are what it
+            has allocated once all its pictures are (mallinfo2 of glibc; after 5 frames of HEVC, 50 of AV1), 64² to
+            1080², and at most a fifth more. An encoder's are near or above what ``benchmarks.video_encoders`` measures.
+        multiple: what both sides of its pictures are rounded up to in memory.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Library:
     options: Mapping[str, str] = field(hash=False)
     fixed_bytes: int
     pixel_bytes: float
+    multiple: int = 1
 
     def is_here(self, mode: str) -> bool:
         """Whether the installed PyAV has it.
@@ -69,7 +72,8 @@ class Library:
 
     def memory_bytes(self, height: int, width: int, full_chroma: bool) -> int:
         """Estimate of the memory that one of them holds for frames of that size; 4:4:4 has twice the samples."""
-        return self.fixed_bytes + round(self.pixel_bytes * height * width * (2 if full_chroma else 1))
+        pixels = _rounded_up(height, self.multiple) * _rounded_up(width, self.multiple)
+        return self.fixed_bytes + round(self.pixel_bytes * pixels * (2 if full_chroma else 1))
 
     def _formats(self, mode: str) -> list[str] | None:
         """Names of the pixel formats that it says it takes; ``None`` where it is not here."""
@@ -114,7 +118,7 @@ H264 = Family(
         pixel_bytes=21,
     ),
     # `explode`: an error in the packet is an error, not a picture with the damage painted over.
-    Library("h264", "LGPL-2.1-or-later", {"flags": "low_delay", "err_detect": "explode"}, 700_000, 5.5),
+    Library("h264", "LGPL-2.1-or-later", {"flags": "low_delay", "err_detect": "explode"}, 760_000, 5.7, multiple=32),
     largest_crf=51,
 )
 HEVC = Family(
@@ -133,7 +137,8 @@ HEVC = Family(
         fixed_bytes=6_500_000,
         pixel_bytes=51,
     ),
-    Library("hevc", "LGPL-2.1-or-later", {"flags": "low_delay", "err_detect": "explode"}, 350_000, 9.0),
+    # It keeps the pictures that its parameter sets allow for.
+    Library("hevc", "LGPL-2.1-or-later", {"flags": "low_delay", "err_detect": "explode"}, 300_000, 12.6, multiple=32),
     largest_crf=51,
     smallest_side=16,
 )
@@ -148,7 +153,8 @@ AV1 = Family(
         fixed_bytes=10_000_000,
         pixel_bytes=44,
     ),
-    Library("libdav1d", "BSD-2-Clause", {"max_frame_delay": "1"}, 600_000, 2.6),
+    # AV1 has eight places for pictures, which SVT-AV1 fills one after another, and dav1d holds a ninth: 9 × 1.5 bytes.
+    Library("libdav1d", "BSD-2-Clause", {"max_frame_delay": "1"}, 620_000, 13.7, multiple=128),
     largest_crf=63,
     smallest_side=16,
 )
@@ -261,10 +267,10 @@ def open_decoder(family: Family, height: int, width: int) -> VideoCodecContext:
     context = cast("VideoCodecContext", av.CodecContext.create(family.decoder.name, "r"))
     context.thread_count = 1
     # Decoders compare with the size rounded up to whole blocks.
-    largest = _whole_blocks(height) * _whole_blocks(width)
+    largest = _rounded_up(height, _LARGEST_CODED_BLOCK) * _rounded_up(width, _LARGEST_CODED_BLOCK)
     context.options = {**family.decoder.options, "max_pixels": str(largest)}
     return context
 
 
-def _whole_blocks(side: int) -> int:
-    return -(-side // _LARGEST_CODED_BLOCK) * _LARGEST_CODED_BLOCK
+def _rounded_up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple

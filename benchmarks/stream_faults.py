@@ -1,0 +1,282 @@
+"""Do streams survive what happens to payloads, answers and edge servers, and what does an edge server hold of them?
+
+EfficientNet-Lite0 with its weights, a clip, an edge server's process over gRPC and TLS, and between them a link that
+loses, repeats, reorders, damages and delays when it is told to. Each fault hits a stream that builds upon what it sent
+before: a video codec. What must hold: every frame has its answer in the deadline; every picture that the edge server
+decodes is, by its checksum, what PyAV alone decodes of the packets that the terminal's encoder wrote for it; every
+answer is the network's to that picture; and the first payload that reaches a sound edge server again is accepted. The
+second part opens streams and leaves them: ``benchmarks/stream_memory.py``.
+
+    python -m benchmarks.stream_faults [--smoke]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from adaedge.builder import Space, build
+from adaedge.bundle import Bundle
+from adaedge.demo import material
+from adaedge.energy import ComputePower, EnergyModel, RadioPower
+from adaedge.operating_point import OperatingPoint, Profile
+from adaedge.profiling import profile
+from adaedge.runtime import GrpcLink, Terminal, frames
+from adaedge.scheduling import ProbePlan, Scheduler
+from adaedge.scheduling.policy import Choice
+from adaedge.scheduling.prediction import Predictions
+from adaedge.scheduling.table import Table
+from benchmarks import result, stream_memory
+from benchmarks.fault_processes import favour
+from benchmarks.faulty_link import FAULTS, FaultyLink
+from benchmarks.stream_pictures import Pictures, evicting
+from benchmarks.stream_processes import Edge
+
+DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+VIDEO = tuple(OperatingPoint("input", codec=codec) for codec in ("h264@28", "hevc@28", "av1@35"))
+OTHERS = (OperatingPoint("input", codec="jpeg@90"), OperatingPoint("blocks.2", codec="u5+zstd"))
+LOCAL = OperatingPoint("output")
+PROCESS_FAULTS = ("restarted while idle", "killed", "stopped")
+KINDS = (*FAULTS, "evicted, then lost", "changed point", *PROCESS_FAULTS)
+DEADLINE_S, MARGIN_S, PERIOD_S = 0.25, 0.03, 0.05
+MAX_STREAMS, MAX_BYTES = 4, 2**25
+PATIENCE_S = 20.0
+PLAN = ProbePlan(interval_s=0.05, longest_s=0.2)
+
+
+@dataclass
+class Tally:
+    """What happened under one kind of fault."""
+
+    injected: int = 0
+    frames: int = 0
+    failed_offloads: Counter[str] = field(default_factory=Counter)
+    unanswered: int = 0
+    late: list[dict[str, Any]] = field(default_factory=list)
+    wrong_answers: int = 0
+    decoded: int = 0
+    wrong_reconstructions: int = 0
+    latency_s: list[float] = field(default_factory=list)
+    accepted_after: Counter[int] = field(default_factory=Counter)
+    refreshes: int = 0
+    stale: int = 0
+    down_after_stale: int = 0
+
+    def row(self, kind: str) -> dict[str, Any]:
+        """The tally as a row of the result."""
+        return {
+            "fault": kind,
+            "injected": self.injected,
+            "frames": self.frames,
+            "failed_offloads": dict(self.failed_offloads),
+            "without_an_answer": self.unanswered,
+            "later_than_the_deadline": len(self.late),
+            "late_frames": self.late,
+            "wrong_answers": self.wrong_answers,
+            "decoded_by_the_edge": self.decoded,
+            "wrong_reconstructions": self.wrong_reconstructions,
+            "offloads_until_accepted": {str(count): times for count, times in sorted(self.accepted_after.items())},
+            "accepted_as_a_refresh": self.refreshes,
+            "refused_as_stale": self.stale,
+            "link_down_after_stale": self.down_after_stale,
+            "latency_median_s": statistics.median(self.latency_s),
+            "latency_max_s": max(self.latency_s),
+        }
+
+
+class Wanted:
+    """A policy: the point that is asked for, and the local one while the link is down."""
+
+    def __init__(self) -> None:
+        self.point = VIDEO[0]
+
+    def __call__(self, table: Table, predictions: Predictions, previous: int | None) -> Choice:  # noqa: ARG002
+        """The row."""
+        down = predictions.estimate is None
+        return Choice(table.row(LOCAL), "down") if down else Choice(table.row(self.point), "asked for")
+
+
+class Camera:
+    """Sends the frames of a clip through a terminal, and checks each answer and each picture."""
+
+    def __init__(self, terminal: Terminal, link: FaultyLink, edge: Edge, policy: Wanted, shown: Sequence[Any]) -> None:
+        self.terminal, self.link, self.edge, self.policy = terminal, link, edge, policy
+        self.stream = terminal.stream()
+        self.pictures = Pictures(terminal.bundle)
+        self._shown = cycle([*shown, *shown[-2:0:-1]])  # forwards and backwards: neighbours stay neighbours
+        self.offloaded = self.accepted = False
+        self.base = 0
+
+    def one(self, tally: Tally) -> None:
+        """Send one frame; afterwards ``offloaded``, ``accepted`` and ``base`` say what became of it."""
+        frame, start_s = next(self._shown), time.monotonic()
+        stale, self.link.sent = self.link.stale, []
+        tally.frames += 1
+        try:
+            result = self.terminal.infer(frame, self.stream)
+        except Exception as error:
+            tally.unanswered += 1
+            print(f"without an answer: {error!r}", file=sys.stderr)
+            return
+        latency_s, done = time.monotonic() - start_s, result.measurement
+        tally.latency_s.append(latency_s)
+        if latency_s > DEADLINE_S:
+            figures = ("compute_s", "upload_s", "wait_s", "answered_by", "failure")
+            tally.late.append({"latency_s": latency_s} | {name: getattr(done, name) for name in figures})
+        tally.failed_offloads.update([done.failure] if done.failure else [])
+        tally.stale += self.link.stale - stale
+        self.offloaded, self.accepted = bool(self.link.sent), done.answered_by == "edge"
+        if self.link.stale > stale and done.failure in ("", "stale"):
+            tally.down_after_stale += not self.terminal.offloads
+        self._check(tally, frame, result.output[0])
+        time.sleep(max(0.0, start_s + PERIOD_S - time.monotonic()))
+
+    def _check(self, tally: Tally, frame: Any, output: Any) -> None:
+        for payload in self.link.sent:
+            self.base = self.pictures.sent(payload)
+        for stream, number, crc in self.edge.decoded():
+            tally.decoded += 1
+            tally.wrong_reconstructions += not self.pictures.right(stream, number, crc)
+        expected = self.pictures.expected(self.link.sent[-1]) if self.accepted else self.pictures.locally(frame)
+        tally.wrong_answers += not np.allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+    def until(self, tally: Tally, done: Callable[[], bool]) -> int:
+        """Send frames until something holds; how many of them were offloaded."""
+        offloaded, end_s = 0, time.monotonic() + PATIENCE_S
+        while time.monotonic() < end_s:
+            self.one(tally)
+            offloaded += self.offloaded
+            if done():
+                return offloaded
+        raise RuntimeError(f"offloading has not resumed: {tally}")
+
+    def during(self, tally: Tally, action: Callable[[], None]) -> None:
+        """Send frames while something happens."""
+        thread = threading.Thread(target=action)
+        thread.start()
+        while thread.is_alive():
+            self.one(tally)
+        thread.join()
+
+
+def inject(camera: Camera, kind: str, tally: Tally) -> None:
+    """Let a fault happen; afterwards it is over, though nothing need be accepted yet."""
+    edge, link = camera.edge, camera.link
+    if kind == "restarted while idle":
+        edge.restart(kindly=random.random() < 0.5)
+    elif kind == "killed":
+        camera.during(tally, lambda: (time.sleep(random.uniform(0, 2 * PERIOD_S)), edge.restart())[1])
+    elif kind == "stopped":
+        camera.during(tally, lambda: (edge.stop(), time.sleep(random.uniform(0.2, 2) * DEADLINE_S), edge.go_on())[2])
+    elif kind == "changed point":
+        for point in random.sample((*VIDEO, *OTHERS), 4):
+            camera.policy.point = point
+            camera.one(tally)
+        camera.policy.point = random.choice([point for point in VIDEO if point != camera.policy.point])
+    else:
+        link.faults = ["evicted", "payload lost"] if kind == "evicted, then lost" else [kind]
+        while link.pending:
+            camera.one(tally)
+
+
+def suffer(camera: Camera, kind: str, tally: Tally, steady: Tally) -> None:
+    """One fault to a stream that builds upon what it has sent, and what comes after it."""
+    camera.policy.point = random.choice(VIDEO)
+    camera.until(steady, lambda: camera.accepted and camera.base > 0)
+    tally.injected += 1
+    inject(camera, kind, tally)
+    refreshed = camera.accepted and camera.base == 0  # within the frame itself
+    tally.accepted_after[camera.until(tally, lambda: camera.accepted)] += 1
+    tally.refreshes += refreshed or camera.base == 0
+
+
+def real_bundle(folder: Path, shown: Sequence[Any]) -> Bundle:
+    """EfficientNet-Lite0 with its weights, all points of this benchmark."""
+    model = material.network()
+    codecs = [point.codec for point in (*VIDEO, *OTHERS)]
+    space = Space(splits=["input", "blocks.2", "output"], codecs=codecs)
+    about: dict[str, Any] = {"preprocessing": model.preprocessing, "labels": model.labels, "name": model.name}
+    build(model.module, model.args, space, calibrate=list(shown), **about).save(folder / "real.bundle")
+    return Bundle.load(folder / "real.bundle")
+
+
+def measured(bundle: Bundle, shown: Sequence[Any]) -> Profile:
+    """The points of this benchmark, as this machine takes them."""
+    here = profile(bundle, frames=shown, repetitions=10)
+    return replace(here, costs={point: here[point] for point in (*VIDEO, *OTHERS, LOCAL)})
+
+
+def run(folder: Path, shown: Sequence[Any], faults: Sequence[str]) -> list[dict[str, Any]]:
+    """Inject the faults, in random order."""
+    bundle, policy = real_bundle(folder, shown[:8]), Wanted()
+    edge = Edge(folder, max_streams=MAX_STREAMS, max_bytes=MAX_BYTES)
+    try:
+        energy = EnergyModel(ComputePower(3.7), RadioPower("nearly free", uplink_w=0.01))
+        limits = {"deadline_s": DEADLINE_S, "margin_s": MARGIN_S, "period_s": PERIOD_S}
+        scheduler = Scheduler(measured(bundle, shown[:8]), energy, policy=policy, **limits)
+        real = GrpcLink(edge.address, certificate=edge.credentials.certificate, token=edge.credentials.token)
+        link = FaultyLink(real, evicting(bundle, VIDEO[0], shown[0], MAX_STREAMS), random.Random(random.random()))
+        tallies = {kind: Tally() for kind in ("none", *KINDS)}
+        with Terminal(bundle, scheduler, link, plan=PLAN, handshake_timeout_s=0.5) as terminal:
+            camera = Camera(terminal, link, edge, policy, shown)
+            for kind in track(faults, description="faults", disable=not sys.stderr.isatty()):
+                suffer(camera, kind, tallies[kind], tallies["none"])
+    finally:
+        edge.kill()
+    return [tally.row(kind) for kind, tally in tallies.items() if tally.frames]
+
+
+def order(count: int) -> list[str]:
+    """So many faults in random order: a tenth to the process, the others evenly to the link."""
+    others = KINDS[: -len(PROCESS_FAULTS)]
+    of_processes = max(len(PROCESS_FAULTS), count // 10)
+    kinds = [*islice(cycle(PROCESS_FAULTS), of_processes), *islice(cycle(others), count - of_processes)]
+    random.shuffle(kinds)
+    return kinds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="one fault of each kind, few streams; writes nothing")
+    parser.add_argument("--faults", type=int, default=1000)
+    parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    logging.getLogger("adaedge").setLevel(logging.ERROR)  # that an edge server is down is no news here
+    favoured = not asked.smoke and favour(-10)
+    random.seed(asked.seed)
+    path = DATA / "clips" / "one-by-one-person-detection.mp4"
+    shown = list(islice(frames(path), 300, 300 + 120)) if path.exists() and not asked.smoke else material.clip()[:40]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        faults = run(folder, shown, order(len(KINDS) if asked.smoke else asked.faults))
+        codecs = ("h264@28",) if asked.smoke else tuple(stream_memory.CODECS)
+        memory = stream_memory.rows(folder, shown, 40 if asked.smoke else asked.streams, codecs)
+    rows = {"faults": faults, "edge_memory": memory}
+    print(json.dumps(rows, indent=1))
+    if not asked.smoke:
+        settings = {"deadline_s": DEADLINE_S, "margin_s": MARGIN_S, "period_s": PERIOD_S, "seed": asked.seed}
+        limits = {"max_streams": MAX_STREAMS, "max_bytes": MAX_BYTES}
+        clip = path.name if path.exists() else material.CLIP
+        result.write("stream_faults", rows, clip=clip, favoured=favoured, edge_limits=limits, **settings)
+
+
+if __name__ == "__main__":
+    main()
