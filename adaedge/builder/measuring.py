@@ -45,7 +45,7 @@ def measured(
     if evaluate is not None and not isinstance(evaluate, Evaluation):
         scratch = Scratch(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples for array in sample)
-    common = (__version__, onnxruntime.__version__, inputs)
+    common = (__version__, onnxruntime.__version__, bundle.manifest.answer, inputs)
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only

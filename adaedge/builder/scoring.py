@@ -46,7 +46,7 @@ def against_full(bundle: Bundle, samples: Sequence[Arrays], metric: Metric | Non
         return None
     if metric is None:
         try:
-            metric = default_metric(bundle.manifest.outputs, bundle.manifest.labels)
+            metric = default_metric(bundle.answers.specs, bundle.manifest.labels)
         except MetricError as error:
             warnings.warn(
                 f"no accuracy is measured, so that no point is usable under a floor: {error} (`evaluate` of `build`)",
@@ -162,9 +162,9 @@ class Scorer:
     def _predict(self, point: OperatingPoint, inputs: Arrays) -> Arrays:
         key, features, engine, received = self._send(point, inputs)
         if not all(map(np.array_equal, features, received)):
-            return engine.run(received)
+            return self._bundle.answers.reduce(engine.run(received))
         if key not in self._exact:  # every lossless codec gives the tail the same
-            self._exact[key] = engine.run(features)
+            self._exact[key] = self._bundle.answers.reduce(engine.run(features))
         return self._exact[key]
 
     def _send(self, point: OperatingPoint, inputs: Arrays) -> tuple[bytes, Arrays, Engine, Arrays]:

@@ -85,6 +85,13 @@ def build(
             " which needs --images."
         ),
     ] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            help="What crosses back: raw, f16, either with +zstd, u8+zstd, best@K, labels, labels@HxW,"
+            " labels-aligned@HxW. Chosen by the outputs unless told."
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -128,6 +135,7 @@ def build(
             labels=loaded.labels,
             name=model,
             trained=loaded.trained,
+            answer=answer,
             scratch=scratch,
             progress=report,
         )
@@ -136,7 +144,8 @@ def build(
     if as_json:
         entries = [asdict(entry) for entry in bundle.manifest.points]
         rows = [entry.pop("point") | entry for entry in entries]
-        show.document(json.dumps({"bundle": str(out), "digest": bundle.digest, "points": rows}, indent=1))
+        about = {"bundle": str(out), "digest": bundle.digest, "answer": bundle.manifest.answer, "points": rows}
+        show.document(json.dumps(about, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))
 
@@ -144,7 +153,8 @@ def build(
 def _bundle_table(out: Path, bundle: Bundle) -> Table:
     from adaedge.report.words import short
 
-    table = Table(title=f"{out}: {len(bundle.points)} operating points of {bundle.manifest.model}")
+    about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
+    table = Table(title=f"{out}: {about}")
     for heading in ("operating point", "sent, KB (mean)", "accuracy (measured)"):
         table.add_column(heading, justify="left" if heading == "operating point" else "right")
     for entry in bundle.manifest.points:

@@ -5,8 +5,8 @@ May import: ``errors``, ``operating_point``.
 
 from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive
 from adaedge.payload.jpeg import Jpeg
-from adaedge.payload.message import MAX_BYTES, Kind, Message, StreamPosition, TensorHeader
-from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
+from adaedge.payload.message import MAX_BYTES, Message, Request, StreamPosition, TensorHeader
+from adaedge.payload.messages import pack, unpack
 from adaedge.payload.reference import Reference
 
 __all__ = [
@@ -15,15 +15,13 @@ __all__ = [
     "Codec",
     "Features",
     "Jpeg",
-    "Kind",
     "Message",
     "Reference",
+    "Request",
     "StreamPosition",
     "TensorHeader",
     "get_codec",
     "is_progressive",
     "pack",
-    "pack_answer",
     "unpack",
-    "unpack_answer",
 ]

@@ -222,4 +222,3 @@ class Features:
                 f"corrupted payload: a {header.dtype} tensor of shape {header.shape} with {header.bits} bits, axis"
                 f" {axis} and {len(header.ranges) // 4} ranges is not what its codec writes"
             )
-
