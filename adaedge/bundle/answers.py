@@ -105,6 +105,8 @@ class AnswerFormat:
         A tensor alone, and what was nowhere said to nest, is a tuple of arrays. Where a codec makes several arrays of
         the one output, a tuple of them is in its place.
         """
+        if self._structure is None:
+            return tuple(answer)
         found = nest(self._structure, self._leaves(tuple(answer)))
         return (found,) if isinstance(self._structure, int) and not isinstance(found, tuple) else found
 
