@@ -23,7 +23,7 @@ from rich.progress import track
 
 from adaedge.bundle import Bundle
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Kind, Message, TensorHeader, pack, unpack, wire
+from adaedge.payload import Message, TensorHeader, pack, unpack, wire
 from adaedge.runtime import Credentials, EdgeServer, GrpcLink, serve_forever
 from benchmarks import result
 from benchmarks.tiny_bundle import tiny_bundle
@@ -46,12 +46,13 @@ def link_arms(bundle: Bundle, link: GrpcLink) -> dict[str, Callable[[], float]]:
     """Name → one measurement in seconds."""
     image = np.random.default_rng(0).integers(0, 256, (1, SIZE, SIZE, 3), dtype=np.uint8)
     payload = bundle.encode(INPUT, (image,))
+    asked = bundle.read(payload).request
 
     def exchange() -> float:
         start_s = time.perf_counter()
         reply = link.exchange(payload, 5.0)
         total_s = time.perf_counter() - start_s
-        return total_s - bundle.decode_answer(reply.data)[0].edge_s
+        return total_s - bundle.decode_answer(reply.data, asked)[0].edge_s
 
     def probe(size_bytes: int) -> Callable[[], float]:
         return lambda: _timed(lambda: link.probe(size_bytes, 5.0))
@@ -67,7 +68,7 @@ def wire_arms() -> dict[str, Callable[[], float]]:
     """Name → one measurement in seconds."""
     features = np.random.default_rng(0).normal(size=(1, WIRE_BYTES // 4)).astype(np.float32)
     segment = features.tobytes()
-    message = Message(Kind.FEATURES, "ab" * 32, 1, INPUT, (TensorHeader("float32", features.shape),), (segment,))
+    message = Message("ab" * 32, 1, INPUT, (TensorHeader("float32", features.shape),), (segment,))
     point = OperatingPoint("input")
     return {
         f"wire encode + decode of {WIRE_BYTES} B": lambda: _timed(lambda: wire.decode(wire.encode(message))),

@@ -22,6 +22,7 @@ from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, fin
 from adaedge.builder.evaluation import Evaluate, against_full
 from adaedge.builder.frames import Call
 from adaedge.builder.measuring import measured
+from adaedge.builder.nesting import structure_of
 from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
 from adaedge.builder.quantising import int8_knife
 from adaedge.builder.samples import Samples, evenly_spaced
@@ -31,6 +32,7 @@ from adaedge.builder.space import FP32, INT8, RAW, Space, check_fits, check_own,
 from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
+from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import pieces
 from adaedge.bundle.entries import Cut
 from adaedge.engine import Arrays
@@ -39,6 +41,7 @@ from adaedge.graph import SplitPoint, Splittable
 from adaedge.metrics import Metric
 from adaedge.operating_point import INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.payload import BOTTLENECK, is_progressive
+from adaedge.payload.answers import default_answer
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,6 +56,7 @@ class Assembly:
         space: what to build; widths and precisions are settled, splits and codecs when the full width is captured.
         named: what of it the user named; ``None`` for a dimension that was chosen.
         about: the manifest, without what is built.
+        answer: name of the answer codec; ``None`` for the default of the outputs.
         samples: pictures and clips that int8 is calibrated on, and points are scored on.
         evaluate: scores a point; without it a metric does, where there are samples.
         metric: compares a point's answers with the full network's; ``None`` for the default of its outputs.
@@ -66,6 +70,7 @@ class Assembly:
     space: Space
     named: Space
     about: Manifest
+    answer: str | None
     samples: Samples
     evaluate: Evaluate | None
     metric: Metric | None
@@ -88,13 +93,13 @@ class Assembly:
 
         Raises:
             SplitError: if a split point of the space does not exist.
-            CodecError: if no codec of it can carry what crosses at one of them.
+            CodecError: if no codec of it can carry what crosses at one of them, or the answer codec fits no output.
             CaptureError: if the width cannot be captured or exported, or its graphs compute something else.
         """
         splittable = self._captured(width)
         exported = self._exported(splittable, width)
         if width == 1.0:
-            self.about = replace(self.about, inputs=exported.inputs, outputs=exported.outputs)
+            self.about = self._described(splittable, exported)
         fp32 = Knife(self._parts, exported)
         self._cut(exported, FP32, fp32, fp32)
         bundle = self._bundle(self._parts.cuts, ())
@@ -170,6 +175,22 @@ class Assembly:
         check_own(found, self.space)
         self._codecs = {point.name: codecs_for(point, self.space, otherwise) for point in found}
         check_fits(found, self.named.codecs or ())
+
+    def _described(self, splittable: Splittable, exported: Exported) -> Manifest:
+        """What the model takes, returns and answers.
+
+        Raises:
+            CodecError: if the answer codec makes no answer of its outputs.
+        """
+        head, tail = splittable.at(INPUT)
+        args, kwargs = self.call.example
+        with torch.no_grad():
+            structure = structure_of(tail(*head(*args, **kwargs)))
+        outputs = exported.outputs
+        answer = self.answer or default_answer(outputs, self.about.labels)
+        found = replace(self.about, inputs=exported.inputs, outputs=outputs, answer=answer, structure=structure)
+        AnswerFormat(found).specs  # noqa: B018 -- refuses what does not fit
+        return found
 
     def _exported(self, splittable: Splittable, width: float) -> Exported:
         splits = [] if width not in (self.space.widths or ()) else self.space.splits or ()

@@ -32,6 +32,7 @@ from adaedge.graph.signature import Signature
 from adaedge.levels import Elastic
 from adaedge.metrics import Metric
 from adaedge.payload import BOTTLENECK
+from adaedge.payload.answers import answer_codec
 
 
 def build(
@@ -46,6 +47,7 @@ def build(
     labels: Sequence[str] = (),
     name: str = "",
     trained: bool = True,
+    answer: str | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -77,6 +79,9 @@ def build(
         labels: name of each class.
         name: name of the model.
         trained: whether its weights were trained, or random.
+        answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
+            lists them: ``best@5``, ``labels@129x129``, ``f16+zstd``. Accuracy is that of such answers. Unless told, no
+            value changes, but that the logits of a map whose classes ``labels`` names become label maps.
         scratch: a folder for what takes long: a build that was stopped goes on from there. It may be deleted when the
             bundle is saved.
         progress: called as ``progress(what, done, total)``.
@@ -84,7 +89,8 @@ def build(
     Raises:
         SplitError: if a split point of ``space`` does not exist.
         CodecError: if no codec of ``space`` can carry what crosses at a split point of it, or a bottleneck cannot be
-            fitted there, has no samples to be fitted on, or belongs to another split point.
+            fitted there, has no samples to be fitted on, or belongs to another split point; if there is no such answer
+            codec, or it makes no answer of the outputs.
         LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
         CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
         ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
@@ -100,6 +106,8 @@ def build(
     """
     report = progress or _silent
     call = Call(args, kwargs or {}, preprocessing)
+    if answer is not None:
+        answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known
     samples = Samples.read(calibrate, preprocessing)
     named = space or Space(None, None, None, None)
     if INT8 in (named.precisions or ()) and not samples:
@@ -124,7 +132,7 @@ def build(
         name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained, changes=samples.changes
     )
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
-    assembly = Assembly(net, call, space, named, about, samples, judge, metric, Scratch(scratch), report, plain)
+    assembly = Assembly(net, call, space, named, about, answer, samples, judge, metric, Scratch(scratch), report, plain)
     for width in assembly.widths:
         assembly.add(width)
     return assembly.finished()

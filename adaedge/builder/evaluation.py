@@ -46,7 +46,7 @@ def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None)
         return None
     if metric is None:
         try:
-            metric = default_metric(bundle.manifest.outputs, bundle.manifest.labels)
+            metric = default_metric(bundle.answers.specs, bundle.manifest.labels)
         except MetricError as error:
             warnings.warn(
                 f"no accuracy is measured, so that no point is usable under a floor: {error} (`evaluate` of `build`)",

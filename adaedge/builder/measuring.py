@@ -51,7 +51,7 @@ def measured(
         scratch = Scratch(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples.inputs for array in sample)
     clips = json.dumps([len(clip.inputs) for clip in samples.clips] + [*samples.changes])
-    common = (__version__, onnxruntime.__version__, inputs, clips)
+    common = (__version__, onnxruntime.__version__, bundle.manifest.answer, inputs, clips)
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only

@@ -58,7 +58,8 @@ def verify_folded(bundle: Bundle, inputs: Arrays) -> None:
     for point in finest.values():
         payload = bundle.encode(point, bundle.head(point.split, point.level).run(inputs))
         expected = bundle.tail(point.split, point.level).run(bundle.decode(payload)[1])
-        error = max(map(relative_error, bundle.answer(payload)[1], expected), default=0.0)
+        engine, carried, _ = bundle.receive(bundle.read(payload))
+        error = max(map(relative_error, engine.run(carried), expected), default=0.0)
         if not error <= TOLERANCE:
             raise CaptureError(
                 f"the tail at {point.split!r} that a bottleneck's decoder was folded into differs from both by"

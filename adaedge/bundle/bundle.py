@@ -8,22 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bundle import folder, weights
+from adaedge.bundle import folder
+from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import check, join, pieces
 from adaedge.bundle.codecs import CodecTable
-from adaedge.bundle.entries import Half, Slice, TensorSpec
+from adaedge.bundle.engines import EngineTable
+from adaedge.bundle.entries import Half, TensorSpec
 from adaedge.bundle.frames import inputs_of, prepare
-from adaedge.bundle.manifest import WEIGHTS, Manifest
-from adaedge.engine import Array, Arrays, Engine, OnnxEngine, Passthrough
+from adaedge.bundle.manifest import Manifest
+from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
 from adaedge.operating_point import OUTPUT, Level, OperatingPoint
-from adaedge.payload import Codec, Kind, Message, Reference, StreamPosition, pack_answer, unpack_answer, wire
+from adaedge.payload import Codec, Message, Reference, Request, StreamPosition, wire
+from adaedge.payload.answers import wire as answer_wire
+from adaedge.payload.answers.wire import AnswerHeader
 from adaedge.payload.messages import read_message, read_tensors
 
 _FULL = Level()
@@ -45,17 +48,16 @@ class Bundle:
     Attributes:
         manifest: what the bundle holds.
         threads: threads inside an operator.
+        answers: how the model's outputs become answers, and how these are written and nested.
     """
 
     def __init__(self, manifest: Manifest, files: Mapping[str, bytes], *, threads: int = 1) -> None:
         self.manifest = manifest.sealed()
         self.threads = threads
         self._files = files
-        self._stored = weights.views(files[WEIGHTS])
-        self._parts: dict[str, Array] = {}  # one copy for head and tail, where a slice has to be one
-        self._engines: dict[str, Engine] = {}
+        self._engines = EngineTable(self.manifest, files, threads)
         self._codecs = CodecTable(self.manifest, files)
-        self._lock = Lock()
+        self.answers = AnswerFormat(self.manifest)
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1) -> Bundle:
@@ -120,13 +122,7 @@ class Bundle:
 
     def engine(self, half: Half | None) -> Engine:
         """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
-        if half is None:
-            return Passthrough()
-        with self._lock:
-            if half.graph not in self._engines:
-                given = {name: self._weight(name) for name in half.weights}
-                self._engines[half.graph] = OnnxEngine(self._files[half.graph], given, self.threads)
-            return self._engines[half.graph]
+        return self._engines.of(half)
 
     def codec(self, point: OperatingPoint) -> Codec:
         """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
@@ -136,11 +132,6 @@ class Bundle:
             CodecError: if there is no such codec, or the bundle has no bottleneck there.
         """
         return self._codecs.at(point)
-
-    def _weight(self, name: str) -> Array:
-        if name not in self._parts:
-            self._parts[name] = weights.part(self._stored, self.manifest.slices.get(name) or Slice(name, ()))
-        return self._parts[name]
 
     def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3) of the model.
@@ -164,7 +155,9 @@ class Bundle:
         return inputs_of(sample, self.manifest.preprocessing)
 
     def run(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
-        """The model's outputs by way of an operating point: head, payload there and back, tail.
+        """The answer by way of an operating point: head, payload there and back, tail, and what the bundle answers.
+
+        With the answer codec ``raw`` those are the model's outputs. `AnswerFormat.nested` nests them as the model does.
 
         Args:
             point: which way; the codec really encodes and decodes.
@@ -173,7 +166,7 @@ class Bundle:
 
         Raises:
             BundleError: if the bundle does not hold the point, or the inputs are not the model's.
-            CodecError: if the codec cannot carry what crosses there.
+            CodecError: if the codec cannot carry what crosses there, or the answer codec the outputs.
         """
         point = self.resolve(point)
         return join([self._run_piece(point, piece) for piece in pieces(inputs, self.manifest)])
@@ -181,7 +174,7 @@ class Bundle:
     def _run_piece(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
         features = self.head(point.split, point.level).run(inputs)
         if point.is_local:
-            return features
+            return self.answers.reduce(features)
         return self.answer(self.encode(point, features))[1]
 
     def encode(
@@ -214,7 +207,7 @@ class Bundle:
         point = self.resolve(point)
         axes = [spec.axis for spec in self._crossing(point)]
         (headers, segments), kept = self.codec(point).encode(features, axes, reference)
-        message = Message(Kind.FEATURES, self.digest, position.sequence, point, headers, segments, position.stream)
+        message = Message(self.digest, position.sequence, point, headers, segments, position.stream)
         base = 0 if reference is None else position.base
         return wire.encode(replace(message, base=base, deadline_s=position.deadline_s)), kept
 
@@ -261,36 +254,34 @@ class Bundle:
         return self.engine(half), carried, kept
 
     def answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
-        """The message, and the model's outputs for a payload that stands by itself; raises as `decode`."""
+        """The message, and the answer to a payload that stands by itself; raises as `decode`."""
         message = self.read(data)
         engine, carried, _ = self.receive(message)
-        return message, engine.run(carried)
+        return message, self.answers.reduce(engine.run(carried))
 
-    def encode_answer(self, message: Message, outputs: Sequence[Array], *, edge_s: float, **more: Any) -> bytes:
-        """The payload of the answer to ``message``; as ``payload.pack_answer``, of this bundle."""
-        return pack_answer(replace(message, bundle=self.digest), outputs, edge_s=edge_s, **more)
+    def encode_answer(self, message: Message, answer: Sequence[Array], *, edge_s: float, **more: Any) -> bytes:
+        """The answer to ``message``, as ``answers.reduce`` makes it, as it crosses; ``more`` as in `AnswerHeader`."""
+        header = AnswerHeader(edge_s, lost_segments=message.lost_segments, **more)
+        return answer_wire.encode(message.request, header, self.answers.write(answer))
 
     def edge_half(self, point: OperatingPoint) -> Half | None:
         """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
         return self._codecs.edge_half(point)
 
-    def decode_answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
-        """The message and the model's outputs in an answer.
+    def decode_answer(self, data: bytes | bytearray | memoryview, request: Request) -> tuple[AnswerHeader, Arrays]:
+        """What an answer says, and the answer.
+
+        Args:
+            data: what was received.
+            request: what was asked: of a payload's `request`, or a `Message`'s.
 
         Raises:
-            PayloadError: if it is truncated, foreign, oversized, corrupted, or not this model's answer.
+            PayloadError: if it is truncated, foreign, oversized, corrupted, or the answer to something else.
         """
-        outputs_bytes = sum(_nbytes(spec) for spec in self.manifest.outputs)
-        message, outputs = unpack_answer(data, bundle=self.digest, max_bytes=_HEADER_BYTES + outputs_bytes)
-        check(outputs, self.manifest.outputs, PayloadError, "answer")
-        return message, outputs
+        return self.answers.read(data, request)
 
     def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
         return self._inputs(self.manifest.cut(point.split, point.level).tail)
 
     def _inputs(self, half: Half | None) -> tuple[TensorSpec, ...]:
         return self.manifest.outputs if half is None else half.inputs
-
-
-def _nbytes(spec: TensorSpec) -> int:
-    return int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize

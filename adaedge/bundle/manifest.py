@@ -1,8 +1,8 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``; of this part ``entries``, ``preprocessing``. The schema, version 5, is the
-dataclasses below and those of ``entries``, written as canonical JSON
-(sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
+May import: ``errors``, ``operating_point``; of this part ``entries``, ``preprocessing``, ``structure``. The schema,
+version 6, is the dataclasses below and those of ``entries``, written as canonical JSON (sorted keys, two spaces, a
+newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
 
@@ -15,11 +15,12 @@ from typing import Any
 
 from adaedge.bundle.entries import Accuracy, Cut, File, Half, PointEntry, Slice, TensorSpec
 from adaedge.bundle.preprocessing import Preprocessing
+from adaedge.bundle.structure import Structure, check
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
 from adaedge.operating_point import Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 5
+VERSION = 6
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 _FULL = Level()
@@ -42,6 +43,8 @@ class Manifest:
         labels: name of each class; empty where there are none.
         trained: whether the weights were trained, or random.
         changes: amounts of change, ascending, at which codecs with a state were measured; the last is 1, a refresh.
+        answer: name of the answer codec: what becomes of the outputs before a user gets them.
+        structure: how the model itself nests its outputs, as ``structure`` writes it; ``None`` for a tuple of them.
         digest: SHA-256 of the manifest, the name of the bundle.
 
     Example:
@@ -62,12 +65,15 @@ class Manifest:
     labels: tuple[str, ...] = ()
     trained: bool = True
     changes: tuple[float, ...] = (1.0,)
+    answer: str = "raw"
+    structure: Structure = None
     digest: str = field(default="")
     _places: dict[tuple[str, Level], Cut] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = ((name, cut) for cut in reversed(self.cuts) for name in (*cut.aliases, cut.split))
         object.__setattr__(self, "_places", {(name, cut.level): cut for name, cut in names})
+        check(self.structure, len(self.outputs))
 
     def to_bytes(self) -> bytes:
         """The manifest as canonical JSON, its digest filled in."""

@@ -85,6 +85,13 @@ def build(
             " hevc@, av1@; bottleneck, which needs --images or --clips."
         ),
     ] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            help="What crosses back: raw, f16, either with +zstd, u8+zstd, best@K, labels, labels@HxW,"
+            " labels-aligned@HxW. Chosen by the outputs unless told."
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +143,7 @@ def build(
             labels=loaded.labels,
             name=model,
             trained=loaded.trained,
+            answer=answer,
             scratch=scratch,
             progress=report,
         )
@@ -144,7 +152,8 @@ def build(
     if as_json:
         entries = [asdict(entry) for entry in bundle.manifest.points]
         rows = [entry.pop("point") | entry for entry in entries]
-        show.document(json.dumps({"bundle": str(out), "digest": bundle.digest, "points": rows}, indent=1))
+        about = {"bundle": str(out), "digest": bundle.digest, "answer": bundle.manifest.answer, "points": rows}
+        show.document(json.dumps(about, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))
 
@@ -152,12 +161,9 @@ def build(
 def _bundle_table(out: Path, bundle: Bundle) -> Table:
     from adaedge.report.words import short
 
-    table = Table(title=f"{out}: {len(bundle.points)} operating points of {bundle.manifest.model}")
-    for heading in (
-        "operating point",
-        "sent, KB (mean; of a video: refresh, then least change)",
-        "accuracy (measured)",
-    ):
+    about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
+    table = Table(title=f"{out}: {about}")
+    for heading in ("operating point", "sent, KB (mean; of a video: refresh, least)", "accuracy (measured)"):
         table.add_column(heading, justify="left" if heading == "operating point" else "right")
     for entry in bundle.manifest.points:
         accuracy = "not measured: give --images or --clips"

@@ -17,11 +17,11 @@ class Cost:
 
     Attributes:
         head_s: terminal: from the frame to the features (all of the model where the point is local).
-        encode_s: terminal: from the features to the payload.
+        encode_s: terminal: from the features to the payload, and from the answer's bytes to the answer.
         payload_bytes: mean bytes of a payload on the link, header included; 0 where the point is local.
-        decode_s: edge server: from the payload to the features.
+        decode_s: edge server: from the payload to the features, and from the answer to its bytes.
         tail_s: edge server: from the features to the answer.
-        answer_bytes: bytes of the answer on the link, header included.
+        answer_bytes: mean bytes of an answer on the link, header included.
         finish_s: terminal: from the features to the answer, when the edge server has not answered (0 where local).
         accuracy: measured accuracy of the point, in [0, 1]; ``None`` where it was not measured: then no floor is met.
 

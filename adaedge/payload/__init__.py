@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from adaedge.late import late_names
 from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive, is_stateful
-from adaedge.payload.message import MAX_BYTES, Kind, Message, StreamPosition, TensorHeader
-from adaedge.payload.messages import pack, pack_answer, unpack, unpack_answer
+from adaedge.payload.message import MAX_BYTES, Message, Request, StreamPosition, TensorHeader
+from adaedge.payload.messages import pack, unpack
 from adaedge.payload.reference import Reference
 
 if TYPE_CHECKING:
@@ -22,16 +22,14 @@ __all__ = [
     "Codec",
     "Features",
     "Jpeg",
-    "Kind",
     "Message",
     "Reference",
+    "Request",
     "StreamPosition",
     "TensorHeader",
     "get_codec",
     "is_progressive",
     "is_stateful",
     "pack",
-    "pack_answer",
     "unpack",
-    "unpack_answer",
 ]

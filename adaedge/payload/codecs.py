@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -27,14 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
+from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     from adaedge.payload.latent import Latents
@@ -46,7 +41,6 @@ _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
-_ZSTD_LEVEL = 1
 BOTTLENECK = "bottleneck"
 """What a bottleneck's codec is called before its rates are known."""
 
@@ -114,7 +108,7 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         '0369cf'
     """
     if match := _FEATURES.fullmatch(name):
-        return Features(bits=int(match[1] or 0), compress=match[2] is not None)
+        return Features(bits=int(match[1] or 0), compressed=match[2] is not None)
     # The others are imported when one is asked for: together they take as long as all that a terminal needs of adaedge.
     if match := _RANGED.fullmatch(name):
         from adaedge.payload.ranged import Ranged
@@ -178,11 +172,11 @@ class Features:
 
     Attributes:
         bits: bits of a floating-point value, 1 to 8; 0 for raw.
-        compress: whether zstd follows.
+        compressed: whether zstd follows.
     """
 
     bits: int = 0
-    compress: bool = False
+    compressed: bool = False
 
     def encode(
         self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
@@ -198,8 +192,8 @@ class Features:
             for tensor, axis in zip(tensors, axes, strict=True)
         ]
         segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
-        if self.compress:
-            segment = zstd.compress(segment, _ZSTD_LEVEL)
+        if self.compressed:
+            segment = compress(segment)
         return (tuple(header for header, _ in written), (segment,)), None
 
     def decode(
@@ -219,7 +213,7 @@ class Features:
         if len(segments) != 1:
             raise PayloadError(f"corrupted payload: features are in one segment, {len(segments)} came")
         lengths = [stored_bytes(header) for header in headers]
-        data = memoryview(_decompress(segments[0], sum(lengths)) if self.compress else segments[0])
+        data = memoryview(decompress(segments[0], sum(lengths)) if self.compressed else segments[0])
         if len(data) != sum(lengths):
             raise PayloadError(f"corrupted payload: its tensors take {sum(lengths)} bytes, its segment has {len(data)}")
         tensors, start = [], 0
@@ -247,21 +241,3 @@ class Features:
                 f"corrupted payload: a {header.dtype} tensor of shape {header.shape} with {header.bits} bits, axis"
                 f" {axis} and {len(header.ranges) // 4} ranges is not what its codec writes"
             )
-
-
-def _decompress(segment: Segment, length: int) -> bytes:
-    """The ``length`` bytes that were compressed; a frame that holds more is refused before it is unpacked."""
-    try:
-        # What a frame claims for itself also bounds the memory that zstd works in, so it is compared first.
-        claimed = zstd.get_frame_info(segment).decompressed_size
-        if claimed != length:
-            raise PayloadError(f"corrupted payload: compressed {claimed} bytes, its tensors take {length}")
-        decompressor = zstd.ZstdDecompressor()
-        data = decompressor.decompress(segment, length + 1)  # one more: room for the frame's end to be read
-    except zstd.ZstdError as error:
-        raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({error})") from error
-    if len(data) != length or not decompressor.eof:
-        raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({len(data)} of {length} bytes)")
-    if extra := decompressor.unused_data:
-        raise PayloadError(f"corrupted payload: its zstd frame does not decompress ({len(extra)} bytes follow it)")
-    return data

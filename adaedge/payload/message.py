@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
@@ -18,13 +17,6 @@ DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool", "int8", "floa
 """Types that cross, each written as its place in this list."""
 
 Segment = bytes | bytearray | memoryview
-
-
-class Kind(IntEnum):
-    """What a message carries."""
-
-    FEATURES = 0
-    ANSWER = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +44,45 @@ class TensorHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message on the link.
+class Request:
+    """What an answer is tied to. Both ends know it, so an answer bears no more than a hash of it.
 
     Attributes:
-        kind: features or answer.
+        bundle: SHA-256 of the bundle, in hexadecimal.
+        stream: which stream the frame is of.
+        sequence: number of the frame in it.
+        point: the operating point, its split point by the name that the bundle uses.
+    """
+
+    bundle: str
+    stream: int
+    sequence: int
+    point: OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a terminal sends: one frame's features. Its answer is `adaedge.payload.answers.wire`.
+
+    Attributes:
         bundle: SHA-256 of the bundle, in hexadecimal; its first 32 digits cross the link.
         sequence: number of the frame in its stream, from 1.
         point: the operating point that the tensors belong to.
         tensors: how each tensor is written.
         segments: the bytes that a codec wrote.
         stream: which stream the frame is of, below 2**64; 0 where there is none, and nothing is held.
-        base: features: sequence number of the payload that this one builds upon; 0 where it is a refresh.
-        deadline_s: features: seconds that the edge server has left.
-        edge_s: answer: seconds that the edge server computed.
-        queue_s: answer: seconds that the payload waited there before that.
-        reference_held: answer: whether the next payload of this stream may build upon the one that is answered.
-        lost_segments: how many of a payload's last segments did not come whole, so that its answer is of a lower rate;
-            only a progressive codec's may be lost. In features it is found when they are read, in an answer it is told.
+        base: sequence number of the payload that this one builds upon; 0 where it is a refresh.
+        deadline_s: seconds that the edge server has left.
+        lost_segments: how many of its last segments did not come whole, which is found when they are read; only a
+            progressive codec's may be lost.
 
     Example:
-        >>> message = Message(Kind.FEATURES, "ab" * 32, 7, OperatingPoint("blocks.3"),
-        ...                   (TensorHeader("uint8", (1, 3)),), (b"abc",), deadline_s=0.1)
+        >>> message = Message("ab" * 32, 7, OperatingPoint("blocks.3"), (TensorHeader("uint8", (1, 3)),), (b"abc",),
+        ...                   deadline_s=0.1)
         >>> message.tensors[0].nbytes
         3
     """
 
-    kind: Kind
     bundle: str
     sequence: int
     point: OperatingPoint
@@ -87,10 +91,12 @@ class Message:
     stream: int = 0
     base: int = 0
     deadline_s: float = 0.0
-    edge_s: float = 0.0
-    queue_s: float = 0.0
-    reference_held: bool = False
     lost_segments: int = 0
+
+    @property
+    def request(self) -> Request:
+        """What its answer is tied to."""
+        return Request(self.bundle, self.stream, self.sequence, self.point)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tensors ⇄ payload: a codec and the wire format put together. What arrives is checked before it is believed.
+"""Features ⇄ payload: a codec and the wire format put together. What arrives is checked before it is believed.
 
 May import: ``errors``, ``operating_point``.
 """
@@ -6,7 +6,6 @@ May import: ``errors``, ``operating_point``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
@@ -14,8 +13,8 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import wire
-from adaedge.payload.codecs import Codec, Features, get_codec, is_progressive
-from adaedge.payload.message import MAX_BYTES, Kind, Message, Segment
+from adaedge.payload.codecs import Codec, get_codec, is_progressive
+from adaedge.payload.message import MAX_BYTES, Message, Segment
 from adaedge.payload.reference import Reference
 
 Array = npt.NDArray[Any]
@@ -62,7 +61,7 @@ def pack(
         (136, 'u8', (1, 3))
     """
     (headers, segments), _ = (codec or by_name(point)).encode(tensors, axes)
-    return wire.encode(Message(Kind.FEATURES, bundle, sequence, point, headers, segments, deadline_s=deadline_s))
+    return wire.encode(Message(bundle, sequence, point, headers, segments, deadline_s=deadline_s))
 
 
 def unpack(
@@ -93,9 +92,7 @@ def unpack(
 
 def read_message(data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYTES) -> Message:
     """The message in a payload, whose tensors are still bytes; arguments and errors as in `unpack`."""
-    message = wire.decode(data, bundle=bundle, max_bytes=max_bytes, progressive=is_progressive)
-    _check_kind(message, Kind.FEATURES)
-    return message
+    return wire.decode(data, bundle=bundle, max_bytes=max_bytes, progressive=is_progressive)
 
 
 def read_tensors(
@@ -129,55 +126,3 @@ def read_tensors(
     held = reference if message.base else None
     tensors, kept = codec.decode(message.tensors, message.segments, max_bytes, held)
     return tensors, None if message.lost_segments else kept
-
-
-def pack_answer(
-    asked: Message, tensors: Sequence[Array], *, edge_s: float, queue_s: float = 0.0, reference_held: bool = False
-) -> bytes:
-    """The payload of an answer: the model's outputs, raw whatever the point's codec is.
-
-    Args:
-        asked: what is answered.
-        tensors: the model's outputs.
-        edge_s: seconds that the edge server computed.
-        queue_s: seconds that the payload waited there before that.
-        reference_held: whether the next payload of its stream may build upon it.
-
-    Raises:
-        CodecError: if an output's type cannot cross the link.
-    """
-    (headers, segments), _ = Features().encode(tensors, [None] * len(tensors))
-    return wire.encode(
-        replace(
-            asked,
-            kind=Kind.ANSWER,
-            tensors=headers,
-            segments=segments,
-            base=0,
-            deadline_s=0.0,
-            edge_s=edge_s,
-            queue_s=queue_s,
-            reference_held=reference_held,
-        )
-    )
-
-
-def unpack_answer(
-    data: Segment, *, bundle: str | None = None, max_bytes: int = MAX_BYTES
-) -> tuple[Message, tuple[Array, ...]]:
-    """The message and the outputs in an answer.
-
-    Raises:
-        PayloadError: if the bytes are truncated, foreign, oversized, corrupted or contradict themselves.
-    """
-    message = wire.decode(data, bundle=bundle, max_bytes=max_bytes)  # an answer is raw, whatever its point's codec is
-    _check_kind(message, Kind.ANSWER)
-    return message, Features().decode(message.tensors, message.segments, max_bytes)[0]
-
-
-def _check_kind(message: Message, kind: Kind) -> None:
-    if message.kind is not kind:
-        raise PayloadError(
-            f"foreign payload: {message.kind.name.lower()} came where {kind.name.lower()} belongs."
-            " Are the two ends of the link swapped?"
-        )

@@ -1,4 +1,4 @@
-"""The wire format: what crosses the link, byte by byte.
+"""The wire format: what a terminal sends, byte by byte. What comes back is `adaedge.payload.answers.wire`.
 
 May import: ``errors``, ``operating_point``; of this part ``message``, ``segments``. Knows no codec: it frames segments
 that a codec has filled.
@@ -8,16 +8,15 @@ A message is a header followed by its segments. Everything is little-endian.
     offset  bytes  field
     0       4      magic, ``ADAE``
     4       2      version of this format, 2
-    6       1      kind: 0 features (terminal to edge server), 1 answer (edge server to terminal)
-    7       1      flags: 1 the point is incremental, 2 (answer) the edge server holds this payload as a reference
+    6       1      0
+    7       1      flags: 1 the point is incremental
     8       4      H: length of the header, from the magic through its checksum
     12      16     first 16 bytes of the bundle's SHA-256
     28      8      stream
     36      8      sequence number of the frame
-    44      8      features: sequence number of the payload that this one builds upon, 0 for a refresh; answer: how
-                   many of the payload's last segments were lost
-    52      4      float32, features: seconds that the edge server has left; answer: seconds that it computed
-    56      4      float32, answer: seconds that the payload waited there; features: 0
+    44      8      sequence number of the payload that this one builds upon, 0 for a refresh
+    52      4      float32, seconds that the edge server has left
+    56      4      0
     60      8      float64, width of the operating point
     68      …      split, precision, codec, network: each one byte, its length, and that many bytes of UTF-8
     …       1      T: number of tensors, followed by T of
@@ -43,29 +42,26 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from enum import IntFlag
 from typing import Any
 
 from adaedge.errors import AdaedgeError, CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload.message import DTYPES, MAX_BYTES, Kind, Message, Segment, TensorHeader
-from adaedge.payload.segments import MAX_SEGMENTS, complete, leading
+from adaedge.payload.message import DTYPES, MAX_BYTES, Message, Segment, TensorHeader
+from adaedge.payload.segments import complete, leading
 
 MAGIC = b"ADAE"
 VERSION = 2
 NO_AXIS = 255
 MAX_DIMENSIONS = 32
 BUNDLE_PREFIX_BYTES = 16
+ANSWER = 0xA0 | VERSION
+"""What an answer starts with."""
 
-_FIXED = struct.Struct("<4sHBBI16sQQQffd")
+_FIXED = struct.Struct("<4sHBBI16sQQQf4sd")
 _TENSOR = struct.Struct("<BBBB")
 _SEGMENT = struct.Struct("<II")
 _CRC = struct.Struct("<I")
-
-
-class _Flag(IntFlag):
-    INCREMENTAL = 1
-    REFERENCE_HELD = 2
+_NOTHING = bytes(4)
 
 
 def encode(message: Message) -> bytes:
@@ -80,12 +76,15 @@ def encode(message: Message) -> bytes:
         raise CodecError(f"this message does not fit the wire format: {error}") from error
 
 
+def encode_names(point: OperatingPoint) -> bytes:
+    """Split, precision, codec and network: each one byte, its length, and that many bytes of UTF-8."""
+    names = [text.encode() for text in (point.split, point.precision, point.codec, point.network)]
+    return b"".join(struct.pack("<B", len(name)) + name for name in names)
+
+
 def _encode(message: Message) -> bytes:
-    point, answers = message.point, message.kind is Kind.ANSWER
-    parts = [b""]  # the fixed part is written last: it holds the header's length
-    for text in (point.split, point.precision, point.codec, point.network):
-        name = text.encode()
-        parts += [struct.pack("<B", len(name)), name]
+    point = message.point
+    parts = [b"", encode_names(point)]  # the fixed part is written last: it holds the header's length
     parts.append(struct.pack("<B", len(message.tensors)))
     for tensor in message.tensors:
         parts += _encode_tensor(tensor)
@@ -94,15 +93,15 @@ def _encode(message: Message) -> bytes:
     parts[0] = _FIXED.pack(
         MAGIC,
         VERSION,
-        message.kind,
-        _Flag.INCREMENTAL * point.incremental | _Flag.REFERENCE_HELD * message.reference_held,
+        0,
+        point.incremental,
         _FIXED.size + sum(map(len, parts)) + _CRC.size,
         bytes.fromhex(message.bundle)[:BUNDLE_PREFIX_BYTES],
         message.stream,
         message.sequence,
-        message.lost_segments if answers else message.base,
-        message.edge_s if answers else message.deadline_s,
-        message.queue_s,
+        message.base,
+        message.deadline_s,
+        _NOTHING,
         point.width,
     )
     header = b"".join(parts)
@@ -148,11 +147,11 @@ def decode(
             f"payload of another bundle: it says {prefix[:12]}, this is {bundle[:12]}."
             " Copy the same bundle to both machines."
         )
-    known, flags = _kind(fixed[2]), _flags(fixed[3])
+    _check_fixed(fixed)
     reader = _Reader(header, _FIXED.size)
     try:
         split, precision, codec, network = (str(reader.take(reader.unpack("<B")[0]), "utf-8") for _ in range(4))
-        point = OperatingPoint(split, fixed[11], precision, codec, network, _Flag.INCREMENTAL in flags)
+        point = OperatingPoint(split, fixed[11], precision, codec, network, bool(fixed[3]))
         tensors = tuple(_decode_tensor(reader, max_bytes) for _ in range(reader.unpack("<B")[0]))
         entries = [_SEGMENT.unpack(reader.take(_SEGMENT.size)) for _ in range(reader.unpack("<H")[0])]
     except PayloadError:
@@ -164,39 +163,28 @@ def decode(
     body = view[len(header) + _CRC.size :]
     cut = progressive is not None and progressive(point.codec)
     segments = leading(body, entries) if cut else complete(body, entries)
-    more = _of_kind(known, flags, fixed, len(entries) - len(segments))
-    return Message(known, bundle or prefix, fixed[7], point, tensors, segments, fixed[6], **more)
+    base, deadline_s = fixed[8:10]
+    lost = len(entries) - len(segments)
+    return Message(bundle or prefix, fixed[7], point, tensors, segments, fixed[6], base, deadline_s, lost)
 
 
-def _kind(value: int) -> Kind:
-    if value not in tuple(Kind):
-        raise PayloadError(f"corrupted payload: no message is of kind {value}")
-    return Kind(value)
-
-
-def _flags(value: int) -> _Flag:
-    if value & ~int(_Flag.INCREMENTAL | _Flag.REFERENCE_HELD):
-        raise PayloadError(f"corrupted payload: its flags are {value:#x}, of which this adaedge knows 0x3")
-    return _Flag(value)
-
-
-def _of_kind(kind: Kind, flags: _Flag, fixed: tuple[Any, ...], cut_segments: int) -> dict[str, Any]:
-    """What a field means in features, or in an answer."""
-    base, first_s, queue_s = fixed[8:11]
-    if not (0 <= first_s < math.inf and 0 <= queue_s < math.inf):  # neither is NaN
-        raise PayloadError(f"corrupted payload: its times are finite and not negative; got {first_s} s and {queue_s} s")
-    if kind is Kind.FEATURES:
-        if queue_s or _Flag.REFERENCE_HELD in flags or base >= max(1, fixed[7]):
-            raise PayloadError("corrupted payload: features say what only an answer may, or build upon a later frame")
-        return {"base": base, "deadline_s": first_s, "lost_segments": cut_segments}
-    if base > MAX_SEGMENTS:
-        raise PayloadError(f"corrupted payload: it says that {base} segments were lost; at most {MAX_SEGMENTS} can be")
-    held = _Flag.REFERENCE_HELD in flags
-    return {"edge_s": first_s, "queue_s": queue_s, "lost_segments": base, "reference_held": held}
+def _check_fixed(fixed: tuple[Any, ...]) -> None:
+    """Refuse values that no terminal sends."""
+    kind, flags, sequence, base, deadline_s, nothing = fixed[2], fixed[3], *fixed[7:11]
+    if kind or nothing != _NOTHING:
+        raise PayloadError(f"corrupted payload: {kind} and {nothing.hex()} are where its header has 0")
+    if flags > 1:
+        raise PayloadError(f"corrupted payload: its flags are {flags:#x}, of which this adaedge knows 0x1")
+    if not 0 <= deadline_s < math.inf:  # nor NaN
+        raise PayloadError(f"corrupted payload: its deadline is finite and not negative; got {deadline_s} s")
+    if base >= max(1, sequence):
+        raise PayloadError(f"corrupted payload: number {sequence} cannot build upon a later frame, number {base}")
 
 
 def _checked_header(view: memoryview) -> tuple[memoryview, tuple[Any, ...]]:
     """The header without its checksum, and its fixed fields."""
+    if len(view) and view[0] == ANSWER:
+        raise PayloadError("foreign payload: an answer came where features belong. Are the two ends swapped?")
     if len(view) >= len(MAGIC) and view[: len(MAGIC)] != MAGIC:
         raise PayloadError(
             f"foreign payload: it starts with {bytes(view[: len(MAGIC)])!r}, adaedge's start with {MAGIC!r}"

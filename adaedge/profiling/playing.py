@@ -68,14 +68,22 @@ class Player:
         self._decode_s: list[tuple[float, float]] = []
         self.sides = Side(self._encode), Side(self._decode)
 
-    def costs(self, refresh: Cost) -> tuple[Cost, ...]:
-        """What a frame costs at each change, where a refresh costs this much."""
+    def costs(self, refresh: Cost, read_s: float, write_s: float) -> tuple[Cost, ...]:
+        """What a frame costs at each change.
+
+        Args:
+            refresh: what a refresh costs.
+            read_s: seconds of it that reading the answer takes.
+            write_s: seconds of it that writing the answer takes.
+        """
+        refreshes_s = refresh.encode_s - read_s, refresh.decode_s - write_s
+        changes = (*self._changes, REFRESH)
         sides = [
-            by_change([*seconds, (REFRESH, whole)], (*self._changes, REFRESH), statistics.median)
-            for seconds, whole in ((self._encode_s, refresh.encode_s), (self._decode_s, refresh.decode_s))
+            by_change([*seconds, (REFRESH, whole)], changes, statistics.median)
+            for seconds, whole in zip((self._encode_s, self._decode_s), refreshes_s, strict=True)
         ]
         return tuple(
-            replace(refresh, payload_bytes=next_bytes, encode_s=encode_s, decode_s=decode_s)
+            replace(refresh, payload_bytes=next_bytes, encode_s=encode_s + read_s, decode_s=decode_s + write_s)
             for next_bytes, encode_s, decode_s in zip(self._entry.next_bytes, *sides, strict=False)
         )
 

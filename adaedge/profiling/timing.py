@@ -2,8 +2,9 @@
 
 May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``; of this part ``playing``.
 
-Each head, each codec side and each tail is timed once, not the product of all dimensions: costs compose. The parts are
-run in a random order in every repetition, after a warm-up, so that a slow moment of the machine falls on all of them.
+Each head, each codec side, each tail and the answer's codec are timed once, not the product of all dimensions: costs
+compose. The parts are run in a random order in every repetition, after a warm-up, so that a slow moment of the machine
+falls on all of them.
 Engines are synchronous: a call returns when its result is there.
 """
 
@@ -28,12 +29,13 @@ from adaedge.bundle.entries import Half
 from adaedge.clip import Clip, as_clip
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
-from adaedge.payload import Kind, Message
+from adaedge.payload import Message
 from adaedge.profiling.playing import Player
 
 Progress = Callable[[str, int, int], None]
 
 _PREPROCESS = "preprocess"
+_REDUCE, _WRITE, _READ = "answer of outputs", "write answer", "read answer"
 _WARM_UP = 3
 _MAX_FRAMES = 8  # features are made of so many frames, in turn: memory is bounded
 _MAX_PLAYED = 32  # so many frames of a clip are played in order, and back
@@ -73,7 +75,8 @@ def profile(
     given = list(islice(as_clip(frames) if isinstance(frames, str | Path) else frames or (), _MAX_PLAYED))
     played = [bundle.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
     inputs = played[:_MAX_FRAMES]
-    parts = _parts(bundle, inputs)
+    parts = _parts(bundle, inputs) | _answer_parts(bundle, inputs)
+    answer_bytes = statistics.fmean(map(len, parts[_READ].inputs))
     players = _players(bundle, played, given or [None for _ in played])
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
         parts[_PREPROCESS] = _Part(bundle.preprocess, given[:_MAX_FRAMES])
@@ -82,8 +85,10 @@ def profile(
     _time(timed, repetitions, random.Random(seed), progress)
     seconds = {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
     machine = machine_name(threads)
-    costs = {entry.point: _cost(bundle, entry, seconds, cautious) for entry in bundle.manifest.points}
-    next_costs = {point: player.costs(costs[point]) for point, player in players.items()}
+    costs = {entry.point: _cost(bundle, entry, seconds, answer_bytes, cautious) for entry in bundle.manifest.points}
+    next_costs = {
+        point: player.costs(costs[point], seconds[_READ], seconds[_WRITE]) for point, player in players.items()
+    }
     return Profile(costs, bundle.digest, machine, machine, bundle.manifest.changes, next_costs)
 
 
@@ -184,21 +189,21 @@ def _time(timed: Sequence[Timed], repetitions: int, order: random.Random, progre
         progress("profile", _WARM_UP + repetitions, _WARM_UP + repetitions)
 
 
-def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], cautious: bool) -> Cost:
+def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], answer_bytes: float, cautious: bool) -> Cost:
     point = entry.point
     cut = bundle.manifest.cut(point.split, point.level)
     accuracy = _accuracy(entry, cautious)
     head_s = seconds.get(_PREPROCESS, 0.0) + _of(cut.head, seconds)
     if point.is_local:
-        return Cost(head_s=head_s, accuracy=accuracy)
+        return Cost(head_s=head_s + seconds[_REDUCE], accuracy=accuracy)
     return Cost(
         head_s=head_s,
-        encode_s=seconds[_codec_key("encode", point)],
+        encode_s=seconds[_codec_key("encode", point)] + seconds[_READ],
         payload_bytes=entry.payload_bytes,
-        decode_s=seconds[_codec_key("decode", point)],
-        tail_s=_of(bundle.edge_half(point), seconds),
-        answer_bytes=_answer_bytes(bundle, point),
-        finish_s=_of(cut.tail, seconds),
+        decode_s=seconds[_codec_key("decode", point)] + seconds[_WRITE],
+        tail_s=_of(bundle.edge_half(point), seconds) + seconds[_REDUCE],
+        answer_bytes=answer_bytes,
+        finish_s=_of(cut.tail, seconds) + seconds[_REDUCE],
         accuracy=accuracy,
     )
 
@@ -216,9 +221,17 @@ def _of(half: Half | None, seconds: dict[str, float]) -> float:
     return seconds[half.graph] if half else 0.0
 
 
-def _answer_bytes(bundle: Bundle, point: OperatingPoint) -> int:
-    outputs = [np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.outputs]
-    return len(bundle.encode_answer(Message(Kind.FEATURES, bundle.digest, 0, point, (), ()), outputs, edge_s=0.0))
+def _answer_parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
+    """What an answer takes beside the network, with the answers to these inputs: made of the outputs, written, read."""
+    asked = Message(bundle.digest, 0, OperatingPoint(OUTPUT), (), ())
+    outputs = [bundle.head(OUTPUT).run(given) for given in inputs]
+    answers = [bundle.answers.reduce(one) for one in outputs]
+    written = [bundle.encode_answer(asked, one, edge_s=0.0) for one in answers]
+    return {
+        _REDUCE: _Part(bundle.answers.reduce, outputs),
+        _WRITE: _Part(bundle.answers.write, answers),
+        _READ: _Part(lambda data: bundle.decode_answer(data, asked.request), written),
+    }
 
 
 def _random_inputs(specs: Sequence[TensorSpec], seed: int) -> list[Arrays]:

@@ -15,6 +15,8 @@ from adaedge.bundle import Bundle
 from adaedge.engine import Arrays, Engine, return_freed_memory
 from adaedge.errors import BundleError
 from adaedge.payload import Message, Reference
+from adaedge.payload.answers import wire
+from adaedge.payload.answers.wire import AnswerHeader
 
 MAX_STREAMS = 1024
 MAX_BYTES = 256 * 2**20
@@ -35,7 +37,7 @@ class _Stream:
 
 @final
 class EdgeSession:
-    """Answers payloads: decode, run the tail, encode the outputs. Safe to use from several threads.
+    """Answers payloads: decode, run the tail, reduce and encode its outputs. Safe to use from several threads.
 
     Of each stream it holds the reference that the last payload left, so that the next need not be a refresh. Streams
     that were used least recently are forgotten first; a payload that builds upon a forgotten one is refused by a
@@ -65,7 +67,7 @@ class EdgeSession:
         self._lock = Lock()
 
     def answer(self, payload: bytes, queue_s: float = 0.0) -> bytes:
-        """The answer to one payload; it says how many seconds decoding and the tail took.
+        """The answer to one payload; it says how many seconds decoding, the tail and the answer's codec took.
 
         Args:
             payload: what came.
@@ -74,13 +76,15 @@ class EdgeSession:
         Raises:
             PayloadError: if the payload is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
             StaleReferenceError: if it builds upon a payload that is not held here.
+            CodecError: if the bundle's answer codec makes no answer of the outputs.
         """
         start_s = time.perf_counter()
         message = self._bundle.read(payload)
         engine, carried, held = self._received(message)
-        outputs = engine.run(carried)
+        answers = self._bundle.answers
+        segment = answers.write(answers.reduce(engine.run(carried)))
         edge_s = time.perf_counter() - start_s
-        return self._bundle.encode_answer(message, outputs, edge_s=edge_s, queue_s=queue_s, reference_held=held)
+        return wire.encode(message.request, AnswerHeader(edge_s, queue_s, held, message.lost_segments), segment)
 
     @property
     def held_bytes(self) -> int:

@@ -22,7 +22,8 @@ from adaedge.errors import (
     StaleReferenceError,
 )
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Message, Reference, StreamPosition
+from adaedge.payload import Reference, Request, StreamPosition
+from adaedge.payload.answers.wire import AnswerHeader
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.computing import Stopwatch
 from adaedge.runtime.link import Link
@@ -41,10 +42,10 @@ _FAILURES: dict[type[Exception], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An offload: the outputs, or why there are none.
+    """An offload: the answer, or why there is none.
 
     Attributes:
-        outputs: the model's outputs; ``None`` where the terminal has to answer.
+        answer: what the bundle answers; ``None`` where the terminal has to answer.
         failure: why, in one word; empty where the edge server answered.
         uploads: the uploads, one after another; more than one where a refresh followed.
         wait_s: seconds from the payload's arrival to the answer's.
@@ -52,7 +53,7 @@ class Attempt:
         lost_segments: how many of the payload's last segments the edge server could not use.
     """
 
-    outputs: Arrays | None = None
+    answer: Arrays | None = None
     failure: str = ""
     uploads: tuple[UploadRecord, ...] = ()
     wait_s: float = 0.0
@@ -104,7 +105,7 @@ class Offload:
             return found
         again = self._once(point, features, stream, give_up_s, stopwatch, pace)
         return Attempt(
-            again.outputs,
+            again.answer,
             again.failure,
             found.uploads + again.uploads,
             again.wait_s,
@@ -133,31 +134,24 @@ class Offload:
             return Attempt(failure="timeout")  # computing took what time there was: nothing is sent
         try:
             reply = self._link.exchange(payload, give_up_s - start_s)
-            outputs, answer = self._read(reply.data, point, position)
+            end_s = self._clock.now_s()
+            header, answer = stopwatch(self._bundle.decode_answer, reply.data, self._request(point, position))
         except (LinkError, PayloadError) as error:
             upload = self._monitor.failed(error, start_s, self._clock.now_s(), len(payload), self._edge_s(point))
             return Attempt(failure=_word(error), uploads=(upload,))
-        end_s = self._clock.now_s()
-        self._hold(stream, position, point, kept, answer)
-        upload = self._monitor.crossed(start_s, end_s, len(payload), answer.edge_s + answer.queue_s, reply.upload_s)
-        return Attempt(outputs, "", (upload,), end_s - upload.end_s, len(reply.data), answer.lost_segments)
+        self._hold(stream, position, point, kept, header)
+        upload = self._monitor.crossed(start_s, end_s, len(payload), header.edge_s + header.queue_s, reply.upload_s)
+        return Attempt(answer, "", (upload,), end_s - upload.end_s, len(reply.data), header.lost_segments)
 
     @staticmethod
     def _hold(
-        stream: Stream, position: StreamPosition, point: OperatingPoint, kept: Reference | None, answer: Message
+        stream: Stream, position: StreamPosition, point: OperatingPoint, kept: Reference | None, header: AnswerHeader
     ) -> None:
-        whole = answer.reference_held and not answer.lost_segments
+        whole = header.reference_held and not header.lost_segments
         stream.keep(position, point, kept if whole else None)
 
-    def _read(self, data: bytes, point: OperatingPoint, position: StreamPosition) -> tuple[Arrays, Message]:
-        message, outputs = self._bundle.decode_answer(data)
-        asked = position.stream, position.sequence, self._bundle.resolve(point)
-        if (message.stream, message.sequence, message.point) != asked:
-            raise PayloadError(
-                f"an answer to another frame: number {message.sequence} at {message.point} came,"
-                f" number {position.sequence} at {point} was asked"
-            )
-        return outputs, message
+    def _request(self, point: OperatingPoint, position: StreamPosition) -> Request:
+        return Request(self._bundle.digest, position.stream, position.sequence, self._bundle.resolve(point))
 
 
 def _word(error: Exception) -> str:

@@ -55,7 +55,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """One frame: the decision, the measurement, and the answer's class where there is one.
+    """One frame: the decision, the measurement, and the answer in short.
 
     Attributes:
         index: number of the frame, from 0.
@@ -63,7 +63,10 @@ class FrameRecord:
         deadline_s: seconds that the answer had.
         decision: what was chosen and predicted.
         measurement: what happened.
-        answer: index of the largest output; ``None`` where the output is not a class.
+        answer: class that was answered: the best score's, or the first of ``best@K``; ``None`` where the first output
+            is neither.
+        outputs: each output in short, by the names and nesting of the model: ``{"class": …, "score": …}``, or
+            ``{"dtype": …, "shape": …, "crc32": …}``. ``None`` in a simulation, and in older records.
     """
 
     index: int
@@ -72,6 +75,7 @@ class FrameRecord:
     decision: Decision
     measurement: Measurement
     answer: int | None = None
+    outputs: Any = None
 
     @property
     def missed(self) -> bool:

@@ -96,7 +96,8 @@ class EdgeServer:
         for point in points:
             self._bundle.codec(point)
         for half in filter(None, {self._bundle.edge_half(point) for point in points}):
-            self._bundle.engine(half).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
+            outputs = self._bundle.engine(half).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
+            self._bundle.answers.write(self._bundle.answers.reduce(outputs))
 
     def start(self) -> None:
         """Begin to answer."""

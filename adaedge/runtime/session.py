@@ -1,6 +1,6 @@
 """Session: frames in, one record each out, paced by the clock.
 
-May import: ``operating_point``, ``engine``.
+May import: ``bundle``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
 
-from adaedge.engine import Arrays
 from adaedge.runtime.record import FrameRecord
 from adaedge.runtime.terminal import Terminal
 
@@ -40,11 +39,6 @@ def run(terminal: Terminal, frames: Iterable[Any], *, period_s: float | None = N
             return
         time_s = terminal.clock.now_s() - begin_s
         result = terminal.infer(frame)
-        yield FrameRecord(index, time_s, deadline_s, result.decision, result.measurement, answer_class(result.output))
-
-
-def answer_class(outputs: Arrays) -> int | None:
-    """Index of the largest value of the first output, where that is one row of classes; ``None`` otherwise."""
-    first = outputs[0]
-    one_row = first.ndim == 2 and first.shape[0] == 1 and first.shape[1] > 1
-    return int(first.argmax()) if one_row else None
+        answers, answer = terminal.bundle.answers, result.answer
+        outputs, best = answers.described(answer), answers.best_class(answer)
+        yield FrameRecord(index, time_s, deadline_s, result.decision, result.measurement, best, outputs)

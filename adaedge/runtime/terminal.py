@@ -35,14 +35,18 @@ class Result:
     """The answer to one frame.
 
     Attributes:
-        output: the model's outputs.
+        output: the answer, nested as the model nests its outputs: a tuple of arrays where it returns a tensor or a
+            tuple of tensors, a dictionary of the same names where it returns one, or a dataclass, or an output of
+            transformers. `AnswerFormat.nested` says what becomes of it where the answer codec changes their number.
         decision: what was chosen and predicted.
         measurement: what happened.
+        answer: the same arrays in a row.
     """
 
-    output: Arrays
+    output: Any
     decision: Decision
     measurement: Measurement
+    answer: Arrays = ()
 
 
 @final
@@ -162,6 +166,7 @@ class Terminal:
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.
+            CodecError: if the bundle's answer codec makes no answer of the outputs (``u8+zstd`` of NaN).
         """
         stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()
@@ -171,20 +176,21 @@ class Terminal:
             changes = stopwatch(stream.changes, frame) if mine else {}
             decision = self._choose(changes, stream.sent_ratio)
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
-            outputs, attempt, by = self._answered(decision.point, inputs, its, start_s, stopwatch)
+            answer, attempt, by = self._answered(decision.point, inputs, its, start_s, stopwatch)
             if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
                 stream.sent(decision, attempt.uploads[0].payload_bytes)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
         self._monitor.refresh()
-        return Result(outputs, decision, measurement)
+        return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
 
     def _answered(
         self, point: OperatingPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
     ) -> tuple[Arrays, Attempt, str]:
-        """The outputs, what became of the offload, and who answered."""
+        """The answer, what became of the offload, and who answered."""
         features = stopwatch(self.bundle.head(point.split, point.level).run, inputs)
         latent = stopwatch(stream.standing.latent, point, features)
-        standing = features if point.is_local else stream.standing.find(point, latent)
+        reduce = self.bundle.answers.reduce
+        standing = stopwatch(reduce, features) if point.is_local else stream.standing.find(point, latent)
         if standing is not None:
             self._pace(stopwatch, self.scheduler.table.terminal_s, point)
             attempt = Attempt(standing)
@@ -192,15 +198,15 @@ class Terminal:
             give_up_s = start_s + self.scheduler.timeout_s(point)
             pace = partial(self._pace, stopwatch, self.scheduler.table.terminal_s, point)
             attempt = self._offload.run(point, features, stream, give_up_s, stopwatch, pace)
-        outputs = attempt.outputs
-        if outputs is None:
+        answer = attempt.answer
+        if answer is None:
             begun_s = stopwatch.compute_s
-            outputs = stopwatch(finisher(self.bundle, point).run, features)
+            answer = stopwatch(reduce, stopwatch(finisher(self.bundle, point).run, features))
             self._pace(stopwatch, begun_s + self.scheduler.table.finish_s, point)
         if standing is None and not attempt.lost_segments:
-            stream.standing.keep(point, latent, outputs)
+            stream.standing.keep(point, latent, answer)
         by = "terminal" if point.is_local or attempt.failure else "edge" if standing is None else "earlier"
-        return outputs, attempt, by
+        return answer, attempt, by
 
     def _pace(self, stopwatch: Stopwatch, compute_s: Column, point: OperatingPoint) -> None:
         if self._paced:

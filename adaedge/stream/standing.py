@@ -109,7 +109,9 @@ def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[
         if latent is None:
             raise CodecError(f"{point} has no latent to look at; choose a point whose codec is bottleneck@RATE")
         latents.append(latent.astype(np.float32))
-        answers.append(int(bundle.run(point, inputs)[0].argmax()))
+        answer = bundle.run(point, inputs)
+        best = bundle.answers.best_class(answer)
+        answers.append(int(answer[0].argmax()) if best is None else best)
     return largest_tolerance(latents, answers, floor)
 
 

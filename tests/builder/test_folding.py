@@ -171,7 +171,7 @@ def test_profile_and_edge_server_know_the_folded_tail():
         server = EdgeServer(fresh, insecure=True)
     server.preload()
     server.stop()
-    assert {cut.folded_tail.graph, cut.tail.graph} <= fresh._engines.keys()
+    assert {cut.folded_tail.graph, cut.tail.graph} <= fresh._engines._engines.keys()
 
 
 def test_a_folded_tail_that_computes_something_else_is_not_built(monkeypatch):

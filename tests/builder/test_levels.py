@@ -192,10 +192,10 @@ def test_sliced_weights_are_shared_by_head_and_tail_and_views_where_they_can_be(
     fresh = bundle.with_threads(1)
     for split in (*NETS[type(net)], OUTPUT):
         fresh.head(split, Level(width=0.5)), fresh.tail(split, Level(width=0.5))
-    parts = fresh._parts
-    assert any(np.shares_memory(parts[name], fresh._stored[which.tensor])
+    parts = fresh._engines._parts
+    assert any(np.shares_memory(parts[name], fresh._engines._stored[which.tensor])
                for name, which in bundle.manifest.slices.items() if name in parts)  # fmt: skip
-    engines = fresh._engines.values()
+    engines = fresh._engines._engines.values()
     assert sum(len(engine._weights) for engine in engines) > len(parts), "some of them in two sessions"
 
 

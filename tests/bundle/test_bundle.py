@@ -14,6 +14,8 @@ from adaedge.bundle import Bundle, Slice, weights
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 from adaedge.payload import pack
+from adaedge.payload.answers import wire as answer_wire
+from adaedge.payload.answers.wire import AnswerHeader
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_a_damaged_payload_or_answer_is_refused_and_nothing_else(bundle, inputs,
     payload = bundle.encode(point, bundle.head(point.split).run(inputs))
     message, features = bundle.decode(payload)
     answer = bundle.encode_answer(message, bundle.tail(point.split).run(features), edge_s=0.1)
-    for good, read in ((payload, bundle.decode), (answer, bundle.decode_answer)):
+    for good, read in ((payload, bundle.decode), (answer, lambda bad: bundle.decode_answer(bad, message.request))):
         at = data.draw(st.integers(0, len(good) - 1))
         flipped = good[:at] + bytes([good[at] ^ data.draw(st.integers(1, 255))]) + good[at + 1 :]
         for bad in (flipped, good[:at]):
@@ -127,12 +129,14 @@ def test_a_damaged_payload_or_answer_is_refused_and_nothing_else(bundle, inputs,
 def test_an_answer_comes_back_and_a_foreign_one_does_not(bundle, inputs):
     message, _ = bundle.decode(bundle.encode(OperatingPoint("stem"), bundle.head("stem").run(inputs), sequence=3))
     outputs = bundle.run(message.point, inputs)
-    back, received = bundle.decode_answer(bundle.encode_answer(message, outputs, edge_s=0.25))
-    assert (back.sequence, back.edge_s) == (3, 0.25)
+    header, received = bundle.decode_answer(bundle.encode_answer(message, outputs, edge_s=0.25), message.request)
+    assert header.edge_s == 0.25
     assert np.array_equal(received[0], outputs[0])
-    foreign = bundle.encode_answer(message, (np.zeros((1, 4), np.float32),), edge_s=0.0)
-    with pytest.raises(PayloadError, match=r"answer: expected float32 \(1, 5\); got float32 \(1, 4\)"):
-        bundle.decode_answer(foreign)
+    with pytest.raises(CodecError, match=r"answers of raw: expected float32 \(1, 5\); got float32 \(1, 4\)"):
+        bundle.encode_answer(message, (np.zeros((1, 4), np.float32),), edge_s=0.0)
+    longer = answer_wire.encode(message.request, AnswerHeader(0.0), bytes(24))
+    with pytest.raises(PayloadError, match="its answer takes 20 bytes, its segment has 24"):
+        bundle.decode_answer(longer, message.request)
 
 
 def test_threads_share_one_bundle(bundle, net, frames):

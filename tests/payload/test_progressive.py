@@ -15,7 +15,7 @@ from torch import nn
 from adaedge import Bottleneck
 from adaedge.errors import CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Kind, Message, get_codec, is_progressive, pack, pack_answer, unpack, unpack_answer, wire
+from adaedge.payload import get_codec, is_progressive, pack, unpack, wire
 from adaedge.payload.latent import LatentCodec
 from adaedge.payload.latent.codec import MAX_SEGMENTS, segment_words
 
@@ -139,18 +139,6 @@ def test_forged_segments_are_refused(latents, payload):
     for segments in (message.segments[1:], message.segments[:1] * 2, [b"abc"], [b"\xff" * 8]):
         with pytest.raises(PayloadError, match="payload"):
             read(latents, wire.encode(replace(message, segments=tuple(segments))))
-
-
-def test_the_answer_says_how_many_were_lost():
-    outputs = [np.zeros((1, 5), np.float32)]
-    asked = Message(Kind.FEATURES, BUNDLE, 9, POINT, (), (), lost_segments=3)
-    data = pack_answer(asked, outputs, edge_s=0.1)
-    assert unpack_answer(data, bundle=BUNDLE)[0].lost_segments == 3
-    for length in range(0, len(data), 5):  # the answer itself is whole or refused, whatever its point's codec
-        with pytest.raises(PayloadError):
-            unpack_answer(data[:length], bundle=BUNDLE)
-    with pytest.raises(PayloadError):
-        unpack_answer(data[:-1] + b"?", bundle=BUNDLE)
 
 
 def test_other_codecs_are_not_progressive(feature):

@@ -70,9 +70,9 @@ def test_a_payload_builds_upon_the_one_before(bundle):
         data, keep = payload(bundle, stream, frame)
         message = bundle.read(data)
         assert (message.stream, message.sequence, message.base) == (stream.name, index + 1, index)
-        answer, (found,) = bundle.decode_answer(session.answer(data, queue_s=0.25))
+        answer, (found,) = bundle.decode_answer(session.answer(data, queue_s=0.25), message.request)
         assert np.array_equal(found, outputs_of(bundle, frame))
-        assert (answer.reference_held, answer.queue_s, answer.stream) == (True, 0.25, stream.name)
+        assert (answer.reference_held, answer.queue_s) == (True, 0.25)
         keep()
     assert session.held_bytes == 2 * 8 * 16 * 16
 
@@ -90,7 +90,9 @@ def test_another_point_begins_anew_and_leaves_nothing(bundle):
     for point in (POINT, PLAIN, POINT, POINT):
         data, keep = payload(bundle, stream, frames(1)[0], point)
         bases.append(bundle.read(data).base)
-        assert bundle.decode_answer(session.answer(data))[0].reference_held is (point == POINT)
+        assert bundle.decode_answer(session.answer(data), bundle.read(data).request)[0].reference_held is (
+            point == POINT
+        )
         keep()
     assert bases == [0, 0, 0, 3]
 
@@ -100,7 +102,9 @@ def test_what_is_not_held_is_refused_as_stale(bundle, spoil):
     session = EdgeSession(bundle, max_streams=1, max_bytes=4095 if spoil == "too large" else 4096)
     stream, other = Stream(bundle), Stream(bundle)
     data, keep = payload(bundle, stream, frames(1)[0])
-    assert bundle.decode_answer(session.answer(data))[0].reference_held is (spoil != "too large")
+    assert bundle.decode_answer(session.answer(data), bundle.read(data).request)[0].reference_held is (
+        spoil != "too large"
+    )
     keep()
     data, _ = payload(bundle, stream, frames(2)[1])
     if spoil == "restart":
@@ -115,7 +119,10 @@ def test_what_is_not_held_is_refused_as_stale(bundle, spoil):
     with pytest.raises(StaleReferenceError, match=r"frame 2 of stream [0-9a-f]{16} builds upon frame 1, which is not"):
         session.answer(data)
     refresh, _ = payload(bundle, stream, frames(2)[1])
-    assert np.array_equal(bundle.decode_answer(session.answer(refresh))[1][0], outputs_of(bundle, frames(2)[1]))
+    assert np.array_equal(
+        bundle.decode_answer(session.answer(refresh), bundle.read(refresh).request)[1][0],
+        outputs_of(bundle, frames(2)[1]),
+    )
 
 
 def test_a_payload_of_a_stream_that_was_never_opened_or_of_no_stream(bundle):
@@ -363,7 +370,7 @@ def test_over_grpc_a_stale_payload_has_a_status_of_its_own(bundle, credentials):
         link.hello(bundle.digest, 5.0)
         stream = Stream(bundle)
         first, keep = payload(bundle, stream, frames(1)[0])
-        answer, _ = bundle.decode_answer(link.exchange(first, 5.0).data)
+        answer, _ = bundle.decode_answer(link.exchange(first, 5.0).data, bundle.read(first).request)
         assert answer.reference_held
         assert 0 <= answer.queue_s < 1
         keep()

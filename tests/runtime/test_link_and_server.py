@@ -26,10 +26,11 @@ def payload(bundle, frame):
 
 def test_a_payload_is_answered_as_the_bundle_would(bundle, link, frame, payload):
     link.hello(bundle.digest, 2.0)
-    message, outputs = bundle.decode_answer(link.exchange(payload, 2.0).data)
+    request = bundle.read(payload).request
+    assert (request.sequence, request.point) == (7, INPUT)
+    header, outputs = bundle.decode_answer(link.exchange(payload, 2.0).data, request)
     assert np.array_equal(outputs[0], bundle.run(INPUT, (frame[None],))[0])
-    assert (message.sequence, message.point) == (7, INPUT)
-    assert 0 < message.edge_s < 1
+    assert 0 < header.edge_s < 1
 
 
 def test_a_probe_returns_the_number_of_its_bytes(link):
@@ -125,7 +126,7 @@ def test_nothing_is_insecure_silently(bundle, payload):
     with server:
         with pytest.warns(UserWarning, match="is not encrypted: frames and token can be read"):
             link = GrpcLink(server.address, insecure=True)
-        bundle.decode_answer(link.exchange(payload, 2.0).data)
+        bundle.decode_answer(link.exchange(payload, 2.0).data, bundle.read(payload).request)
         link.close()
 
 
@@ -246,11 +247,9 @@ def test_several_terminals_at_once(server, credentials, bundle):
         link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
         for index in range(20):
             image = generator.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-            data = link.exchange(bundle.encode(INPUT, (image,), sequence=100 * number + index), 5.0).data
-            message, outputs = bundle.decode_answer(data)
-            if message.sequence != 100 * number + index or not np.array_equal(
-                outputs[0], bundle.run(INPUT, (image,))[0]
-            ):
+            payload = bundle.encode(INPUT, (image,), sequence=100 * number + index)
+            _, outputs = bundle.decode_answer(link.exchange(payload, 5.0).data, bundle.read(payload).request)
+            if not np.array_equal(outputs[0], bundle.run(INPUT, (image,))[0]):
                 failures.append((number, index))
         link.close()
 
@@ -313,7 +312,7 @@ def test_a_signal_lets_running_calls_finish(number, tmp_path, bundle, payload):
         link = GrpcLink(process.stdout.readline().strip(), certificate=stored.certificate, token=stored.token)
         link.hello(bundle.digest, 5.0)
         threading.Timer(0.15, os.kill, (process.pid, number)).start()
-        bundle.decode_answer(link.exchange(payload, 5.0).data)
+        bundle.decode_answer(link.exchange(payload, 5.0).data, bundle.read(payload).request)
         assert process.wait(10) == 0
         assert process.stdout.read() == "stopped\n"
         with pytest.raises(LinkDownError):

@@ -117,8 +117,9 @@ def test_over_grpc(bundle, frame, credentials):
         link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
         features = bundle.head("1").run((bundle.preprocess(frame),))
         payload = bundle.encode(POINT, features, sequence=4)
-        whole = bundle.decode_answer(link.exchange(payload, 5.0).data)
-        less = bundle.decode_answer(link.exchange(payload[:-1], 5.0).data)
+        request = bundle.read(payload).request
+        whole = bundle.decode_answer(link.exchange(payload, 5.0).data, request)
+        less = bundle.decode_answer(link.exchange(payload[:-1], 5.0).data, request)
         link.close()
     assert np.array_equal(whole[1][0], bundle.run(POINT, (bundle.preprocess(frame),))[0])
     assert (whole[0].lost_segments, less[0].lost_segments) == (0, 1)

@@ -18,7 +18,6 @@ from adaedge.runtime import (
     run,
     write_records,
 )
-from adaedge.runtime.session import answer_class
 from adaedge.scheduling import Scheduler
 
 LOCAL = OperatingPoint("output")
@@ -105,13 +104,6 @@ def test_a_line_that_is_no_record_is_refused(line):
 def test_records_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(SourceError, match=r"cannot read the records .*none\.jsonl"):
         list(read_records(tmp_path / "none.jsonl"))
-
-
-def test_the_answer_is_a_class_only_where_there_is_one_row_of_them():
-    assert answer_class((np.array([[0.1, 0.7, 0.2]]), np.zeros(3))) == 1
-    assert answer_class((np.zeros((1, 8, 14, 14)),)) is None
-    assert answer_class((np.zeros((2, 10)),)) is None
-    assert answer_class((np.zeros((1, 1)),)) is None
 
 
 def test_a_line_that_was_cut_off_loses_no_other(tmp_path):

@@ -113,7 +113,7 @@ def test_a_replay_moves_the_clock_and_nobody_sleeps(bundle, frame):
     assert time.perf_counter() - start < 1
     assert reply.upload_s == pytest.approx(8 * len(payload) / 1e6)
     assert clock.now_s() == pytest.approx(reply.upload_s + 0.02)
-    _, outputs = bundle.decode_answer(reply.data)
+    _, outputs = bundle.decode_answer(reply.data, bundle.read(payload).request)
     assert np.array_equal(outputs[0], bundle.run(OperatingPoint("input"), (frame[None],))[0])
 
 

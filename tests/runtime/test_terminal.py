@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,6 +49,7 @@ class Faulty:
 
     def exchange(self, payload, timeout_s):
         self.exchanges += 1
+        self.payload = payload
         self._fail(timeout_s)
         reply = self.link.exchange(payload, timeout_s)
         return Reply(self.fault(reply.data), reply.upload_s) if callable(self.fault) else reply
@@ -144,17 +146,19 @@ def test_an_offload_of_the_frame_itself_is_finished_by_the_local_model(bundle, f
         assert np.array_equal(terminal.infer(frame).output[0], local_answer(bundle, frame))
 
 
-@pytest.mark.parametrize("spoil", ["sequence", "point", "bundle"])
+@pytest.mark.parametrize("spoil", ["sequence", "stream", "point", "codec", "bundle"])
 def test_an_answer_to_something_else_is_not_believed(bundle, other_bundle, profile, faulty, frame, spoil):
     def swapped(data):
-        message, outputs = bundle.decode_answer(data)
-        from dataclasses import replace
-
-        if spoil == "sequence":
-            message = replace(message, sequence=message.sequence + 1)
-        if spoil == "point":
-            message = replace(message, point=OperatingPoint("input"))
-        return (other_bundle if spoil == "bundle" else bundle).encode_answer(message, outputs, edge_s=0.0)
+        message = bundle.read(faulty.payload)
+        header, answer = bundle.decode_answer(data, message.request)
+        changes = {
+            "sequence": {"sequence": message.sequence + 1},
+            "stream": {"stream": message.stream + 1},
+            "point": {"point": OperatingPoint("input")},
+            "codec": {"point": replace(message.point, codec="raw")},
+            "bundle": {"bundle": other_bundle.digest},
+        }
+        return bundle.encode_answer(replace(message, **changes[spoil]), answer, edge_s=header.edge_s)
 
     with terminal_of(bundle, profile, faulty) as terminal:
         faulty.fault = swapped
@@ -447,8 +451,8 @@ def test_what_the_edge_says_it_computed_is_believed_within_what_can_be(bundle, f
 @pytest.mark.parametrize("edge_s", [-np.inf, np.inf, np.nan, -1.0])
 def test_an_answer_whose_times_cannot_be_is_corrupted(bundle, profile, faulty, frame, edge_s):
     def spoilt(data):
-        message, outputs = bundle.decode_answer(data)
-        return bundle.encode_answer(message, outputs, edge_s=edge_s)
+        message = bundle.read(faulty.payload)
+        return bundle.encode_answer(message, bundle.decode_answer(data, message.request)[1], edge_s=edge_s)
 
     with terminal_of(bundle, profile, faulty) as terminal:
         faulty.fault = spoilt

@@ -1,6 +1,6 @@
 """Floating-point outputs in 256 levels, compressed.
 
-May import: ``errors``; of this part ``checks``, ``compression``.
+May import: ``errors``; ``payload.compression``; of this part ``checks``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.answers.checks import check_plain, check_size, only
-from adaedge.payload.answers.compression import compress, decompress
+from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.tensors import quantise, read, write_raw
 

@@ -1,6 +1,6 @@
 """Every output, value by value: raw or in half precision, as it is or compressed.
 
-May import: ``errors``; of this part ``checks``, ``compression``.
+May import: ``errors``; ``payload.compression``; of this part ``checks``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from adaedge.errors import PayloadError
 from adaedge.payload.answers.checks import check_plain, check_size, only
-from adaedge.payload.answers.compression import compress, decompress
+from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.tensors import read, write_raw
 

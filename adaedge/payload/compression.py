@@ -1,6 +1,6 @@
 """zstd with limits.
 
-May import: ``errors``.
+May import: ``errors``; of this part ``message``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,161 @@
+"""A bundle's answers: what becomes of the model's outputs, how that is written, and how it nests.
+
+May import: ``errors``, ``payload``, ``engine``; of this part ``batches``, ``entries``, ``manifest``, ``structure``.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from adaedge.bundle.batches import check
+from adaedge.bundle.entries import TensorSpec
+from adaedge.bundle.manifest import Manifest
+from adaedge.bundle.structure import nest
+from adaedge.engine import Array, Arrays
+from adaedge.errors import BundleError, CodecError, PayloadError
+from adaedge.payload import Request, TensorHeader
+from adaedge.payload.answers import Best, answer_codec, wire
+from adaedge.payload.answers.wire import AnswerHeader
+from adaedge.payload.message import Segment
+
+_MARGIN_BYTES = 2**16
+_FACTOR = 2  # no answer codec writes more than this of an answer, whatever it holds
+
+
+@final
+class AnswerFormat:
+    """How a bundle answers. Thread-safe.
+
+    Args:
+        manifest: names the answer codec, and the model's outputs.
+
+    Attributes:
+        codec: makes the answer of the model's outputs, and writes it.
+
+    Raises:
+        BundleError: if there is no such codec.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        try:
+            self.codec = answer_codec(manifest.answer)
+        except CodecError as error:
+            raise BundleError(f"this bundle cannot answer: {error}") from error
+        self._outputs, self._structure = manifest.outputs, manifest.structure
+
+    @cached_property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """The arrays of an answer, which follow from the outputs and the codec.
+
+        Raises:
+            CodecError: if the codec makes no answer of such outputs.
+        """
+        answer = self.codec.reduce([np.zeros(spec.shape, spec.dtype) for spec in self._outputs])
+        names = [spec.name for spec in self._outputs]
+        names = names if len(names) == len(answer) else [f"answer {at}" for at in range(len(answer))]
+        return tuple(TensorSpec(name, one.dtype.name, one.shape) for name, one in zip(names, answer, strict=True))
+
+    @cached_property
+    def _headers(self) -> tuple[TensorHeader, ...]:
+        """How every answer is written: the codec's headers hang on types and shapes alone."""
+        return self.codec.encode([np.zeros(spec.shape, spec.dtype) for spec in self.specs])[0]
+
+    @cached_property
+    def _bytes(self) -> int:
+        return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.specs)
+
+    def reduce(self, outputs: Sequence[Array]) -> Arrays:
+        """The answer: what a user gets of the model's outputs, wherever they were computed.
+
+        Raises:
+            CodecError: if the codec makes no answer of them: ``u8+zstd`` of NaN or infinity.
+        """
+        return self.codec.reduce(outputs)
+
+    def write(self, answer: Sequence[Array]) -> Segment:
+        """The bytes of an answer.
+
+        Raises:
+            CodecError: if it is no answer of this bundle.
+        """
+        check(answer, self.specs, CodecError, f"answers of {self.codec.name}")
+        _, (segment,) = self.codec.encode(answer)
+        return segment
+
+    def read(self, data: Segment, request: Request) -> tuple[AnswerHeader, Arrays]:
+        """What an answer says, and the answer.
+
+        Raises:
+            PayloadError: if it is truncated, foreign, oversized, corrupted, or the answer to something else.
+        """
+        header, segment = wire.decode(data, request, max_bytes=_MARGIN_BYTES + _FACTOR * self._bytes)
+        answer = self.codec.decode(self._headers, [segment], self._bytes)
+        check(answer, self.specs, PayloadError, "answer")
+        return header, answer
+
+    def nested(self, answer: Sequence[Any]) -> Any:
+        """An answer as the model itself nests its outputs, in plain dictionaries, lists and tuples.
+
+        A tensor alone, and what was nowhere said to nest, is a tuple of arrays. Where a codec makes several arrays of
+        the one output, a tuple of them is in its place.
+        """
+        if self._structure is None:
+            return tuple(answer)
+        found = nest(self._structure, self._leaves(tuple(answer)))
+        return (found,) if isinstance(self._structure, int) and not isinstance(found, tuple) else found
+
+    def described(self, answer: Arrays) -> Any:
+        """An answer in short, for a line of JSON: nested likewise, a dictionary in each output's place.
+
+        That is the best class and its score, of one row of scores or of ``best@K``; of anything else type, shape and a
+        CRC-32 of its bytes, by which equal ones are told.
+        """
+        return _as_json(nest(self._structure, [self._leaf_described(leaf) for leaf in self._leaves(answer)]))
+
+    def best_class(self, answer: Sequence[Array]) -> int | None:
+        """The class that an answer gives; ``None`` where its first output is not one row of scores, nor ``best@K``."""
+        found = self._best(self._leaves(tuple(answer))[0]) if answer else None
+        return None if found is None else found[0]
+
+    def _leaves(self, answer: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What stands in the place of each output."""
+        if len(answer) == len(self._outputs):
+            return answer
+        return (answer,)
+
+    def _best(self, leaf: Array | Arrays) -> tuple[int, float] | None:
+        if isinstance(leaf, tuple):
+            if not isinstance(self.codec, Best) or len(leaf[0]) != 1:
+                return None
+            return int(leaf[0][0, 0]), float(leaf[1][0, 0])
+        is_row = leaf.ndim == 2 and leaf.shape[0] == 1 and leaf.shape[1] > 1 and np.issubdtype(leaf.dtype, np.floating)
+        if not is_row:
+            return None
+        best = int(leaf.argmax())
+        return best, float(leaf[0, best])
+
+    def _leaf_described(self, leaf: Array | Arrays) -> Any:
+        best = self._best(leaf)
+        if best is not None:
+            return {"class": best[0], "score": best[1] if math.isfinite(best[1]) else None}
+        if isinstance(leaf, tuple):
+            return [_digest(one) for one in leaf]
+        return _digest(leaf)
+
+
+def _digest(array: Array) -> dict[str, Any]:
+    crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return {"dtype": array.dtype.name, "shape": [*array.shape], "crc32": f"{crc:08x}"}
+
+
+def _as_json(value: Any) -> Any:
+    """What reading its JSON would give."""
+    if isinstance(value, dict):
+        return {str(name): _as_json(one) for name, one in value.items()}
+    return [_as_json(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,51 @@
+"""What runs the halves of a bundle.
+
+May import: ``errors``, ``engine``; of this part ``entries``, ``manifest``, ``weights``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import final
+
+from adaedge.bundle import weights
+from adaedge.bundle.entries import Half, Slice
+from adaedge.bundle.manifest import WEIGHTS, Manifest
+from adaedge.engine import Array, Engine, OnnxEngine, Passthrough
+
+
+@final
+class EngineTable:
+    """The engines of a bundle's halves. Thread-safe; each is loaded when it is first asked for, then kept.
+
+    Args:
+        manifest: says which weights are slices of others.
+        files: path → bytes of graphs and weights.
+        threads: threads inside an operator.
+
+    Raises:
+        IntegrityError: if the weights cannot be read.
+    """
+
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes], threads: int) -> None:
+        self._manifest, self._files, self._threads = manifest, files, threads
+        self._stored = weights.views(files[WEIGHTS])
+        self._parts: dict[str, Array] = {}  # one copy for head and tail, where a slice has to be one
+        self._engines: dict[str, Engine] = {}
+        self._lock = Lock()
+
+    def of(self, half: Half | None) -> Engine:
+        """What runs a half; for none, what returns its inputs."""
+        if half is None:
+            return Passthrough()
+        with self._lock:
+            if half.graph not in self._engines:
+                given = {name: self._weight(name) for name in half.weights}
+                self._engines[half.graph] = OnnxEngine(self._files[half.graph], given, self._threads)
+            return self._engines[half.graph]
+
+    def _weight(self, name: str) -> Array:
+        if name not in self._parts:
+            self._parts[name] = weights.part(self._stored, self._manifest.slices.get(name) or Slice(name, ()))
+        return self._parts[name]
