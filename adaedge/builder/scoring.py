@@ -131,7 +131,8 @@ class _Player:
     def answer(self, inputs: Arrays) -> Arrays:
         """The answer to the next frame."""
         received = (self._playback.receive(data) for data in self._payloads(inputs))
-        return join([engine.run(carried) for engine, carried in received])
+        reduce = self._scorer.bundle.answers.reduce
+        return join([reduce(engine.run(carried)) for engine, carried in received])
 
     def _payloads(self, inputs: Arrays) -> Iterator[bytes]:
         for piece in pieces(inputs, self._scorer.bundle.manifest):
