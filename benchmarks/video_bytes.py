@@ -56,7 +56,7 @@ CRFS = {"h264": (18, 24, 30, 36, 42), "hevc": (18, 24, 30, 36, 42), "av1": (15, 
 NATS, IOU = 0.10, 0.90
 BAR = 0.30
 CAMERA = ", camera"
-FRAMES = 120
+FRAMES = 100
 Row = dict[str, Any]
 Inputs = tuple[npt.NDArray[np.uint8]]
 
