@@ -170,6 +170,7 @@ class Assembly:
         wrapped = self.call.wrapped
         points = [outer(point, wrapped) for point in splittable.points]
         self.space = choosing.with_splits(self.space, points, calibrated=bool(self.samples))
+        self._parts.codecs = self.space.own_codecs
         otherwise = (RAW,) if self.named.codecs is None else ()
         found = [outer(point, wrapped) for point in find_points(splittable, self.space.splits or (), wrapped=wrapped)]
         check_own(found, self.space)

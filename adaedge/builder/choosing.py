@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adaedge.bottleneck import Bottleneck
-from adaedge.builder.space import FP32, INT8, Space
+from adaedge.builder.space import FP32, INT8, AnyCodec, Space
 from adaedge.bundle.entries import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
@@ -52,7 +52,7 @@ def with_splits(space: Space, points: Sequence[SplitPoint], *, calibrated: bool)
         points: the model's split points, in execution order.
         calibrated: whether there are samples, which a bottleneck is fitted on.
     """
-    codecs: Sequence[str | Bottleneck] = CODECS_WITH_SAMPLES if calibrated else CODECS
+    codecs: Sequence[AnyCodec] = CODECS_WITH_SAMPLES if calibrated else CODECS
     codecs = codecs if space.codecs is None else space.codecs
     own = [codec.split for codec in codecs if isinstance(codec, Bottleneck)]
     first = points[0]

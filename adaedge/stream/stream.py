@@ -21,7 +21,7 @@ import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.operating_point import REFRESH, Decision, OperatingPoint
-from adaedge.payload import Codec, Reference, StreamPosition, is_stateful
+from adaedge.payload import Codec, Reference, StreamPosition
 from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.standing import StandingAnswer
 
@@ -69,7 +69,7 @@ class Stream:
         self.sent_ratio: dict[OperatingPoint, float] = {}
         self._bundle = bundle
         self._detector: ChangeDetector = BlockChange() if detector is None else detector
-        self._stateful = [point for point in bundle.points if is_stateful(point.codec)]
+        self._stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
         self._sequence = 0
         self._look: Any = None
         self._held: _Held | None = None
