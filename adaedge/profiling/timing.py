@@ -86,7 +86,8 @@ def profile(
     seconds = {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
     machine = machine_name(threads)
     costs = {entry.point: _cost(bundle, entry, seconds, answer_bytes, cautious) for entry in bundle.manifest.points}
-    next_costs = {
+    answer_s = seconds[_READ], seconds[_WRITE]
+    next_costs = {point: player.costs(costs[point], *answer_s) for point, player in players.items()}
         point: player.costs(costs[point], seconds[_READ], seconds[_WRITE]) for point, player in players.items()
     }
     return Profile(costs, bundle.digest, machine, machine, bundle.manifest.changes, next_costs)
