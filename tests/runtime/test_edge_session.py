@@ -26,6 +26,8 @@ from adaedge.stream import Stream
 sys.path.insert(0, str(Path(__file__).parent))
 from deltas import Deltas, decoded
 
+from benchmarks.tiny_bundle import tiny_bundle
+
 POINT = OperatingPoint("relu", codec="u8")
 PLAIN = OperatingPoint("relu", codec="raw")
 WHOLE = OperatingPoint("input", codec="jpeg@90")
@@ -39,6 +41,11 @@ def with_a_state():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codecs, "get_codec", lambda name, *more: Deltas() if name == "u8" else get_codec(name, *more))
         yield
+
+
+@pytest.fixture(scope="module")
+def bundle(with_a_state):
+    return tiny_bundle()  # others' has bound its points already
 
 
 def frames(count, seed=0):
@@ -173,7 +180,7 @@ def test_a_stream_that_is_forgotten_while_it_is_decoded_stays_forgotten(bundle, 
 
     data, keep = payload(bundle, stream, frames(1)[0])
     monkeypatch.setattr(Deltas, "decode", overtaken)
-    assert bundle.decode_answer(session.answer(data))[0].reference_held is False
+    assert bundle.decode_answer(session.answer(data), bundle.read(data).request)[0].reference_held is False
     keep()
     assert session.held_bytes == 4096  # of the one that overtook it, and of no stream that is not held
     with pytest.raises(StaleReferenceError):
