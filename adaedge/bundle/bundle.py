@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -15,22 +16,24 @@ import numpy.typing as npt
 
 from adaedge.bundle import folder
 from adaedge.bundle.answers import AnswerFormat
-from adaedge.bundle.batches import check, join, pieces
+from adaedge.bundle.batches import join, pieces
 from adaedge.bundle.codecs import CodecTable
 from adaedge.bundle.engines import EngineTable
-from adaedge.bundle.entries import Half, TensorSpec
+from adaedge.bundle.entries import Half
 from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.manifest import Manifest
+from adaedge.bundle.route import Route
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
-from adaedge.operating_point import OUTPUT, Level, OperatingPoint
-from adaedge.payload import Codec, Message, OwnCodec, Reference, Request, StreamPosition, wire
+from adaedge.operating_point import Level, OperatingPoint
+from adaedge.payload import Codec, Message, OwnCodec, Reference, Request, StreamPosition
 from adaedge.payload.answers import wire as answer_wire
 from adaedge.payload.answers.wire import AnswerHeader
-from adaedge.payload.messages import read_message, read_tensors
+from adaedge.payload.messages import read_message
 
 _FULL = Level()
 _HEADER_BYTES = 2**16
+_ROUTES = 1024  # that many are remembered; a payload may name any codec that there is
 _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
 
@@ -60,8 +63,10 @@ class Bundle:
         self.threads = threads
         self._files = files
         self._engines = EngineTable(self.manifest, files, threads)
-        self.codecs = CodecTable(self.manifest, files, codecs)
+        self.codecs = CodecTable(files, codecs)
         self.answers = AnswerFormat(self.manifest)
+        bind = partial(Route, manifest=self.manifest, engines=self._engines, codecs=self.codecs, answers=self.answers)
+        self._route = lru_cache(_ROUTES)(bind)
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1, codecs: Sequence[OwnCodec] = ()) -> Bundle:
@@ -118,6 +123,15 @@ class Bundle:
         """
         return replace(point, split=self.manifest.cut(point.split, point.level).split)
 
+    def route(self, point: OperatingPoint) -> Route:
+        """The point bound to its head, codec and tail, once: whoever runs many frames at a point asks for this first.
+
+        Raises:
+            BundleError: if the bundle does not hold the point's split point at its level.
+            CodecError: if there is no such codec, or the bundle has no bottleneck there.
+        """
+        return self._route(point)
+
     def head(self, split: str, level: Level = _FULL) -> Engine:
         """The terminal's half; at ``input`` it returns its inputs. Loaded when it is first asked for, then kept.
 
@@ -141,7 +155,7 @@ class Bundle:
             BundleError: if the bundle does not hold the point's split point at its level.
             CodecError: if there is no such codec, or the bundle has no bottleneck there.
         """
-        return self.codecs.at(point)
+        return self.route(point).codec
 
     def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3) of the model.
@@ -178,14 +192,14 @@ class Bundle:
             BundleError: if the bundle does not hold the point, or the inputs are not the model's.
             CodecError: if the codec cannot carry what crosses there, or the answer codec the outputs.
         """
-        point = self.resolve(point)
-        return join([self._run_piece(point, piece) for piece in pieces(inputs, self.manifest)])
+        route = self.route(point)
+        return join([self._run_piece(route, piece) for piece in pieces(inputs, self.manifest)])
 
-    def _run_piece(self, point: OperatingPoint, inputs: Sequence[Array]) -> Arrays:
-        features = self.head(point.split, point.level).run(inputs)
-        if point.is_local:
+    def _run_piece(self, route: Route, inputs: Sequence[Array]) -> Arrays:
+        features = route.head.run(inputs)
+        if route.is_local:
             return self.answers.reduce(features)
-        return self.answer(self.encode(point, features))[1]
+        return self.answer(self.encode(route.point, features))[1]
 
     def encode(
         self, point: OperatingPoint, features: Sequence[Array], *, sequence: int = 0, deadline_s: float = 0.0
@@ -212,14 +226,7 @@ class Bundle:
             BundleError: if the bundle does not hold the point.
             CodecError: if the codec cannot carry them, or the point sends nothing.
         """
-        if point.is_local:
-            raise CodecError(f"{point} is local: it sends nothing. Encode at a split point before {OUTPUT!r}.")
-        point = self.resolve(point)
-        axes = [spec.axis for spec in self._crossing(point)]
-        (headers, segments), kept = self.codec(point).encode(features, axes, reference)
-        message = Message(self.digest, position.sequence, point, headers, segments, position.stream)
-        base = 0 if reference is None else position.base
-        return wire.encode(replace(message, base=base, deadline_s=position.deadline_s)), kept
+        return self.route(point).encode(features, position, reference)
 
     def decode(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
         """The message and the features in a payload that stands by itself, as the tail at ``message.point`` takes them.
@@ -231,9 +238,7 @@ class Bundle:
             StaleReferenceError: if it builds upon another payload.
         """
         message = self.read(data)
-        carried, _ = read_tensors(message, self.codecs.of_payload, max_bytes=self.max_payload_bytes)
-        check(carried, self._crossing(message.point), PayloadError, f"features at {message.point.split!r}")
-        return message, carried
+        return message, self._route_of(message).decode(message, self.max_payload_bytes)
 
     def read(self, data: bytes | bytearray | memoryview) -> Message:
         """The message in a payload, its lengths and checksums compared; what it carries is still bytes.
@@ -242,8 +247,19 @@ class Bundle:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
         """
         message = read_message(data, bundle=self.digest, max_bytes=self.max_payload_bytes)
-        self.codecs.of_payload(message.point)
-        return replace(message, point=self.resolve(message.point))
+        return replace(message, point=self._route_of(message).point)
+
+    def _route_of(self, message: Message) -> Route:
+        try:
+            point = self.resolve(message.point)
+        except BundleError as error:
+            raise PayloadError(f"a payload for an operating point that is not here: {error}") from error
+        if point.is_local:
+            raise PayloadError(f"a payload for {message.point}, which sends nothing")
+        try:
+            return self.route(point)
+        except CodecError as error:
+            raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
 
     def receive(self, message: Message, reference: Reference | None = None) -> tuple[Engine, Arrays, Reference | None]:
         """What is to be run for a message, on what, and what this end holds of it for the next one.
@@ -258,10 +274,7 @@ class Bundle:
             PayloadError: if its bytes contradict themselves or the bundle.
             StaleReferenceError: if it builds upon a payload that is not held.
         """
-        carried, kept = read_tensors(message, self.codecs.shortest, reference, max_bytes=self.max_payload_bytes)
-        half = self.edge_half(message.point)
-        check(carried, self._inputs(half), PayloadError, f"features at {message.point.split!r}")
-        return self.engine(half), carried, kept
+        return self._route_of(message).receive(message, reference, self.max_payload_bytes)
 
     def answer(self, data: bytes | bytearray | memoryview) -> tuple[Message, Arrays]:
         """The message, and the answer to a payload that stands by itself; raises as `decode`."""
@@ -276,7 +289,7 @@ class Bundle:
 
     def edge_half(self, point: OperatingPoint) -> Half | None:
         """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
-        return self.codecs.edge_half(point)
+        return self.route(point).edge_half
 
     def decode_answer(self, data: bytes | bytearray | memoryview, request: Request) -> tuple[AnswerHeader, Arrays]:
         """What an answer says, and the answer.
@@ -289,9 +302,3 @@ class Bundle:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or the answer to something else.
         """
         return self.answers.read(data, request)
-
-    def _crossing(self, point: OperatingPoint) -> tuple[TensorSpec, ...]:
-        return self._inputs(self.manifest.cut(point.split, point.level).tail)
-
-    def _inputs(self, half: Half | None) -> tuple[TensorSpec, ...]:
-        return self.manifest.outputs if half is None else half.inputs

@@ -5,8 +5,7 @@ May import: ``late``, ``errors``.
 
 from typing import TYPE_CHECKING
 
-from adaedge.channel.estimate import RateEstimate, Upload
-from adaedge.channel.estimators import HarmonicMean, LastUpload, RateEstimator
+from adaedge.channel.estimators import HarmonicMean, LastUpload, RateEstimate, RateEstimator, Upload
 from adaedge.late import late_names
 
 if TYPE_CHECKING:

@@ -7,12 +7,55 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol, final
 
-from adaedge.channel.estimate import RateEstimate, Upload
+from adaedge.errors import ScheduleError
 
 _LEAST_S = 1e-6
 _LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One upload that happened.
+
+    Attributes:
+        time_s: when it ended.
+        payload_bytes: bytes that crossed.
+        duration_s: seconds that they took on the link, the edge server's computing excluded.
+        completed: ``False`` where it was given up: then ``payload_bytes`` is what was offered, and the link's rate was
+            at most ``8 * payload_bytes / duration_s``.
+    """
+
+    time_s: float
+    payload_bytes: int
+    duration_s: float
+    completed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RateEstimate:
+    """The link as far as it is known.
+
+    Attributes:
+        rate_bps: expected rate of the next upload.
+        low_bps: a rate that the next upload will probably exceed; a deadline is judged by it.
+        round_trip_s: seconds that an empty message takes there and back.
+        time_s: when the newest upload behind the estimate ended.
+    """
+
+    rate_bps: float
+    low_bps: float
+    round_trip_s: float = 0.0
+    time_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        known = (self.rate_bps, self.low_bps, self.round_trip_s)
+        if not (min(known) >= 0 and math.isfinite(sum(known))) or math.isnan(self.time_s):
+            raise ScheduleError(
+                f"a rate estimate is of finite numbers, at least 0; got {self}. Where nothing is known, give None."
+            )
 
 
 class RateEstimator(Protocol):
@@ -87,7 +130,7 @@ class HarmonicMean:
         rate_bps = self._rate_bps()
         if rate_bps is None:
             return None
-        low_bps = rate_bps / (1 + max((error for _, error in self._errors), default=0.0))
+        low_bps = rate_bps / (1 + max([error for _, error in self._errors], default=0.0))
         return RateEstimate(rate_bps, low_bps, self._round_trip_s, self._time_s)
 
     def _forget(self, before_s: float) -> None:
@@ -99,7 +142,8 @@ class HarmonicMean:
     def _rate_bps(self) -> float | None:
         if not self._samples:
             return None
-        return sum(bits for _, bits, _ in self._samples) / sum(seconds for _, _, seconds in self._samples)
+        _, bits, seconds = zip(*self._samples, strict=True)
+        return float(sum(bits) / sum(seconds))
 
 
 @final

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from adaedge.energy.compute import ComputePower, cmos_energy_j
 from adaedge.energy.meter import EnergyMeter
-from adaedge.energy.model import EnergyModel
+from adaedge.energy.model import EnergyModel, EnergySplit
+from adaedge.energy.provenance import Provenance
 from adaedge.energy.radio import RadioPower
-from adaedge.energy.split import EnergySplit, Provenance
 from adaedge.late import late_names
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 
 from adaedge.energy.compute import ComputePower
 from adaedge.energy.model import EnergyModel
+from adaedge.energy.provenance import Provenance
 from adaedge.energy.radio import RadioPower
-from adaedge.energy.split import Provenance
 from adaedge.errors import EnergyError
 
 Reading = tuple[float, float]

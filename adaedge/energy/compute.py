@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from adaedge.energy.split import Provenance
+from adaedge.energy.provenance import Provenance
 from adaedge.errors import EnergyError
 
 

@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import final
 
-from adaedge.energy.model import EnergyModel
-from adaedge.energy.split import EnergySplit
+from adaedge.energy.model import EnergyModel, EnergySplit
 from adaedge.errors import EnergyError
 
 
@@ -64,38 +63,33 @@ class EnergyMeter:
         """
         if end_s < start_s or any(end < begin for begin, end, _ in uploads) or min(compute_s, wait_s) < 0:
             raise EnergyError(f"a frame and its uploads end after they begin; got {start_s} to {end_s}, {uploads}")
-        compute = EnergySplit(compute_j=self._model.compute.busy_w * compute_s)
-        radio = sum((self._upload(*upload) for upload in uploads), EnergySplit())
+        radio = self._model.radio
+        promote_j = transmit_j = receive_j = wait_j = tail_j = 0.0
+        for begin_s, sent_s, payload_bytes in uploads:
+            tail_j += self._tail_j(begin_s)
+            promote_j += radio.promotion_w * radio.promotion_s if begin_s > self._tail_end_s else 0.0
+            transmit_j += radio.uplink_w_per_bps * 8 * payload_bytes + radio.uplink_w * (sent_s - begin_s)
+            self._connected_until(sent_s)
         if uploads:
-            radio += self._answer(wait_s, answer_bytes, _rate_bps(*uploads[-1]))
-        return compute + radio + self._tail(end_s)
+            rate_bps = _rate_bps(*uploads[-1])
+            self._connected_until(self._charged_s + wait_s + 8 * answer_bytes / rate_bps)
+            receive_j = radio.downlink_j(answer_bytes, rate_bps)
+            wait_j = (radio.tail_w + self._model.compute.wait_w) * wait_s
+        tail_j += self._tail_j(end_s)
+        compute_j = self._model.compute.busy_w * compute_s
+        return EnergySplit(compute_j, promote_j, transmit_j, receive_j, wait_j, tail_j)
 
     def close(self, end_s: float = math.inf) -> EnergySplit:
         """Joules of the tail that remains, until ``end_s`` at most; the radio is idle afterwards."""
-        remaining = self._tail(end_s)
+        remaining_j = self._tail_j(end_s)
         self._tail_end_s = -math.inf
-        return remaining
+        return EnergySplit(tail_j=remaining_j)
 
-    def _tail(self, until_s: float) -> EnergySplit:
+    def _tail_j(self, until_s: float) -> float:
         """Charge the tail from where the radio was last charged."""
         lasted_s = min(until_s, self._tail_end_s) - self._charged_s
         self._charged_s = max(self._charged_s, until_s)
-        return EnergySplit(tail_j=self._model.radio.tail_w * lasted_s if lasted_s > 0 else 0.0)
-
-    def _upload(self, begin_s: float, end_s: float, payload_bytes: int) -> EnergySplit:
-        radio = self._model.radio
-        before = self._tail(begin_s)
-        woken_j = radio.promotion_w * radio.promotion_s if begin_s > self._tail_end_s else 0.0
-        sent_j = radio.uplink_w_per_bps * 8 * payload_bytes + radio.uplink_w * (end_s - begin_s)
-        self._connected_until(end_s)
-        return before + EnergySplit(promote_j=woken_j, transmit_j=sent_j)
-
-    def _answer(self, wait_s: float, answer_bytes: int, rate_bps: float) -> EnergySplit:
-        self._connected_until(self._charged_s + wait_s + 8 * answer_bytes / rate_bps)
-        return EnergySplit(
-            receive_j=self._model.radio.downlink_j(answer_bytes, rate_bps),
-            wait_j=(self._model.radio.tail_w + self._model.compute.wait_w) * wait_s,
-        )
+        return self._model.radio.tail_w * lasted_s if lasted_s > 0 else 0.0
 
     def _connected_until(self, time_s: float) -> None:
         self._charged_s = max(self._charged_s, time_s)

@@ -1,6 +1,6 @@
-"""EnergyModel: the joules of one frame, from what it computes and sends. Pure; takes numbers or NumPy arrays.
+"""EnergyModel: the joules of one frame, from what it computes and sends. EnergySplit: where they went.
 
-May import: ``errors``.
+May import: ``errors``. Pure; takes numbers or NumPy arrays.
 """
 
 from __future__ import annotations
@@ -13,8 +13,47 @@ import numpy as np
 
 from adaedge.energy.compute import ComputePower
 from adaedge.energy.radio import RadioPower
-from adaedge.energy.split import EnergySplit
 from adaedge.errors import EnergyError
+
+
+@dataclass(frozen=True, slots=True)
+class EnergySplit:
+    """Joules of the terminal above its idle power, by cause.
+
+    Attributes:
+        compute_j: the terminal's own computing, a failed offload's local finish included.
+        promote_j: waking the radio.
+        transmit_j: sending payloads and probes.
+        receive_j: receiving answers.
+        wait_j: connected, waiting for the edge server.
+        tail_j: the radio's tail: connected after the last packet, with nothing to send.
+
+    Example:
+        >>> (EnergySplit(compute_j=0.2) + EnergySplit(tail_j=0.1)).total_j
+        0.30000000000000004
+    """
+
+    compute_j: float = 0.0
+    promote_j: float = 0.0
+    transmit_j: float = 0.0
+    receive_j: float = 0.0
+    wait_j: float = 0.0
+    tail_j: float = 0.0
+
+    @property
+    def total_j(self) -> float:
+        """All of it."""
+        return self.compute_j + self.promote_j + self.transmit_j + self.receive_j + self.wait_j + self.tail_j
+
+    def __add__(self, other: EnergySplit) -> EnergySplit:
+        return EnergySplit(
+            self.compute_j + other.compute_j,
+            self.promote_j + other.promote_j,
+            self.transmit_j + other.transmit_j,
+            self.receive_j + other.receive_j,
+            self.wait_j + other.wait_j,
+            self.tail_j + other.tail_j,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +120,7 @@ class EnergyModel:
             EnergyError: if a rate is not positive.
         """
         downlink_bps = rate_bps if downlink_bps is None else downlink_bps
-        if not (np.min(rate_bps) > 0 and np.min(downlink_bps) > 0):
+        if not (_positive(rate_bps) and _positive(downlink_bps)):
             raise EnergyError(f"a link's rate is above 0 bit/s; got {rate_bps} up, {downlink_bps} down")
         radio, used = self.radio, payload_bytes != 0
         return EnergySplit(
@@ -92,6 +131,10 @@ class EnergyModel:
             wait_j=used * ((radio.tail_w + self.compute.wait_w) * wait_s),
             tail_j=used * (radio.tail_w * _least(radio.tail_s, gap_s)),
         )
+
+
+def _positive(rates_bps: Any) -> bool:
+    return bool((rates_bps > 0).all()) if isinstance(rates_bps, np.ndarray) else bool(rates_bps > 0)
 
 
 def _least(limit_s: float, gap_s: Any) -> Any:

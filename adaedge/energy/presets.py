@@ -7,8 +7,8 @@ your own terminal (``adaedge.energy.calibrate``) before you quote a joule.
 from __future__ import annotations
 
 from adaedge.energy.compute import ComputePower
+from adaedge.energy.provenance import Provenance
 from adaedge.energy.radio import RadioPower
-from adaedge.energy.split import Provenance
 
 RASPBERRY_PI_4 = ComputePower(
     busy_w=6.4 - 2.7,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from adaedge.energy.compute import check_figure
-from adaedge.energy.split import Provenance
+from adaedge.energy.provenance import Provenance
 from adaedge.errors import EnergyError
 
 FIGURES = (

@@ -6,6 +6,7 @@ May import: ``errors``; of this part ``message``.
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from adaedge.errors import PayloadError
 from adaedge.payload.message import Segment
@@ -15,12 +16,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_LEVEL = 1
-
-
-def compress(data: Segment) -> bytes:
-    """A zstd frame."""
-    return zstd.compress(data, _LEVEL)
+compress = partial(zstd.compress, level=1)
+"""Bytes → a zstd frame."""
 
 
 def decompress(frame: Segment, most: int) -> bytes:

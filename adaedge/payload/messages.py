@@ -86,7 +86,11 @@ def unpack(
         StaleReferenceError: if it builds upon another payload.
     """
     message = read_message(data, bundle=bundle, max_bytes=max_bytes)
-    tensors, _ = read_tensors(message, codec_of, max_bytes=max_bytes)
+    try:
+        codec = codec_of(message.point)
+    except CodecError as error:
+        raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
+    tensors, _ = read_tensors(message, codec, max_bytes=max_bytes)
     return message, tensors
 
 
@@ -97,7 +101,7 @@ def read_message(data: Segment, *, bundle: str | None = None, max_bytes: int = M
 
 def read_tensors(
     message: Message,
-    codec_of: Callable[[OperatingPoint], Codec] = by_name,
+    codec: Codec,
     reference: Reference | None = None,
     *,
     max_bytes: int = MAX_BYTES,
@@ -106,7 +110,7 @@ def read_tensors(
 
     Args:
         message: what came.
-        codec_of: finds a point's codec.
+        codec: the one of its point.
         reference: what this end holds of the payload that the message builds upon; ``None`` for a refresh.
         max_bytes: the most that the tensors may take.
 
@@ -114,10 +118,6 @@ def read_tensors(
         PayloadError: if the bytes contradict themselves.
         StaleReferenceError: if the message builds upon a payload that is not held.
     """
-    try:
-        codec = codec_of(message.point)
-    except CodecError as error:
-        raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
     if message.base and (reference is None or not codec.accepts(reference)):
         raise StaleReferenceError(
             f"frame {message.sequence} of stream {message.stream:016x} builds upon frame {message.base}, which is not"

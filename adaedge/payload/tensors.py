@@ -4,7 +4,8 @@ May import: ``errors``. Shares the header with ``payload.wire``.
 
 Raw values are written little-endian in C order. Quantised values are unsigned integers of ``bits`` bits in C order,
 packed densely, the first value in the highest bits of the first byte (as ``numpy.packbits``); the last byte is filled
-up with zeros. Level q of a channel stands for ``lowest + q * (highest - lowest) / (2**bits - 1)``.
+up with zeros. Level q of a channel stands for ``lowest + q * (highest - lowest) / (2**bits - 1)``; both ends of a range
+are bfloat16, as bit patterns, for NumPy has no such type.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.bfloat16 import from_bfloat16, to_bfloat16
 from adaedge.payload.message import DTYPES, Segment, TensorHeader
 
 Array = npt.NDArray[Any]
@@ -128,6 +128,25 @@ def _steps(patterns: npt.NDArray[np.uint16], bits: int) -> tuple[npt.NDArray[np.
     """Each channel's lowest value and step as (channels, 1); both ends of the link compute them alike."""
     lowest, highest = from_bfloat16(patterns[:, 0]), from_bfloat16(patterns[:, 1])
     return lowest[:, None], ((highest - lowest) / np.float32(2**bits - 1))[:, None]
+
+
+def to_bfloat16(values: npt.NDArray[np.float32], *, up: bool) -> npt.NDArray[np.uint16]:
+    """Bit patterns of the nearest bfloat16 that is not below (``up``) or not above the value.
+
+    A bfloat16 is the upper half of a float32: cutting the lower half moves towards zero, so the result is moved one
+    step away from zero where that is the wrong way.
+    """
+    pattern = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    cut = pattern >> np.uint32(16)
+    inexact = (pattern & np.uint32(0xFFFF)) != 0
+    away = inexact & (np.signbit(values) != up)
+    pattern16: npt.NDArray[np.uint16] = (cut + away).astype(np.uint16)
+    return pattern16
+
+
+def from_bfloat16(pattern: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """The float32 values of bfloat16 bit patterns."""
+    return (pattern.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def pack(levels: npt.NDArray[np.uint8], bits: int) -> Segment:

@@ -42,6 +42,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from adaedge.errors import AdaedgeError, CodecError, PayloadError
@@ -76,6 +77,7 @@ def encode(message: Message) -> bytes:
         raise CodecError(f"this message does not fit the wire format: {error}") from error
 
 
+@lru_cache(256)  # a terminal sends frame after frame of few points
 def encode_names(point: OperatingPoint) -> bytes:
     """Split, precision, codec and network: each one byte, its length, and that many bytes of UTF-8."""
     names = [text.encode() for text in (point.split, point.precision, point.codec, point.network)]

@@ -1,4 +1,4 @@
-"""Clocks: real time, real time without the idle parts, and time that moves only when told.
+"""Clocks: real time, real time without the idle parts, and time that moves only when told; and a stopwatch.
 
 May import: nothing of adaedge. All of them count seconds from their own start.
 """
@@ -27,6 +27,38 @@ class Clock(Protocol):
     def run_aside(self, job: Job) -> None:
         """Run a job beside the caller, while time passes for both."""
         ...
+
+
+@final
+class Stopwatch:
+    """Seconds that the terminal computed for one frame: those inside of ``with stopwatch:``, which do not nest.
+
+    Example:
+        >>> stopwatch = Stopwatch(clock := ManualClock())
+        >>> with stopwatch:
+        ...     clock.sleep_until(0.25)
+        >>> clock.sleep_until(1.0)
+        >>> stopwatch.compute_s
+        0.25
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._start_s = 0.0
+        self.compute_s = 0.0
+
+    def __enter__(self) -> None:
+        self._start_s = self._clock.now_s()
+
+    def __exit__(self, *_: object) -> None:
+        """Count the seconds, also of what raised."""
+        self.compute_s += self._clock.now_s() - self._start_s
+
+    def pad(self, compute_s: float) -> None:
+        """Wait until so many seconds of computing are counted, as a slower processor would still be at it."""
+        if self.compute_s < compute_s:
+            with self:
+                self._clock.sleep_until(self._start_s + compute_s - self.compute_s)
 
 
 @final

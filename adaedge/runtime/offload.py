@@ -1,16 +1,14 @@
 """Offload: one frame's features sent to the edge server, and its answer, or why there is none.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``,
-``scheduling``.
+May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``stream``, ``scheduling``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from adaedge.bundle import Bundle
+from adaedge.bundle.route import Route
 from adaedge.engine import Arrays
 from adaedge.errors import (
     CodecError,
@@ -21,11 +19,7 @@ from adaedge.errors import (
     RefusedError,
     StaleReferenceError,
 )
-from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Reference, Request, StreamPosition
-from adaedge.payload.answers.wire import AnswerHeader
-from adaedge.runtime.clock import Clock
-from adaedge.runtime.computing import Stopwatch
+from adaedge.runtime.clock import Clock, Stopwatch
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.scheduling import UploadRecord
@@ -38,6 +32,25 @@ _FAILURES: dict[type[Exception], str] = {
     StaleReferenceError: "stale",
     PayloadError: "corrupted",
 }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundPoint:
+    """An operating point as a terminal runs it: looked up when it is first chosen, then kept.
+
+    Attributes:
+        route: its way through the bundle.
+        timeout_s: seconds from a frame until the terminal gives up waiting for the edge server.
+        edge_s: seconds that the edge server is expected to compute.
+        sent_after_s: seconds of computing that a payload, or a local answer, takes at least; 0 for what it takes.
+        finish_s: likewise of a local finish, on top.
+    """
+
+    route: Route
+    timeout_s: float
+    edge_s: float
+    sent_after_s: float = 0.0
+    finish_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,41 +82,30 @@ class Offload:
     there is time: nothing is wrong with the link then.
 
     Args:
-        bundle: encodes and reads.
         link: the way to the edge server.
         monitor: is told what became of each upload.
         clock: the time.
-        edge_s: seconds that the edge server is expected to compute at a point.
     """
 
-    def __init__(
-        self, bundle: Bundle, link: Link, monitor: LinkMonitor, clock: Clock, edge_s: Callable[[OperatingPoint], float]
-    ) -> None:
-        self._bundle, self._link, self._monitor, self._clock, self._edge_s = bundle, link, monitor, clock, edge_s
+    def __init__(self, link: Link, monitor: LinkMonitor, clock: Clock) -> None:
+        self._link, self._monitor, self._clock = link, monitor, clock
 
     def run(
-        self,
-        point: OperatingPoint,
-        features: Arrays,
-        stream: Stream,
-        give_up_s: float,
-        stopwatch: Stopwatch,
-        pace: Callable[[], None],
+        self, bound: BoundPoint, features: Arrays, stream: Stream, give_up_s: float, stopwatch: Stopwatch
     ) -> Attempt:
         """Encode, send and wait.
 
         Args:
-            point: where the features cross.
+            bound: where the features cross.
             features: what the head returned.
             stream: whose frame it is.
             give_up_s: when to give up, on the clock.
             stopwatch: counts what is computed.
-            pace: called once all is computed, before anything is sent.
         """
-        found = self._once(point, features, stream, give_up_s, stopwatch, pace)
+        found = self._once(bound, features, stream, give_up_s, stopwatch)
         if found.failure != "stale" or self._clock.now_s() >= give_up_s:
             return found
-        again = self._once(point, features, stream, give_up_s, stopwatch, pace)
+        again = self._once(bound, features, stream, give_up_s, stopwatch)
         return Attempt(
             again.answer,
             again.failure,
@@ -114,44 +116,32 @@ class Offload:
         )
 
     def _once(
-        self,
-        point: OperatingPoint,
-        features: Arrays,
-        stream: Stream,
-        give_up_s: float,
-        stopwatch: Stopwatch,
-        pace: Callable[[], None],
+        self, bound: BoundPoint, features: Arrays, stream: Stream, give_up_s: float, stopwatch: Stopwatch
     ) -> Attempt:
+        route = bound.route
         left_s = max(0.0, give_up_s - self._clock.now_s())
-        position, reference = stream.next(point, self._bundle.codec(point), left_s)
+        position, reference = stream.next(route.point, route.codec, left_s)
         try:
-            payload, kept = stopwatch(self._bundle.encode_next, point, features, position, reference)
+            with stopwatch:
+                payload, kept = route.encode(features, position, reference)
         except CodecError:
             return Attempt(failure="unsent")  # infinite features, say: no fault of the link's, which is left alone
-        pace()
+        stopwatch.pad(bound.sent_after_s)
         start_s = self._clock.now_s()
         if start_s >= give_up_s:
             return Attempt(failure="timeout")  # computing took what time there was: nothing is sent
         try:
             reply = self._link.exchange(payload, give_up_s - start_s)
             end_s = self._clock.now_s()
-            header, answer = stopwatch(self._bundle.decode_answer, reply.data, self._request(point, position))
+            with stopwatch:
+                header, answer = route.decode_answer(reply.data, position)
         except (LinkError, PayloadError) as error:
-            upload = self._monitor.failed(error, start_s, self._clock.now_s(), len(payload), self._edge_s(point))
+            upload = self._monitor.failed(error, start_s, self._clock.now_s(), len(payload), bound.edge_s)
             return Attempt(failure=_word(error), uploads=(upload,))
-        self._hold(stream, position, point, kept, header)
+        whole = header.reference_held and not header.lost_segments
+        stream.keep(position, route.point, kept if whole else None)
         upload = self._monitor.crossed(start_s, end_s, len(payload), header.edge_s + header.queue_s, reply.upload_s)
         return Attempt(answer, "", (upload,), end_s - upload.end_s, len(reply.data), header.lost_segments)
-
-    @staticmethod
-    def _hold(
-        stream: Stream, position: StreamPosition, point: OperatingPoint, kept: Reference | None, header: AnswerHeader
-    ) -> None:
-        whole = header.reference_held and not header.lost_segments
-        stream.keep(position, point, kept if whole else None)
-
-    def _request(self, point: OperatingPoint, position: StreamPosition) -> Request:
-        return Request(self._bundle.digest, position.stream, position.sequence, self._bundle.resolve(point))
 
 
 def _word(error: Exception) -> str:

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, final
 
+import numpy as np
+
 from adaedge.bundle import Bundle
+from adaedge.bundle.batches import listed
+from adaedge.bundle.frames import inputs_of
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
-from adaedge.errors import LinkError, ScheduleError
+from adaedge.errors import LinkError, ScheduleError, SourceError
 from adaedge.operating_point import Decision, OperatingPoint
-from adaedge.runtime.clock import Clock, MonotonicClock
-from adaedge.runtime.computing import Stopwatch, finisher, inputs_of, preload
+from adaedge.runtime.clock import Clock, MonotonicClock, Stopwatch
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
-from adaedge.runtime.offload import Attempt, Offload
+from adaedge.runtime.offload import Attempt, BoundPoint, Offload
 from adaedge.runtime.record import Measurement
 from adaedge.scheduling import ProbePlan, Scheduler, UploadRecord
-from adaedge.scheduling.table import Column
 from adaedge.stream import Stream
 
 
@@ -116,7 +117,9 @@ class Terminal:
             promotion_s=scheduler.energy.radio.promotion_s,
             tail_s=scheduler.energy.radio.tail_s,
         )
-        self._offload = Offload(bundle, link, self._monitor, self.clock, self._edge_s)
+        self._offload = Offload(link, self._monitor, self.clock)
+        self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
+        self._bound: dict[OperatingPoint, BoundPoint] = {}
 
     @property
     def offloads(self) -> bool:
@@ -130,7 +133,7 @@ class Terminal:
         """
         try:
             if self._preload:
-                preload(self.bundle, self.scheduler.table.points)
+                _preload(self.bundle, self.scheduler.table.points)
             if self._monitor.due():
                 self._monitor.probe()
         except LinkError as error:
@@ -171,54 +174,68 @@ class Terminal:
         stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()
         stopwatch = Stopwatch(self.clock)
-        inputs = stopwatch(inputs_of, self.bundle, frame)
+        with stopwatch:
+            inputs = self._inputs_of(frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
-            changes = stopwatch(stream.changes, frame) if mine else {}
+            with stopwatch:
+                changes = stream.changes(frame) if mine else {}
             decision = self._choose(changes, stream.sent_ratio)
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
-            answer, attempt, by = self._answered(decision.point, inputs, its, start_s, stopwatch)
+            answer, attempt, by = self._answered(self._bind(decision.point), inputs, its, start_s, stopwatch)
             if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
                 stream.sent(decision, attempt.uploads[0].payload_bytes)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
         self._monitor.refresh()
         return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
 
+    def _inputs_of(self, frame: Any) -> Arrays:
+        """The model's inputs for a frame, in the example's batch."""
+        inputs = inputs_of(frame, self.bundle.manifest.preprocessing)
+        came = [(part.dtype.name, part.shape) for part in inputs]
+        if came != self._taken:
+            raise SourceError(f"a frame of this bundle is {listed(self._taken)}; got {listed(came)}")
+        return inputs
+
+    def _bind(self, point: OperatingPoint) -> BoundPoint:
+        """The point's route, and its row of the scheduler's table."""
+        bound = self._bound.get(point)
+        if bound is None:
+            table = self.scheduler.table
+            row = table.row(point)
+            paced_s = (float(table.terminal_s[row]), float(table.finish_s[row])) if self._paced else (0.0, 0.0)
+            seconds = float(table.timeout_s[row]), float(table.edge_s[row])
+            bound = self._bound[point] = BoundPoint(self.bundle.route(point), *seconds, *paced_s)
+        return bound
+
     def _answered(
-        self, point: OperatingPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
+        self, bound: BoundPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
     ) -> tuple[Arrays, Attempt, str]:
         """The answer, what became of the offload, and who answered."""
-        features = stopwatch(self.bundle.head(point.split, point.level).run, inputs)
-        latent = stopwatch(stream.standing.latent, point, features)
-        reduce = self.bundle.answers.reduce
-        standing = stopwatch(reduce, features) if point.is_local else stream.standing.find(point, latent)
+        route, filtered = bound.route, stream.standing
+        with stopwatch:
+            features = route.head.run(inputs)
+            latent = filtered.latent(route.point, features) if filtered else None
+            standing = filtered.find(route.point, latent) if filtered else None
+            if route.is_local:
+                standing = self.bundle.answers.reduce(features)
         if standing is not None:
-            self._pace(stopwatch, self.scheduler.table.terminal_s, point)
-            attempt = Attempt(standing)
-        else:
-            give_up_s = start_s + self.scheduler.timeout_s(point)
-            pace = partial(self._pace, stopwatch, self.scheduler.table.terminal_s, point)
-            attempt = self._offload.run(point, features, stream, give_up_s, stopwatch, pace)
+            stopwatch.pad(bound.sent_after_s)
+            return standing, Attempt(), "terminal" if route.is_local else "earlier"
+        attempt = self._offload.run(bound, features, stream, start_s + bound.timeout_s, stopwatch)
         answer = attempt.answer
         if answer is None:
             begun_s = stopwatch.compute_s
-            answer = stopwatch(reduce, stopwatch(finisher(self.bundle, point).run, features))
-            self._pace(stopwatch, begun_s + self.scheduler.table.finish_s, point)
-        if standing is None and not attempt.lost_segments:
-            stream.standing.keep(point, latent, answer)
-        by = "terminal" if point.is_local or attempt.failure else "edge" if standing is None else "earlier"
-        return answer, attempt, by
-
-    def _pace(self, stopwatch: Stopwatch, compute_s: Column, point: OperatingPoint) -> None:
-        if self._paced:
-            stopwatch.pad(float(compute_s[self.scheduler.table.row(point)]))
+            with stopwatch:
+                answer = self.bundle.answers.reduce(route.finish.run(features))
+            stopwatch.pad(begun_s + bound.finish_s)
+        if filtered and not attempt.lost_segments:
+            filtered.keep(route.point, latent, answer)
+        return answer, attempt, "terminal" if attempt.failure else "edge"
 
     def _choose(self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float]) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
             return self.scheduler.choose(self._monitor.estimate(now_s), now_s, changes, sent_ratio)
-
-    def _edge_s(self, point: OperatingPoint) -> float:
-        return float(self.scheduler.table.edge_s[self.scheduler.table.row(point)])
 
     def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
@@ -244,7 +261,16 @@ class Terminal:
 
 def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
     """What the energy meter takes."""
-    return sorted((crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings)
+    return sorted([(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings])
+
+
+def _preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
+    """Load and run once everything that these points may need, their local finish included."""
+    routes = [bundle.route(point) for point in points]
+    zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
+    for route in {(route.point.split, route.point.level): route for route in routes}.values():
+        outputs = route.finish.run(route.head.run(zeros))
+        bundle.answers.write(bundle.answers.reduce(outputs))
 
 
 def _check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:

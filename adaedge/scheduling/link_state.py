@@ -162,7 +162,7 @@ class LinkState:
 
     def __post_init__(self) -> None:
         seconds = (self.round_trip_s, self.promotion_s, self.tail_s)
-        if not all(0 <= value < math.inf for value in seconds):
+        if not (min(seconds) >= 0 and math.isfinite(sum(seconds))):
             raise ScheduleError(f"round trip, promotion and tail are finite seconds, at least 0; got {seconds}")
 
     @property
@@ -190,26 +190,28 @@ class LinkState:
     def after(self, exchange: Exchange) -> Step:
         """What follows from an exchange, answered or not."""
         woken_s, upload_s = self._spans(exchange)
-        awake = replace(self, active_s=max(self.active_s, exchange.end_s))
-        state = awake._after_frame(exchange) if exchange.purpose is Purpose.FRAME else awake._after_probe(exchange)
+        state = self._after_frame(exchange) if exchange.purpose is Purpose.FRAME else self._after_probe(exchange)
         return Step(state, _record(exchange, woken_s, upload_s), self._lesson(exchange, upload_s))
 
     def _after_frame(self, exchange: Exchange) -> LinkState:
-        used = replace(self, plan=self.plan.used(exchange.end_s))
         if exchange.failure in (None, Failure.STALE):
-            return replace(used, up=True, timeouts=0)
-        if exchange.failure is not Failure.TIMEOUT:
-            return replace(used, up=False)
-        timeouts = self.timeouts + 1
-        return replace(used, up=self.up and timeouts < TIMEOUTS, timeouts=timeouts)
+            up, timeouts = True, 0
+        elif exchange.failure is Failure.TIMEOUT:
+            timeouts = self.timeouts + 1
+            up = self.up and timeouts < TIMEOUTS
+        else:
+            up, timeouts = False, self.timeouts
+        active_s = max(self.active_s, exchange.end_s)
+        return replace(self, plan=self.plan.used(exchange.end_s), active_s=active_s, up=up, timeouts=timeouts)
 
     def _after_probe(self, exchange: Exchange) -> LinkState:
         """The link once a probe, or the handshake before it, has failed or told the rate; more is to come otherwise."""
+        awake = replace(self, active_s=max(self.active_s, exchange.end_s))
         if exchange.failure is not None:
-            return replace(self, plan=self.plan.after(exchange.end_s, ok=False), up=False, probing=False)
+            return replace(awake, plan=self.plan.after(exchange.end_s, ok=False), up=False, probing=False)
         if exchange.purpose is Purpose.HANDSHAKE or not exchange.payload_bytes:
-            return self
-        return replace(self, plan=self.plan.after(exchange.end_s, ok=True), up=True, timeouts=0, probing=False)
+            return awake
+        return replace(awake, plan=self.plan.after(exchange.end_s, ok=True), up=True, timeouts=0, probing=False)
 
     def _spans(self, exchange: Exchange) -> tuple[float, float]:
         """Seconds in which the radio woke up, and those of the upload after it."""

@@ -46,7 +46,7 @@ import numpy as np
 
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel, RadioPower
-from adaedge.scheduling.table import Column, Limits, Mask, Table
+from adaedge.scheduling.table import Column, Mask, Table
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
@@ -118,12 +118,13 @@ def predict(
         gap_s=gap_s,
     )
     sleep_j = max(0.0, radio.tail_w * residual_s - max(0.0, regret_j))
-    wake_j = np.maximum(0.0, _wake_j(radio, gap_s, table.limits, asleep=asleep) + min(0.0, regret_j))
+    frames = table.limits.horizon_frames
+    wake_j = np.maximum(0.0, _wake_j(radio, gap_s, frames, asleep=asleep) + min(0.0, regret_j))
     change_j = np.where(table.local, sleep_j, wake_j)
     sending_s = np.maximum(0.0, window_s - table.payload_bytes * (8.0 / rate_bps))
     wasted_j = energy.local(table.finish_s).compute_j + radio.uplink_w * sending_s
     steady_j = np.asarray(steady.total_j + risk * wasted_j)
-    energy_j = steady_j + change_j / table.limits.horizon_frames
+    energy_j = steady_j + change_j / frames
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
     return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
 
@@ -136,7 +137,7 @@ def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, reg
     if predictions.estimate is None:
         return regret_j
     allowed_j = np.where(predictions.on_time, predictions.steady_j, np.inf)
-    local_j, offload_j = (float(allowed_j[rows].min(initial=np.inf)) for rows in (table.local, ~table.local))
+    local_j, offload_j = [float(allowed_j[rows].min(initial=np.inf)) for rows in (table.local, ~table.local)]
     if not (math.isfinite(local_j) and math.isfinite(offload_j)):
         return regret_j
     tail_j = radio.tail_w * radio.tail_s
@@ -160,10 +161,10 @@ def _risk(table: Table, window_s: Column, rate_bps: float, low_bps: float, downl
     return np.asarray(odds / (1.0 + odds))
 
 
-def _wake_j(radio: RadioPower, gap_s: Column, limits: Limits, *, asleep: bool) -> Column:
-    """Joules of the radio's changes of state, if the frames of the horizon are offloaded."""
+def _wake_j(radio: RadioPower, gap_s: Column, frames: float, *, asleep: bool) -> Column:
+    """Joules of the radio's changes of state, if so many frames, those of the horizon, are offloaded."""
     promotion_j = radio.promotion_w * radio.promotion_s
-    promotions = np.where(gap_s < radio.tail_s, float(asleep), limits.horizon_frames)
+    promotions = np.where(gap_s < radio.tail_s, float(asleep), frames)
     leftover_s = np.maximum(0.0, radio.tail_s - gap_s) if asleep else 0.0
     return np.asarray(promotions * promotion_j + radio.tail_w * leftover_s)
 

@@ -130,7 +130,7 @@ class Scheduler:
         choice = self.policy(table, predictions, previous)
         change = (changes or {}).get(table.points[choice.row], REFRESH)
         decision = _decision(table, predictions, choice, change)
-        if not decision.point.is_local:
+        if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
         regret_j = next_regret_j(predictions, table, self.energy.radio, self.state.regret_j)
         self.state = State(decision.point, now_s, active_s, regret_j)

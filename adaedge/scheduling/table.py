@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -83,37 +83,50 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knots:
-    """Costs at measured amounts of change, of the rows whose codec has a state.
+    """Costs at measured amounts of change, of the points whose codec has a state.
 
     Attributes:
-        changes: the amounts, ascending to 1.
-        costs: row → seconds of the terminal, seconds of the edge server, bytes on the uplink; at each amount.
+        changes: the K amounts, ascending to 1; two or more.
+        places: point → its place among the n here.
+        rows: (n,): their rows of the table.
+        costs: (3, n, K): seconds of the terminal, seconds of the edge server, bytes on the uplink.
     """
 
     changes: tuple[float, ...]
-    costs: Mapping[int, tuple[tuple[float, float, float], ...]]
+    places: Mapping[OperatingPoint, int]
+    rows: npt.NDArray[np.intp]
+    costs: Column
+    _asked: list[tuple[tuple[OperatingPoint, ...], list[int | None]]] = field(default_factory=lambda: [((), [])])
 
     @classmethod
     def of(cls, profile: Profile, points: Sequence[OperatingPoint]) -> Knots | None:
         """Those of a profile's points; ``None`` where there are none."""
-        costs = {
-            row: tuple(map(_varying, (*profile.next_costs[point], profile[point])))
-            for row, point in enumerate(points)
-            if point in profile.next_costs
-        }
-        return cls(profile.changes, costs) if costs else None
-
-    def at(self, row: int, change: float) -> tuple[float, ...] | None:
-        """The three costs of a row, interpolated; ``None`` where they do not depend on the change."""
-        costs = self.costs.get(row)
-        if costs is None:
+        rows = [row for row, point in enumerate(points) if profile.next_costs.get(point)]
+        if not rows:
             return None
-        after = min(bisect_left(self.changes, change), len(costs) - 1)
-        if after == 0:
-            return costs[0]
+        stateful = [points[row] for row in rows]
+        costs = [[*map(_varying, (*profile.next_costs[point], profile[point]))] for point in stateful]
+        places = {point: place for place, point in enumerate(stateful)}
+        return cls(profile.changes, places, np.array(rows), np.moveaxis(np.array(costs, np.float64), 2, 0))
+
+    def places_of(self, points: tuple[OperatingPoint, ...]) -> list[int | None]:
+        """The points' places; ``None`` for one that is not here.
+
+        A stream asks for the same points frame after frame. Comparing them with those of the last call is quicker than
+        looking each of them up, where they are the same objects.
+        """
+        asked, places = self._asked[0]
+        if points != asked:
+            places = [self.places.get(point) for point in points]
+            self._asked[0] = points, places
+        return places
+
+    def at(self, change: float) -> Column:
+        """(3, n): the costs, interpolated."""
+        after = min(max(bisect_left(self.changes, change), 1), len(self.changes) - 1)
         start, end = self.changes[after - 1], self.changes[after]
-        share = min(1.0, (change - start) / (end - start))
-        return tuple((1 - share) * low + share * high for low, high in zip(costs[after - 1], costs[after], strict=True))
+        share = min(max((change - start) / (end - start), 0.0), 1.0)
+        return np.asarray((1 - share) * self.costs[..., after - 1] + share * self.costs[..., after])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,17 +232,20 @@ class Table:
             changes: the frame's change against what both ends hold, of the points that can build upon it.
             sent_ratio: of these, how many times the predicted bytes the stream has really sent.
         """
-        rows = [(self.rows[point], change, point) for point, change in changes.items() if point in self.rows]
-        if self.knots is None or not rows:
+        knots = self.knots
+        if knots is None:
             return self
+        places = knots.places_of(tuple(changes))
         columns = self.terminal_s.copy(), self.edge_s.copy(), self.payload_bytes.copy()
-        for row, change, point in rows:
-            costs = self.knots.at(row, change)
-            if costs is not None:
-                for column, cost in zip(columns, costs, strict=True):
-                    column[row] = cost
-                columns[2][row] *= sent_ratio.get(point, 1.0) if sent_ratio else 1.0
+        for change in {*changes.values()}:  # one, unless points build upon different frames
+            held = [p for p, own in zip(places, changes.values(), strict=True) if p is not None and own == change]
+            for column, costs in zip(columns, knots.at(change), strict=True):
+                column[knots.rows[held]] = costs[held]
         terminal_s, edge_s, payload_bytes = columns
+        for point, ratio in (sent_ratio or {}).items():
+            place = knots.places.get(point)
+            if place is not None and point in changes:
+                payload_bytes[knots.rows[place]] *= ratio
         return replace(self, terminal_s=terminal_s, edge_s=edge_s, payload_bytes=payload_bytes)
 
     def row(self, point: OperatingPoint) -> int:

@@ -57,7 +57,7 @@ class Stream:
     Attributes:
         name: what names it on the link, at random from 64 bits: no two terminals need to agree.
         sent_ratio: of points whose codec has a state, how many times the predicted bytes their payloads really had.
-        standing: the last answer that was computed, where the tolerance lets it stand.
+        standing: the last answer that was computed, where the tolerance lets it stand; ``None`` where that is 0.
 
     Raises:
         ScheduleError: if the tolerance is no number from 0.
@@ -65,7 +65,7 @@ class Stream:
 
     def __init__(self, bundle: Bundle, tolerance: float = 0.0, detector: ChangeDetector | None = None) -> None:
         self.name = secrets.randbits(63) + 1  # 0 is no stream
-        self.standing = StandingAnswer(bundle, tolerance)
+        self.standing = StandingAnswer(bundle, tolerance) if tolerance else None
         self.sent_ratio: dict[OperatingPoint, float] = {}
         self._bundle = bundle
         self._detector: ChangeDetector = BlockChange() if detector is None else detector

@@ -15,7 +15,7 @@ from PIL import Image
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import Features, Jpeg, TensorHeader, get_codec
-from adaedge.payload.bfloat16 import from_bfloat16
+from adaedge.payload.tensors import from_bfloat16
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -169,7 +168,7 @@ def test_a_payload_that_contradicts_its_base_is_refused(bundle, session):
 def test_a_missing_encoder_leaves_the_frame_to_the_terminal_and_the_link_up(terminal, monkeypatch):
     missing = Library("libnothing", "none", {}, 0, 0)
     blind = replace(video_codec("h264@20"), family=Family("h264", missing, H264.decoder, 51))
-    monkeypatch.setattr(type(terminal.bundle), "codec", lambda *_: blind)
+    monkeypatch.setattr(terminal.bundle.route(VIDEO), "codec", blind)
     result = terminal.infer(frame())
     assert_answered(terminal, result, frame(), by="terminal")
     assert (result.measurement.failure, terminal.recording.sent, terminal.offloads) == ("unsent", [], True)
@@ -180,8 +179,7 @@ def test_a_missing_encoder_leaves_the_frame_to_the_terminal_and_the_link_up(term
 def test_a_missing_decoder_is_refused_by_the_edge_and_the_terminal_answers(terminal, monkeypatch):
     missing = Library("libnothing", "none", {}, 0, 0)
     deaf = replace(video_codec("h264@20"), family=Family("h264", H264.encoder, missing, 51))
-    codecs = importlib.import_module("adaedge.bundle.codecs")
-    monkeypatch.setattr(codecs, "get_codec", lambda *_: deaf)
+    monkeypatch.setattr(terminal.bundle.route(VIDEO), "edge_codec", deaf)
     result = terminal.infer(frame())
     assert_answered(terminal, result, frame(), by="terminal")
     assert result.measurement.failure == "refused"

@@ -26,6 +26,8 @@ from adaedge.stream import Stream
 sys.path.insert(0, str(Path(__file__).parent))
 from deltas import Deltas, decoded
 
+from benchmarks.tiny_bundle import tiny_bundle
+
 POINT = OperatingPoint("relu", codec="u8")
 PLAIN = OperatingPoint("relu", codec="raw")
 WHOLE = OperatingPoint("input", codec="jpeg@90")
@@ -39,6 +41,11 @@ def with_a_state():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codecs, "get_codec", lambda name, *more: Deltas() if name == "u8" else get_codec(name, *more))
         yield
+
+
+@pytest.fixture(scope="module")
+def bundle(with_a_state):
+    return tiny_bundle()  # others' has bound its points already
 
 
 def frames(count, seed=0):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adaedge.bundle.route import Route
 from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, PayloadError, RefusedError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import Credentials, EdgeServer, GrpcLink, rpc
@@ -171,7 +172,7 @@ def test_a_failure_inside_is_logged_there_and_not_told(server, link, bundle, pay
     def broken(*_):
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr(type(bundle), "engine", broken)
+    monkeypatch.setattr(Route, "receive", broken)
     with (
         caplog.at_level(logging.ERROR, "adaedge.runtime.server"),
         pytest.raises(RefusedError, match="INTERNAL") as error,
@@ -203,7 +204,7 @@ def test_a_slow_answer_is_given_up_in_time(link, bundle, payload, monkeypatch):
             time.sleep(0.5)
             return tail.run(inputs)
 
-    monkeypatch.setattr(type(bundle), "engine", lambda *_: Slow())
+    monkeypatch.setattr(Route, "edge", property(lambda _: Slow()))
     start = time.monotonic()
     with pytest.raises(LinkTimeoutError, match=r"no answer from .* within 0.050 s"):
         link.exchange(payload, 0.05)
@@ -287,6 +288,7 @@ import sys
 from pathlib import Path
 sys.path.append({root!r})
 from benchmarks.tiny_bundle import tiny_bundle
+from adaedge.bundle.route import Route
 from adaedge.runtime import Credentials, EdgeServer, serve_forever
 import time
 bundle = tiny_bundle()
@@ -295,7 +297,7 @@ class Slow:
     def run(self, inputs):
         time.sleep(0.5)
         return tail.run(inputs)
-type(bundle).tail = lambda *_: Slow()
+Route.edge = property(lambda _: Slow())
 server = EdgeServer(bundle, credentials=Credentials.stored(sys.argv[1]))
 print(server.address, flush=True)
 serve_forever(server)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adaedge.bundle.route import Route
 from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
@@ -130,7 +131,7 @@ def test_features_that_cannot_be_encoded_are_finished_locally_and_the_link_is_no
     head = bundle.head("relu")
     wild = tuple(np.full_like(part, value) for part in head.run((frame[None],)))
     spoilt = SimpleNamespace(run=lambda inputs: wild)
-    monkeypatch.setattr(type(bundle), "head", lambda self, *key: spoilt)
+    monkeypatch.setattr(Route, "head", property(lambda _: spoilt))
     with terminal_of(bundle, profile, faulty) as terminal:
         done = terminal.infer(frame).measurement
         assert (done.failure, done.answered_by, done.upload_s) == ("unsent", "terminal", 0.0)
@@ -206,10 +207,10 @@ def test_an_edge_that_cannot_be_reached_is_a_warning_not_an_end(bundle, profile,
 
 
 def test_a_terminal_that_cannot_be_entered_closes_its_link(bundle, profile, faulty, monkeypatch):
-    def broken(self, *key):
+    def broken(_):
         raise BundleError("the head is not what manifest.json names")
 
-    monkeypatch.setattr(type(bundle), "head", broken)
+    monkeypatch.setattr(Route, "head", property(broken))
     faulty.closed = False
     terminal = Terminal(bundle, Scheduler(profile, ENERGY, deadline_s=0.1), faulty, clock=faulty.clock)
     with pytest.raises(BundleError, match=r"not what manifest\.json names"):

@@ -57,14 +57,14 @@ def clip(count, seed=0, noise=2):
     ]
 
 
-def terminal_of(bundle, *, tolerance, served=None, points=(POINT, LOCAL)):
+def terminal_of(bundle, *, tolerance, served=None, points=(POINT, LOCAL), paced=False):
     clock = ManualClock()
     costs = {POINT: Cost(0.001, 0.001, 400, 0.001, 0.001, 150, 0.001), LOCAL: Cost(0.05)}
     energy = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
     profile = Profile({point: costs[point] for point in points}, bundle.digest, "test", "test")
     scheduler = Scheduler(profile, energy, deadline_s=0.1, period_s=0.1)
     link = ReplayLink(Trace((0.0, 1e6), (1e7, 1e7)), served or EdgeSession(bundle).answer, clock)
-    return Terminal(bundle, scheduler, link, clock=clock, tolerance=tolerance)
+    return Terminal(bundle, scheduler, link, clock=clock, tolerance=tolerance, paced=paced)
 
 
 def records(bundle, frames, **options):
@@ -91,10 +91,9 @@ def test_a_still_scene_is_sent_once_and_a_new_one_at_once(bundle):
 
 
 def test_head_and_encoder_are_charged_and_the_radio_is_not(bundle):
-    with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
+    with terminal_of(bundle, tolerance=TOLERANCE, paced=True) as terminal:  # computes as long as the profile says
         first, second = clip(2)[0], clip(2)[0]
         terminal.infer(first)
-        terminal._paced = True  # computing takes as long as the profile says
         done = terminal.infer(second).measurement
     assert done.answered_by == "earlier"
     assert done.compute_s == pytest.approx(0.002)  # head and encoder
