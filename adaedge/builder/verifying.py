@@ -53,7 +53,7 @@ def verify_folded(bundle: Bundle, inputs: Arrays) -> None:
     Raises:
         CaptureError: if one of them computes something else.
     """
-    folded = {point: bundle.edge_half(point) for point in bundle.points if is_progressive(point.codec)}
+    folded = {point: bundle.route(point).edge_half for point in bundle.points if is_progressive(point.codec)}
     finest = {half.graph: point for point, half in folded.items() if half is not None}
     for point in finest.values():
         payload = bundle.encode(point, bundle.head(point.split, point.level).run(inputs))

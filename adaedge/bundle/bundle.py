@@ -50,8 +50,7 @@ class Bundle:
         codecs: codecs from outside the package that points of the bundle have.
 
     Attributes:
-        manifest: what the bundle holds.
-        threads: threads inside an operator.
+        manifest, threads: as given.
         codecs: what turns features at a point into bytes and back.
         answers: how the model's outputs become answers, and how these are written and nested.
     """
@@ -73,8 +72,7 @@ class Bundle:
         """Read and verify a bundle.
 
         Args:
-            path: its folder.
-            threads: threads inside an operator.
+            path, threads: its folder; threads inside an operator.
             codecs: codecs from outside the package that points of it have; they are code, so no bundle carries them.
 
         Raises:
@@ -286,10 +284,6 @@ class Bundle:
         """The answer to ``message``, as ``answers.reduce`` makes it, as it crosses; ``more`` as in `AnswerHeader`."""
         header = AnswerHeader(edge_s, lost_segments=message.lost_segments, **more)
         return answer_wire.encode(message.request, header, self.answers.write(answer))
-
-    def edge_half(self, point: OperatingPoint) -> Half | None:
-        """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
-        return self.route(point).edge_half
 
     def decode_answer(self, data: bytes | bytearray | memoryview, request: Request) -> tuple[AnswerHeader, Arrays]:
         """What an answer says, and the answer.

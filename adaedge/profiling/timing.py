@@ -158,7 +158,7 @@ def _add_codec(parts: dict[str, _Part], bundle: Bundle, point: OperatingPoint, f
     payloads = [encode(given) for given in features]
     parts[_codec_key("encode", point)] = _Part(encode, features)
     parts[_codec_key("decode", point)] = _Part(receive, payloads)
-    half = bundle.edge_half(point)
+    half = bundle.route(point).edge_half
     if half is not None and half.graph not in parts:
         parts[half.graph] = _Part(bundle.engine(half).run, [receive(payload) for payload in payloads])
 
@@ -200,7 +200,7 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], answer_b
         encode_s=seconds[_codec_key("encode", point)] + seconds[_READ],
         payload_bytes=entry.payload_bytes,
         decode_s=seconds[_codec_key("decode", point)] + seconds[_WRITE],
-        tail_s=_of(bundle.edge_half(point), seconds) + seconds[_REDUCE],
+        tail_s=_of(bundle.route(point).edge_half, seconds) + seconds[_REDUCE],
         answer_bytes=answer_bytes,
         finish_s=_of(cut.tail, seconds) + seconds[_REDUCE],
         accuracy=accuracy,

@@ -95,7 +95,7 @@ class EdgeServer:
         points = tuple(points or self._bundle.points)
         for point in points:
             self._bundle.codec(point)
-        for half in filter(None, {self._bundle.edge_half(point) for point in points}):
+        for half in filter(None, {self._bundle.route(point).edge_half for point in points}):
             outputs = self._bundle.engine(half).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
             self._bundle.answers.write(self._bundle.answers.reduce(outputs))
 
