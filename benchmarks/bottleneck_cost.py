@@ -82,7 +82,7 @@ def row_of(bundle: Any, scorer: Scorer, bottleneck: Bottleneck, rate: int, round
         "decode": lambda: codec.decode(*next(sent), 2**24)[0],
         "tail": lambda: tail.run([next(features)]),
     }
-    half = bundle.edge_half(adaedge.OperatingPoint(scorer.case.split, codec=f"bottleneck@{rate}"))
+    half = bundle.route(adaedge.OperatingPoint(scorer.case.split, codec=f"bottleneck@{rate}")).edge_half
     if half is not bundle.manifest.cut(scorer.case.split).tail:
         segments = itertools.cycle([codec.encode([feature])[0][1] for feature in scorer.features])
         arms["folded"] = lambda: bundle.engine(half).run([codec.coefficients(next(segments), 1)])

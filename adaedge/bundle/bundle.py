@@ -72,7 +72,8 @@ class Bundle:
         """Read and verify a bundle.
 
         Args:
-            path, threads: its folder; threads inside an operator.
+            path: its folder.
+            threads: threads inside an operator.
             codecs: codecs from outside the package that points of it have; they are code, so no bundle carries them.
 
         Raises:
