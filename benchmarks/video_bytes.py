@@ -58,7 +58,7 @@ NATS, IOU = 0.10, 0.90
 BAR = 0.30
 CAMERA = ", camera"
 _PROGRESS = Console(stderr=True)
-FRAMES = 100
+FRAMES = 40
 Row = dict[str, Any]
 Inputs = tuple[npt.NDArray[np.uint8]]
 
