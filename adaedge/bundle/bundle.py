@@ -134,7 +134,7 @@ class Bundle:
         return self._codecs.at(point)
 
     def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3) of the model.
+        """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3), or a frame of its window.
 
         Raises:
             BundleError: if the model's input is not an image.
@@ -149,8 +149,10 @@ class Bundle:
     def inputs_of(self, sample: Any) -> Arrays:
         """A sample as the model's inputs: a frame of any size is preprocessed, a tuple of arrays is taken as it is.
 
+        Where the model takes a window, a frame alone fills it, and of a clip its last frames do.
+
         Raises:
-            SourceError: if the model takes images, and it is neither a frame nor a tuple.
+            SourceError: if the model takes images, and it is neither a frame, a clip nor a tuple.
         """
         return inputs_of(sample, self.manifest.preprocessing)
 

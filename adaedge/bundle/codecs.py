@@ -6,6 +6,7 @@ May import: ``errors``, ``operating_point``, ``payload``; of this part ``manifes
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, final
 
@@ -13,7 +14,7 @@ from adaedge.bundle.entries import Half
 from adaedge.bundle.manifest import Manifest
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Codec, get_codec, is_progressive
+from adaedge.payload import Codec, get_codec, is_progressive, is_stateful
 
 if TYPE_CHECKING:
     from adaedge.payload.latent import Latents
@@ -42,7 +43,7 @@ class CodecTable:
         """
         path = self._manifest.cut(point.split, point.level).bottleneck
         if path is None or not is_progressive(point.codec):
-            return get_codec(point.codec)
+            return self._by_name(point.codec)
         from adaedge.payload.latent.saving import from_bytes  # late, as `get_codec` imports what it needs
 
         with self._lock:
@@ -52,6 +53,14 @@ class CodecTable:
                 except CodecError as error:
                     raise IntegrityError(f"{error}. Build the bundle again.") from error
         return get_codec(point.codec, self._latents[path])
+
+    def _by_name(self, name: str) -> Codec:
+        codec, preprocessing = get_codec(name), self._manifest.preprocessing
+        if preprocessing is None or preprocessing.stride == 1 or not is_stateful(name):
+            return codec
+        from adaedge.payload.video import Video  # late, as `get_codec` imports what it needs
+
+        return replace(codec, stride=preprocessing.stride) if isinstance(codec, Video) else codec
 
     def of_payload(self, point: OperatingPoint) -> Codec:
         """The codec of a point that a payload names.

@@ -1,6 +1,6 @@
 """A frame of any size → the pixels that the model takes: the centre of the resized frame.
 
-May import: ``errors``; of this part ``preprocessing``. The geometry is that of timm's evaluation transform, which
+May import: ``errors``, ``clip``; of this part ``preprocessing``. The geometry is that of timm's evaluation transform, which
 resizes the frame and then crops its centre. Here only what the crop keeps is computed. Pixels differ from timm's by at
 most 2 of 255 levels, for Pillow holds the corners of a part in single precision; nearest neighbours are the same. (For
 frames three times as tall as wide they differ by more: Pillow resizes their rows first from version 13 on, and clips
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from adaedge.bundle.preprocessing import INTERPOLATIONS, Preprocessing
+from adaedge.clip import Clip, as_clip
 from adaedge.errors import SourceError
 
 _FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
@@ -97,13 +98,39 @@ def _first(resized: int, crop: int) -> int:
 def inputs_of(sample: Any, preprocessing: Preprocessing | None) -> tuple[npt.NDArray[Any], ...]:
     """A sample as the model's inputs: a frame of any size is prepared, a tuple of arrays is taken as it is.
 
+    Where the model takes a window, a frame alone fills it; of a clip its last frames do: a `Clip`, or a list of frames,
+    or an array of them.
+
     Raises:
-        SourceError: if the model takes images, and it is neither a frame nor a tuple.
+        SourceError: if the model takes images, and it is neither a frame nor a tuple; if a clip is shorter than the
+            window.
     """
+    windows = preprocessing is not None and preprocessing.frames > 1
+    if preprocessing is not None and windows and is_clip(sample):
+        return (_window(as_clip(sample), preprocessing),)
     if isinstance(sample, tuple | list):
         return tuple(np.asarray(array) for array in sample)
     array = np.asarray(sample)
-    return (array,) if preprocessing is None else (prepare(array, preprocessing),)
+    if preprocessing is None:
+        return (array,)
+    image = prepare(array, preprocessing)
+    return (np.repeat(image[None], preprocessing.frames, axis=1) if windows else image,)
+
+
+def is_clip(sample: Any) -> bool:
+    """Whether a sample for a model that takes windows is a clip, and not one frame of it, nor its input."""
+    return isinstance(sample, Clip | list) or (isinstance(sample, np.ndarray) and sample.ndim == 4)
+
+
+def _window(clip: Clip, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    frames = list(clip)
+    if len(frames) < preprocessing.span:
+        raise SourceError(
+            f"a clip of this model has at least {preprocessing.span} frames ({preprocessing.frames}, each"
+            f" {preprocessing.stride} after the one before); got {len(frames)}"
+        )
+    chosen = frames[-preprocessing.span :: preprocessing.stride]
+    return np.stack([prepare(frame, preprocessing) for frame in chosen], axis=1)
 
 
 def _resized(frame: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:

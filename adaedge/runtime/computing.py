@@ -1,6 +1,6 @@
 """What the terminal itself computes: from a frame to the features, and from the features to a local answer.
 
-May import: ``errors``, ``operating_point``, ``engine``, ``bundle``.
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``stream``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from adaedge.engine import Arrays, Engine
 from adaedge.errors import BundleError, SourceError
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.runtime.clock import Clock
+from adaedge.stream import Stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,13 +44,13 @@ class Stopwatch:
         self.compute_s += self._clock.now_s() - start_s
 
 
-def inputs_of(bundle: Bundle, frame: Any) -> Arrays:
-    """The model's inputs for a frame: an image of any size, or the inputs themselves as a tuple of arrays.
+def inputs_of(bundle: Bundle, stream: Stream, frame: Any) -> Arrays:
+    """The model's inputs for the next frame of a stream: an image of any size, or the inputs as a tuple of arrays.
 
     Raises:
         SourceError: if the frame is not what the bundle takes.
     """
-    inputs = bundle.inputs_of(frame)
+    inputs = stream.inputs_of(frame)
     came = [(part.dtype.name, part.shape) for part in inputs]
     taken = [(spec.dtype, tuple(spec.shape)) for spec in bundle.manifest.inputs]
     if came != taken:

@@ -161,7 +161,9 @@ class Terminal:
         Frames of one stream take turns. One whose turn does not come before its deadline builds upon none of them.
 
         Args:
-            frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays.
+            frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays. Where the model takes a
+                window, the stream holds its frames, the first of all in the place of those before it; a clip as long
+                as a window, or longer, may be given in place of a frame.
             stream: whose next frame it is; the terminal's own unless told.
 
         Raises:
@@ -171,7 +173,7 @@ class Terminal:
         stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()
         stopwatch = Stopwatch(self.clock)
-        inputs = stopwatch(inputs_of, self.bundle, frame)
+        inputs = stopwatch(inputs_of, self.bundle, stream, frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
             changes = stopwatch(stream.changes, frame) if mine else {}
             decision = self._choose(changes, stream.sent_ratio)
