@@ -36,7 +36,7 @@ def test_without_weights_nothing_is_asked_or_warned(name, shape):
     assert model.args[0].is_floating_point()
     assert not model.module.training
     assert not model.trained
-    assert (len(model.labels), model.preprocessing is None) == ((0, True) if "r3d" in name else (1000, False))
+    assert (len(model.labels), model.preprocessing.frames) == ((400, 16) if "r3d" in name else (1000, 1))
 
 
 def test_preprocessing_and_labels_are_the_models_own():

@@ -1,10 +1,10 @@
 """A frame of any size → the pixels that the model takes: the centre of the resized frame.
 
-May import: ``errors``, ``clip``; of this part ``preprocessing``. The geometry is that of timm's evaluation transform, which
-resizes the frame and then crops its centre. Here only what the crop keeps is computed. Pixels differ from timm's by at
-most 2 of 255 levels, for Pillow holds the corners of a part in single precision; nearest neighbours are the same. (For
-frames three times as tall as wide they differ by more: Pillow resizes their rows first from version 13 on, and clips
-what overshoots between the two passes.)
+May import: ``errors``, ``clip``; of this part ``preprocessing``. The geometry is that of timm's evaluation transform,
+which resizes the frame and then crops its centre. Here only what the crop keeps is computed. Pixels differ from timm's
+by at most 2 of 255 levels, for Pillow holds the corners of a part in single precision; nearest neighbours are the same.
+(For frames three times as tall as wide they differ by more: Pillow resizes their rows first from version 13 on, and
+clips what overshoots between the two passes.)
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 May import: ``errors``. Shares the header with ``payload.wire``.
 
-The segment holds, for each image of the batch, or of the clips in it, a little-endian uint32 length and a file of that many bytes.
+The segment holds, for each image of the batch, or of the clips in it, a little-endian uint32 length and a file of that
+many bytes.
 """
 
 from __future__ import annotations
