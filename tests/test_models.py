@@ -135,6 +135,22 @@ def test_a_folder_of_transformers_is_trained_and_brings_its_preprocessing(tmp_pa
     assert not load(f"transformers:{tmp_path}", pretrained=False).trained
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_models_of_clips_bring_their_frames(tmp_path):
+    small = {"image_size": 32, "num_frames": 4, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    saved = load("transformers:VideoMAEForVideoClassification", pretrained=False, model_args=small)
+    assert saved.args[0].shape == (1, 4, 3, 32, 32)
+    assert saved.preprocessing is None
+    saved.module.save_pretrained(tmp_path)
+    told = {"size": {"shortest_edge": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    model = load(f"transformers:{tmp_path}")
+    assert (model.preprocessing.size, model.preprocessing.frames, model.preprocessing.stride) == ((32, 32), 4, 1)
+    video = load("torchvision:s3d", pretrained=False)
+    assert (video.preprocessing.size, video.preprocessing.frames, len(video.labels)) == ((224, 224), 16, 400)
+    assert load("torchvision:mc3_18", pretrained=False, model_args={"num_classes": 7}).labels == ()
+
+
 def test_the_users_own_callable(monkeypatch, tmp_path):
     (tmp_path / "own_models.py").write_text(
         "import torch\n"

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from adaedge.bundle.preprocessing import INTERPOLATIONS, Preprocessing
-from adaedge.clip import Clip, as_clip
 from adaedge.errors import SourceError
 
 _FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
@@ -107,7 +106,7 @@ def inputs_of(sample: Any, preprocessing: Preprocessing | None) -> tuple[npt.NDA
     """
     windows = preprocessing is not None and preprocessing.frames > 1
     if preprocessing is not None and windows and is_clip(sample):
-        return (_window(as_clip(sample), preprocessing),)
+        return (_window(sample, preprocessing),)
     if isinstance(sample, tuple | list):
         return tuple(np.asarray(array) for array in sample)
     array = np.asarray(sample)
@@ -119,11 +118,13 @@ def inputs_of(sample: Any, preprocessing: Preprocessing | None) -> tuple[npt.NDA
 
 def is_clip(sample: Any) -> bool:
     """Whether a sample for a model that takes windows is a clip, and not one frame of it, nor its input."""
-    return isinstance(sample, Clip | list) or (isinstance(sample, np.ndarray) and sample.ndim == 4)
+    return sample.ndim == 4 if isinstance(sample, np.ndarray) else not isinstance(sample, tuple)
 
 
-def _window(clip: Clip, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    frames = list(clip)
+def _window(sample: Any, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    from adaedge.clip import as_clip  # late: who takes frames one by one needs no more than this
+
+    frames = list(as_clip(sample))
     if len(frames) < preprocessing.span:
         raise SourceError(
             f"a clip of this model has at least {preprocessing.span} frames ({preprocessing.frames}, each"

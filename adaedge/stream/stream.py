@@ -11,7 +11,7 @@ between the two, the next payload is a refresh.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -20,7 +20,7 @@ from typing import Any, final
 import numpy as np
 
 from adaedge.bundle import Bundle
-from adaedge.clip import Clip
+from adaedge.bundle.frames import is_clip
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition, is_stateful
@@ -156,10 +156,8 @@ class Stream:
 
 def _newest(frame: Any) -> Any:
     """The frame that is looked at; ``None`` where there is none."""
-    if isinstance(frame, Clip):
-        *_, frame = frame
-    elif isinstance(frame, list) or (isinstance(frame, np.ndarray) and frame.ndim == 4):
-        frame = frame[-1] if len(frame) else None
+    if is_clip(frame) and isinstance(frame, Iterable):
+        *_, frame = (None, *frame)
     is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
     return frame if is_frame else None
 
