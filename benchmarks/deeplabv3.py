@@ -7,8 +7,6 @@ The names of its weights are those of timm's ``mobilenetv2_100`` of output strid
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
-
-from adaedge.runtime import frames
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = DATA / "weights" / "deeplabv3_mobilenetv2_voc-fp16.safetensors"
@@ -69,10 +65,3 @@ def normalised(pixels: npt.NDArray[np.uint8]) -> Tensor:
     """Pixels (N, H, W, 3) as (N, 3, H, W)."""
     mean, std = (torch.tensor(value).view(3, 1, 1) for value in (MEAN, STD))
     return (torch.tensor(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
-
-
-@torch.no_grad()
-def logits(network: DeepLabV3, clip: Path, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Any]:
-    """The logits (1, 21, 33, 33) of the frames of a clip, float32."""
-    for picture in islice(frames(str(clip)), start, stop, step):
-        yield network(normalised(resized(picture))).numpy()

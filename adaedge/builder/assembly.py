@@ -169,7 +169,9 @@ class Assembly:
             raise splittable.obstacle
         wrapped = self.call.wrapped
         points = [outer(point, wrapped) for point in splittable.points]
-        self.space = choosing.with_splits(self.space, points, calibrated=bool(self.samples))
+        with_clips = self.samples.has_clips
+        self.space = choosing.with_splits(self.space, points, calibrated=bool(self.samples), clips=with_clips)
+        self._parts.codecs = self.space.own_codecs
         otherwise = (RAW,) if self.named.codecs is None else ()
         found = [outer(point, wrapped) for point in find_points(splittable, self.space.splits or (), wrapped=wrapped)]
         check_own(found, self.space)

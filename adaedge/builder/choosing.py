@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adaedge.bottleneck import Bottleneck
-from adaedge.builder.space import FP32, INT8, Space
+from adaedge.builder.space import FP32, INT8, AnyCodec, Space
 from adaedge.bundle.entries import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 from adaedge.payload import BOTTLENECK
+from adaedge.payload.video import available
 
 CODECS = ("u8+zstd", "u4+zstd", "jpeg@90")
 CODECS_WITH_SAMPLES = ("u8+zstd", "jpeg@90", BOTTLENECK)
+VIDEO = "h264@24"
 _MOST_SPLITS = 6
 _MOST_WIDTHS = 4
 _USABLE = 0.5
@@ -44,15 +46,18 @@ def with_levels(space: Space, *, own: Sequence[float] | None, calibrated: bool, 
     return replace(space, widths=widths, precisions=precisions)
 
 
-def with_splits(space: Space, points: Sequence[SplitPoint], *, calibrated: bool) -> Space:
+def with_splits(space: Space, points: Sequence[SplitPoint], *, calibrated: bool, clips: bool = False) -> Space:
     """The space with split points and codecs chosen where they are not named.
 
     Args:
         space: what the user named.
         points: the model's split points, in execution order.
         calibrated: whether there are samples, which a bottleneck is fitted on.
+        clips: whether there are clips among them, which a video codec is measured on.
     """
-    codecs: Sequence[str | Bottleneck] = CODECS_WITH_SAMPLES if calibrated else CODECS
+    codecs: Sequence[AnyCodec] = CODECS_WITH_SAMPLES if calibrated else CODECS
+    if clips and any(VIDEO.startswith(f"{each.codec}@") and each.encoder for each in available()):
+        codecs = (*codecs, VIDEO)
     codecs = codecs if space.codecs is None else space.codecs
     own = [codec.split for codec in codecs if isinstance(codec, Bottleneck)]
     first = points[0]

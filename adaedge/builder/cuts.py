@@ -26,6 +26,7 @@ from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT, Level
+from adaedge.payload import OwnCodec
 from adaedge.payload.latent import Latents
 
 ENDS = (INPUT, OUTPUT)
@@ -40,12 +41,14 @@ class Parts:
         graphs: path → bytes.
         weights: the tensors that the graphs share.
         bottlenecks: of split points and widths.
+        codecs: the user's own.
     """
 
     cuts: list[Cut] = field(default_factory=list)
     graphs: dict[str, bytes] = field(default_factory=dict)
     weights: WeightFile = field(default_factory=WeightFile)
     bottlenecks: Bottlenecks = field(default_factory=Bottlenecks)
+    codecs: Sequence[OwnCodec] = ()
 
     def cut(self, split: str, level: Level) -> Cut:
         """The halves at a split point and level."""
@@ -77,7 +80,8 @@ class Parts:
         files |= {cut.bottleneck: self.bottlenecks.files[cut.bottleneck] for cut in cuts if cut.bottleneck}
         files[WEIGHTS] = safetensors.numpy.save(tensors)
         hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
-        return Bundle(replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices), files)
+        manifest = replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices)
+        return Bundle(manifest, files, codecs=self.codecs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from adaedge.builder.scoring import Scorer
 from adaedge.builder.scratch import Scratch, key
 from adaedge.bundle import Accuracy, Bundle, Half, PointEntry
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import is_progressive, is_stateful
+from adaedge.payload import is_progressive
 
 _REFRESHES = 32  # of so many frames, a refresh is sent and counted
 
@@ -63,7 +63,9 @@ def measured(
             judge = held_out if is_progressive(entry.point.codec) else evaluate
             judged = judge.digest if isinstance(judge, Evaluation) else b""
             name = key("point", *common, judged, *halves, bottleneck, entry.point.codec)
-            found = scratch.get_or(name, partial(_figures, scorer, entry.point, judge, samples))
+            is_own = entry.point.codec in bundle.codecs.own  # which nobody knows what it depends on either
+            keeper = Scratch(None) if is_own else scratch
+            found = keeper.get_or(name, partial(_figures, scorer, entry.point, judge, samples))
             done.append(_with_figures(entry, found))
     report("measure", len(entries), len(entries))
     return tuple(done)
@@ -72,7 +74,7 @@ def measured(
 def _figures(scorer: Scorer, point: OperatingPoint, evaluate: Evaluate | None, samples: Samples) -> bytes:
     accuracy = scorer.accuracy(point, evaluate) if evaluate else None
     figures: dict[str, Any] = {"accuracy": accuracy and asdict(accuracy)}
-    if not is_stateful(point.codec) or not samples:
+    if not scorer.bundle.codecs.is_stateful(point) or not samples:
         return json.dumps(figures | {"payload_bytes": scorer.payload_bytes(point, samples.inputs)}).encode()
     refresh_bytes = scorer.payload_bytes(point, evenly_spaced(samples.inputs, _REFRESHES))
     next_bytes = scorer.bytes_by_change(point, samples)[:-1]

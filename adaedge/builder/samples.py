@@ -96,6 +96,11 @@ class Samples:
         """Every frame's inputs, one after another."""
         return [inputs for clip in self.clips for inputs in clip.inputs]
 
+    @property
+    def has_clips(self) -> bool:
+        """Whether any of them has frames in order."""
+        return any(len(clip.inputs) > 1 for clip in self.clips)
+
     @cached_property
     def changes(self) -> tuple[float, ...]:
         """The amounts of change, ascending, at which stateful codecs are measured; the last is 1, a refresh.

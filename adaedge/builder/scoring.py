@@ -19,7 +19,6 @@ from adaedge.bundle.batches import join, pieces
 from adaedge.engine import Arrays, Engine
 from adaedge.metrics import wilson
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import is_stateful
 from adaedge.stream import Playback
 from adaedge.stream.change import by_change
 
@@ -50,7 +49,7 @@ class Scorer:
         Raises:
             BundleError: if it is no fraction.
         """
-        if is_stateful(point.codec) and isinstance(evaluate, Evaluation):
+        if self._bundle.codecs.is_stateful(point) and isinstance(evaluate, Evaluation):
             return evaluate.in_order(lambda: _Player(self, point).answer)
 
         def predict(inputs: Arrays) -> Arrays:
@@ -131,7 +130,8 @@ class _Player:
     def answer(self, inputs: Arrays) -> Arrays:
         """The answer to the next frame."""
         received = (self._playback.receive(data) for data in self._payloads(inputs))
-        return join([engine.run(carried) for engine, carried in received])
+        reduce = self._scorer.bundle.answers.reduce
+        return join([reduce(engine.run(carried)) for engine, carried in received])
 
     def _payloads(self, inputs: Arrays) -> Iterator[bytes]:
         for piece in pieces(inputs, self._scorer.bundle.manifest):

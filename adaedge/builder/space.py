@@ -17,7 +17,8 @@ from adaedge.errors import CodecError, LevelError
 from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.payload import BOTTLENECK, Jpeg, get_codec, is_progressive
+from adaedge.payload import BOTTLENECK, Jpeg, OwnCodec, get_codec, is_progressive
+from adaedge.payload.codecs import check_own_name
 from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.video import Video
 
@@ -25,6 +26,7 @@ RAW = "raw"
 FP32 = "fp32"
 INT8 = "int8"
 PRECISIONS = (FP32, INT8)
+AnyCodec = str | Bottleneck | OwnCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,13 @@ class Space:
     image model, and so do video codecs, where the example is one frame; ``u1`` … ``u8`` fit where a floating-point
     tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with channels cross
     that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and more. A
-    `Bottleneck` of your own fits at its split point, at width 1.
+    `Bottleneck` of your own fits at its split point, at width 1; a codec of your own where it says that it fits.
 
     Attributes:
         splits: names of split points, or module paths that end at one.
         widths: fractions of channels, in (0, 1].
         precisions: number formats of the terminal's arithmetic, ``fp32`` or ``int8``. The edge runs fp32.
-        codecs: names of codecs, and bottlenecks that were fitted before.
+        codecs: names of codecs, bottlenecks that were fitted before, and codecs of your own.
         multiple: a plain network's narrower widths keep channels in multiples of this; an `Elastic` has its own.
 
     Example:
@@ -57,7 +59,7 @@ class Space:
     splits: Sequence[str] | None = ()
     widths: Sequence[float] | None = (1.0,)
     precisions: Sequence[str] | None = (FP32,)
-    codecs: Sequence[str | Bottleneck] | None = (RAW,)
+    codecs: Sequence[AnyCodec] | None = (RAW,)
     multiple: int = 1
 
     def __post_init__(self) -> None:
@@ -72,6 +74,11 @@ class Space:
             _check_codec(codec)
         self._check_precisions(self.precisions)
         check_multiple(self.multiple)
+
+    @property
+    def own_codecs(self) -> tuple[OwnCodec, ...]:
+        """The codecs from outside the package."""
+        return tuple(codec for codec in self.codecs or () if not isinstance(codec, str | Bottleneck))
 
     def holds(self, split: str, width: float, precision: str) -> bool:
         """Whether a split point is built at a level, where all dimensions are named.
@@ -97,8 +104,11 @@ class Space:
                 raise LevelError(f"there is no precision {precision!r}; there are {' and '.join(PRECISIONS)}")
 
 
-def _check_codec(codec: str | Bottleneck) -> None:
+def _check_codec(codec: AnyCodec) -> None:
     if isinstance(codec, Bottleneck) or codec == BOTTLENECK:
+        return
+    if not isinstance(codec, str):
+        check_own_name(codec.name)
         return
     if is_progressive(codec):
         raise CodecError(f"{codec!r} is one rate; a bottleneck is built with all of its rates. Write {BOTTLENECK!r}.")
@@ -128,7 +138,11 @@ def codecs_for(point: SplitPoint, space: Space, otherwise: tuple[str, ...] = ())
     if point.name == OUTPUT:
         return (RAW,)
     own = own_bottleneck(point, space.codecs or ())
-    names = tuple(codec for codec in space.codecs or () if isinstance(codec, str) and _fits(codec, point))
+    names = tuple(
+        codec if isinstance(codec, str) else codec.name
+        for codec in space.codecs or ()
+        if not isinstance(codec, Bottleneck) and _fits(codec, point)
+    )
     fitting = tuple(dict.fromkeys((*names, BOTTLENECK) if own else names))
     if point.name == INPUT:
         return tuple(dict.fromkeys((RAW, *fitting)))
@@ -142,7 +156,7 @@ def codecs_for(point: SplitPoint, space: Space, otherwise: tuple[str, ...] = ())
     return fitting
 
 
-def check_fits(points: Sequence[SplitPoint], codecs: Sequence[str | Bottleneck]) -> None:
+def check_fits(points: Sequence[SplitPoint], codecs: Sequence[AnyCodec]) -> None:
     """Refuse a codec that would be used nowhere.
 
     Raises:
@@ -150,12 +164,12 @@ def check_fits(points: Sequence[SplitPoint], codecs: Sequence[str | Bottleneck])
     """
     places = [point for point in points if point.name != OUTPUT]
     for codec in codecs:
-        if isinstance(codec, str) and not any(_fits(codec, point) for point in places):
+        if not isinstance(codec, Bottleneck) and not any(_fits(codec, point) for point in places):
             there = "; ".join(f"{point.name} ({_tensors(point)})" for point in places)
             raise CodecError(
-                f"the codec {codec} fits none of the split points that are built: {there}. Pictures and videos carry"
-                " uint8 frames at `input` (give `preprocessing`), u1 to u8 floating-point tensors, a bottleneck those"
-                " with channels between the ends. Name such a split point, or leave it out."
+                f"the codec {_name(codec)} fits none of the split points that are built: {there}. Pictures and videos"
+                " carry uint8 frames at `input` (give `preprocessing`), u1 to u8 floating-point tensors, a bottleneck"
+                " those with channels between the ends. Name such a split point, or leave it out."
             )
 
 
@@ -171,7 +185,7 @@ def check_own(points: Sequence[SplitPoint], space: Space) -> None:
     """
     inner = [point for point in points if point.name not in (INPUT, OUTPUT)]
     for codec in space.codecs or ():
-        if isinstance(codec, str):
+        if not isinstance(codec, Bottleneck):
             continue
         if not any(codec.split in (point.name, *point.aliases) for point in inner):
             splits = ", ".join(point.name for point in inner) or "none"
@@ -186,23 +200,28 @@ def check_own(points: Sequence[SplitPoint], space: Space) -> None:
             )
 
 
-def own_bottleneck(point: SplitPoint, codecs: Sequence[str | Bottleneck]) -> Bottleneck | None:
+def own_bottleneck(point: SplitPoint, codecs: Sequence[AnyCodec]) -> Bottleneck | None:
     """The user's own bottleneck for a split point; the last of several."""
     names = {point.name, *point.aliases}
     found = [codec for codec in codecs if isinstance(codec, Bottleneck) and codec.split in names]
     return found[-1] if found else None
 
 
-def _name(codec: str | Bottleneck) -> str:
-    return codec if isinstance(codec, str) else f"{BOTTLENECK} for {codec.split!r}"
+def _name(codec: AnyCodec) -> str:
+    if isinstance(codec, Bottleneck):
+        return f"{BOTTLENECK} for {codec.split!r}"
+    return codec if isinstance(codec, str) else codec.name
 
 
-def _fits(name: str, point: SplitPoint) -> bool:
+def _fits(name: str | OwnCodec, point: SplitPoint) -> bool:
     if name == BOTTLENECK:
         return carries(point.name, point.crossing)
+    tensors = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
+    if not isinstance(name, str):
+        return name.fits(tensors)
     codec = get_codec(name)
     if isinstance(codec, Video):
-        return point.name == INPUT and codec.fits([(tensor.dtype, tensor.shape) for tensor in point.crossing])
+        return point.name == INPUT and codec.fits(tensors)
     if isinstance(codec, Jpeg | WebP | Avif):
         return point.name == INPUT and _is_frame(point.crossing)
     return name.startswith(RAW) or any(np.issubdtype(np.dtype(tensor.dtype), np.floating) for tensor in point.crossing)

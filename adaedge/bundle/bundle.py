@@ -24,7 +24,7 @@ from adaedge.bundle.manifest import Manifest
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
 from adaedge.operating_point import OUTPUT, Level, OperatingPoint
-from adaedge.payload import Codec, Message, Reference, Request, StreamPosition, wire
+from adaedge.payload import Codec, Message, OwnCodec, Reference, Request, StreamPosition, wire
 from adaedge.payload.answers import wire as answer_wire
 from adaedge.payload.answers.wire import AnswerHeader
 from adaedge.payload.messages import read_message, read_tensors
@@ -44,32 +44,42 @@ class Bundle:
         manifest: what the bundle holds.
         files: path → bytes of every file that the manifest names.
         threads: threads inside an operator.
+        codecs: codecs from outside the package that points of the bundle have.
 
     Attributes:
         manifest: what the bundle holds.
         threads: threads inside an operator.
+        codecs: what turns features at a point into bytes and back.
         answers: how the model's outputs become answers, and how these are written and nested.
     """
 
-    def __init__(self, manifest: Manifest, files: Mapping[str, bytes], *, threads: int = 1) -> None:
+    def __init__(
+        self, manifest: Manifest, files: Mapping[str, bytes], *, threads: int = 1, codecs: Sequence[OwnCodec] = ()
+    ) -> None:
         self.manifest = manifest.sealed()
         self.threads = threads
         self._files = files
         self._engines = EngineTable(self.manifest, files, threads)
-        self._codecs = CodecTable(self.manifest, files)
+        self.codecs = CodecTable(self.manifest, files, codecs)
         self.answers = AnswerFormat(self.manifest)
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int = 1) -> Bundle:
+    def load(cls, path: str | Path, *, threads: int = 1, codecs: Sequence[OwnCodec] = ()) -> Bundle:
         """Read and verify a bundle.
 
+        Args:
+            path: its folder.
+            threads: threads inside an operator.
+            codecs: codecs from outside the package that points of it have; they are code, so no bundle carries them.
+
         Raises:
+            CodecError: if two codecs have one name, or one has the name of a codec of adaedge's.
             BundleError: if there is no bundle.
             BundleVersionError: if another version of the format wrote it.
             IntegrityError: if a file is missing, or its bytes are not those that the manifest names.
         """
         manifest, files = folder.read(path)
-        return cls(manifest, files, threads=threads)
+        return cls(manifest, files, threads=threads, codecs=codecs)
 
     def save(self, path: str | Path) -> None:
         """Write the bundle to a folder, replacing a bundle that is there.
@@ -81,7 +91,7 @@ class Bundle:
 
     def with_threads(self, threads: int) -> Bundle:
         """The same bundle with another number of threads; files and weights are shared."""
-        return Bundle(self.manifest, self._files, threads=threads)
+        return Bundle(self.manifest, self._files, threads=threads, codecs=[*self.codecs.own.values()])
 
     @property
     def digest(self) -> str:
@@ -131,7 +141,7 @@ class Bundle:
             BundleError: if the bundle does not hold the point's split point at its level.
             CodecError: if there is no such codec, or the bundle has no bottleneck there.
         """
-        return self._codecs.at(point)
+        return self.codecs.at(point)
 
     def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3), or a frame of its window.
@@ -223,7 +233,7 @@ class Bundle:
             StaleReferenceError: if it builds upon another payload.
         """
         message = self.read(data)
-        carried, _ = read_tensors(message, self._codecs.of_payload, max_bytes=self.max_payload_bytes)
+        carried, _ = read_tensors(message, self.codecs.of_payload, max_bytes=self.max_payload_bytes)
         check(carried, self._crossing(message.point), PayloadError, f"features at {message.point.split!r}")
         return message, carried
 
@@ -234,7 +244,7 @@ class Bundle:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
         """
         message = read_message(data, bundle=self.digest, max_bytes=self.max_payload_bytes)
-        self._codecs.of_payload(message.point)
+        self.codecs.of_payload(message.point)
         return replace(message, point=self.resolve(message.point))
 
     def receive(self, message: Message, reference: Reference | None = None) -> tuple[Engine, Arrays, Reference | None]:
@@ -250,7 +260,7 @@ class Bundle:
             PayloadError: if its bytes contradict themselves or the bundle.
             StaleReferenceError: if it builds upon a payload that is not held.
         """
-        carried, kept = read_tensors(message, self._codecs.shortest, reference, max_bytes=self.max_payload_bytes)
+        carried, kept = read_tensors(message, self.codecs.shortest, reference, max_bytes=self.max_payload_bytes)
         half = self.edge_half(message.point)
         check(carried, self._inputs(half), PayloadError, f"features at {message.point.split!r}")
         return self.engine(half), carried, kept
@@ -268,7 +278,7 @@ class Bundle:
 
     def edge_half(self, point: OperatingPoint) -> Half | None:
         """What an edge server runs for a point: the tail, or the one that a bottleneck's decoder is folded into."""
-        return self._codecs.edge_half(point)
+        return self.codecs.edge_half(point)
 
     def decode_answer(self, data: bytes | bytearray | memoryview, request: Request) -> tuple[AnswerHeader, Arrays]:
         """What an answer says, and the answer.

@@ -5,7 +5,7 @@ May import: ``errors``, ``operating_point``, ``payload``; of this part ``manifes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, final
@@ -14,7 +14,8 @@ from adaedge.bundle.entries import Half
 from adaedge.bundle.manifest import Manifest
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Codec, get_codec, is_progressive, is_stateful
+from adaedge.payload import Codec, OwnCodec, get_codec, is_progressive, is_stateful
+from adaedge.payload.codecs import check_own_name
 
 if TYPE_CHECKING:
     from adaedge.payload.latent import Latents
@@ -27,10 +28,19 @@ class CodecTable:
     Args:
         manifest: says where bottlenecks are.
         files: path → bytes of each.
+        own: codecs from outside the package.
+
+    Raises:
+        CodecError: if two of them have one name, or one has the name of another codec.
     """
 
-    def __init__(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes], own: Sequence[OwnCodec] = ()) -> None:
         self._manifest, self._files = manifest, files
+        self.own = {codec.name: codec for codec in own}
+        for name in self.own:
+            check_own_name(name)
+        if len(self.own) != len(own):
+            raise CodecError(f"two codecs of one name were given: {', '.join(codec.name for codec in own)}")
         self._latents: dict[str, Latents] = {}
         self._lock = Lock()
 
@@ -42,6 +52,8 @@ class CodecTable:
             CodecError: if there is no such codec, or the bundle has no bottleneck there.
         """
         path = self._manifest.cut(point.split, point.level).bottleneck
+        if point.codec in self.own:
+            return self.own[point.codec]
         if path is None or not is_progressive(point.codec):
             return self._by_name(point.codec)
         from adaedge.payload.latent.saving import from_bytes  # late, as `get_codec` imports what it needs
@@ -61,6 +73,11 @@ class CodecTable:
         from adaedge.payload.video import Video  # late, as `get_codec` imports what it needs
 
         return replace(codec, stride=preprocessing.stride) if isinstance(codec, Video) else codec
+
+    def is_stateful(self, point: OperatingPoint) -> bool:
+        """Whether payloads at a point build upon each other."""
+        own = self.own.get(point.codec)
+        return is_stateful(point.codec) if own is None else own.is_stateful
 
     def of_payload(self, point: OperatingPoint) -> Codec:
         """The codec of a point that a payload names.

@@ -41,6 +41,7 @@ _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
+_OWN = re.compile(r"[a-z][a-z0-9-]*(?:@[0-9]+)?")
 BOTTLENECK = "bottleneck"
 """What a bottleneck's codec is called before its rates are known."""
 
@@ -92,6 +93,42 @@ class Codec(Protocol):
         ...
 
 
+class OwnCodec(Codec, Protocol):
+    """A codec from outside the package: `build` takes it in a space, ``Bundle.load`` by ``codecs=``, at both ends."""
+
+    @property
+    def name(self) -> str:
+        """As in an operating point: lower-case letters, digits and ``-``, perhaps ``@`` and a number; none of ours."""
+        ...
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether its payloads build upon each other."""
+        ...
+
+    def fits(self, tensors: Sequence[tuple[str, tuple[int, ...]]]) -> bool:
+        """Whether it can carry tensors of these NumPy types and shapes."""
+        ...
+
+
+def check_own_name(name: str) -> None:
+    """Refuse a name that a codec from outside the package cannot have.
+
+    Raises:
+        CodecError: if it is no such name, or one of ours.
+    """
+    if not _OWN.fullmatch(name) or name == BOTTLENECK or is_progressive(name):
+        raise CodecError(
+            "a codec of your own has a name of lower-case letters, digits and '-', perhaps '@' and a number;"
+            f" got {name!r}"
+        )
+    try:
+        get_codec(name)
+    except CodecError:
+        return
+    raise CodecError(f"the name {name!r} is that of a codec of adaedge's own; choose another")
+
+
 def get_codec(name: str, latents: Latents | None = None) -> Codec:
     """The codec of that name.
 
@@ -132,7 +169,8 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
     raise CodecError(
         f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, u1+range to u8+range, jpeg@1 to"
         " jpeg@100, also as jpeg444@, webp@ and avif@, h264@0 to h264@51, hevc@ likewise, either also with -444, av1@0"
-        " to av1@63, and bottleneck@0 and more in a bundle that was built with `bottleneck`"
+        " to av1@63, and bottleneck@0 and more in a bundle that was built with `bottleneck`. One of your own is"
+        " given to `Bundle.load(…, codecs=[…])`."
     )
 
 

@@ -66,13 +66,16 @@ class BlockChange:
             raise SourceError(f"a frame is uint8 (height, width, 3); got {frame.dtype} {frame.shape}")
         step = max(1, frame.shape[0] // _ROWS)
         seen = frame[::step, ::step]
-        luma = np.zeros(seen.shape[:2], np.uint16)
+        height, width = seen.shape[:2]
+        luma = np.zeros((height, width), np.uint16)
         for channel, weight in enumerate(_WEIGHTS):
             luma += seen[..., channel] * np.uint16(weight)
-        luma >>= 8
+        whole = np.empty((height + -height % _BLOCK, width + -width % _BLOCK), np.uint8)
+        np.right_shift(luma, 8, out=whole[:height, :width], casting="unsafe")
         # A last block that is not whole is made so by its own last pixels.
-        margins = [(0, -length % _BLOCK) for length in seen.shape[:2]]
-        return np.pad(luma.astype(np.uint8), margins, mode="edge") if any(map(any, margins)) else luma.astype(np.uint8)
+        whole[height:, :width] = whole[height - 1, :width]
+        whole[:, width:] = whole[:, width - 1 : width]
+        return whole
 
     def change(self, before: Luma, after: Luma) -> float:
         """How much changed; frames of different sizes have nothing in common."""

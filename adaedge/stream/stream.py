@@ -23,7 +23,7 @@ from adaedge.bundle import Bundle
 from adaedge.bundle.frames import is_clip
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Decision, OperatingPoint
-from adaedge.payload import Codec, Reference, StreamPosition, is_stateful
+from adaedge.payload import Codec, Reference, StreamPosition
 from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.standing import StandingAnswer
 from adaedge.stream.window import Window
@@ -74,7 +74,7 @@ class Stream:
         self.sent_ratio: dict[OperatingPoint, float] = {}
         self._bundle = bundle
         self._detector: ChangeDetector = BlockChange() if detector is None else detector
-        self._stateful = [point for point in bundle.points if is_stateful(point.codec)]
+        self._stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
         self._window = Window(bundle.manifest.preprocessing)
         self._sequence = 0
         self._look: Any = None

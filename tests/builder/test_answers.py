@@ -173,11 +173,33 @@ def test_points_are_scored_on_what_is_answered(tmp_path):
             calibrate=samples,
             evaluate=adaedge.builder.top1([(inputs, 1) for inputs in samples]),
             answer=name,
+            scratch=tmp_path,  # what was measured of one codec is not taken for another's
         )
         return next(entry.accuracy.value for entry in bundle.manifest.points if entry.point == LOCAL)
 
     assert accuracy("raw") == 1.0
     assert accuracy("f16") == 0.0, "both scores are one number in half precision, and the first class is taken"
+
+
+def test_what_judges_a_point_sees_what_is_answered():
+    """At points with a lossless codec, a lossy one, and none."""
+    seen = set()
+
+    def evaluate(predict):
+        (output,) = predict(images(1)[0])
+        seen.add((output.dtype.name, output.shape))
+        return 1.0
+
+    space = adaedge.Space(splits=["body"], codecs=["raw", "u8"])
+    adaedge.build(Map().eval(), (torch.zeros(1, 3, 16, 16),), space, evaluate=evaluate, answer="labels@4x4")
+    assert seen == {("uint8", (1, 4, 4))}
+
+
+def test_the_default_metric_is_that_of_the_answer():
+    """Four values may be a box or four scores; the best two of them are classes."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(768, 4)).eval()
+    bundle = adaedge.build(net, (torch.zeros(1, 3, 16, 16),), adaedge.Space(), calibrate=images(), answer="best@2")
+    assert {entry.accuracy.metric for entry in bundle.manifest.points} == {"agreement"}
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ def test_names_that_look_alike_in_a_path_are_two_files(own):
 def test_other_codecs_do_not_load_it(built):
     fresh = built.with_threads(1)
     fresh.codec(OperatingPoint("1", codec="u4"))
-    assert not fresh._codecs._latents
+    assert not fresh.codecs._latents
     fresh.codec(OperatingPoint("1", precision="int8", codec="bottleneck@0"))
-    assert [*fresh._codecs._latents] == ["bottlenecks/0-1.safetensors"]
+    assert [*fresh.codecs._latents] == ["bottlenecks/0-1.safetensors"]
 
 
 def test_saved_and_loaded_it_computes_the_same_at_every_point(built, samples, tmp_path):

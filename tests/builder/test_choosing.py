@@ -182,3 +182,10 @@ def test_raw_takes_the_place_of_codecs_that_carry_nothing():
 def test_an_evaluation_that_is_no_fraction_is_refused(net, value):
     with pytest.raises(BundleError, match=r"accuracy is a fraction in \[0, 1\]; got .*Divide a percentage by 100"):
         build(net, (torch.zeros(1, 3, 16, 16),), Space(), evaluate=lambda predict: value)
+
+
+def test_a_video_codec_is_tried_where_there_are_clips():
+    points = [SplitPoint(INPUT, 192, 0, 100, ()), SplitPoint(OUTPUT, 4, 100, 0, ())]
+    found = with_splits(NOTHING, points, calibrated=True, clips=True)
+    assert found.codecs == (*CODECS_WITH_SAMPLES, choosing.VIDEO)
+    assert with_splits(Space(codecs=["raw"]), points, calibrated=True, clips=True).codecs == ("raw",)

@@ -183,3 +183,18 @@ def test_a_codec_that_fits_nowhere_is_an_error(codec):
 def test_evenly_spaced():
     assert evenly_spaced(range(10), 3) == [0, 4, 8]
     assert evenly_spaced(range(2), 5) == [0, 1]
+
+
+def test_every_point_of_a_segmenter_is_scored_by_its_label_maps():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 5, 3, 2, 1)).eval()
+    space = Space(splits=["1"], codecs=["raw", "h264@20", "jpeg@90", "u4+zstd"])
+    clips = [frames(6), frames(3)]
+    for answer, shape in (("labels@32x32", (1, 32, 32)), (None, (1, 5, 8, 8))):
+        bundle = build(net, IMAGE, space, calibrate=clips, preprocessing=PREPROCESSING, answer=answer)
+        scores = {str(entry.point): entry.accuracy for entry in bundle.manifest.points}
+        assert {score.metric for score in scores.values()} == {"iou"}
+        assert {score.samples for score in scores.values()} == {9}
+        assert scores["input/w1/fp32/raw"].value == scores["output/w1/fp32/raw"].value == 1.0
+        assert 0 < scores["input/w1/fp32/h264@20"].value < 1
+        assert bundle.run(VIDEO, (bundle.preprocess(clips[0][0]),))[0].shape == shape

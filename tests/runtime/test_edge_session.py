@@ -173,7 +173,7 @@ def test_a_stream_that_is_forgotten_while_it_is_decoded_stays_forgotten(bundle, 
 
     data, keep = payload(bundle, stream, frames(1)[0])
     monkeypatch.setattr(Deltas, "decode", overtaken)
-    assert bundle.decode_answer(session.answer(data))[0].reference_held is False
+    assert bundle.decode_answer(session.answer(data), bundle.read(data).request)[0].reference_held is False
     keep()
     assert session.held_bytes == 4096  # of the one that overtook it, and of no stream that is not held
     with pytest.raises(StaleReferenceError):

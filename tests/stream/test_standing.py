@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from adaedge import Bottleneck, Space, build
-from adaedge.bundle import Preprocessing
+from adaedge.bundle import Bundle, Preprocessing
 from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, presets
 from adaedge.errors import CodecError, LinkDownError, ScheduleError
@@ -28,7 +28,7 @@ from adaedge.runtime import (
     session,
 )
 from adaedge.scheduling import Scheduler
-from adaedge.stream import calibrate_tolerance, largest_tolerance, replay
+from adaedge.stream import calibrate_tolerance, largest_tolerance, replay, standing
 from adaedge.stream.standing import latent_of
 
 POINT = OperatingPoint("1", codec="bottleneck@9")
@@ -217,3 +217,13 @@ def test_calibrated_from_a_clip_it_keeps_the_floor_on_it(bundle):
     assert agreed == found.agreement >= 0.95
     with pytest.raises(CodecError, match="no latent to look at"):
         calibrate_tolerance(bundle, dataclasses.replace(POINT, codec="u8"), frames[:1], floor=0.9)
+
+
+def test_it_is_calibrated_on_classes_whatever_the_answer_codec(bundle, monkeypatch):
+    seen = []
+    monkeypatch.setattr(standing, "largest_tolerance", lambda latents, answers, floor: seen.append(answers))
+    for name in ("raw", "best@3"):
+        answering = Bundle(dataclasses.replace(bundle.manifest, answer=name), bundle._files)
+        calibrate_tolerance(answering, POINT, clip(6, seed=3), floor=0.95)
+    assert seen[0] == seen[1]
+    assert max(seen[0]) > 2, "more than places among three"
