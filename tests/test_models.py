@@ -36,7 +36,7 @@ def test_without_weights_nothing_is_asked_or_warned(name, shape):
     assert model.args[0].is_floating_point()
     assert not model.module.training
     assert not model.trained
-    assert (len(model.labels), model.preprocessing is None) == ((0, True) if "r3d" in name else (1000, False))
+    assert (len(model.labels), model.preprocessing.frames) == ((400, 16) if "r3d" in name else (1000, 1))
 
 
 def test_preprocessing_and_labels_are_the_models_own():
@@ -133,6 +133,22 @@ def test_a_folder_of_transformers_is_trained_and_brings_its_preprocessing(tmp_pa
     with torch.no_grad():
         assert torch.equal(model.module(*saved.args).logits, saved.module(*saved.args).logits)
     assert not load(f"transformers:{tmp_path}", pretrained=False).trained
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_models_of_clips_bring_their_frames(tmp_path):
+    small = {"image_size": 32, "num_frames": 4, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    saved = load("transformers:VideoMAEForVideoClassification", pretrained=False, model_args=small)
+    assert saved.args[0].shape == (1, 4, 3, 32, 32)
+    assert saved.preprocessing is None
+    saved.module.save_pretrained(tmp_path)
+    told = {"size": {"shortest_edge": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    model = load(f"transformers:{tmp_path}")
+    assert (model.preprocessing.size, model.preprocessing.frames, model.preprocessing.stride) == ((32, 32), 4, 1)
+    video = load("torchvision:s3d", pretrained=False)
+    assert (video.preprocessing.size, video.preprocessing.frames, len(video.labels)) == ((224, 224), 16, 400)
+    assert load("torchvision:mc3_18", pretrained=False, model_args={"num_classes": 7}).labels == ()
 
 
 def test_the_users_own_callable(monkeypatch, tmp_path):

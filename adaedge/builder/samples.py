@@ -5,20 +5,21 @@ May import: ``errors``, ``clip``, ``operating_point``, ``engine``, ``bundle``, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, final
 
 import numpy as np
 
 from adaedge.bundle import Preprocessing
-from adaedge.bundle.frames import inputs_of
-from adaedge.clip import Clip, as_clip
+from adaedge.bundle.frames import inputs_of, prepare
+from adaedge.clip import Clip, Frame, as_clip
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH
 from adaedge.stream import BlockChange
+from adaedge.stream.window import slid
 
 T = TypeVar("T")
 
@@ -35,19 +36,24 @@ class SampleClip:
     Attributes:
         inputs: of each frame, the model's inputs.
         looks: of each frame, what a change is measured on; ``None`` where the sample is no frame.
+        slide: where the model takes a window, what it shows as it slides over every so many of the frames; ``None``
+            where each frame's inputs are its own.
     """
 
     inputs: tuple[Arrays, ...]
     looks: tuple[Any, ...]
+    slide: Callable[[int], Sequence[Arrays]] | None = None
 
     def plays(self) -> list[list[tuple[Arrays, float]]]:
         """The clip at several strides: each frame, and its change against the frame before it there; 1 at the first."""
         strides = [stride for stride in _STRIDES if stride == 1 or len(self.inputs) >= 2 * stride]
-        return [self._play(range(0, len(self.inputs), stride)) for stride in strides]
+        return [self._play(stride) for stride in strides]
 
-    def _play(self, order: Sequence[int]) -> list[tuple[Arrays, float]]:
-        befores = (None, *order)
-        return [(self.inputs[at], self._change(before, at)) for before, at in zip(befores, order, strict=False)]
+    def _play(self, stride: int) -> list[tuple[Arrays, float]]:
+        order = range(0, len(self.inputs), stride)
+        shown = self.inputs[::stride] if self.slide is None else self.slide(stride)
+        changes = [self._change(before, at) for before, at in zip((None, *order), order, strict=False)]
+        return list(zip(shown, changes, strict=True))
 
     def _change(self, before: int | None, at: int) -> float:
         if before is None or self.looks[before] is None or self.looks[at] is None:
@@ -147,8 +153,16 @@ def _sample(source: Any, preprocessing: Preprocessing | None) -> SampleClip:
         frames = source  # a clip, each frame of which is a tuple of the model's inputs
     else:
         frames = [source]
+    if preprocessing is not None and preprocessing.frames > 1 and len(frames) > 1 and isinstance(frames[0], np.ndarray):
+        slide = partial(_slide, np.concatenate([prepare(frame, preprocessing) for frame in frames]), preprocessing)
+        inputs = slide(1)
+        return SampleClip(tuple(inputs), tuple(map(_look, frames, inputs)), slide)
     inputs = [inputs_of(frame, preprocessing) for frame in frames]
     return SampleClip(tuple(inputs), tuple(map(_look, frames, inputs)))
+
+
+def _slide(frames: Frame, preprocessing: Preprocessing, stride: int) -> Sequence[Arrays]:
+    return slid(frames[::stride], preprocessing)
 
 
 def _is_list_of_frames(source: Any, preprocessing: Preprocessing | None) -> bool:
@@ -161,7 +175,9 @@ def _is_list_of_frames(source: Any, preprocessing: Preprocessing | None) -> bool
 
 def _look(frame: Any, inputs: Arrays) -> Any:
     """What a change is measured on: the frame as it came, or the one that is an input."""
+    newest = inputs[0].ndim == 5  # of a window
     image = frame if isinstance(frame, np.ndarray) else inputs[0][0] if inputs[0].ndim == 4 else None
+    image = inputs[0][0, -1] if image is None and newest else image
     if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         return None
     return BlockChange().look(image)

@@ -233,4 +233,4 @@ def _tensors(point: SplitPoint) -> str:
 
 def _is_frame(crossing: Sequence[CrossingTensor]) -> bool:
     (tensor, *others) = crossing
-    return not others and tensor.dtype == "uint8" and len(tensor.shape) == 4 and tensor.shape[3] == 3
+    return not others and tensor.dtype == "uint8" and len(tensor.shape) in (4, 5) and tensor.shape[-1] == 3

@@ -50,7 +50,6 @@ class Bundle:
         codecs: codecs from outside the package that points of the bundle have.
 
     Attributes:
-        manifest, threads: as given.
         codecs: what turns features at a point into bytes and back.
         answers: how the model's outputs become answers, and how these are written and nested.
     """
@@ -62,7 +61,7 @@ class Bundle:
         self.threads = threads
         self._files = files
         self._engines = EngineTable(self.manifest, files, threads)
-        self.codecs = CodecTable(files, codecs)
+        self.codecs = CodecTable(files, codecs, self.manifest.preprocessing)
         self.answers = AnswerFormat(self.manifest)
         bind = partial(Route, manifest=self.manifest, engines=self._engines, codecs=self.codecs, answers=self.answers)
         self._route = lru_cache(_ROUTES)(bind)
@@ -157,7 +156,7 @@ class Bundle:
         return self.route(point).codec
 
     def preprocess(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3) of the model.
+        """A uint8 frame (H, W, 3) of any size as the uint8 input (1, height, width, 3), or a frame of its window.
 
         Raises:
             BundleError: if the model's input is not an image.
@@ -172,8 +171,10 @@ class Bundle:
     def inputs_of(self, sample: Any) -> Arrays:
         """A sample as the model's inputs: a frame of any size is preprocessed, a tuple of arrays is taken as it is.
 
+        Where the model takes a window, a frame alone fills it, and of a clip its last frames do.
+
         Raises:
-            SourceError: if the model takes images, and it is neither a frame nor a tuple.
+            SourceError: if the model takes images, and it is neither a frame, a clip nor a tuple.
         """
         return inputs_of(sample, self.manifest.preprocessing)
 

@@ -1,15 +1,17 @@
 """Which codec a point of a bundle has, and what an edge server runs behind it.
 
-May import: ``errors``, ``operating_point``, ``payload``; of this part ``entries``.
+May import: ``errors``, ``operating_point``, ``payload``; of this part ``entries``, ``preprocessing``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, final
 
 from adaedge.bundle.entries import Cut, Half
+from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import CodecError, IntegrityError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Codec, OwnCodec, get_codec, is_progressive, is_stateful
@@ -26,13 +28,16 @@ class CodecTable:
     Args:
         files: path → bytes of each bottleneck.
         own: codecs from outside the package.
+        preprocessing: how far apart the frames of a window are.
 
     Raises:
         CodecError: if two of them have one name, or one has the name of another codec.
     """
 
-    def __init__(self, files: Mapping[str, bytes], own: Sequence[OwnCodec] = ()) -> None:
-        self._files = files
+    def __init__(
+        self, files: Mapping[str, bytes], own: Sequence[OwnCodec] = (), preprocessing: Preprocessing | None = None
+    ) -> None:
+        self._files, self._stride = files, preprocessing.stride if preprocessing else 1
         self.own = {codec.name: codec for codec in own}
         for name in self.own:
             check_own_name(name)
@@ -56,7 +61,7 @@ class CodecTable:
         if point.codec in self.own:
             return self.own[point.codec]
         if cut.bottleneck is None or not is_progressive(point.codec):
-            return get_codec(point.codec)
+            return self._by_name(point.codec)
         return get_codec(point.codec, self._bottleneck(cut.bottleneck))
 
     def _bottleneck(self, path: str) -> Latents:
@@ -69,6 +74,14 @@ class CodecTable:
                 except CodecError as error:
                     raise IntegrityError(f"{error}. Build the bundle again.") from error
             return self._latents[path]
+
+    def _by_name(self, name: str) -> Codec:
+        codec = get_codec(name)
+        if self._stride == 1 or not is_stateful(name):
+            return codec
+        from adaedge.payload.video import Video  # late, as `get_codec` imports what it needs
+
+        return replace(codec, stride=self._stride) if isinstance(codec, Video) else codec
 
     def is_stateful(self, point: OperatingPoint) -> bool:
         """Whether payloads at a point build upon each other."""

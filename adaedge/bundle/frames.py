@@ -1,10 +1,10 @@
 """A frame of any size → the pixels that the model takes: the centre of the resized frame.
 
-May import: ``errors``; of this part ``preprocessing``. The geometry is that of timm's evaluation transform, which
-resizes the frame and then crops its centre. Here only what the crop keeps is computed. Pixels differ from timm's by at
-most 2 of 255 levels, for Pillow holds the corners of a part in single precision; nearest neighbours are the same. (For
-frames three times as tall as wide they differ by more: Pillow resizes their rows first from version 13 on, and clips
-what overshoots between the two passes.)
+May import: ``errors``, ``clip``; of this part ``preprocessing``. The geometry is that of timm's evaluation transform,
+which resizes the frame and then crops its centre. Here only what the crop keeps is computed. Pixels differ from timm's
+by at most 2 of 255 levels, for Pillow holds the corners of a part in single precision; nearest neighbours are the same.
+(For frames three times as tall as wide they differ by more: Pillow resizes their rows first from version 13 on, and
+clips what overshoots between the two passes.)
 """
 
 from __future__ import annotations
@@ -97,13 +97,41 @@ def _first(resized: int, crop: int) -> int:
 def inputs_of(sample: Any, preprocessing: Preprocessing | None) -> tuple[npt.NDArray[Any], ...]:
     """A sample as the model's inputs: a frame of any size is prepared, a tuple of arrays is taken as it is.
 
+    Where the model takes a window, a frame alone fills it; of a clip its last frames do: a `Clip`, or a list of frames,
+    or an array of them.
+
     Raises:
-        SourceError: if the model takes images, and it is neither a frame nor a tuple.
+        SourceError: if the model takes images, and it is neither a frame nor a tuple; if a clip is shorter than the
+            window.
     """
+    windows = preprocessing is not None and preprocessing.frames > 1
+    if preprocessing is not None and windows and is_clip(sample):
+        return (_window(sample, preprocessing),)
     if isinstance(sample, tuple | list):
         return tuple(np.asarray(array) for array in sample)
     array = np.asarray(sample)
-    return (array,) if preprocessing is None else (prepare(array, preprocessing),)
+    if preprocessing is None:
+        return (array,)
+    image = prepare(array, preprocessing)
+    return (np.repeat(image[None], preprocessing.frames, axis=1) if windows else image,)
+
+
+def is_clip(sample: Any) -> bool:
+    """Whether a sample for a model that takes windows is a clip, and not one frame of it, nor its input."""
+    return sample.ndim == 4 if isinstance(sample, np.ndarray) else not isinstance(sample, tuple)
+
+
+def _window(sample: Any, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    from adaedge.clip import as_clip  # late: who takes frames one by one needs no more than this
+
+    frames = list(as_clip(sample))
+    if len(frames) < preprocessing.span:
+        raise SourceError(
+            f"a clip of this model has at least {preprocessing.span} frames ({preprocessing.frames}, each"
+            f" {preprocessing.stride} after the one before); got {len(frames)}"
+        )
+    chosen = frames[-preprocessing.span :: preprocessing.stride]
+    return np.stack([prepare(frame, preprocessing) for frame in chosen], axis=1)
 
 
 def _resized(frame: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:

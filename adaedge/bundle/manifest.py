@@ -1,7 +1,7 @@
 """The manifest: what a bundle holds, as data.
 
 May import: ``errors``, ``operating_point``; of this part ``entries``, ``preprocessing``, ``structure``. The schema,
-version 6, is the dataclasses below and those of ``entries``, written as canonical JSON (sorted keys, two spaces, a
+version 7, is the dataclasses below and those of ``entries``, written as canonical JSON (sorted keys, two spaces, a
 newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -20,7 +20,7 @@ from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, Integr
 from adaedge.operating_point import Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 6
+VERSION = 7
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 _FULL = Level()
@@ -33,7 +33,7 @@ class Manifest:
     Attributes:
         model: name of the model that was built.
         adaedge: version of adaedge that built it.
-        inputs: the model's inputs; an image is uint8 (N, H, W, 3).
+        inputs: the model's inputs; an image is uint8 (N, H, W, 3), a clip uint8 (N, frames, H, W, 3).
         outputs: the model's outputs, flattened.
         files: path → hash, of every file but the manifest.
         cuts: every split point × level.

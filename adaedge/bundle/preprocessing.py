@@ -22,6 +22,8 @@ class Preprocessing:
         interpolation: one of ``INTERPOLATIONS``.
         mean: per channel, of pixels scaled to [0, 1]; applied inside the captured model.
         std: per channel; applied inside the captured model.
+        frames: how many frames are one input; 1 where the model takes an image.
+        stride: of a window of several, how many frames of the camera each is after the one before.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -29,6 +31,8 @@ class Preprocessing:
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    frames: int = 1
+    stride: int = 1
 
     def __post_init__(self) -> None:
         try:
@@ -45,3 +49,17 @@ class Preprocessing:
             raise BundleError(f"interpolation is one of {', '.join(INTERPOLATIONS)}; got {self.interpolation!r}")
         if len(self.mean) != len(self.std) or not all(spread > 0 for spread in self.std):
             raise BundleError(f"mean and std have one value a channel, std above 0; got {self.mean} and {self.std}")
+        if not all(type(count) is int and count >= 1 for count in (self.frames, self.stride)):
+            raise BundleError(f"frames and stride are numbers from 1; got {self.frames!r} and {self.stride!r}")
+        if self.frames == 1 and self.stride > 1:
+            raise BundleError(f"stride {self.stride} is between the frames of a window; it has 1. Give `frames` too.")
+
+    @property
+    def span(self) -> int:
+        """How many frames of the camera a window reaches over.
+
+        Example:
+            >>> Preprocessing(frames=16, stride=2).span
+            31
+        """
+        return (self.frames - 1) * self.stride + 1

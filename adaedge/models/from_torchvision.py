@@ -6,6 +6,7 @@ May import: ``errors``, ``bundle.manifest``.
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,10 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
     published: Any = getattr(models.get_model_weights(name), "DEFAULT", None)
     module, trained = _module(name, pretrained, arguments, published)
     transform = published.transforms() if published else None
+    if isinstance(transform, presets.VideoClassification):
+        geometry = replace(_preprocessing(transform), frames=_CLIP_FRAMES)
+        labels = () if "num_classes" in arguments else tuple(published.meta["categories"])
+        return Model(name, module, _example(module, transform), {}, geometry, labels, trained)
     preprocessing = _preprocessing(transform) if isinstance(transform, presets.ImageClassification) else None
     classes = arguments.get("num_classes", len(published.meta["categories"])) if preprocessing else 0
     return Model(name, module, _example(module, transform), {}, preprocessing, imagenet_labels(classes), trained)

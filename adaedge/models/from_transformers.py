@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,10 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
     module, trained = _module(name, pretrained, kind if is_class else _class(config), config)
     config.use_cache = False
     args, kwargs = _example(module, config)
-    return Model(name, module, args, kwargs, _preprocessing(Path(name)), _labels(module, config), trained)
+    preprocessing, frames = _preprocessing(Path(name)), getattr(config, "num_frames", 1)
+    if preprocessing is not None and args and args[0].dim() == 5:
+        preprocessing = replace(preprocessing, frames=frames)
+    return Model(name, module, args, kwargs, preprocessing, _labels(module, config), trained)
 
 
 def _module(name: str, pretrained: bool, kind: Any, config: Any) -> tuple[nn.Module, bool]:

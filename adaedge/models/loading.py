@@ -31,7 +31,7 @@ def load(
         name: ``timm:NAME``; ``torchvision:NAME``; ``transformers:NAME``, which is a class
             (``ViTForImageClassification``, its configuration from ``model_args``), a folder, or a name on the hub; or
             ``package.module:callable``, which returns a module that takes an image of 224×224, or ``(module, args)``,
-            or ``(module, args, kwargs)``.
+            or ``(module, args, kwargs)``. A network that takes a clip at two rates is wrapped in `TwoRates` there.
         weights: a safetensors file with exactly the module's own parameter names.
         pretrained: whether to look for trained weights. Without, neither weights nor network are needed.
         model_args: arguments of the constructor, the configuration, or the callable.

@@ -22,9 +22,10 @@ class Model:
     Attributes:
         name: what it was loaded by.
         module: the model, in evaluation mode.
-        args: an example of its positional arguments; an image is float (1, 3, H, W), a clip (1, 3, frames, H, W).
+        args: an example of its positional arguments; an image is float (1, 3, H, W), a clip (1, 3, frames, H, W), or
+            of transformers (1, frames, 3, H, W).
         kwargs: an example of its keyword arguments.
-        preprocessing: geometry and normalisation of its image; ``None`` where the input is no image or unknown.
+        preprocessing: geometry and normalisation of its image or clip; ``None`` where the input is neither, or unknown.
         labels: name of each class; empty where there are none.
         trained: whether the weights were trained, or random.
     """

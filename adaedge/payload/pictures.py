@@ -2,12 +2,14 @@
 
 May import: ``errors``. Shares the header with ``payload.wire``.
 
-The segment holds, for each image of the batch, a little-endian uint32 length and a file of that many bytes.
+The segment holds, for each image of the batch, or of the clips in it, a little-endian uint32 length and a file of that
+many bytes.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -148,11 +150,11 @@ def encode_pictures(tensors: Sequence[Array], name: str, largest_side: int, **op
     if len(tensors) != 1 or not _is_batch(tensors[0].dtype.name, tensors[0].shape, largest_side):
         got = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
         raise CodecError(
-            f"a {name} carries one uint8 tensor (N, H, W, 3), sides 1 to {largest_side}; got {got}."
+            f"a {name} carries one uint8 tensor (N, H, W, 3) or (N, T, H, W, 3), sides 1 to {largest_side}; got {got}."
             " Use it at split 'input'."
         )
     parts: list[bytes] = []
-    for image in tensors[0]:
+    for image in tensors[0].reshape(-1, *tensors[0].shape[-3:]):
         file = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(image)).save(file, name, **options)
         parts += [_LENGTH.pack(file.tell()), file.getvalue()]
@@ -188,16 +190,16 @@ def decode_pictures(
         raise PayloadError(f"corrupted payload: a {name} has no quantisation of ours, and one segment")
     if header.nbytes > max_bytes:
         raise PayloadError(f"oversized payload: {header.nbytes} bytes decoded, at most {max_bytes} are accepted")
-    files = _files(segments[0], header.shape[0])
+    files = _files(segments[0], math.prod(header.shape[:-3]))
     frames = np.empty(header.shape, np.uint8)
-    for frame, file in zip(frames, files, strict=True):
-        frame[:] = _decoded(file, header.shape[1:3], name, opened)
+    for frame, file in zip(frames.reshape(-1, *header.shape[-3:]), files, strict=True):
+        frame[:] = _decoded(file, header.shape[-3:-1], name, opened)
     return (frames,)
 
 
 def _is_batch(dtype: str, shape: tuple[int, ...], largest_side: int) -> bool:
-    small = all(1 <= side <= largest_side for side in shape[1:3])
-    return dtype == "uint8" and len(shape) == 4 and shape[3] == 3 and small
+    small = all(1 <= side <= largest_side for side in shape[-3:-1])
+    return dtype == "uint8" and len(shape) in (4, 5) and shape[-1] == 3 and small
 
 
 def _files(segment: Segment, count: int) -> list[memoryview]:

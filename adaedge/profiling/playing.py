@@ -18,7 +18,7 @@ import numpy as np
 from adaedge.bundle import Bundle, PointEntry
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Cost
-from adaedge.stream import BlockChange, Playback
+from adaedge.stream import BlockChange, Playback, Window
 from adaedge.stream.change import by_change
 
 _STRIDES = (4, 8)
@@ -58,6 +58,8 @@ class Player:
         self._entry, self._changes = entry, changes
         head = bundle.head(entry.point.split, entry.point.level)
         self._features = [head.run(inputs) for inputs in played]
+        self._preprocessing = bundle.manifest.preprocessing
+        self._window = Window(self._preprocessing)
         looks = [_look(frame, inputs) for frame, inputs in zip(frames, played, strict=True)]
         order = _route(len(played))
         steps = [(at, _change(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
@@ -90,10 +92,19 @@ class Player:
     def _encode(self) -> None:
         at, change = next(self._steps)
         change = change if self._playback.builds else REFRESH
+        features = self._features_of(at)
         start_s = time.perf_counter()
-        data = self._playback.encode(self._features[at])
+        data = self._playback.encode(features)
         self._encode_s.append((change, time.perf_counter() - start_s))
         self._sent.append((data, change))
+
+    def _features_of(self, at: int) -> Arrays:
+        """What crosses for a frame; where it is a window, of the frames as they are played, not as they came."""
+        if self._preprocessing is None or self._preprocessing.frames == 1:
+            return self._features[at]
+        frame = self._features[at][0][:, -1].copy()
+        frame[0, 0] = self._window.seen % 256  # a frame that was played before is new all the same
+        return self._window.add(frame)
 
     def _decode(self) -> None:
         if not self._sent:
@@ -114,7 +125,7 @@ def _route(count: int) -> list[int]:
 
 
 def _look(frame: Any, inputs: Arrays) -> Any:
-    image = frame if isinstance(frame, np.ndarray) else inputs[0][0]
+    image = frame if isinstance(frame, np.ndarray) else inputs[0][0, -1] if inputs[0].ndim == 5 else inputs[0][0]
     is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
     return BlockChange().look(image) if is_frame else None
 

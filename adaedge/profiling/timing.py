@@ -1,6 +1,6 @@
 """Time the parts of a bundle on this machine and compose what each operating point costs.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``; of this part ``playing``.
+May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part ``playing``.
 
 Each head, each codec side, each tail and the answer's codec are timed once, not the product of all dimensions: costs
 compose. The parts are run in a random order in every repetition, after a warm-up, so that a slow moment of the machine
@@ -10,6 +10,7 @@ Engines are synchronous: a call returns when its result is there.
 
 from __future__ import annotations
 
+import math
 import platform
 import random
 import statistics
@@ -31,6 +32,7 @@ from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
 from adaedge.profiling.playing import Player
+from adaedge.stream import Window
 
 Progress = Callable[[str, int, int], None]
 
@@ -73,7 +75,8 @@ def profile(
     if threads != bundle.threads:
         bundle = bundle.with_threads(threads)
     given = list(islice(as_clip(frames) if isinstance(frames, str | Path) else frames or (), _MAX_PLAYED))
-    played = [bundle.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
+    window = Window(bundle.manifest.preprocessing)
+    played = [window.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
     inputs = played[:_MAX_FRAMES]
     parts = _parts(bundle, inputs) | _answer_parts(bundle, inputs)
     answer_bytes = statistics.fmean(map(len, parts[_READ].inputs))
@@ -240,10 +243,10 @@ def _random_inputs(specs: Sequence[TensorSpec], seed: int) -> list[Arrays]:
 
 def _random(spec: TensorSpec, values: np.random.Generator) -> Array:
     """A frame is smooth, so that a JPEG of it is like one of a photograph; an index or mask is 1, which always fits."""
-    if spec.dtype == "uint8" and len(spec.shape) == 4 and spec.shape[3] == 3:
-        size = (spec.shape[2], spec.shape[1])
-        small = values.integers(256, size=(spec.shape[0], 14, 14, 3), dtype=np.uint8)
-        return np.stack([np.asarray(Image.fromarray(image).resize(size)) for image in small])
+    if spec.dtype == "uint8" and len(spec.shape) in (4, 5) and spec.shape[-1] == 3:
+        size = (spec.shape[-2], spec.shape[-3])
+        small = values.integers(256, size=(math.prod(spec.shape[:-3]), 14, 14, 3), dtype=np.uint8)
+        return np.stack([np.asarray(Image.fromarray(image).resize(size)) for image in small]).reshape(spec.shape)
     if np.issubdtype(np.dtype(spec.dtype), np.floating):
         return values.standard_normal(spec.shape).astype(spec.dtype)
     return np.ones(spec.shape, spec.dtype)

@@ -16,7 +16,6 @@ import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.batches import listed
-from adaedge.bundle.frames import inputs_of
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
@@ -164,7 +163,9 @@ class Terminal:
         Frames of one stream take turns. One whose turn does not come before its deadline builds upon none of them.
 
         Args:
-            frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays.
+            frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays. Where the model takes a
+                window, the stream holds its frames, the first of all in the place of those before it; a clip as long
+                as a window, or longer, may be given in place of a frame.
             stream: whose next frame it is; the terminal's own unless told.
 
         Raises:
@@ -175,7 +176,7 @@ class Terminal:
         start_s = self.clock.now_s()
         stopwatch = Stopwatch(self.clock)
         with stopwatch:
-            inputs = self._inputs_of(frame)
+            inputs = self._inputs_of(stream, frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
             with stopwatch:
                 changes = stream.changes(frame) if mine else {}
@@ -188,9 +189,9 @@ class Terminal:
         self._monitor.refresh()
         return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
 
-    def _inputs_of(self, frame: Any) -> Arrays:
-        """The model's inputs for a frame, in the example's batch."""
-        inputs = inputs_of(frame, self.bundle.manifest.preprocessing)
+    def _inputs_of(self, stream: Stream, frame: Any) -> Arrays:
+        """The model's inputs for the next frame of a stream, in the example's batch."""
+        inputs = stream.inputs_of(frame)
         came = [(part.dtype.name, part.shape) for part in inputs]
         if came != self._taken:
             raise SourceError(f"a frame of this bundle is {listed(self._taken)}; got {listed(came)}")

@@ -7,6 +7,7 @@ from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.playback import Playback
 from adaedge.stream.standing import Filtered, StandingAnswer, calibrate_tolerance, largest_tolerance, replay
 from adaedge.stream.stream import Stream
+from adaedge.stream.window import Window
 
 __all__ = [
     "BlockChange",
@@ -15,6 +16,7 @@ __all__ = [
     "Playback",
     "StandingAnswer",
     "Stream",
+    "Window",
     "calibrate_tolerance",
     "largest_tolerance",
     "replay",

@@ -20,6 +20,7 @@ from adaedge.engine import Arrays
 from adaedge.errors import CodecError, ScheduleError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import is_progressive
+from adaedge.stream.window import Window
 
 Latent = npt.NDArray[np.float64]
 
@@ -103,8 +104,9 @@ def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[
         ScheduleError: if there are no frames.
     """
     latents, answers = [], []
+    window = Window(bundle.manifest.preprocessing)
     for frame in frames:
-        inputs = bundle.inputs_of(frame)
+        inputs = window.inputs_of(frame)
         latent = latent_of(bundle, point, bundle.head(point.split, point.level).run(inputs))
         if latent is None:
             raise CodecError(f"{point} has no latent to look at; choose a point whose codec is bottleneck@RATE")

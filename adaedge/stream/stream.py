@@ -1,7 +1,7 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``; of this part ``change``,
-``standing``.
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``; of this part ``change``, ``standing``,
+``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
 is encoded, and put back only when the edge server has answered it and says that it holds it too: whatever goes wrong
@@ -11,7 +11,7 @@ between the two, the next payload is a refresh.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -20,10 +20,13 @@ from typing import Any, final
 import numpy as np
 
 from adaedge.bundle import Bundle
+from adaedge.bundle.frames import is_clip
+from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
 from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.standing import StandingAnswer
+from adaedge.stream.window import Window
 
 _NEW = 0.2  # weight of the last payload in what is learned of a stream's lengths, on a logarithmic scale
 _MOST = 8.0  # a prediction is corrected by at most so much
@@ -35,6 +38,7 @@ class _Held:
 
     Attributes:
         look: what a change against its frame is measured on.
+        seen: how many frames the window had seen.
         successors: the points that can build upon it.
     """
 
@@ -42,6 +46,7 @@ class _Held:
     point: OperatingPoint
     reference: Reference
     look: Any
+    seen: int
     successors: list[OperatingPoint]
 
 
@@ -70,10 +75,22 @@ class Stream:
         self._bundle = bundle
         self._detector: ChangeDetector = BlockChange() if detector is None else detector
         self._stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
+        self._window = Window(bundle.manifest.preprocessing)
         self._sequence = 0
         self._look: Any = None
         self._held: _Held | None = None
         self._turn = Lock()
+
+    def inputs_of(self, frame: Any) -> Arrays:
+        """The model's inputs now that this frame has come; where it takes a window, the frame is the newest of it.
+
+        Args:
+            frame: what ``Terminal.infer`` takes.
+
+        Raises:
+            SourceError: if the frame is nothing that the bundle takes; the window is left as it was.
+        """
+        return self._window.inputs_of(frame)
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[bool]:
@@ -89,16 +106,20 @@ class Stream:
         """How much a frame changed against what both ends hold, for each point that can build upon it.
 
         Args:
-            frame: uint8 (H, W, 3) as the camera gives it. Of anything else nothing is known: all of it changed.
+            frame: uint8 (H, W, 3) as the camera gives it, or a clip, of which the last counts. Of anything else nothing
+                is known: all of it changed. Of a window, so much has changed at least as the share of its frames that
+                are new, if more than one is.
         """
         if not self._stateful:
             return {}
-        self._look = self._detector.look(frame) if _is_frame(frame) else None
+        newest = _newest(frame)
+        self._look = None if newest is None else self._detector.look(newest)
         held = self._held
         if held is None:
             return {}
         known = held.look is not None and self._look is not None
         change = self._detector.change(held.look, self._look) if known else REFRESH
+        change = max(change, self._window.new_share(held.seen))
         return dict.fromkeys(held.successors, change)
 
     def sent(self, decision: Decision, payload_bytes: int) -> None:
@@ -130,11 +151,15 @@ class Stream:
             return
         places = [other for other in self._stateful if _place(other) == _place(point)]
         successors = [other for other in places if self._bundle.codec(other).accepts(reference)]
-        self._held = _Held(position.sequence, point, reference, self._look, successors)
+        self._held = _Held(position.sequence, point, reference, self._look, self._window.seen, successors)
 
 
-def _is_frame(frame: Any) -> bool:
-    return isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+def _newest(frame: Any) -> Any:
+    """The frame that is looked at; ``None`` where there is none."""
+    if is_clip(frame) and isinstance(frame, Iterable):
+        *_, frame = (None, *frame)
+    is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+    return frame if is_frame else None
 
 
 def _place(point: OperatingPoint) -> tuple[str, str, float]:

@@ -11,6 +11,7 @@ from torch import nn
 from adaedge import Clip, OperatingPoint, Space, build
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.bundle import Preprocessing
+from adaedge.bundle.frames import prepare
 from adaedge.errors import CodecError, SourceError
 from adaedge.metrics import LabelAccuracy
 from adaedge.payload import StreamPosition
@@ -97,6 +98,26 @@ def test_amounts_of_change_are_found_in_the_clips():
     moving = Samples.read([frames(32)], PREPROCESSING).changes
     assert 2 <= len(moving) <= 5
     assert list(moving) == sorted(moving)
+
+
+def test_a_clip_slides_through_the_window_at_every_stride():
+    told = Preprocessing(size=(32, 32), crop=1.0, frames=3, stride=2)
+    shown = frames(40)
+    (clip,) = Samples.read([shown], told).clips
+    ready = [prepare(frame, told) for frame in shown]
+
+    def window(order, at):
+        return np.stack([ready[order[max(0, at - age)]] for age in (4, 2, 0)], axis=1)
+
+    for play, stride in zip(clip.plays(), (1, 4, 16), strict=True):
+        order = range(0, 40, stride)
+        assert len(play) == len(order)
+        for at, ((given,), change) in enumerate(play):
+            np.testing.assert_array_equal(given, window(order, at))
+            assert (change == 1.0) == (at == 0)
+    (filled,), (given,) = (one.inputs[0] for one in Samples.read([shown[5], (window(range(40), 9),)], told).clips)
+    np.testing.assert_array_equal(filled, np.stack([ready[5]] * 3, axis=1))
+    assert given.shape == (1, 3, 32, 32, 3)
 
 
 def test_a_video_codec_is_measured_in_order(network):

@@ -15,6 +15,9 @@ from adaedge.errors import BundleError
         ({"crop": 0.0}, r"crop is the fraction"),
         ({"interpolation": "area"}, r"interpolation is one of nearest, bilinear, bicubic, lanczos; got 'area'"),
         ({"std": (1.0, 0.0, 1.0)}, r"std above 0"),
+        ({"frames": 0}, r"frames and stride are numbers from 1; got 0 and 1"),
+        ({"frames": 4, "stride": 1.5}, r"frames and stride are numbers from 1; got 4 and 1\.5"),
+        ({"stride": 2}, r"stride 2 is between the frames of a window; it has 1\. Give `frames` too"),
     ],
 )
 def test_geometry_that_cannot_be_is_refused_before_a_frame_comes(changed, words):

@@ -357,7 +357,7 @@ def test_what_is_no_single_frame_is_refused():
     wrong = [flat(0).astype(np.float32)], [np.concatenate([flat(0)] * 2)], [flat(0)[0]], [flat(0)] * 2, []
     for tensors in (*wrong, [np.zeros((1, 4, 8193, 3), np.uint8)], [np.zeros((1, 0, 4, 3), np.uint8)]):
         assert not codec.fits([(tensor.dtype.name, tensor.shape) for tensor in tensors])
-        with pytest.raises(CodecError, match=r"h264@28 carries one uint8 frame \(1, H, W, 3\), sides 1 to 8192; got"):
+        with pytest.raises(CodecError, match=r"carries one uint8 frame \(1, H, W, 3\), .* to 8192, or a window.*; got"):
             codec.encode(tensors, [None] * len(tensors))
     assert codec.fits([("uint8", (1, 8192, 2, 3))])
 

@@ -1,8 +1,8 @@
-"""The codec: one frame ⇄ one packet, building on the packets before it.
+"""The codec: one frame ⇄ one packet, building on the packets before it; a window, the packets of its new frames.
 
 May import: ``errors``. Shares the header with ``payload.wire``.
 
-The one segment, little-endian:
+The one segment, little-endian; of a window, the tensor has five dimensions and what follows is in ``window``:
 
     offset  bytes  field
     0       4      N: number of the frame since the refresh, uint32; 0 is the refresh, which decodes alone
@@ -28,6 +28,7 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded
+from adaedge.payload.video import window
 from adaedge.payload.video.libraries import FAMILIES, Family
 from adaedge.payload.video.reference import LiveDecoder, LiveEncoder, VideoReference
 
@@ -60,12 +61,15 @@ def video_codec(name: str) -> Video | None:
 @final
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One uint8 frame (1, H, W, 3) as one packet of a video codec.
+    """One uint8 frame (1, H, W, 3), or window (1, T, H, W, 3), as packets of a video codec, one a frame.
+
+    Of a window only those frames cross that the other end does not hold.
 
     Attributes:
         family: which video codec.
         crf: the encoder's constant rate factor; 0 is the finest.
         full_chroma: whether colour keeps its resolution (4:4:4), or is halved (4:2:0).
+        stride: of windows, how many frames each is after the one before: both ends hold so many windows' frames.
 
     Raises:
         CodecError: if the constant rate factor is out of range.
@@ -84,6 +88,7 @@ class Video:
     family: Family
     crf: int
     full_chroma: bool = False
+    stride: int = 1
     is_progressive: ClassVar[bool] = False
     LARGEST_SIDE: ClassVar[int] = 8192
 
@@ -107,7 +112,7 @@ class Video:
             >>> codec.fits([("uint8", (1, 224, 224, 3))]), codec.fits([("float32", (1, 3, 224, 224))])
             (True, False)
         """
-        return len(tensors) == 1 and _is_frame(*tensors[0], self.LARGEST_SIDE)
+        return len(tensors) == 1 and _is_carried(*tensors[0], self.LARGEST_SIDE)
 
     def accepts(self, reference: object, shape: tuple[int, ...] | None = None) -> bool:
         """Whether the next frame can build on a reference.
@@ -116,14 +121,14 @@ class Video:
 
         Args:
             reference: what ``encode`` or ``decode`` returned last.
-            shape: of the frame, (1, H, W, 3); ``None`` to leave the size of the frames aside.
+            shape: of the frame, (1, H, W, 3), or window; ``None`` to leave the size of the frames aside.
         """
         return (
             isinstance(reference, VideoReference)
             and reference.codec == self.name
             and reference.is_current
             and reference.number <= _LAST_NUMBER
-            and (shape is None or tuple(shape) == (1, *reference.live.size, 3))
+            and (shape is None or _kind(reference.live) == (self._capacity(shape), *shape[-3:-1]))
         )
 
     def encode(
@@ -132,7 +137,7 @@ class Video:
         """Header and segment of the next frame, and what the frame after it builds on.
 
         Args:
-            tensors: the frame.
+            tensors: the frame, or the window.
             axes: ignored; a video quantises frequencies, not channels.
             reference: what the last call returned, which is used up; ``None`` for a refresh.
 
@@ -144,17 +149,18 @@ class Video:
         if not self.fits([(tensor.dtype.name, tensor.shape) for tensor in tensors]):
             got = ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
             raise CodecError(
-                f"{self.name} carries one uint8 frame (1, H, W, 3), sides 1 to {self.LARGEST_SIDE}; got {got}."
-                " Use it at split 'input', batch 1."
+                f"{self.name} carries one uint8 frame (1, H, W, 3), sides 1 to {self.LARGEST_SIDE}, or a window"
+                f" (1, T, H, W, 3) of at most {window.LARGEST}; got {got}. Use it at split 'input', batch 1."
             )
         shape = tensors[0].shape
         if reference is None:
-            live = LiveEncoder(self.family, self.full_chroma, self.crf, shape[1:3])
+            live = LiveEncoder(self.family, self.full_chroma, self.crf, shape[-3:-1], self._capacity(shape))
         else:
             live = self._encoder_of(reference, shape)
         number = live.number
-        packet = live.encode(tensors[0][0])
-        segment = _PREFIX.pack(number, live.checksum) + packet
+        (shown,) = tensors[0]
+        packets = live.encode(shown) if shown.ndim == 3 else window.encode(live, shown)
+        segment = _PREFIX.pack(number, live.checksum) + packets
         return ((TensorHeader("uint8", shape),), (segment,)), self._reference(live)
 
     def _encoder_of(self, reference: object, shape: tuple[int, ...]) -> LiveEncoder:
@@ -189,7 +195,10 @@ class Video:
         shape = self._checked(headers, segments, max_bytes)
         number, checksum = _PREFIX.unpack_from(segments[0])
         live = self._decoder_of(reference, shape, number)
-        image = live.decode(number, checksum, memoryview(segments[0])[_PREFIX.size :])
+        body = memoryview(segments[0])[_PREFIX.size :]
+        if len(shape) == 5:
+            return (window.decode(live, number, checksum, body, shape[1])[None],), self._reference(live)
+        (image,) = live.decode(number, checksum, [body])
         return (np.ascontiguousarray(image)[None],), self._reference(live)
 
     def _checked(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> tuple[int, ...]:
@@ -216,7 +225,7 @@ class Video:
             due = "decodes alone" if number == 0 else f"builds on frame {number - 1}"
             raise PayloadError(f"stale reference: frame {number} since its refresh {due}; it came {came}")
         if reference is None:
-            return LiveDecoder(self.family, self.full_chroma, (shape[1], shape[2]))
+            return LiveDecoder(self.family, self.full_chroma, (shape[-3], shape[-2]), self._capacity(shape))
         if self.accepts(reference, shape):
             assert isinstance(reference, VideoReference)
             if isinstance(reference.live, LiveDecoder):
@@ -224,6 +233,10 @@ class Video:
         raise PayloadError(
             f"stale reference: {self.name} cannot decode a frame of shape {shape} on {_described(reference)}"
         )
+
+    def _capacity(self, shape: tuple[int, ...]) -> int:
+        """How many frames both ends hold for windows: what as many of them need as take turns."""
+        return shape[1] * self.stride if len(shape) == 5 else 0
 
     def _reference(self, live: LiveEncoder | LiveDecoder) -> VideoReference:
         return VideoReference(live, self.name, live.number)
@@ -239,11 +252,15 @@ def _described(reference: object) -> str:
     return f"the {kind} of {reference.codec} for {height} × {width} pixels after {reference.number} frames{used}"
 
 
-def _is_frame(dtype: str, shape: tuple[int, ...], largest_side: int) -> bool:
+def _kind(live: LiveEncoder | LiveDecoder) -> tuple[int, ...]:
+    return live.capacity, *live.size
+
+
+def _is_carried(dtype: str, shape: tuple[int, ...], largest_side: int) -> bool:
     return (
         dtype == "uint8"
-        and len(shape) == 4
+        and (len(shape) == 4 or (len(shape) == 5 and 1 <= shape[1] <= window.LARGEST))
         and shape[0] == 1
-        and shape[3] == 3
-        and all(1 <= side <= largest_side for side in shape[1:3])
+        and shape[-1] == 3
+        and all(1 <= side <= largest_side for side in shape[-3:-1])
     )

@@ -6,6 +6,7 @@ May import: ``errors``.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -28,17 +29,20 @@ class LiveEncoder:
         number: frames that it has encoded.
         checksum: CRC-32 of all its packets, one after another.
         size: height and width of its frames, before padding.
-        nbytes: estimate of its memory.
+        capacity: how many frames are held for windows; 0 where there are none.
+        held: these frames, as they came, those used last at the end.
+        nbytes: estimate of its memory, once it holds them all.
     """
 
-    __slots__ = ("_context", "_converter", "_padded", "checksum", "nbytes", "number", "size")
+    __slots__ = ("_context", "_converter", "_padded", "capacity", "checksum", "held", "nbytes", "number", "size")
 
-    def __init__(self, family: Family, full_chroma: bool, crf: int, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, family: Family, full_chroma: bool, crf: int, size: tuple[int, int], capacity: int = 0) -> None:
+        self.size, self.capacity = size, capacity
+        self.held: list[Image] = []
         self._padded = padded_size(*size, family.smallest_side)
         self._context: VideoCodecContext | None = open_encoder(family, full_chroma, crf, *self._padded)
         self._converter = Converter(full_chroma, encodes=True)
-        self.nbytes = family.encoder.memory_bytes(*self._padded, full_chroma)
+        self.nbytes = family.encoder.memory_bytes(*self._padded, full_chroma) + capacity * size[0] * size[1] * 3
         self.number, self.checksum = 0, 0
 
     def encode(self, image: Image) -> bytes:
@@ -69,8 +73,8 @@ class LiveEncoder:
         return self._context is not None
 
     def close(self) -> None:
-        """Free the encoder."""
-        self._context = None
+        """Free the encoder, and what is held for windows."""
+        self._context, self.held = None, []
 
 
 def _without_sei(packet: bytes, encoder: str) -> bytes:
@@ -88,45 +92,60 @@ class LiveDecoder:
         number: frames that it has decoded.
         checksum: CRC-32 of all its packets, one after another.
         size: height and width of its frames, before padding.
-        nbytes: estimate of its memory.
+        capacity: how many frames are held for windows; 0 where there are none.
+        held: these frames, decoded, those used last at the end.
+        nbytes: estimate of its memory, once it holds them all.
     """
 
-    __slots__ = ("_context", "_converter", "_padded", "_pixel_format", "checksum", "nbytes", "number", "size")
+    __slots__ = (
+        "_context",
+        "_converter",
+        "_padded",
+        "_pixel_format",
+        "capacity",
+        "checksum",
+        "held",
+        "nbytes",
+        "number",
+        "size",
+    )
 
-    def __init__(self, family: Family, full_chroma: bool, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, family: Family, full_chroma: bool, size: tuple[int, int], capacity: int = 0) -> None:
+        self.size, self.capacity = size, capacity
+        self.held: list[Image] = []
         self._padded = padded_size(*size, family.smallest_side)
         self._pixel_format = PIXEL_FORMATS[full_chroma]
         self._context: VideoCodecContext | None = open_decoder(family, *self._padded)
         self._converter = Converter(full_chroma, encodes=False)
-        self.nbytes = family.decoder.memory_bytes(*self._padded, full_chroma)
+        self.nbytes = family.decoder.memory_bytes(*self._padded, full_chroma) + capacity * size[0] * size[1] * 3
         self.number, self.checksum = 0, 0
 
-    def decode(self, number: int, checksum: int, data: memoryview) -> Image:
-        """The frame of a packet.
+    def decode(self, number: int, checksum: int, packets: Sequence[memoryview]) -> list[Image]:
+        """The frames of packets that follow each other; a single one but for windows.
 
         Args:
-            number: of the frame since the refresh.
-            checksum: CRC-32 of all packets since the refresh, this one included.
-            data: the packet.
+            number: of the first frame since the refresh.
+            checksum: CRC-32 of all packets since the refresh, these included.
+            packets: the packets.
 
         Raises:
-            PayloadError: if this is not the packet that follows, or does not decode to one frame of this size.
+            PayloadError: if these are not the packets that follow, or one does not decode to one frame of this size.
         """
         context, self._context = self._context, None  # put back when all went well
         if context is None or number != self.number:
             held = "a decoder that was closed" if context is None else f"a decoder that awaits frame {self.number}"
             raise PayloadError(f"stale reference: the payload is frame {number} since its refresh, it came to {held}")
-        self.checksum = zlib.crc32(data, self.checksum)
+        for packet in packets:
+            self.checksum = zlib.crc32(packet, self.checksum)
         if self.checksum != checksum:
             raise PayloadError(
                 f"stale reference: frame {number} is damaged, or follows other packets than this decoder has seen"
                 f" (CRC-32 {self.checksum:08x}, the payload says {checksum:08x})"
             )
-        image = self._converter.rgb(self._checked(_decoded(context, data)))
-        self.number, self._context = self.number + 1, context
+        images = [self._converter.rgb(self._checked(_decoded(context, packet))) for packet in packets]
+        self.number, self._context = self.number + len(images), context
         height, width = self.size
-        return image[:height, :width]
+        return [image[:height, :width] for image in images]
 
     def _checked(self, frames: list[VideoFrame]) -> VideoFrame:
         """The one frame, if it is of the size and pixel format that the codec writes."""
@@ -148,8 +167,8 @@ class LiveDecoder:
         return self._context is not None
 
     def close(self) -> None:
-        """Free the decoder."""
-        self._context = None
+        """Free the decoder, and what is held for windows."""
+        self._context, self.held = None, []
 
 
 def _decoded(context: VideoCodecContext, data: memoryview) -> list[VideoFrame]:
@@ -181,7 +200,7 @@ class VideoReference:
 
     @property
     def nbytes(self) -> int:
-        """Estimate of the memory that the encoder or decoder holds."""
+        """Estimate of the memory that the encoder or decoder holds, frames for windows included."""
         return self.live.nbytes
 
     @property
