@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,7 @@ def test_a_payload_is_the_same_by_route_and_by_bundle(bundle, inputs):
     message = bundle.read(route.encode(features, POSITION)[0])
     assert (message.stream, message.sequence, message.deadline_s) == (9, 4, 0.5)
     assert message.bundle == bundle.digest
+    assert message.tensors[0].axis == 1  # a range for each channel
 
 
 def test_a_point_is_bound_once_and_by_the_bundles_name_for_it(bundle):
@@ -63,9 +65,21 @@ def test_a_point_is_bound_once_and_by_the_bundles_name_for_it(bundle):
 
 
 def test_at_the_input_a_frame_is_finished_by_the_local_model(bundle):
-    route = bundle.route(OperatingPoint("input", codec="jpeg@90"))
-    assert route.finish is bundle.head("output")
-    assert bundle.route(OperatingPoint("stem")).finish is bundle.tail("stem")
+    point, manifest = OperatingPoint("input", codec="jpeg@90"), bundle.manifest
+    cuts = {cut.split: cut for cut in manifest.cuts}
+    # A tail at the input of its own, as a level has whose precision is not the edge server's.
+    whole = replace(cuts["input"].tail, graph="graphs/copy.onnx")
+    cuts["input"] = replace(cuts["input"], tail=whole)
+    files = bundle._files | {whole.graph: bundle._files[cuts["output"].head.graph]}
+    other = Bundle(replace(manifest, cuts=tuple(cuts.values())), files)
+    route = other.route(point)
+    assert route.finish is other.head("output") is not other.tail("input")
+    assert route.edge is other.tail("input")
+    assert other.route(OperatingPoint("stem")).finish is other.tail("stem")
+    del cuts["output"]  # no local model: the tail is the whole model as well
+    points = tuple(entry for entry in manifest.points if not entry.point.is_local)
+    without = Bundle(replace(manifest, cuts=tuple(cuts.values()), points=points), files)
+    assert without.route(point).finish is without.tail("input")
 
 
 def test_what_is_not_held_is_not_bound(bundle, inputs):

@@ -53,6 +53,22 @@ def test_points_without_costs_by_change_or_below_the_floor_are_passed_over():
     assert plain.at({VIDEO: 0.1}) is plain
 
 
+def test_what_is_asked_next_does_not_follow_what_was_asked_before():
+    """Streams ask one table in turn, each for points of its own, and each point may have changed by its own amount."""
+    fine, coarse = (OperatingPoint("input", codec=f"h264@{factor}") for factor in (20, 40))
+    bytes_of = {fine: (4e3, 9e4), coarse: (1e2, 2e3)}
+    costs = {LOCAL: Cost(head_s=0.1)} | {p: Cost(0.0, payload_bytes=bytes_of[p][1]) for p in (fine, coarse)}
+    after = {p: (Cost(0.0, payload_bytes=bytes_of[p][0]),) for p in (fine, coarse)}
+    both = Table.build(Profile(costs, "", "", "", (0.0, 1.0), after), Limits.of(0.2))
+    for _ in range(2):
+        assert both.at({fine: 0.0}).payload_bytes.tolist() == [0, 4e3, 2e3]
+        assert both.at({coarse: 0.0}).payload_bytes.tolist() == [0, 9e4, 1e2]
+        assert both.at({coarse: 0.0, fine: 0.5}).payload_bytes.tolist() == [0, 4.7e4, 1e2]
+        assert both.at({fine: 0.0, coarse: 0.5}).payload_bytes.tolist() == [0, 4e3, 1050]
+        assert both.at({OperatingPoint("elsewhere"): 0.0, coarse: 0.0}).payload_bytes.tolist() == [0, 9e4, 1e2]
+    assert both.payload_bytes.tolist() == [0, 9e4, 2e3]
+
+
 def test_what_a_stream_really_sent_corrects_its_prediction():
     now = table().at({VIDEO: 0.0}, {VIDEO: 1.5})
     assert now.payload_bytes[now.row(VIDEO)] == 750.0
