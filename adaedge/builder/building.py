@@ -61,7 +61,7 @@ def build(
             made elastic, and its narrower widths' batch-norm statistics are measured on ``calibrate``.
         args: an example of its positional arguments.
         space: which operating points to build. Both ends are always there. Without it, or where a dimension of it is
-            ``None``: at most 6 split points, 4 widths, 2 precisions and 3 codecs, as far as samples allow; of what was
+            ``None``: at most 6 split points, 4 widths, 2 precisions and 4 codecs, as far as samples allow; of what was
             chosen this way, points that can be best nowhere are left out.
         kwargs: an example of its keyword arguments.
         calibrate: samples, on which int8 is calibrated, bottlenecks are fitted (on at most 64 frames, spread evenly,
@@ -74,7 +74,8 @@ def build(
         evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
             arrays at the operating point that is being measured. Or a metric of ``adaedge.metrics``, or one of your
             own: a point's answers are compared with the full network's on ``calibrate``. Without it, the default metric
-            of the outputs does; where there is none, a warning says so. `top1` makes one from labels.
+            of the outputs does; where there is none, a warning says so. `top1` makes one from labels. A function of
+            your own sees each frame by itself, so of a codec with a state it judges refreshes.
         preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image.
         labels: name of each class.
         name: name of the model.

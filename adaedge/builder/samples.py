@@ -17,6 +17,7 @@ from adaedge.bundle import Preprocessing
 from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.clip import Clip, Frame, as_clip
 from adaedge.engine import Arrays
+from adaedge.errors import SourceError
 from adaedge.operating_point import REFRESH
 from adaedge.stream import BlockChange
 from adaedge.stream.window import slid
@@ -148,17 +149,30 @@ def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
 
 def _sample(source: Any, preprocessing: Preprocessing | None) -> SampleClip:
     if isinstance(source, Clip | str | Path) or _is_list_of_frames(source, preprocessing):
-        frames: list[Any] = list(as_clip(source))
-    elif isinstance(source, list) and all(isinstance(one, tuple) for one in source):
+        frames: Iterable[Any] = as_clip(source)
+    elif isinstance(source, list) and source and all(isinstance(one, tuple) for one in source):
         frames = source  # a clip, each frame of which is a tuple of the model's inputs
+    elif isinstance(source, list) and not source:
+        raise SourceError("a clip holds at least one frame; got none")
     else:
         frames = [source]
-    if preprocessing is not None and preprocessing.frames > 1 and len(frames) > 1 and isinstance(frames[0], np.ndarray):
-        slide = partial(_slide, np.concatenate([prepare(frame, preprocessing) for frame in frames]), preprocessing)
-        inputs = slide(1)
-        return SampleClip(tuple(inputs), tuple(map(_look, frames, inputs)), slide)
-    inputs = [inputs_of(frame, preprocessing) for frame in frames]
-    return SampleClip(tuple(inputs), tuple(map(_look, frames, inputs)))
+    is_window = preprocessing is not None and preprocessing.frames > 1 and not _are_inputs(source)
+    prepared: list[Any] = []
+    looks: list[Any] = []
+    for frame in frames:  # one after another: a clip at the camera's size would not fit into memory
+        inputs = (prepare(frame, preprocessing),) if is_window and preprocessing else inputs_of(frame, preprocessing)
+        prepared.append(inputs)
+        looks.append(_look(frame, inputs))
+    if is_window and preprocessing and prepared:
+        slide = partial(_slide, np.concatenate([frame for (frame,) in prepared]), preprocessing)
+        return SampleClip(tuple(slide(1)), tuple(looks), slide)
+    return SampleClip(tuple(prepared), tuple(looks))
+
+
+def _are_inputs(source: Any) -> bool:
+    """Whether a sample, or each frame of it, is a tuple of the model's inputs, or a window by itself."""
+    one = source[0] if isinstance(source, list) and source else source
+    return isinstance(one, tuple) or (isinstance(one, np.ndarray) and one.ndim > 4)
 
 
 def _slide(frames: Frame, preprocessing: Preprocessing, stride: int) -> Sequence[Arrays]:

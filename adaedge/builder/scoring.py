@@ -89,6 +89,10 @@ class Scorer:
         ]
         return by_change(sent, samples.changes)
 
+    def sent(self, point: OperatingPoint, inputs: Arrays, data: bytes) -> None:
+        """Count a payload that stands by itself."""
+        self._lengths.setdefault(point, {})[identity(inputs)] = len(data)
+
     def features(self, point: OperatingPoint, inputs: Arrays) -> Arrays:
         """What the head makes of inputs; kept."""
         key = identity(inputs)
@@ -135,4 +139,8 @@ class _Player:
 
     def _payloads(self, inputs: Arrays) -> Iterator[bytes]:
         for piece in pieces(inputs, self._scorer.bundle.manifest):
-            yield self._playback.encode(self._scorer.features(self._point, piece))
+            refreshes = not self._playback.builds
+            data = self._playback.encode(self._scorer.features(self._point, piece))
+            if refreshes:
+                self._scorer.sent(self._point, piece, data)
+            yield data

@@ -18,7 +18,7 @@ from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import INPUT, OUTPUT
 from adaedge.payload import BOTTLENECK, Jpeg, OwnCodec, get_codec, is_progressive
-from adaedge.payload.codecs import check_own_name
+from adaedge.payload.own import check_own_name
 from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.video import Video
 
@@ -33,10 +33,10 @@ AnyCodec = str | Bottleneck | OwnCodec
 class Space:
     """What to build. What is named here is built whole; a dimension that is ``None`` is chosen by `build`.
 
-    The ends are always built: ``input`` (full offload) raw and with every JPEG, at width 1 in fp32, and ``output``
-    (local) at every width and precision. An edge server has the power for the full width, and a narrower one would save
-    the terminal nothing there. The full width in fp32, which all others are scored against, is always among the local
-    ones. Between the ends every split point is built at every width and precision.
+    The ends are always built: ``input`` (full offload) raw and with every codec that carries frames, at width 1 in
+    fp32, and ``output`` (local) at every width and precision. An edge server has the power for the full width, and a
+    narrower one would save the terminal nothing there. The full width in fp32, which all others are scored against, is
+    always among the local ones. Between the ends every split point is built at every width and precision.
 
     A codec is used at every split point that it fits, and only there: JPEG carries a frame, so it fits ``input`` of an
     image model, and so do video codecs, where the example is one frame; ``u1`` … ``u8`` fit where a floating-point
@@ -67,7 +67,8 @@ class Space:
             value = getattr(self, name)
             if isinstance(value, str | int | float | Bottleneck):
                 raise LevelError(f"{name} is a sequence; got {value!r} alone. Write [{value!r}].")
-            object.__setattr__(self, name, value if value is None else tuple(dict.fromkeys(value)))
+            if value is not None:
+                object.__setattr__(self, name, tuple({_key(one): one for one in value}.values()))
         if self.widths is not None:
             object.__setattr__(self, "widths", _descending(self.widths))
         for codec in self.codecs or ():
@@ -102,6 +103,11 @@ class Space:
         for precision in precisions:
             if precision not in PRECISIONS:
                 raise LevelError(f"there is no precision {precision!r}; there are {' and '.join(PRECISIONS)}")
+
+
+def _key(value: object) -> object:
+    """What of a dimension is named twice counts once; a codec of one's own by its name, for it may not be hashable."""
+    return value if isinstance(value, str | int | float | Bottleneck) else getattr(value, "name", id(value))
 
 
 def _check_codec(codec: AnyCodec) -> None:

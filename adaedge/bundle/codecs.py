@@ -15,7 +15,7 @@ from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import CodecError, IntegrityError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Codec, OwnCodec, get_codec, is_progressive, is_stateful
-from adaedge.payload.codecs import check_own_name
+from adaedge.payload.own import Guarded, check_own_name
 
 if TYPE_CHECKING:
     from adaedge.payload.latent import Latents
@@ -59,7 +59,7 @@ class CodecTable:
         if point.is_local:
             return get_codec("raw")
         if point.codec in self.own:
-            return self.own[point.codec]
+            return Guarded(self.own[point.codec])
         if cut.bottleneck is None or not is_progressive(point.codec):
             return self._by_name(point.codec)
         return get_codec(point.codec, self._bottleneck(cut.bottleneck))

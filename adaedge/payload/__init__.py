@@ -6,9 +6,10 @@ May import: ``late``, ``errors``, ``operating_point``.
 from typing import TYPE_CHECKING
 
 from adaedge.late import late_names
-from adaedge.payload.codecs import BOTTLENECK, Codec, Features, OwnCodec, get_codec, is_progressive, is_stateful
+from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive, is_stateful
 from adaedge.payload.message import MAX_BYTES, Message, Request, StreamPosition, TensorHeader
 from adaedge.payload.messages import pack, unpack
+from adaedge.payload.own import OwnCodec
 from adaedge.payload.reference import Reference
 
 if TYPE_CHECKING:

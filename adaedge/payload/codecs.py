@@ -41,7 +41,6 @@ _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
-_OWN = re.compile(r"[a-z][a-z0-9-]*(?:@[0-9]+)?")
 BOTTLENECK = "bottleneck"
 """What a bottleneck's codec is called before its rates are known."""
 
@@ -91,42 +90,6 @@ class Codec(Protocol):
     def accepts(self, reference: Reference) -> bool:
         """Whether a payload of this codec can build upon what another payload left."""
         ...
-
-
-class OwnCodec(Codec, Protocol):
-    """A codec from outside the package: `build` takes it in a space, ``Bundle.load`` by ``codecs=``, at both ends."""
-
-    @property
-    def name(self) -> str:
-        """As in an operating point: lower-case letters, digits and ``-``, perhaps ``@`` and a number; none of ours."""
-        ...
-
-    @property
-    def is_stateful(self) -> bool:
-        """Whether its payloads build upon each other."""
-        ...
-
-    def fits(self, tensors: Sequence[tuple[str, tuple[int, ...]]]) -> bool:
-        """Whether it can carry tensors of these NumPy types and shapes."""
-        ...
-
-
-def check_own_name(name: str) -> None:
-    """Refuse a name that a codec from outside the package cannot have.
-
-    Raises:
-        CodecError: if it is no such name, or one of ours.
-    """
-    if not _OWN.fullmatch(name) or name == BOTTLENECK or is_progressive(name):
-        raise CodecError(
-            "a codec of your own has a name of lower-case letters, digits and '-', perhaps '@' and a number;"
-            f" got {name!r}"
-        )
-    try:
-        get_codec(name)
-    except CodecError:
-        return
-    raise CodecError(f"the name {name!r} is that of a codec of adaedge's own; choose another")
 
 
 def get_codec(name: str, latents: Latents | None = None) -> Codec:

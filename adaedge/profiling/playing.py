@@ -21,7 +21,8 @@ from adaedge.operating_point import REFRESH, Cost
 from adaedge.stream import BlockChange, Playback, Window
 from adaedge.stream.change import by_change
 
-_STRIDES = (4, 8)
+_STRIDES = (1, 4, 1)
+_WARM_UP = 3
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Side:
 
 
 class Player:
-    """Both ends of a point, frame after frame: forwards, and back at other strides, so that no jump is a cut.
+    """Both ends of a point, frame after frame: forwards and back, at strides that take turns.
 
     Args:
         bundle: the model.
@@ -81,7 +82,7 @@ class Player:
         refreshes_s = refresh.encode_s - read_s, refresh.decode_s - write_s
         changes = (*self._changes, REFRESH)
         sides = [
-            by_change([*seconds, (REFRESH, whole)], changes, statistics.median)
+            by_change([*seconds[_WARM_UP:], (REFRESH, whole)], changes, statistics.median)
             for seconds, whole in zip((self._encode_s, self._decode_s), refreshes_s, strict=True)
         ]
         return tuple(
@@ -116,11 +117,18 @@ class Player:
 
 
 def _route(count: int) -> list[int]:
-    """The frames forwards, and back and forwards again at larger strides."""
-    order = list(range(count))
-    for stride in _STRIDES:
-        forwards = order[-1] < count // 2
-        order += range(order[-1] + stride, count, stride) if forwards else range(order[-1] - stride, -1, -stride)
+    """Places of frames forwards and back, at strides that take turns, so that each amount of change comes often.
+
+    Example:
+        >>> _route(10)[:10]
+        [0, 1, 5, 6, 7, 3, 2, 6, 7, 8]
+    """
+    order, forwards = [0], True
+    for stride in _STRIDES * count:
+        step = min(stride, max(1, count - 1))
+        if not 0 <= order[-1] + (step if forwards else -step) < count:
+            forwards = not forwards
+        order.append(min(max(0, order[-1] + (step if forwards else -step)), count - 1))
     return order
 
 

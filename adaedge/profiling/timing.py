@@ -74,7 +74,8 @@ def profile(
     """
     if threads != bundle.threads:
         bundle = bundle.with_threads(threads)
-    given = list(islice(as_clip(frames) if isinstance(frames, str | Path) else frames or (), _MAX_PLAYED))
+    shown: Iterable[Any] = as_clip(frames) if isinstance(frames, str | Path) else () if frames is None else frames
+    given = list(islice(shown, _MAX_PLAYED))
     window = Window(bundle.manifest.preprocessing)
     played = [window.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
     inputs = played[:_MAX_FRAMES]

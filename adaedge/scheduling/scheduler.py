@@ -128,7 +128,8 @@ class Scheduler:
         )
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
-        change = (changes or {}).get(table.points[choice.row], REFRESH)
+        point, knots = table.points[choice.row], table.knots
+        change = (changes or {}).get(point, REFRESH) if knots and point in knots.places else REFRESH
         decision = _decision(table, predictions, choice, change)
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s

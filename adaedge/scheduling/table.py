@@ -245,7 +245,8 @@ class Table:
         for point, ratio in (sent_ratio or {}).items():
             place = knots.places.get(point)
             if place is not None and point in changes:
-                payload_bytes[knots.rows[place]] *= ratio
+                # What is learned of small changes says nothing of a refresh.
+                payload_bytes[knots.rows[place]] *= 1 + (ratio - 1) * (1 - min(1.0, changes[point]))
         return replace(self, terminal_s=terminal_s, edge_s=edge_s, payload_bytes=payload_bytes)
 
     def row(self, point: OperatingPoint) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,9 @@ from adaedge.bundle import Preprocessing
 from adaedge.channel import Trace
 from adaedge.energy import WIFI_2012, ComputePower, EnergyModel
 from adaedge.errors import CodecError
+from adaedge.operating_point import Cost
 from adaedge.payload import TensorHeader
-from adaedge.runtime import EdgeSession, ReplayLink
+from adaedge.runtime import EdgeServer, EdgeSession, GrpcLink, ReplayLink
 from adaedge.scheduling import Fixed
 
 IMAGE = (torch.zeros(1, 3, 16, 16),)
@@ -111,7 +113,9 @@ def test_a_bundle_without_it_says_how_it_is_given(folder):
         bundle.codec(OperatingPoint("input", codec="rows@1"))
 
 
-@pytest.mark.parametrize("name", ["raw", "u4+zstd", "jpeg@90", "h264@28", "bottleneck", "bottleneck@3"])
+@pytest.mark.parametrize(
+    "name", ["raw", "u4", "jpeg@90", "jpeg@0", "h264@99", "av1-444", "bottleneck", "kept", "delta@3"]
+)
 def test_a_name_of_ours_is_refused(folder, name):
     with pytest.raises(CodecError, match=r"a codec of your own has a name|is that of a codec of adaedge's own"):
         Bundle.load(folder, codecs=[Rows(name)])
@@ -123,6 +127,38 @@ def test_a_name_of_ours_is_refused(folder, name):
 def test_a_name_that_cannot_be_written_is_refused(name):
     with pytest.raises(CodecError, match="lower-case letters, digits and '-', perhaps '@' and a number; got"):
         Space(codecs=[Rows(name)])
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_what_it_raises_costs_a_payload_and_never_an_answer(folder, real):
+    class Broken(Rows):
+        def encode(self, tensors, axes, reference=None):
+            if reference is not None and not sick["decode"]:
+                raise KeyError("a mistake")
+            return super().encode(tensors, axes, reference)
+
+        def decode(self, headers, segments, max_bytes, reference=None):
+            if sick["decode"]:
+                raise ZeroDivisionError("another")
+            return super().decode(headers, segments, max_bytes, reference)
+
+    sick = {"decode": False}
+    bundle = Bundle.load(folder, codecs=[Broken()])
+    point = OperatingPoint("input", codec="rows@1")
+    costs = {point: Cost(0.001, payload_bytes=900, finish_s=0.001), OperatingPoint("output"): Cost(0.05)}
+    scheduler = Scheduler(costs, EnergyModel(ComputePower(3.7), WIFI_2012), deadline_s=5.0, policy=Fixed(point))
+    with contextlib.ExitStack() as stack:
+        link = ReplayLink(Trace([0.0], [50e6]), EdgeSession(bundle).answer)
+        if real:
+            server = stack.enter_context(EdgeServer(bundle, insecure=True))
+            link = GrpcLink(server.address, insecure=True)
+        terminal = stack.enter_context(Terminal(bundle, scheduler, link))
+        results = [terminal.infer(frame).measurement for frame in clip(3)]
+        sick["decode"] = True
+        results.append(terminal.infer(clip(1)[0]).measurement)
+    assert [result.answered_by for result in results] == ["edge", "terminal", "edge", "terminal"]
+    assert results[1].failure == "unsent"
+    assert results[3].failure in ("corrupted", "refused")
 
 
 def test_two_of_one_name_are_refused(folder):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import av
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from adaedge import Clip, OperatingPoint, Space, build
+from adaedge import Clip, OperatingPoint, Space, build, profile
+from adaedge.builder import top1
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.frames import prepare
@@ -198,3 +202,42 @@ def test_every_point_of_a_segmenter_is_scored_by_its_label_maps():
         assert scores["input/w1/fp32/raw"].value == scores["output/w1/fp32/raw"].value == 1.0
         assert 0 < scores["input/w1/fp32/h264@20"].value < 1
         assert bundle.run(VIDEO, (bundle.preprocess(clips[0][0]),))[0].shape == shape
+
+
+def test_refreshes_count_where_only_an_evaluation_sends_them(network):
+    labelled = [((np.stack([frame[:32, :32]]),), 1) for frame in frames(3)]
+    bundle = build(network, IMAGE, Space(codecs=["h264@28"]), evaluate=top1(labelled), preprocessing=PREPROCESSING)
+    entry = next(entry for entry in bundle.manifest.points if entry.point == VIDEO)
+    assert entry.accuracy.metric == "top1"
+    assert entry.payload_bytes > 200
+
+
+def test_a_clip_is_never_held_at_the_cameras_size():
+    large = np.zeros((1080, 1920, 3), np.uint8)
+    alive = []
+
+    class Counted:
+        def __iter__(self):
+            for _ in range(5):
+                frame = large.copy()
+                alive.append(weakref.ref(frame))
+                yield frame
+                del frame
+                gc.collect()
+                assert sum(one() is not None for one in alive) <= 1
+
+    samples = Samples.read([Clip(Counted(), 25.0)], PREPROCESSING)
+    assert len(samples.inputs) == 5
+
+
+@pytest.mark.parametrize("preprocessing", [PREPROCESSING, None])
+def test_a_clip_without_frames_is_refused(preprocessing):
+    with pytest.raises(SourceError, match="a clip holds at least one frame; got none"):
+        Samples.read([[]], preprocessing)
+
+
+@pytest.mark.parametrize("form", [list, tuple, iter, np.stack, lambda given: Clip(given, 25.0), lambda _: None])
+def test_a_profile_takes_frames_in_every_form(network, form):
+    bundle = build(network, IMAGE, Space(codecs=["h264@28"]), calibrate=[frames(8)], preprocessing=PREPROCESSING)
+    found = profile(bundle, frames=form(frames(8)), repetitions=2)
+    assert len(found.next_costs[VIDEO]) == len(bundle.manifest.changes) - 1

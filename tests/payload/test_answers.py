@@ -100,8 +100,16 @@ def test_levels_are_within_half_a_step():
     np.testing.assert_array_equal(same, whole)
     (tiny,) = Levels().reduce([np.linspace(-1e-6, 1e-6, 400).astype(np.float16)])  # one level rounds to -0
     assert not np.signbit(tiny[tiny == 0]).any()
-    with pytest.raises(CodecError, match="NaN, infinity"):
-        Levels().reduce([np.array([np.nan], np.float32)])
+    odd = np.append(scores[0], np.array([np.nan, np.inf, -np.inf], np.float32))
+    (kept,) = Levels().reduce([odd])  # what is not finite stays
+    np.testing.assert_array_equal(np.isfinite(kept), np.isfinite(odd))
+    assert kept[-2:].tolist() == [np.inf, -np.inf]
+    assert np.abs(kept[:1000] - odd[:1000]).max() < 1.04 * step
+    headers, segments = Levels().encode([kept])
+    np.testing.assert_array_equal(Levels().decode(headers, segments, 2**20)[0], kept)
+    (single,) = Levels().reduce([np.array(1.5, np.float32)])
+    assert isinstance(single, np.ndarray)
+    assert single.shape == ()
     with pytest.raises(CodecError, match=r"at most 256 values a tensor; got 1000\. Reduce the answer first"):
         Levels().encode([np.arange(1000, dtype=np.float32)])
 

@@ -97,3 +97,15 @@ def test_a_point_without_a_measured_accuracy_is_never_used_under_a_floor():
     free = Scheduler(unmeasured, ENERGY, deadline_s=0.3)
     decision = free.choose(LINK, changes={VIDEO: 0.0})
     assert (decision.point, decision.accuracy) == (VIDEO, None)
+
+
+def test_what_was_learned_of_small_changes_says_nothing_of_a_refresh():
+    for ratio in (0.125, 8.0):
+        cut = table().at({VIDEO: 1.0}, {VIDEO: ratio})
+        assert cut.payload_bytes[cut.row(VIDEO)] == 40e3
+
+
+def test_without_costs_by_change_a_decision_assumes_a_refresh():
+    plain = Scheduler(replace(profile(), changes=(1.0,), next_costs={}), ENERGY, deadline_s=0.3)
+    decision = plain.choose(LINK, changes={VIDEO: 0.0, PICTURE: 0.0})
+    assert decision.change == 1.0

@@ -51,13 +51,9 @@ class Levels:
     def reduce(self, outputs: Sequence[Array]) -> Arrays:
         """The outputs, each floating-point value at most half a step from what it was.
 
-        Raises:
-            CodecError: if a value is NaN or infinite.
+        What is not finite stays; the others of such a tensor have 128 levels.
         """
-        # Adding 0 makes -0 a 0: they are one value.
-        return tuple(
-            read(*quantise(one, None, 8)) + one.dtype.type(0) if _is_floating(one.dtype) else one for one in outputs
-        )
+        return tuple(_rounded(one) if _is_floating(one.dtype) else one for one in outputs)
 
     def encode(self, answer: Sequence[Array]) -> Encoded:
         """Headers and the one segment.
@@ -86,6 +82,16 @@ class Levels:
 
 def _is_floating(dtype: npt.DTypeLike) -> bool:
     return np.issubdtype(np.dtype(dtype), np.floating)
+
+
+def _rounded(tensor: Array) -> Array:
+    finite, zero = np.isfinite(tensor), tensor.dtype.type(0)
+    if finite.all():
+        return np.asarray(read(*quantise(tensor, None, 8)) + zero)  # adding 0 makes -0 a 0: they are one value
+    nearest = tensor[finite].min() if finite.any() else zero
+    levels = read(*quantise(np.where(finite, tensor, nearest), None, 7)) + zero
+    odd = np.where(np.isnan(tensor), tensor.dtype.type(np.nan), tensor)  # one NaN, whatever its bits were
+    return np.asarray(np.where(finite, levels, odd))
 
 
 def _most_bytes(header: TensorHeader) -> int:
