@@ -129,6 +129,7 @@ def test_a_name_that_cannot_be_written_is_refused(name):
         Space(codecs=[Rows(name)])
 
 
+@pytest.mark.filterwarnings("ignore:.*not encrypted")
 @pytest.mark.parametrize("real", [False, True])
 def test_what_it_raises_costs_a_payload_and_never_an_answer(folder, real):
     class Broken(Rows):
