@@ -53,8 +53,9 @@ def build(
 ) -> Bundle:
     """Build a bundle: capture each width once, cut it at every split point, measure every operating point.
 
-    The graphs take the example's batch. With ``preprocessing`` the bundle's input is a uint8 frame (N, H, W, 3), and
-    the normalisation is part of the model; otherwise it takes the model's own input tensors, flattened.
+    The graphs take the example's batch. With ``preprocessing`` the bundle's input is a uint8 frame (N, H, W, 3), or a
+    window (N, frames, H, W, 3), and the normalisation is part of the model; otherwise it takes the model's own input
+    tensors, flattened. A window's layout in the model, channels or frames first, is that of the example.
 
     Args:
         net: the model, or its `Elastic`; nothing of it is changed. A plain model that is built at several widths is
@@ -68,9 +69,10 @@ def build(
             and scored on others: of a clip, on its second half) and payloads are measured. A list of pictures and
             clips, or one clip. A picture is a uint8 frame (H, W, 3) of any size where there is ``preprocessing``, or a
             tuple of the bundle's input arrays; a clip is an ``adaedge.Clip``, the path of a video, or a list of frames
-            or of such tuples in order. Frames are held in memory at the model's size: some hundreds say enough. Codecs
-            with a state are measured on clips in order, at several amounts of change. Without any samples, payloads
-            are those of a random input, and no accuracy is measured unless ``evaluate`` is given.
+            or of such tuples in order; a model's window slides over a clip's frames. Frames are held in memory at the
+            model's size: some hundreds say enough. Codecs with a state are measured on clips in order, at several
+            amounts of change. Without any samples, payloads are those of a random input, and no accuracy is measured
+            unless ``evaluate`` is given.
         evaluate: ``evaluate(predict)`` returns an `Accuracy` or a fraction; ``predict(inputs)`` runs a tuple of input
             arrays at the operating point that is being measured. Or a metric of ``adaedge.metrics``, or one of your
             own: a point's answers are compared with the full network's on ``calibrate``. Without it, the default metric

@@ -39,10 +39,11 @@ class Space:
     always among the local ones. Between the ends every split point is built at every width and precision.
 
     A codec is used at every split point that it fits, and only there: JPEG carries a frame, so it fits ``input`` of an
-    image model, and so do video codecs, where the example is one frame; ``u1`` … ``u8`` fit where a floating-point
-    tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with channels cross
-    that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and more. A
-    `Bottleneck` of your own fits at its split point, at width 1; a codec of your own where it says that it fits.
+    image model or its windows, and so do video codecs, where the example is one; ``u1`` … ``u8`` fit where a
+    floating-point tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with
+    channels cross that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and
+    more. A `Bottleneck` of your own fits at its split point, at width 1; a codec of your own where it says that it
+    fits.
 
     Attributes:
         splits: names of split points, or module paths that end at one.

@@ -104,7 +104,7 @@ class Player:
         if self._preprocessing is None or self._preprocessing.frames == 1:
             return self._features[at]
         frame = self._features[at][0][:, -1].copy()
-        frame[0, 0] = self._window.seen % 256  # a frame that was played before is new all the same
+        frame[0, 0, 0] = self._window.seen % 256  # a frame that was played before is new all the same
         return self._window.add(frame)
 
     def _decode(self) -> None:

@@ -83,7 +83,7 @@ def profile(
     answer_bytes = statistics.fmean(map(len, parts[_READ].inputs))
     players = _players(bundle, played, given or [None for _ in played])
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
-        parts[_PREPROCESS] = _Part(bundle.preprocess, given[:_MAX_FRAMES])
+        parts[_PREPROCESS] = _Part(window.inputs_of, given[:_MAX_FRAMES])
     sides = [side for player in players.values() for side in player.sides]
     timed: list[Timed] = [*parts.values(), *sides]
     _time(timed, repetitions, random.Random(seed), progress)

@@ -132,8 +132,8 @@ def test_a_flipped_byte_is_refused_by_name(built, tmp_path):
 def test_a_bundle_of_the_version_before_is_refused(built, tmp_path):
     built.save(tmp_path / "b")
     manifest = tmp_path / "b" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"version": 6', '"version": 5'))
-    with pytest.raises(BundleVersionError, match=r"version 5; this adaedge reads 'adaedge-bundle' version 6"):
+    manifest.write_text(manifest.read_text().replace('"version": 7', '"version": 6'))
+    with pytest.raises(BundleVersionError, match=r"version 6; this adaedge reads 'adaedge-bundle' version 7"):
         Bundle.load(tmp_path / "b")
 
 

@@ -102,6 +102,18 @@ def test_frames_that_are_alike_cross_once():
     assert np.abs(shown.astype(int) - mixed).mean() < 6
 
 
+def test_frames_that_differ_in_one_pixel_are_two():
+    codec = video_codec("h264@28")
+    one, other = frame(0), frame(0)
+    other[3, 3] = 255
+    shown = np.stack([one, one, other])[None]
+    payload, sent = codec.encode([shown], [None])
+    assert new_frames(payload) == 2
+    payload, _ = codec.encode([shown[:, ::-1]], [None], sent)
+    assert new_frames(payload) == 0
+    assert payload[1][0][9:].hex() == "03" + "010001" + "000001" + "000001"
+
+
 def test_the_bytes_are_pinned():
     codec = video_codec("h264@28")
     (_, (first,)), sent = codec.encode([window(3, frames=4)], [None])

@@ -21,6 +21,7 @@ from adaedge.models import TwoRates, load
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload import Message, wire
 from adaedge.payload.video import video_codec
+from adaedge.profiling.playing import Player
 from adaedge.runtime import EdgeSession, ReplayLink, Terminal
 from adaedge.scheduling import Fixed, Scheduler
 from adaedge.stream import Stream
@@ -275,6 +276,16 @@ def test_a_profile_times_windows_as_they_slide(mae):
     assert profile.at(VIDEO, profile.changes[0]).payload_bytes < profile[VIDEO].payload_bytes
     assert profile.at(VIDEO, profile.changes[0]).encode_s < profile[VIDEO].encode_s
     assert adaedge.profile(bundle, repetitions=1)[VIDEO].encode_s > 0
+
+
+def test_what_is_timed_again_crosses_again(mae):
+    _, bundle = mae
+    frames = shown(6)
+    entry = next(entry for entry in bundle.manifest.points if entry.point == VIDEO)
+    player = Player(bundle, entry, (0.1,), [(window,) for window in windows(bundle, frames)], frames)
+    for _ in range(40):
+        player.sides[0].time(0)
+    assert {bytes(bundle.read(data).segments[0])[8] for data, _ in player._sent} == {1}
 
 
 def test_an_example_says_where_its_channels_are():
