@@ -112,3 +112,16 @@ def test_no_module_bears_the_name_of_a_public_function(part):
     modules = {path.stem for path in (ROOT / part).iterdir()}
     functions = {name for name in getattr(package, "__all__", ()) if inspect.isfunction(getattr(package, name))}
     assert not modules & functions
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_head_of_a_file_names_the_parts_that_it_imports(path):
+    """Those of ``errors`` and what has no content of its own may go unsaid."""
+    head = re.search(
+        r"May import[^:]*:(.*?)(?:\n\n|\Z)", ast.get_docstring(ast.parse(path.read_text())) or "", re.DOTALL
+    )
+    if head is None or "every part above the line" in head[1]:
+        return
+    named = {name.split(".")[0] for name in re.findall(r"``([\w.]+)``", head[1])}
+    used = {name.split(".")[1] for name in imports_of(path) if name.startswith("adaedge.")}
+    assert used & {*ORDER} <= named | {part_of(path), "_version", "errors", "extras", "late"}

@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
-May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``; of this part ``frames``,
-``evaluation``, ``scratch``, ``verifying``.
+May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``, ``operating_point``; of this
+part ``frames``, ``evaluation``, ``scratch``, ``verifying``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The split points of a model's widths as cuts of one ONNX graph a level.
 
-May import: ``errors``, ``operating_point``, ``graph``; of ``bundle`` the manifest.
+May import: ``errors``, ``operating_point``, ``graph``, ``payload``; of ``bundle`` the manifest.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Evaluation: answers of a point compared with those expected, by a metric.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``bundle``; of this part ``samples``.
+May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``bundle``, ``engine``; of this part
+``samples``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a model is called: with its own tensors, or with a uint8 frame or clip, its normalisation inside.
 
-May import: ``errors``; of ``bundle`` the manifest's ``Preprocessing``; of ``graph`` the example call.
+May import: ``errors``, ``engine``; of ``bundle`` the manifest's ``Preprocessing``; of ``graph`` the example call.
 """
 
 from __future__ import annotations

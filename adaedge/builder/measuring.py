@@ -1,6 +1,6 @@
 """Every point's mean payload and accuracy; what is measured is kept for a build that goes on after a kill.
 
-May import: ``bundle``, ``engine``; of this part ``evaluation``, ``samples``,
+May import: ``bundle``, ``engine``, ``operating_point``, ``payload``; of this part ``evaluation``, ``samples``,
 ``scoring``, ``scratch``.
 """
 

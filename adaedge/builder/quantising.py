@@ -1,6 +1,6 @@
 """A width's int8 graph: quantised once, kept for a build that goes on after a kill.
 
-May import: ``levels``; of this part ``cuts``, ``scratch``.
+May import: ``levels``, ``engine``; of this part ``cuts``, ``scratch``.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from adaedge.clip import Clip, Frame, as_clip
 from adaedge.engine import Arrays
 from adaedge.errors import SourceError
 from adaedge.operating_point import REFRESH
-from adaedge.stream import BlockChange
+from adaedge.stream.change import change_between, look_of
 from adaedge.stream.window import slid
 
 T = TypeVar("T")
@@ -53,13 +53,9 @@ class SampleClip:
     def _play(self, stride: int) -> list[tuple[Arrays, float]]:
         order = range(0, len(self.inputs), stride)
         shown = self.inputs[::stride] if self.slide is None else self.slide(stride)
-        changes = [self._change(before, at) for before, at in zip((None, *order), order, strict=False)]
+        befores = (None, *(self.looks[at] for at in order))
+        changes = [change_between(before, self.looks[at]) for before, at in zip(befores, order, strict=False)]
         return list(zip(shown, changes, strict=True))
-
-    def _change(self, before: int | None, at: int) -> float:
-        if before is None or self.looks[before] is None or self.looks[at] is None:
-            return REFRESH
-        return BlockChange().change(self.looks[before], self.looks[at])
 
 
 @final
@@ -162,7 +158,7 @@ def _sample(source: Any, preprocessing: Preprocessing | None) -> SampleClip:
     for frame in frames:  # one after another: a clip at the camera's size would not fit into memory
         inputs = (prepare(frame, preprocessing),) if is_window and preprocessing else inputs_of(frame, preprocessing)
         prepared.append(inputs)
-        looks.append(_look(frame, inputs))
+        looks.append(look_of(frame, inputs))
     if is_window and preprocessing and prepared:
         slide = partial(_slide, np.concatenate([frame for (frame,) in prepared]), preprocessing)
         return SampleClip(tuple(slide(1)), tuple(looks), slide)
@@ -185,13 +181,3 @@ def _is_list_of_frames(source: Any, preprocessing: Preprocessing | None) -> bool
     if isinstance(source, np.ndarray):
         return source.ndim == 4
     return isinstance(source, list) and all(isinstance(one, np.ndarray) and one.ndim == 3 for one in source)
-
-
-def _look(frame: Any, inputs: Arrays) -> Any:
-    """What a change is measured on: the frame as it came, or the one that is an input."""
-    newest = inputs[0].ndim == 5  # of a window
-    image = frame if isinstance(frame, np.ndarray) else inputs[0][0] if inputs[0].ndim == 4 else None
-    image = inputs[0][0, -1] if image is None and newest else image
-    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        return None
-    return BlockChange().look(image)

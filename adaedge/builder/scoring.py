@@ -1,7 +1,7 @@
 """How good each operating point is, and how many bytes it sends, measured through its real codec.
 
-May import: ``operating_point``, ``payload``, ``metrics``, ``bundle``, ``stream``; of this part ``evaluation``,
-``samples``. Heads run once per sample and split point: their features are kept.
+May import: ``operating_point``, ``payload``, ``metrics``, ``bundle``, ``stream``, ``engine``; of this part
+``evaluation``, ``samples``. Heads run once per sample and split point: their features are kept.
 """
 
 from __future__ import annotations

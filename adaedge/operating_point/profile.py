@@ -119,8 +119,11 @@ class Profile(Mapping[OperatingPoint, Cost]):
             raise ProfileError(
                 f"profiles hold different operating points: {odd}. Profile the whole bundle on both machines."
             )
-        if terminal.changes != edge.changes:
-            raise ProfileError(f"profiles of other amounts of change: {terminal.changes} and {edge.changes}")
+        if terminal.changes != edge.changes or set(terminal.next_costs) != set(edge.next_costs):
+            raise ProfileError(
+                f"profiles of other amounts of change: {terminal.changes} and {edge.changes}. Profile the same bundle,"
+                " by the same adaedge, on both machines."
+            )
         costs = {point: _joined(mine, edge[point]) for point, mine in terminal.items()}
         next_costs = {
             point: tuple(map(_joined, mine, edge.next_costs[point])) for point, mine in terminal.next_costs.items()

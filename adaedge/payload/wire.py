@@ -73,7 +73,7 @@ def encode(message: Message) -> bytes:
     """
     try:
         return _encode(message)
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         raise CodecError(f"this message does not fit the wire format: {error}") from error
 
 

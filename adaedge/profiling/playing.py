@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import cycle, pairwise
 from typing import Any
 
-import numpy as np
-
 from adaedge.bundle import Bundle, PointEntry
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Cost
-from adaedge.stream import BlockChange, Playback, Window
-from adaedge.stream.change import by_change
+from adaedge.stream import Playback, Window
+from adaedge.stream.change import by_change, change_between, look_of
 
 _STRIDES = (1, 4, 1)
 _WARM_UP = 3
@@ -61,9 +59,9 @@ class Player:
         self._features = [head.run(inputs) for inputs in played]
         self._preprocessing = bundle.manifest.preprocessing
         self._window = Window(self._preprocessing)
-        looks = [_look(frame, inputs) for frame, inputs in zip(frames, played, strict=True)]
+        looks = [look_of(frame, inputs) for frame, inputs in zip(frames, played, strict=True)]
         order = _route(len(played))
-        steps = [(at, _change(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
+        steps = [(at, change_between(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
         self._steps = cycle(steps)
         self._playback = Playback(bundle, entry.point)
         self._sent: deque[tuple[bytes, float]] = deque()
@@ -130,13 +128,3 @@ def _route(count: int) -> list[int]:
             forwards = not forwards
         order.append(min(max(0, order[-1] + (step if forwards else -step)), count - 1))
     return order
-
-
-def _look(frame: Any, inputs: Arrays) -> Any:
-    image = frame if isinstance(frame, np.ndarray) else inputs[0][0, -1] if inputs[0].ndim == 5 else inputs[0][0]
-    is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-    return BlockChange().look(image) if is_frame else None
-
-
-def _change(before: Any, after: Any) -> float:
-    return REFRESH if before is None or after is None else BlockChange().change(before, after)

@@ -1,7 +1,7 @@
 """The section of a report that says which points were worth choosing: the Pareto front, and what was never on one.
 
-May import: ``operating_point``, ``runtime.record``; of ``report``: ``frontier``, ``markup``, ``table``, ``tradeoff``,
-``words``.
+May import: ``operating_point``, ``runtime.record``, ``energy``; of ``report``: ``frontier``, ``markup``, ``table``,
+``tradeoff``, ``words``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Origin: how the figures of a report are known, and on what they were obtained.
 
-May import: ``energy``.
+May import: ``energy``, ``profiling``.
 """
 
 from __future__ import annotations

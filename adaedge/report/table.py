@@ -1,7 +1,7 @@
 """Policies side by side, as rows of text: for the terminal (rich) and for the page.
 
-May import: ``energy``, ``report.summary``, ``report.origin``, ``report.words``. Each column holds figures that are
-known in one way, and its heading says which.
+May import: ``energy``, ``report.summary``, ``report.origin``, ``report.words``, ``operating_point``. Each column
+holds figures that are known in one way, and its heading says which.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One run along time: the link's rate, the operating point of each frame, the joules; one SVG string.
 
-May import: ``channel``, ``runtime.record``, ``report.canvas``, ``report.summary``, ``report.words``.
+May import: ``channel``, ``runtime.record``, ``report.canvas``, ``report.summary``, ``report.words``,
+``operating_point``.
 """
 
 from __future__ import annotations

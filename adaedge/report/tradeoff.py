@@ -1,6 +1,6 @@
 """Energy against accuracy of the operating points, with the Pareto front; one SVG string.
 
-May import: ``report.canvas``, ``report.frontier``, ``report.words``.
+May import: ``report.canvas``, ``report.frontier``, ``report.words``, ``operating_point``.
 """
 
 from __future__ import annotations

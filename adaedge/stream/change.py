@@ -87,6 +87,25 @@ class BlockChange:
         return float(np.minimum(largest, np.uint8(_LEVELS)).mean() / _LEVELS)
 
 
+def look_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Luma | None:
+    """What `change_between` compares of a frame, or of the newest image among a model's inputs; ``None`` of neither.
+
+    Args:
+        frame: as it came.
+        inputs: what was made of it.
+    """
+    image = frame
+    if not isinstance(frame, np.ndarray):
+        image = inputs[0][0, -1] if inputs[0].ndim == 5 else inputs[0][0] if inputs[0].ndim == 4 else inputs[0]
+    is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+    return BlockChange().look(image) if is_frame else None
+
+
+def change_between(before: Luma | None, after: Luma | None) -> float:
+    """How much changed between two frames that were looked at; all of it where one is not known."""
+    return REFRESH if before is None or after is None else BlockChange().change(before, after)
+
+
 def by_change(
     found: Sequence[tuple[float, float]],
     changes: Sequence[float],

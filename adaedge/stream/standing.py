@@ -101,7 +101,7 @@ def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[
 
     Raises:
         CodecError: if the point's codec is no bottleneck.
-        ScheduleError: if there are no frames.
+        ScheduleError: if there are no frames, or the bundle's answers are no classes.
     """
     latents, answers = [], []
     window = Window(bundle.manifest.preprocessing)
@@ -113,7 +113,9 @@ def calibrate_tolerance(bundle: Bundle, point: OperatingPoint, frames: Iterable[
         latents.append(latent.astype(np.float32))
         answer = bundle.run(point, inputs)
         best = bundle.answers.best_class(answer)
-        answers.append(int(answer[0].argmax()) if best is None else best)
+        if best is None:
+            raise ScheduleError("a tolerance keeps the class that was answered, and this bundle answers none")
+        answers.append(best)
     return largest_tolerance(latents, answers, floor)
 
 

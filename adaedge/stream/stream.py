@@ -1,7 +1,7 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``; of this part ``change``, ``standing``,
-``window``.
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
+``standing``, ``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
 is encoded, and put back only when the edge server has answered it and says that it holds it too: whatever goes wrong
