@@ -119,7 +119,7 @@ def _route(count: int) -> list[int]:
 
     Example:
         >>> _route(10)[:10]
-        [0, 1, 5, 6, 7, 3, 2, 6, 7, 8]
+        [0, 1, 5, 6, 7, 3, 2, 1, 5, 6]
     """
     order, forwards = [0], True
     for stride in _STRIDES * count:
