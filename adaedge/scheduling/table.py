@@ -96,7 +96,9 @@ class Knots:
     places: Mapping[OperatingPoint, int]
     rows: npt.NDArray[np.intp]
     costs: Column
-    _asked: list[tuple[tuple[OperatingPoint, ...], list[int | None]]] = field(default_factory=lambda: [((), [])])
+    _asked: list[tuple[tuple[OperatingPoint, ...], npt.NDArray[np.intp]]] = field(
+        default_factory=lambda: [((), np.empty(0, np.intp))], repr=False
+    )
 
     @classmethod
     def of(cls, profile: Profile, points: Sequence[OperatingPoint]) -> Knots | None:
@@ -109,15 +111,15 @@ class Knots:
         places = {point: place for place, point in enumerate(stateful)}
         return cls(profile.changes, places, np.array(rows), np.moveaxis(np.array(costs, np.float64), 2, 0))
 
-    def places_of(self, points: tuple[OperatingPoint, ...]) -> list[int | None]:
-        """The points' places; ``None`` for one that is not here.
+    def places_of(self, points: tuple[OperatingPoint, ...]) -> npt.NDArray[np.intp]:
+        """The places of those points that are here.
 
         A stream asks for the same points frame after frame. Comparing them with those of the last call is quicker than
         looking each of them up, where they are the same objects.
         """
         asked, places = self._asked[0]
         if points != asked:
-            places = [self.places.get(point) for point in points]
+            places = np.array([self.places[point] for point in points if point in self.places], np.intp)
             self._asked[0] = points, places
         return places
 
@@ -235,12 +237,12 @@ class Table:
         knots = self.knots
         if knots is None:
             return self
-        places = knots.places_of(tuple(changes))
         columns = self.terminal_s.copy(), self.edge_s.copy(), self.payload_bytes.copy()
         for change in {*changes.values()}:  # one, unless points build upon different frames
-            held = [p for p, own in zip(places, changes.values(), strict=True) if p is not None and own == change]
+            held = knots.places_of(tuple(point for point, own in changes.items() if own == change))
+            rows = knots.rows[held]
             for column, costs in zip(columns, knots.at(change), strict=True):
-                column[knots.rows[held]] = costs[held]
+                column[rows] = costs[held]
         terminal_s, edge_s, payload_bytes = columns
         for point, ratio in (sent_ratio or {}).items():
             place = knots.places.get(point)
