@@ -33,7 +33,9 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
     """Write ``benchmarks/results/NAME.json``: the rows, the settings, and where, when and how they were measured."""
     document = {
         "benchmark": name,
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *map(_without_folder, sys.argv[1:])]),
+        "command": " ".join(
+            ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(_without_folder, sys.argv[1:])]
+        ),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
