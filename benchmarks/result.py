@@ -31,6 +31,7 @@ PACKAGES = (
 
 def write(name: str, rows: Any, **settings: Any) -> Path:
     """Write ``benchmarks/results/NAME.json``: the rows, the settings, and where, when and how they were measured."""
+    script = Path(sys.argv[0]).stem
     document = {
         "benchmark": name,
         "command": " ".join(
