@@ -34,9 +34,7 @@ def write(name: str, rows: Any, **settings: Any) -> Path:
     script = Path(sys.argv[0]).stem
     document = {
         "benchmark": name,
-        "command": " ".join(
-            ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(_without_folder, sys.argv[1:])]
-        ),
+        "command": " ".join(["python", "-m", f"benchmarks.{script}", *map(_without_folder, sys.argv[1:])]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
