@@ -38,7 +38,7 @@ class Scorer:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self.bundle = self._bundle = bundle
+        self.bundle = bundle
         self._features: dict[bytes, Arrays] = {}
         self._exact: dict[bytes, Arrays] = {}
         self._lengths: dict[OperatingPoint, dict[bytes, int]] = {}
@@ -49,11 +49,11 @@ class Scorer:
         Raises:
             BundleError: if it is no fraction.
         """
-        if self._bundle.codecs.is_stateful(point) and isinstance(evaluate, Evaluation):
+        if self.bundle.codecs.is_stateful(point) and isinstance(evaluate, Evaluation):
             return evaluate.in_order(lambda: _Player(self, point).answer)
 
         def predict(inputs: Arrays) -> Arrays:
-            return join([self._predict(point, piece) for piece in pieces(inputs, self._bundle.manifest)])
+            return join([self._predict(point, piece) for piece in pieces(inputs, self.bundle.manifest)])
 
         found = evaluate(predict)
         if isinstance(found, Accuracy):
@@ -67,7 +67,7 @@ class Scorer:
         """
         lengths = self._lengths.setdefault(point, {})
         if inputs:
-            cut = [piece for sample in inputs for piece in pieces(sample, self._bundle.manifest)]
+            cut = [piece for sample in inputs for piece in pieces(sample, self.bundle.manifest)]
             keys = [identity(piece) for piece in cut]
             for key, piece in zip(keys, cut, strict=True):
                 if key not in lengths:
@@ -97,25 +97,25 @@ class Scorer:
         """What the head makes of inputs; kept."""
         key = identity(inputs)
         if key not in self._features:
-            self._features[key] = self._bundle.head(point.split, point.level).run(inputs)
+            self._features[key] = self.bundle.head(point.split, point.level).run(inputs)
         return self._features[key]
 
     def _predict(self, point: OperatingPoint, inputs: Arrays) -> Arrays:
         key, features, engine, received = self._send(point, inputs)
         if not all(map(np.array_equal, features, received)):
-            return self._bundle.answers.reduce(engine.run(received))
+            return self.bundle.answers.reduce(engine.run(received))
         if key not in self._exact:  # every lossless codec gives the tail the same
-            self._exact[key] = self._bundle.answers.reduce(engine.run(features))
+            self._exact[key] = self.bundle.answers.reduce(engine.run(features))
         return self._exact[key]
 
     def _send(self, point: OperatingPoint, inputs: Arrays) -> tuple[bytes, Arrays, Engine, Arrays]:
         """What identifies these inputs, the features that the head makes of them, what finishes, and from what."""
         key, features = identity(inputs), self.features(point, inputs)
-        data = b"" if point.is_local else self._bundle.encode(point, features)
+        data = b"" if point.is_local else self.bundle.encode(point, features)
         self._lengths.setdefault(point, {})[key] = len(data)
         if not data:
-            return key, features, self._bundle.tail(point.split, point.level), features
-        engine, received, _ = self._bundle.receive(self._bundle.read(data))
+            return key, features, self.bundle.tail(point.split, point.level), features
+        engine, received, _ = self.bundle.receive(self.bundle.read(data))
         return key, features, engine, received
 
 

@@ -74,7 +74,7 @@ class AnswerFormat:
         """The answer: what a user gets of the model's outputs, wherever they were computed.
 
         Raises:
-            CodecError: if the codec makes no answer of them: ``u8+zstd`` of NaN or infinity.
+            CodecError: if the codec makes no answer of them.
         """
         return self.codec.reduce(outputs)
 

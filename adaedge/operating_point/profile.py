@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -87,11 +87,8 @@ class Profile(Mapping[OperatingPoint, Cost]):
         costs = (*self.next_costs.get(point, ()), refresh)
         if len(costs) == 1:
             return refresh
-        after = min(bisect_left(self.changes, change), len(costs) - 1)
-        if after == 0 or self.changes[after] == change:
-            return costs[after]
-        before = self.changes[after - 1]
-        return costs[after - 1].towards(costs[after], (change - before) / (self.changes[after] - before))
+        after, share = between(self.changes, change)
+        return costs[after - 1].towards(costs[after], share)
 
     def __getitem__(self, point: OperatingPoint) -> Cost:
         return self.costs[point]
@@ -213,6 +210,22 @@ class Profile(Mapping[OperatingPoint, Cost]):
         except (OSError, UnicodeDecodeError) as error:
             raise ProfileError(f"cannot read the profile {path}: {error}") from error
         return cls.from_json(text)
+
+
+def between(changes: Sequence[float], change: float) -> tuple[int, float]:
+    """Between which two of the measured changes one lies: the place of the larger, and how far it is on the way there.
+
+    Args:
+        changes: two or more, ascending.
+        change: what lies outside of them counts as the nearest.
+
+    Example:
+        >>> between((0.0, 0.25, 1.0), 0.125)
+        (1, 0.5)
+    """
+    after = min(max(bisect_left(changes, change), 1), len(changes) - 1)
+    start, end = changes[after - 1], changes[after]
+    return after, min(max((change - start) / (end - start), 0.0), 1.0)
 
 
 def _joined(mine: Cost, edge: Cost) -> Cost:

@@ -170,7 +170,6 @@ class Terminal:
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.
-            CodecError: if the bundle's answer codec makes no answer of the outputs (``u8+zstd`` of NaN).
         """
         stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()

@@ -6,7 +6,6 @@ May import: ``errors``, ``operating_point``. Built once, so that a decision amon
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
+from adaedge.operating_point.profile import between
 from adaedge.scheduling.deadlines import can_finish_locally, default_margin_s, offload_timeout_s
 
 Column = npt.NDArray[np.float64]
@@ -125,9 +125,7 @@ class Knots:
 
     def at(self, change: float) -> Column:
         """(3, n): the costs, interpolated."""
-        after = min(max(bisect_left(self.changes, change), 1), len(self.changes) - 1)
-        start, end = self.changes[after - 1], self.changes[after]
-        share = min(max((change - start) / (end - start), 0.0), 1.0)
+        after, share = between(self.changes, change)
         return np.asarray((1 - share) * self.costs[..., after - 1] + share * self.costs[..., after])
 
 
