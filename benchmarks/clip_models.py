@@ -33,7 +33,7 @@ import torch
 from torch import nn
 
 from adaedge import Bundle, OperatingPoint, Space, build
-from adaedge.builder.frames import Call
+from adaedge.builder.frames import ExampleCall
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.frames import prepare
 from adaedge.clip import decode
@@ -149,7 +149,7 @@ def halves(bundle: Bundle, net: nn.Module, case: Case) -> dict[str, float]:
     window = Window(case.preprocessing)
     for frame in islice(decode(str(CLIPS[0])), case.preprocessing.span):
         inputs = window.inputs_of(frame)
-    call = Call((torch.zeros(case.shape),), {}, case.preprocessing)
+    call = ExampleCall((torch.zeros(case.shape),), {}, case.preprocessing)
     with torch.no_grad():
         output = net(*call.unflattened(inputs))
     expected = (output if isinstance(output, torch.Tensor) else output.logits).numpy()

@@ -37,8 +37,8 @@ from adaedge.metrics import Agreement
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
 from adaedge.report import Frontier, PolicySummary, summarize
+from adaedge.report.formatting import percent
 from adaedge.report.table import frames_by_level
-from adaedge.report.words import percent
 from adaedge.runtime import FrameRecord, frames
 from adaedge.runtime.sources import Frame
 from adaedge.scheduling import Fixed, Limits

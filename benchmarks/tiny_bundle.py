@@ -11,7 +11,7 @@ import safetensors.numpy
 from onnx import TensorProto, helper, numpy_helper
 
 from adaedge._version import __version__
-from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, Preprocessing, TensorSpec
+from adaedge.bundle import Bundle, Cut, Manifest, PointEntry, Preprocessing, Subgraph, TensorSpec
 from adaedge.bundle.entries import File
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.operating_point import Level, OperatingPoint
@@ -39,9 +39,9 @@ def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequen
     image = TensorSpec("image", "uint8", (1, size, size, 3))
     features = TensorSpec("features", "float32", (1, CHANNELS, size // 4, size // 4), axis=1)
     logits = TensorSpec("logits", "float32", (1, CLASSES))
-    whole = Half("graphs/whole.onnx", (image,), (logits,), 0)
-    first = Half("graphs/head.onnx", (image,), (features,), 0)
-    last = Half("graphs/tail.onnx", (features,), (logits,), 0)
+    whole = Subgraph("graphs/whole.onnx", (image,), (logits,), 0)
+    first = Subgraph("graphs/head.onnx", (image,), (features,), 0)
+    last = Subgraph("graphs/tail.onnx", (features,), (logits,), 0)
     tail = _tail(depth)
     nodes = {whole: _HEAD + tail, first: _HEAD, last: tail}
     weights = _weights(seed, depth)
@@ -94,7 +94,7 @@ def _weights(seed: int, depth: int) -> dict[str, np.ndarray]:
     return {name: generator.normal(0, scale[name], shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def _graph(nodes: list[onnx.NodeProto], half: Half, weights: dict[str, np.ndarray]) -> bytes:
+def _graph(nodes: list[onnx.NodeProto], half: Subgraph, weights: dict[str, np.ndarray]) -> bytes:
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,

@@ -6,7 +6,7 @@ May import: ``errors``, ``channel``, ``payload``, ``graph``, ``levels``.
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.bottleneck.analog import AnalogBottleneck
 from adaedge.bottleneck.bottleneck import Bottleneck
-from adaedge.bottleneck.gathering import class_loss, direction_loss
+from adaedge.bottleneck.fisher import class_loss, direction_loss
 from adaedge.bottleneck.radio_channels import AnySnr, Awgn, RadioChannel, Rayleigh, Received
 
 __all__ = [

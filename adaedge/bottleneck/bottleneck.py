@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from adaedge.bottleneck import saving
+from adaedge.bottleneck.fisher import Loss, apart, gather, loss_for
 from adaedge.bottleneck.fitting import fit_latents
-from adaedge.bottleneck.gathering import Loss, apart, gather, loss_for
 from adaedge.bottleneck.transform import fit_transform
 from adaedge.errors import CodecError
 from adaedge.graph import Splittable
-from adaedge.payload.latent import LatentCodec, Latents, Layout, compress, decompress, predicted_bytes
+from adaedge.payload.latent import LatentCodec, Layout, TransformCode, compress, decompress, predicted_bytes
 
 _FEW_POSITIONS = 400
 """Up to so many, four draws of the loss for each image are worth their time; with more there is enough to average."""
@@ -57,7 +57,7 @@ class Bottleneck(nn.Module):
         torch.Size([1, 8, 8, 8])
     """
 
-    def __init__(self, split: Splittable, at: str, latents: Latents) -> None:
+    def __init__(self, split: Splittable, at: str, latents: TransformCode) -> None:
         super().__init__()
         self.head, self.tail = split.at(at)
         self.split = split.point(at).name
@@ -118,7 +118,7 @@ class Bottleneck(nn.Module):
         measured = _measured(tail, sample.rows[:_MEASURED], layout, loss)
         return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest, measured=measured))
 
-    def with_latents(self, latents: Latents) -> Self:
+    def with_latents(self, latents: TransformCode) -> Self:
         """The same network with another encoder, decoder and tables; it shares head and tail with this one."""
         other = copy.copy(self)
         other.latents, other._rate = latents, latents.rates - 1
@@ -211,7 +211,7 @@ def _arrays(features: Sequence[torch.Tensor]) -> list[Any]:
     return [feature.detach().cpu().numpy() for feature in features]
 
 
-def _measured(tail: nn.Module, rows: Any, layout: Layout, loss: Loss) -> Callable[[Latents], float] | None:
+def _measured(tail: nn.Module, rows: Any, layout: Layout, loss: Loss) -> Callable[[TransformCode], float] | None:
     """What the last rate of a bottleneck loses on these rows, one after another."""
     device = next((parameter.device for parameter in tail.parameters()), torch.device("cpu"))
 
@@ -224,7 +224,7 @@ def _measured(tail: nn.Module, rows: Any, layout: Layout, loss: Loss) -> Callabl
     if apart(wanted[0], wanted[0], loss) is None:
         return None
 
-    def measured(latents: Latents) -> float:
+    def measured(latents: TransformCode) -> float:
         last = latents.rates - 1
         found = answers(latents.synthesise(latents.quantise(latents.analyse(rows), last), last))
         return float(np.mean([apart(one, other, loss) for one, other in zip(found, wanted, strict=True)]))

@@ -1,6 +1,6 @@
 """A transform becomes integers, rates and tables: everything that terminal and edge server need.
 
-May import: of this part ``gathering``, ``transform``; ``payload.latent``.
+May import: of this part ``fisher``, ``transform``; ``payload.latent``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bottleneck.gathering import Sample
+from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.transform import Transform
-from adaedge.payload.latent import Latents, Layout, Tables
+from adaedge.payload.latent import Layout, Tables, TransformCode
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
 from adaedge.payload.latent.transform import CLIP, LEAST_CLASS, PLACE_BITS, magnitudes
 
@@ -37,8 +37,8 @@ def fit_latents(
     *,
     rates: int,
     finest: float,
-    measured: Callable[[Latents], float] | None = None,
-) -> Latents:
+    measured: Callable[[TransformCode], float] | None = None,
+) -> TransformCode:
     """The bottleneck as arrays.
 
     What is expected holds to second order; a deep network may lose several times as much. So where the loss can be
@@ -74,7 +74,7 @@ def _fineness(variances: Array, finest: float, rates: int) -> Array:
     return fineness
 
 
-def integer_latents(sample: Sample, transform: Transform, layout: Layout, fineness: Array) -> Latents:
+def integer_latents(sample: Sample, transform: Transform, layout: Layout, fineness: Array) -> TransformCode:
     """A transform at given steps as arrays.
 
     Args:
@@ -108,7 +108,7 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
     back_places = np.concatenate([one.reshape(-1) for one in transform.back_maps]) if maps else np.zeros(0)
     scale = PLACE_BITS if maps else 0
     sizes = 2.0 ** (fineness / 4)
-    latents = Latents(
+    latents = TransformCode(
         layout=layout,
         mean=np.rint(np.ldexp(transform.mean, fraction)).astype(np.int32),
         fraction=fraction,
@@ -136,7 +136,7 @@ def _level(variances: Array, loss: float) -> int:
     return int(classes[np.argmax(losses <= min(loss, total / 4))])
 
 
-def _with_tables(latents: Latents, sample: Sample) -> Latents:
+def _with_tables(latents: TransformCode, sample: Sample) -> TransformCode:
     """Tables and centres from how the sample's own latents fall, all rates together."""
     counts = np.zeros((_CLASSES, SYMBOLS))
     moved = np.zeros((_CLASSES, 2, 2))

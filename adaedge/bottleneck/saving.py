@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adaedge.payload.latent import Latents
+from adaedge.payload.latent import TransformCode
 from adaedge.payload.latent.saving import KEY as KEY
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 
-def write(path: Path, split: str, latents: Latents) -> None:
+def write(path: Path, split: str, latents: TransformCode) -> None:
     """Write a bottleneck; a kill while it is written leaves the file that was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -20,7 +20,7 @@ def write(path: Path, split: str, latents: Latents) -> None:
     partial.replace(path)
 
 
-def read(path: Path) -> tuple[str, Latents]:
+def read(path: Path) -> tuple[str, TransformCode]:
     """Split point and arrays of what `write` wrote.
 
     Raises:

@@ -1,6 +1,6 @@
 """The analytic transform: a reduced-rank Karhunen–Loève transform in the metric of the network's own prediction.
 
-May import: of this part ``gathering``; ``payload.latent``. The derivation is in ``docs/explanation/bottleneck.md``.
+May import: of this part ``fisher``; ``payload.latent``. The derivation is in ``docs/explanation/bottleneck.md``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bottleneck.gathering import Sample
+from adaedge.bottleneck.fisher import Sample
 from adaedge.payload.latent import Layout
 
 Array = npt.NDArray[Any]

@@ -18,16 +18,16 @@ from torch import nn
 
 from adaedge.builder import choosing
 from adaedge.builder.bottlenecks import MOST_SAMPLES, brought, fitted
-from adaedge.builder.cuts import ENDS, Exported, Knife, Parts, export_width, find_points, outer
+from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.evaluation import Evaluate, against_full
-from adaedge.builder.frames import Call
+from adaedge.builder.frames import ExampleCall
 from adaedge.builder.measuring import measured
 from adaedge.builder.nesting import structure_of
+from adaedge.builder.partition import ENDS, BundleWriter, Exported, GraphPartitioner, export_width, find_points, outer
 from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
-from adaedge.builder.quantising import int8_knife
+from adaedge.builder.quantising import int8_partitioner
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scoring import Scorer
-from adaedge.builder.scratch import Scratch
 from adaedge.builder.space import FP32, INT8, RAW, Space, check_fits, check_own, codecs_for, own_bottleneck
 from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
@@ -66,7 +66,7 @@ class Assembly:
     """
 
     net: nn.Module
-    call: Call
+    call: ExampleCall
     space: Space
     named: Space
     about: Manifest
@@ -74,10 +74,10 @@ class Assembly:
     samples: Samples
     evaluate: Evaluate | None
     metric: Metric | None
-    scratch: Scratch
+    scratch: BuildCache
     report: Progress
     plain: bool
-    _parts: Parts = field(default_factory=Parts)
+    _parts: BundleWriter = field(default_factory=BundleWriter)
     _codecs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by split point, in execution order
     _weak: set[float] = field(default_factory=set)
     _fit_on: Sequence[int] = ()  # which samples bottlenecks are fitted on
@@ -100,7 +100,7 @@ class Assembly:
         exported = self._exported(splittable, width)
         if width == 1.0:
             self.about = self._described(splittable, exported)
-        fp32 = Knife(self._parts, exported)
+        fp32 = GraphPartitioner(self._parts, exported)
         self._cut(exported, FP32, fp32, fp32)
         bundle = self._bundle(self._parts.cuts, ())
         self._verify(bundle, splittable, width)
@@ -117,8 +117,8 @@ class Assembly:
         self._add_bottlenecks(splittable, exported, chosen, fp32)
         if self.space.holds(OUTPUT, width, INT8):
             with self._stage("quantise", width):
-                knife = int8_knife(self._parts, exported, inputs, self.scratch)
-            self._cut(exported, INT8, knife, fp32)
+                partitioner = int8_partitioner(self._parts, exported, inputs, self.scratch)
+            self._cut(exported, INT8, partitioner, fp32)
 
     def finished(self) -> Bundle:
         """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
@@ -139,7 +139,7 @@ class Assembly:
         judges = self.evaluate, self._held_out
         scored = measured(bundle, *judges, samples, self._parts.digest, self.scratch, self.report)
         macs = {(cut.split, cut.level): cut.head.macs if cut.head else 0 for cut in cuts}
-        kept = choosing.worthwhile(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
+        kept = choosing.pareto_filter(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
         places = {_place(entry.point) for entry in kept}
         used = {_place(entry.point) for entry in kept if is_progressive(entry.point.codec)}
         cuts = [
@@ -200,7 +200,7 @@ class Assembly:
         with self._stage("export", width):
             return export_width(splittable, points, self.call, width=width, index=index_of(self.net, width))
 
-    def _cut(self, exported: Exported, precision: str, heads: Knife, tails: Knife) -> None:
+    def _cut(self, exported: Exported, precision: str, heads: GraphPartitioner, tails: GraphPartitioner) -> None:
         """Cut one level at every point; what the space does not hold is dropped when all is scored."""
         for point in exported.points:
             if point.name == INPUT and (exported.width, precision) != (1.0, FP32):
@@ -227,7 +227,7 @@ class Assembly:
                 self._held_out = evaluation.on(judged)
 
     def _add_bottlenecks(
-        self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], knife: Knife
+        self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], partitioner: GraphPartitioner
     ) -> None:
         """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""
         wanted = [point for point in exported.points if BOTTLENECK in self._codecs[point.name]]
@@ -242,7 +242,7 @@ class Assembly:
                 warnings.warn(str(error), UserWarning, stacklevel=4)  # the caller of `build`
                 continue
             if file:
-                fold = partial(knife.folded_tail, point.name)
+                fold = partial(partitioner.folded_tail, point.name)
                 self._parts.bottlenecks.add(point.name, exported.width, file, fold)
         if wanted:
             self.report(BOTTLENECK, begun + len(wanted), len(wanted) * len(self.widths))

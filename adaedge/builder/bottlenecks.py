@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
 May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``, ``operating_point``; of this
-part ``frames``, ``evaluation``, ``scratch``, ``verifying``.
+part ``frames``, ``evaluation``, ``build_cache``, ``verifying``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 
 from adaedge._version import __version__
 from adaedge.bottleneck import Bottleneck
+from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import identity
-from adaedge.builder.frames import Call
-from adaedge.builder.scratch import Scratch, key
+from adaedge.builder.frames import ExampleCall
 from adaedge.builder.verifying import TOLERANCE, relative_error
-from adaedge.bundle import Cut, Half
+from adaedge.bundle import Cut, Subgraph
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT
 from adaedge.payload import BOTTLENECK
-from adaedge.payload.latent import Latents, Layout
+from adaedge.payload.latent import Layout, TransformCode
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 MOST_SAMPLES = 64  # more saturate
@@ -44,9 +44,9 @@ class Bottlenecks:
     files: dict[str, bytes] = field(default_factory=dict)
     rates: dict[str, int] = field(default_factory=dict)
     paths: dict[tuple[str, float], str] = field(default_factory=dict)
-    folded: dict[str, Half] = field(default_factory=dict)
+    folded: dict[str, Subgraph] = field(default_factory=dict)
 
-    def add(self, split: str, width: float, file: bytes, fold: Callable[[Latents], Half | None]) -> None:
+    def add(self, split: str, width: float, file: bytes, fold: Callable[[TransformCode], Subgraph | None]) -> None:
         """Take the file of a bottleneck.
 
         Args:
@@ -86,7 +86,7 @@ def carries(split: str, crossing: Sequence[CrossingTensor]) -> bool:
     return True
 
 
-def brought(bottleneck: Bottleneck, point: SplitPoint, call: Call, features: Arrays) -> bytes:
+def brought(bottleneck: Bottleneck, point: SplitPoint, call: ExampleCall, features: Arrays) -> bytes:
     """The file of the user's own bottleneck.
 
     Args:
@@ -120,7 +120,13 @@ def brought(bottleneck: Bottleneck, point: SplitPoint, call: Call, features: Arr
 
 
 def fitted(
-    splittable: Splittable, at: str, name: str, call: Call, samples: Sequence[Arrays], scratch: Scratch, digest: bytes
+    splittable: Splittable,
+    at: str,
+    name: str,
+    call: ExampleCall,
+    samples: Sequence[Arrays],
+    scratch: BuildCache,
+    digest: bytes,
 ) -> bytes:
     """The file of a bottleneck that is fitted now.
 

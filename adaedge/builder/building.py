@@ -17,11 +17,11 @@ from torch.utils import _pytree as pytree
 
 from adaedge._version import __version__
 from adaedge.builder.assembly import Assembly, Progress
+from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.choosing import with_levels
 from adaedge.builder.evaluation import Evaluate
-from adaedge.builder.frames import Call
+from adaedge.builder.frames import ExampleCall
 from adaedge.builder.samples import Samples
-from adaedge.builder.scratch import Scratch
 from adaedge.builder.space import INT8, Space
 from adaedge.builder.widths import recalibrate
 from adaedge.bundle import Bundle, Manifest, Preprocessing
@@ -108,7 +108,7 @@ def build(
         ['input/w1/fp32/raw', '1/w1/fp32/raw', '1/w0.5/fp32/raw', 'output/w1/fp32/raw', 'output/w0.5/fp32/raw']
     """
     report = progress or _silent
-    call = Call(args, kwargs or {}, preprocessing)
+    call = ExampleCall(args, kwargs or {}, preprocessing)
     if answer is not None:
         answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known
     samples = Samples.read(calibrate, preprocessing)
@@ -135,7 +135,9 @@ def build(
         name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained, changes=samples.changes
     )
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
-    assembly = Assembly(net, call, space, named, about, answer, samples, judge, metric, Scratch(scratch), report, plain)
+    assembly = Assembly(
+        net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain
+    )
     for width in assembly.widths:
         assembly.add(width)
     return assembly.finished()
@@ -145,7 +147,7 @@ def _silent(what: str, done: int, total: int) -> None:
     del what, done, total
 
 
-def _is_classifier(net: nn.Module, call: Call) -> bool:
+def _is_classifier(net: nn.Module, call: ExampleCall) -> bool:
     """Whether the model's first output has the shape of class scores."""
     net = net.net if isinstance(net, Elastic) else net
     with undisturbed(net, Signature.of(call.args, call.kwargs)), torch.no_grad():
@@ -155,7 +157,7 @@ def _is_classifier(net: nn.Module, call: Call) -> bool:
 
 
 def _narrowed(
-    net: nn.Module, call: Call, samples: Samples, space: Space, named: Space, report: Progress
+    net: nn.Module, call: ExampleCall, samples: Samples, space: Space, named: Space, report: Progress
 ) -> tuple[nn.Module, Space]:
     """A plain network made elastic; as it is, where its widths were chosen and it has none."""
     try:

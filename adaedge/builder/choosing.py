@@ -87,7 +87,7 @@ def usable(local: Accuracy, full: Accuracy) -> bool:
     return local.value >= _USABLE * full.value
 
 
-def worthwhile(
+def pareto_filter(
     entries: Sequence[PointEntry], head_macs: Mapping[OperatingPoint, int], named: Space
 ) -> tuple[PointEntry, ...]:
     """Those points that can be the best choice somewhere.
@@ -109,7 +109,7 @@ def worthwhile(
         >>> sizes = {"a": 9.0, "b": 9.5, "c": 4.0}
         >>> entries = [PointEntry(OperatingPoint(name, codec="u8"), size, good) for name, size in sizes.items()]
         >>> macs = {entry.point: 10 * at for at, entry in enumerate(entries)}
-        >>> [entry.point.split for entry in worthwhile(entries, macs, Space(splits=None))]
+        >>> [entry.point.split for entry in pareto_filter(entries, macs, Space(splits=None))]
         ['a', 'c']
     """
 

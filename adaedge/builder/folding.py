@@ -17,14 +17,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
-from adaedge.payload.latent import Latents, Layout
+from adaedge.payload.latent import Layout, TransformCode
 
 Array = npt.NDArray[Any]
 
 NAME = "coefficients"
 
 
-def fold(graph: ir.Graph, latents: Latents, batch: int) -> int | None:
+def fold(graph: ir.Graph, latents: TransformCode, batch: int) -> int | None:
     """Change a tail so that it takes coefficients (batch, positions, components), as `Latents.dequantise` gives them.
 
     Args:
@@ -112,7 +112,7 @@ class _Rows:
     def reshape(self, shape: tuple[int, ...]) -> None:
         self.then("Reshape", _constant(self._graph, "shape", np.array(shape, np.int64)))
 
-    def turn(self, latents: Latents, batch: int) -> None:
+    def turn(self, latents: TransformCode, batch: int) -> None:
         """Through the decoder's map along each side of the grid."""
         sides, values = latents.layout.sides, batch * latents.spread.size
         for axis, along in enumerate(latents.maps(latents.back_places)):
@@ -122,7 +122,7 @@ class _Rows:
             self.macs += values * sides[axis]
 
 
-def _of_mean(operator: ir.Node, weight: Array, latents: Latents) -> Array:
+def _of_mean(operator: ir.Node, weight: Array, latents: TransformCode) -> Array:
     """What the operator makes of the features' mean, its bias included."""
     layout = latents.layout
     mean = np.broadcast_to(latents.offset, (layout.positions, layout.width)).reshape(1, *layout.grid, -1)

@@ -59,7 +59,7 @@ class Preprocessed(nn.Module):
 
 
 @final
-class Call:
+class ExampleCall:
     """How the user's model is called, and how the captured one is.
 
     Args:

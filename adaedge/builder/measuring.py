@@ -1,7 +1,7 @@
 """Every point's mean payload and accuracy; what is measured is kept for a build that goes on after a kill.
 
 May import: ``bundle``, ``engine``, ``operating_point``, ``payload``; of this part ``evaluation``, ``samples``,
-``scoring``, ``scratch``.
+``scoring``, ``build_cache``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import onnxruntime
 
 from adaedge._version import __version__
+from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import Evaluate, Evaluation, identity
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scoring import Scorer
-from adaedge.builder.scratch import Scratch, key
-from adaedge.bundle import Accuracy, Bundle, Half, PointEntry
+from adaedge.bundle import Accuracy, Bundle, PointEntry, Subgraph
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import is_progressive
 
@@ -31,8 +31,8 @@ def measured(
     evaluate: Evaluate | None,
     held_out: Evaluate | None,
     samples: Samples,
-    digest: Callable[[Half | None], bytes],
-    scratch: Scratch,
+    digest: Callable[[Subgraph | None], bytes],
+    scratch: BuildCache,
     report: Callable[[str, int, int], None],
 ) -> tuple[PointEntry, ...]:
     """The points of a bundle with their figures.
@@ -48,7 +48,7 @@ def measured(
     """
     entries = bundle.manifest.points
     if evaluate is not None and not isinstance(evaluate, Evaluation):
-        scratch = Scratch(None)  # nobody knows what it depends on
+        scratch = BuildCache(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples.inputs for array in sample)
     clips = json.dumps([len(clip.inputs) for clip in samples.clips] + [*samples.changes])
     common = (__version__, onnxruntime.__version__, bundle.manifest.answer, inputs, clips)
@@ -64,7 +64,7 @@ def measured(
             judged = judge.digest if isinstance(judge, Evaluation) else b""
             name = key("point", *common, judged, *halves, bottleneck, entry.point.codec)
             is_own = entry.point.codec in bundle.codecs.own  # which nobody knows what it depends on either
-            keeper = Scratch(None) if is_own else scratch
+            keeper = BuildCache(None) if is_own else scratch
             found = keeper.get_or(name, partial(_figures, scorer, entry.point, judge, samples))
             done.append(_with_figures(entry, found))
     report("measure", len(entries), len(entries))

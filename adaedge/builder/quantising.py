@@ -1,6 +1,6 @@
 """A width's int8 graph: quantised once, kept for a build that goes on after a kill.
 
-May import: ``levels``, ``engine``; of this part ``cuts``, ``scratch``.
+May import: ``levels``, ``engine``; of this part ``partition``, ``build_cache``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import onnxruntime
 from onnx_ir.passes import common as passes
 
 from adaedge._version import __version__
-from adaedge.builder.cuts import Exported, Knife, Parts
+from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import identity
-from adaedge.builder.scratch import Scratch, key
+from adaedge.builder.partition import BundleWriter, Exported, GraphPartitioner
 from adaedge.builder.space import INT8
 from adaedge.engine import Arrays
 from adaedge.levels.precision import crossing, quantise
@@ -23,7 +23,9 @@ from adaedge.levels.precision import crossing, quantise
 MOST_SAMPLES = 300
 
 
-def int8_knife(parts: Parts, exported: Exported, samples: Sequence[Arrays], scratch: Scratch) -> Knife:
+def int8_partitioner(
+    parts: BundleWriter, exported: Exported, samples: Sequence[Arrays], scratch: BuildCache
+) -> GraphPartitioner:
     """Cuts the int8 graph of a width.
 
     Args:
@@ -49,4 +51,4 @@ def int8_knife(parts: Parts, exported: Exported, samples: Sequence[Arrays], scra
     found = scratch.get_or(key(INT8, versions, ir.to_proto(fp32).SerializeToString(), content), make)
     model = ir.from_proto(onnx.load_from_string(found))
     values = [crossing(model.graph, str(value.name)) for value in fp32.graph.outputs]
-    return Knife(parts, exported, INT8, model, values)
+    return GraphPartitioner(parts, exported, INT8, model, values)

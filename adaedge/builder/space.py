@@ -18,8 +18,8 @@ from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import INPUT, OUTPUT
 from adaedge.payload import BOTTLENECK, Jpeg, OwnCodec, get_codec, is_progressive
+from adaedge.payload.image_codecs import Avif, WebP
 from adaedge.payload.own import check_own_name
-from adaedge.payload.pictures import Avif, WebP
 from adaedge.payload.video import Video
 
 RAW = "raw"

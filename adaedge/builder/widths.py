@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from adaedge.builder.frames import Call
+from adaedge.builder.frames import ExampleCall
 from adaedge.builder.weight_file import Index
 from adaedge.engine import Arrays
 from adaedge.levels import Elastic
@@ -37,7 +37,7 @@ def index_of(net: nn.Module, width: float) -> dict[str, Index]:
     return {name: tuple(None if kept is None else kept.numpy() for kept in index) for name, index in found.items()}
 
 
-def recalibrate(elastic: Elastic, call: Call, samples: Sequence[Arrays]) -> None:
+def recalibrate(elastic: Elastic, call: ExampleCall, samples: Sequence[Arrays]) -> None:
     """Measure the narrower levels' batch-norm statistics on samples, as `Elastic.recalibrate` does.
 
     A model that takes keyword arguments is left as it is.

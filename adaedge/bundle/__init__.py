@@ -10,8 +10,8 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
 """
 
 from adaedge.bundle.bundle import Bundle
-from adaedge.bundle.entries import Accuracy, Cut, Half, PointEntry, Slice, TensorSpec
+from adaedge.bundle.entries import Accuracy, Cut, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.preprocessing import Preprocessing
 
-__all__ = ["Accuracy", "Bundle", "Cut", "Half", "Manifest", "PointEntry", "Preprocessing", "Slice", "TensorSpec"]
+__all__ = ["Accuracy", "Bundle", "Cut", "Manifest", "PointEntry", "Preprocessing", "Slice", "Subgraph", "TensorSpec"]

@@ -19,7 +19,7 @@ from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import join, pieces
 from adaedge.bundle.codecs import CodecTable
 from adaedge.bundle.engines import EngineTable
-from adaedge.bundle.entries import Half
+from adaedge.bundle.entries import Subgraph
 from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.route import Route
@@ -142,7 +142,7 @@ class Bundle:
         """The half that finishes the frame; at ``output`` it returns its inputs. Else as `head`."""
         return self.engine(self.manifest.cut(split, level).tail)
 
-    def engine(self, half: Half | None) -> Engine:
+    def engine(self, half: Subgraph | None) -> Engine:
         """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
         return self._engines.of(half)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, final
 
-from adaedge.bundle.entries import Cut, Half
+from adaedge.bundle.entries import Cut, Subgraph
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import CodecError, IntegrityError
 from adaedge.operating_point import OperatingPoint
@@ -18,7 +18,7 @@ from adaedge.payload import Codec, OwnCodec, get_codec, is_progressive, is_state
 from adaedge.payload.own import Guarded, check_own_name
 
 if TYPE_CHECKING:
-    from adaedge.payload.latent import Latents
+    from adaedge.payload.latent import TransformCode
 
 
 @final
@@ -43,7 +43,7 @@ class CodecTable:
             check_own_name(name)
         if len(self.own) != len(own):
             raise CodecError(f"two codecs of one name were given: {', '.join(codec.name for codec in own)}")
-        self._latents: dict[str, Latents] = {}
+        self._latents: dict[str, TransformCode] = {}
         self._lock = Lock()
 
     def of(self, cut: Cut, point: OperatingPoint) -> Codec:
@@ -64,7 +64,7 @@ class CodecTable:
             return self._by_name(point.codec)
         return get_codec(point.codec, self._bottleneck(cut.bottleneck))
 
-    def _bottleneck(self, path: str) -> Latents:
+    def _bottleneck(self, path: str) -> TransformCode:
         from adaedge.payload.latent.saving import from_bytes  # late, as `get_codec` imports what it needs
 
         with self._lock:
@@ -89,7 +89,7 @@ class CodecTable:
         return is_stateful(point.codec) if own is None else own.is_stateful
 
 
-def on_edge(cut: Cut, point: OperatingPoint, codec: Codec) -> tuple[Codec, Half | None]:
+def on_edge(cut: Cut, point: OperatingPoint, codec: Codec) -> tuple[Codec, Subgraph | None]:
     """What an edge server decodes with, and what it runs then.
 
     That is the point's codec and the tail; where a bottleneck's decoder is folded into a tail, a codec that decodes to

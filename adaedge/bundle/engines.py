@@ -10,7 +10,7 @@ from threading import Lock
 from typing import final
 
 from adaedge.bundle import weights
-from adaedge.bundle.entries import Half, Slice
+from adaedge.bundle.entries import Slice, Subgraph
 from adaedge.bundle.manifest import WEIGHTS, Manifest
 from adaedge.engine import Array, Engine, OnnxEngine, Passthrough
 
@@ -35,7 +35,7 @@ class EngineTable:
         self._engines: dict[str, Engine] = {}
         self._lock = Lock()
 
-    def of(self, half: Half | None) -> Engine:
+    def of(self, half: Subgraph | None) -> Engine:
         """What runs a half; for none, what returns its inputs."""
         if half is None:
             return Passthrough()

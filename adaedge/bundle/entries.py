@@ -48,7 +48,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
+class Subgraph:
     """One graph, for an engine to load.
 
     Attributes:
@@ -87,12 +87,12 @@ class Cut:
 
     split: str
     level: Level
-    head: Half | None
-    tail: Half | None
+    head: Subgraph | None
+    tail: Subgraph | None
     payload_bytes: int
     aliases: tuple[str, ...] = ()
     bottleneck: str | None = None
-    folded_tail: Half | None = None
+    folded_tail: Subgraph | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from adaedge.bundle.entries import Accuracy, Cut, File, Half, PointEntry, Slice, TensorSpec
+from adaedge.bundle.entries import Accuracy, Cut, File, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.bundle.structure import Structure, check
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
@@ -183,11 +183,11 @@ def _slice(entry: dict[str, Any]) -> Slice:
     return Slice(entry["tensor"], tuple(map(tuple, entry["kept"])))
 
 
-def _half(entry: dict[str, Any] | None) -> Half | None:
+def _half(entry: dict[str, Any] | None) -> Subgraph | None:
     if entry is None:
         return None
     specs = {"inputs": _specs(entry["inputs"]), "outputs": _specs(entry["outputs"])}
-    return Half(**entry | specs | {"weights": tuple(entry["weights"])})
+    return Subgraph(**entry | specs | {"weights": tuple(entry["weights"])})
 
 
 def _cut(entry: dict[str, Any]) -> Cut:

@@ -15,7 +15,7 @@ from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import check
 from adaedge.bundle.codecs import CodecTable, on_edge
 from adaedge.bundle.engines import EngineTable
-from adaedge.bundle.entries import Half
+from adaedge.bundle.entries import Subgraph
 from adaedge.bundle.manifest import Manifest
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
@@ -76,7 +76,7 @@ class Route:
         """
         return self._engines.of(self._local_model() if self._cut.head is None else self._cut.tail)
 
-    def _local_model(self) -> Half | None:
+    def _local_model(self) -> Subgraph | None:
         try:
             return self._manifest.cut(OUTPUT, self.point.level).head
         except BundleError:  # no local model at this width and precision: the tail is the whole model as well

@@ -74,7 +74,7 @@ def profile(
 
 
 def _profile_table(found: Profile) -> Table:
-    from adaedge.report.words import short
+    from adaedge.report.formatting import short
 
     table = Table(title="Medians, measured", caption=f"terminal: {found.terminal}\nedge server: {found.edge}")
     headings = (

@@ -160,7 +160,7 @@ def build(
 
 
 def _bundle_table(out: Path, bundle: Bundle) -> Table:
-    from adaedge.report.words import short
+    from adaedge.report.formatting import short
 
     about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
     table = Table(title=f"{out}: {about}")

@@ -26,8 +26,8 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, TensorDataset
 
 from adaedge.bottleneck import Bottleneck
+from adaedge.bottleneck.fisher import Sample, direction_loss, loss_for
 from adaedge.bottleneck.fitting import integer_latents
-from adaedge.bottleneck.gathering import Sample, direction_loss, loss_for
 from adaedge.distillation.lessons import Backward
 from adaedge.distillation.relaxing import Relaxed
 from adaedge.distillation.repairing import Augment, Crops, spaced

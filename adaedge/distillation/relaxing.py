@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from adaedge.bottleneck.transform import Transform
-from adaedge.payload.latent import Latents, Layout
+from adaedge.payload.latent import Layout, TransformCode
 from adaedge.payload.latent.coefficients import unit
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS
 from adaedge.payload.latent.transform import LEAST_CLASS, PLACE_BITS, ROUNDING
@@ -53,7 +53,7 @@ class Relaxed(nn.Module):
     sizes: Tensor
     centres: Tensor
 
-    def __init__(self, latents: Latents) -> None:
+    def __init__(self, latents: TransformCode) -> None:
         super().__init__()
         self._latents = latents
         self._places = [_tensor(one * 2.0**-PLACE_BITS) for one in latents.maps(latents.places)]

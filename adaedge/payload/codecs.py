@@ -32,7 +32,7 @@ from adaedge.payload.reference import Encoded, Reference
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
 
 if TYPE_CHECKING:
-    from adaedge.payload.latent import Latents
+    from adaedge.payload.latent import TransformCode
 
 Array = npt.NDArray[Any]
 
@@ -92,7 +92,7 @@ class Codec(Protocol):
         ...
 
 
-def get_codec(name: str, latents: Latents | None = None) -> Codec:
+def get_codec(name: str, latents: TransformCode | None = None) -> Codec:
     """The codec of that name.
 
     Args:
@@ -111,9 +111,9 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
         return Features(bits=int(match[1] or 0), compressed=match[2] is not None)
     # The others are imported when one is asked for: together they take as long as all that a terminal needs of adaedge.
     if match := _RANGED.fullmatch(name):
-        from adaedge.payload.ranged import Ranged
+        from adaedge.payload.range_coded import RangeCoded
 
-        return Ranged(bits=int(match[1]))
+        return RangeCoded(bits=int(match[1]))
     if match := _PICTURE.fullmatch(name):
         return _picture(match[1], int(match[2]))
     if match := _BOTTLENECK.fullmatch(name):
@@ -138,8 +138,8 @@ def get_codec(name: str, latents: Latents | None = None) -> Codec:
 
 
 def _picture(kind: str, quality: int) -> Codec:
+    from adaedge.payload.image_codecs import Avif, WebP
     from adaedge.payload.jpeg import Jpeg
-    from adaedge.payload.pictures import Avif, WebP
 
     if kind == "webp":
         return WebP(quality)

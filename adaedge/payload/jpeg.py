@@ -1,6 +1,6 @@
 """A frame ⇄ JPEG: what nearly everybody sends who offloads everything.
 
-May import: ``errors``; of this part ``pictures``. Shares the header with ``payload.wire``.
+May import: ``errors``; of this part ``image_codecs``. Shares the header with ``payload.wire``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, ClassVar, final
 import numpy.typing as npt
 from PIL import JpegImagePlugin
 
+from adaedge.payload.image_codecs import decode_pictures, encode_pictures
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.pictures import decode_pictures, encode_pictures
 from adaedge.payload.reference import Encoded, Reference
 
 Array = npt.NDArray[Any]

@@ -26,7 +26,7 @@ import onnxruntime
 from PIL import Image
 
 from adaedge.bundle import Bundle, PointEntry, TensorSpec
-from adaedge.bundle.entries import Half
+from adaedge.bundle.entries import Subgraph
 from adaedge.clip import Clip, as_clip
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
@@ -220,7 +220,7 @@ def _accuracy(entry: PointEntry, cautious: bool) -> float | None:
     return found.low if cautious and not certain else found.value
 
 
-def _of(half: Half | None, seconds: dict[str, float]) -> float:
+def _of(half: Subgraph | None, seconds: dict[str, float]) -> float:
     return seconds[half.graph] if half else 0.0
 
 

@@ -4,23 +4,23 @@ May import: everything above it in the tree; never torch. matplotlib and rich ar
 drawn; the extra ``report`` brings matplotlib.
 """
 
-from adaedge.report.frontier import Frontier, NeverWorth, Place
+from adaedge.report.comparison import Comparison, Rules, judge
+from adaedge.report.frontier import DominatedPoints, Frontier, Place
 from adaedge.report.origin import Origin, environment
 from adaedge.report.page import Context, write_html
 from adaedge.report.summary import PointUse, PolicySummary, summarize
 from adaedge.report.table import comparison_table
-from adaedge.report.verdict import Rules, Verdict, judge
 
 __all__ = [
+    "Comparison",
     "Context",
+    "DominatedPoints",
     "Frontier",
-    "NeverWorth",
     "Origin",
     "Place",
     "PointUse",
     "PolicySummary",
     "Rules",
-    "Verdict",
     "comparison_table",
     "environment",
     "judge",

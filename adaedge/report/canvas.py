@@ -1,6 +1,6 @@
 """What every figure of a report shares: colours, style, marks, and the way to an SVG string.
 
-May import: ``extras``, ``report.words``. Colours are those of Okabe and Ito (2008), which colour-blind
+May import: ``extras``, ``report.formatting``. Colours are those of Okabe and Ito (2008), which colour-blind
 readers tell apart. Text and lines that must follow a dark page are drawn in the CSS variables ``--ink`` and
 ``--faint``, with a light page's colours where no style sheet sets them.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.extras import load
-from adaedge.report.words import CAUSES
+from adaedge.report.formatting import CAUSES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -1,7 +1,7 @@
 """The section of a report that says which points were worth choosing: the Pareto front, and what was never on one.
 
 May import: ``operating_point``, ``runtime.record``, ``energy``; of ``report``: ``frontier``, ``markup``, ``table``,
-``tradeoff``, ``words``.
+``tradeoff``, ``formatting``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from adaedge.energy import Provenance
 from adaedge.operating_point import NOT_FASTER, OperatingPoint
-from adaedge.report.frontier import Frontier, NeverWorth, Place, median_rate_bps
+from adaedge.report.formatting import short
+from adaedge.report.frontier import DominatedPoints, Frontier, Place, median_rate_bps
 from adaedge.report.markup import figure, sentences, table
 from adaedge.report.table import Column
 from adaedge.report.tradeoff import tradeoff
-from adaedge.report.words import short
 from adaedge.runtime.record import FrameRecord
 
 NAMED = 12
@@ -72,7 +72,7 @@ def verdicts(frontier: Frontier, records: Sequence[FrameRecord]) -> list[str]:
     return texts
 
 
-def _verdict(when: str, never: NeverWorth, total: int) -> str:
+def _verdict(when: str, never: DominatedPoints, total: int) -> str:
     levels = [f"width {width:g}" for width in never.widths] + list(never.precisions)
     looked = f"Looked at: the front of energy and accuracy {never.evaluated}."
     if not never.points:

@@ -1,6 +1,6 @@
 """Energy and latency of policies side by side, and predictions against measurements; each figure an SVG string.
 
-May import: ``runtime.record``, ``report.canvas``, ``report.summary``, ``report.words``.
+May import: ``runtime.record``, ``report.canvas``, ``report.summary``, ``report.formatting``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from adaedge.report.canvas import (
     style,
     to_svg,
 )
+from adaedge.report.formatting import by_cause
 from adaedge.report.summary import PolicySummary
-from adaedge.report.words import by_cause
 from adaedge.runtime.record import FrameRecord
 
 POLICY_LINES = (

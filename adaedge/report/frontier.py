@@ -46,7 +46,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class NeverWorth:
+class DominatedPoints:
     """What was on no Pareto front of energy and accuracy: whatever the accuracy floor, something else was better.
 
     Attributes:
@@ -109,7 +109,7 @@ class Frontier:
         rows = zip(table.points, energy_j, accuracy, on_time, front.tolist(), strict=True)
         return sorted((Place(*row) for row in rows), key=lambda place: (place.energy_j, -(place.accuracy or 0.0)))
 
-    def never_worth(self, rates_bps: Sequence[float | None], where: str) -> NeverWorth:
+    def never_worth(self, rates_bps: Sequence[float | None], where: str) -> DominatedPoints:
         """What is on no front at any of the rates, with a radio that sleeps and with one that is awake.
 
         Both states count, for waking the radio is charged to an offload and its tail to a local run.
@@ -127,7 +127,7 @@ class Frontier:
         held = [point for point, kept in zip(table.points, worth, strict=True) if kept]
         widths, precisions = ({getattr(point, name) for point in held} for name in ("width", "precision"))
         left = [point for point in self.profile if point not in set(held)]
-        return NeverWorth(
+        return DominatedPoints(
             f"{where}, each with the radio asleep and awake, for answers within {self.limits.deadline_s:g} s,"
             " whatever the accuracy floor",
             tuple(sorted({point.width for point in left} - widths, reverse=True)),
@@ -135,7 +135,7 @@ class Frontier:
             tuple(left),
         )
 
-    def in_run(self, records: Sequence[FrameRecord]) -> NeverWorth:
+    def in_run(self, records: Sequence[FrameRecord]) -> DominatedPoints:
         """What was on no front at the link rates that a run's decisions assumed."""
         rates = rates_of(records)
         known = [rate for rate in rates if rate is not None]
@@ -144,7 +144,7 @@ class Frontier:
         none = " and without a link" if len(known) < len(rates) else ""
         return self.never_worth(rates, f"at {counted}{span}{none}")
 
-    def at_any_rate(self) -> NeverWorth:
+    def at_any_rate(self) -> DominatedPoints:
         """What is on no front at any link rate from 50 kbit/s to 1 Gbit/s, nor without a link."""
         count = len(ANY_RATE_BPS) - 1
         return self.never_worth(ANY_RATE_BPS, f"at {count} link rates (0.05 to 1000 Mbit/s) and without a link")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from adaedge.errors import SourceError
 from adaedge.report.choices import worth_choosing
+from adaedge.report.comparison import Comparison, Rules, judge
 from adaedge.report.distributions import energy_by_policy, latency_distribution, predicted_latency
 from adaedge.report.frontier import Frontier
 from adaedge.report.markup import STYLE, figure, pairs, section, sentences, table
@@ -21,7 +22,6 @@ from adaedge.report.origin import Origin, environment
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison, levels
 from adaedge.report.timeline import timeline
-from adaedge.report.verdict import Rules, Verdict, judge
 from adaedge.runtime.record import FrameRecord
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write_html(
     reference_answers: Sequence[int | None] | None = None,
     focus: str | None = None,
     context: Context | None = None,
-) -> Verdict:
+) -> Comparison:
     """Write the report of one run, or of several policies over the same frames, as one HTML file.
 
     Args:
@@ -91,7 +91,7 @@ def _page(
     policies: Mapping[str, Sequence[FrameRecord]],
     summaries: Mapping[str, PolicySummary],
     focus: str,
-    verdict: Verdict,
+    verdict: Comparison,
     context: Context,
 ) -> str:
     alone = len(policies) == 1

@@ -1,6 +1,6 @@
 """Policies side by side, as rows of text: for the terminal (rich) and for the page.
 
-May import: ``energy``, ``report.summary``, ``report.origin``, ``report.words``, ``operating_point``. Each column
+May import: ``energy``, ``report.summary``, ``report.origin``, ``report.formatting``, ``operating_point``. Each column
 holds figures that are known in one way, and its heading says which.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from adaedge.energy import Provenance
 from adaedge.operating_point import INPUT
+from adaedge.report.formatting import by_cause, level, percent, short
 from adaedge.report.origin import Origin
 from adaedge.report.summary import PolicySummary
-from adaedge.report.words import by_cause, level, percent, short
 
 if TYPE_CHECKING:
     import rich.table

@@ -1,6 +1,6 @@
 """One run along time: the link's rate, the operating point of each frame, the joules; one SVG string.
 
-May import: ``channel``, ``runtime.record``, ``report.canvas``, ``report.summary``, ``report.words``,
+May import: ``channel``, ``runtime.record``, ``report.canvas``, ``report.summary``, ``report.formatting``,
 ``operating_point``.
 """
 
@@ -28,8 +28,8 @@ from adaedge.report.canvas import (
     style,
     to_svg,
 )
+from adaedge.report.formatting import CAUSES, by_cause, short
 from adaedge.report.summary import mean_energy, rates
-from adaedge.report.words import CAUSES, by_cause, short
 from adaedge.runtime.record import FrameRecord
 
 if TYPE_CHECKING:

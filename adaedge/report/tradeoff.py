@@ -1,6 +1,6 @@
 """Energy against accuracy of the operating points, with the Pareto front; one SVG string.
 
-May import: ``report.canvas``, ``report.frontier``, ``report.words``, ``operating_point``.
+May import: ``report.canvas``, ``report.frontier``, ``report.formatting``, ``operating_point``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from adaedge.operating_point import FP32
 from adaedge.report.canvas import BLUE, FAINT, INK, ORANGE, VERMILLION, WIDE_IN, legend_above, new_figure, style, to_svg
+from adaedge.report.formatting import level
 from adaedge.report.frontier import Place
-from adaedge.report.words import level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,9 +15,9 @@ from adaedge.runtime.terminal import Result, Terminal
 if TYPE_CHECKING:
     from adaedge.runtime.credentials import Credentials, default_folder
     from adaedge.runtime.edge_session import EdgeSession
+    from adaedge.runtime.emulated_links import ReplayLink, ShapedLink
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
-    from adaedge.runtime.shaped import ReplayLink, ShapedLink
     from adaedge.runtime.sources import frames
 else:
     __getattr__, __dir__ = late_names(

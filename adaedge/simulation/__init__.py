@@ -6,7 +6,7 @@ link takes what the trace says, waking the radio takes its promotion, and nothin
 frame at a time and takes the next when it is free.
 """
 
-from adaedge.simulation.hindsight import MISSES_ALLOWED, best_static, clairvoyant, static_runs
+from adaedge.simulation.oracle import MISSES_ALLOWED, best_static, clairvoyant, static_runs
 from adaedge.simulation.replay import Outcome, simulate
 from adaedge.simulation.scenario import Scenario
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from adaedge import Bottleneck, Splittable
 from adaedge.bottleneck import class_loss, direction_loss
+from adaedge.bottleneck.fisher import Sample, apart, loss_for
 from adaedge.bottleneck.fitting import fit_latents
-from adaedge.bottleneck.gathering import Sample, apart, loss_for
 from adaedge.bottleneck.transform import fit_transform
 from adaedge.payload.latent import Layout
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from adaedge.builder import Space, build, choosing
-from adaedge.builder.choosing import CODECS, CODECS_WITH_SAMPLES, usable, with_levels, with_splits, worthwhile
+from adaedge.builder.choosing import CODECS, CODECS_WITH_SAMPLES, pareto_filter, usable, with_levels, with_splits
 from adaedge.bundle import Accuracy, PointEntry
 from adaedge.errors import BundleError
 from adaedge.graph import CrossingTensor, SplitPoint
@@ -26,7 +26,7 @@ def entry(split, macs_unused=None, *, codec="u8", payload=1.0, accuracy=0.9, wid
 
 
 def kept(entries, macs, named=NOTHING):
-    found = worthwhile(entries, dict(zip((one.point for one in entries), macs, strict=True)), named)
+    found = pareto_filter(entries, dict(zip((one.point for one in entries), macs, strict=True)), named)
     return [one.point.split for one in found]
 
 
@@ -72,7 +72,7 @@ def test_everything_that_was_named_stays_and_no_choice_gets_worse(table, given_d
     macs = {one.point: cost for one, (cost, _, _) in zip(entries, table.values(), strict=True)}
     lists = (("a", "b", "c"), (1.0, 0.5), ("fp32", "int8"), ("raw", "u4"))
     named = Space(*(values if is_named else None for values, is_named in zip(lists, given_dimensions, strict=True)))
-    left = worthwhile(entries, macs, named)
+    left = pareto_filter(entries, macs, named)
     for at, is_named in enumerate(given_dimensions):
         if is_named:
             name = ("split", "width", "precision", "codec")[at]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from adaedge.builder import Space, build, quantising, top1
+from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.scoring import Scorer
-from adaedge.builder.scratch import Scratch, key
 
 SPACE = Space(["0"], (1.0, 0.5), ("fp32", "int8"), ("raw", "u4"))
 IMAGE = (torch.zeros(1, 3, 8, 8),)
@@ -89,7 +89,7 @@ def test_labels_count_and_a_users_own_evaluation_is_never_kept(tmp_path, samples
 
 
 def test_a_result_is_whole_or_not_there(tmp_path):
-    scratch = Scratch(tmp_path)
+    scratch = BuildCache(tmp_path)
 
     def killed():
         raise StoppedError

@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent import (
     LatentCodec,
-    Latents,
     Layout,
     Tables,
+    TransformCode,
     compress,
     decompress,
     predicted_bytes,
@@ -39,7 +39,7 @@ def made(places=True, side=12, width=6):
     turns = [np.linalg.qr(generator.normal(size=(side, side)))[0] for _ in range(2)]
     spread = np.rint(8 - 14 * generator.random((layout.positions, width)))
     sizes = 2.0 ** np.array([1, 0.5, 0])
-    return Latents(
+    return TransformCode(
         layout=layout,
         mean=np.zeros((1, width), np.int32),
         fraction=12,
@@ -296,7 +296,7 @@ def test_a_stream_larger_than_the_limit_is_refused(stream):
 
 
 def test_arrays_are_the_whole_bottleneck(stream):
-    again = Latents.from_arrays(LATENTS.arrays(), layout=LATENTS.layout, fraction=12, shift=8)
+    again = TransformCode.from_arrays(LATENTS.arrays(), layout=LATENTS.layout, fraction=12, shift=8)
     assert again.fingerprint == LATENTS.fingerprint
     assert compress(again, 2, [features(9)]) == stream
 

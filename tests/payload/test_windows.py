@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import Jpeg, TensorHeader
-from adaedge.payload.pictures import WebP
+from adaedge.payload.image_codecs import WebP
 from adaedge.payload.video import Video, available, video_codec
 
 LIMIT = 2**24

@@ -11,9 +11,9 @@ from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel, Provenance
 from adaedge.errors import SourceError
 from adaedge.report import Context, Origin, Rules, comparison_table, summarize, write_html
 from adaedge.report.distributions import cumulative
+from adaedge.report.formatting import by_cause
 from adaedge.report.table import causes, comparison
 from adaedge.report.timeline import POINTS_SHOWN, timeline
-from adaedge.report.words import by_cause
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

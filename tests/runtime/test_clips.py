@@ -11,7 +11,7 @@ from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 import adaedge
-from adaedge.builder.frames import Call
+from adaedge.builder.frames import ExampleCall
 from adaedge.bundle import Preprocessing
 from adaedge.channel import Trace
 from adaedge.clip import Clip
@@ -105,7 +105,7 @@ def check_halves(net, bundle):
     inputs = (windows(bundle, shown(30))[-1],)
     told = bundle.manifest.preprocessing
     layout = (told.frames, 3) if isinstance(net, VideoMAEForVideoClassification) else (3, told.frames)
-    call = Call((torch.zeros(1, *layout, *told.size),), {}, told)
+    call = ExampleCall((torch.zeros(1, *layout, *told.size),), {}, told)
     with torch.no_grad():
         output = net(*call.unflattened(inputs))
     expected = (output if isinstance(output, torch.Tensor) else output.logits).numpy()
@@ -293,8 +293,20 @@ def test_an_example_says_where_its_channels_are():
         told = Preprocessing(size=(8, 8), frames=frames)
         return partial(adaedge.build, nn.Flatten(), (torch.zeros(shape),), preprocessing=told, **more)
 
-    assert Call((torch.zeros(1, 3, 4, 8, 8),), {}, Preprocessing(size=(8, 8), frames=4)).layout == (0, 4, 1, 2, 3)
-    assert Call((torch.zeros(1, 4, 3, 8, 8),), {}, Preprocessing(size=(8, 8), frames=4)).layout == (0, 1, 4, 2, 3)
+    assert ExampleCall((torch.zeros(1, 3, 4, 8, 8),), {}, Preprocessing(size=(8, 8), frames=4)).layout == (
+        0,
+        4,
+        1,
+        2,
+        3,
+    )
+    assert ExampleCall((torch.zeros(1, 4, 3, 8, 8),), {}, Preprocessing(size=(8, 8), frames=4)).layout == (
+        0,
+        1,
+        4,
+        2,
+        3,
+    )
     with pytest.raises(ModelError, match=r"example \(1, 3, 3, 8, 8\) of 3 frames with 3 channels does not say which"):
         build((1, 3, 3, 8, 8), 3)()
     for shape, frames in (((1, 3, 5, 8, 8), 4), ((1, 3, 8, 8), 4), ((1, 4, 8, 8, 3), 4)):

@@ -12,8 +12,8 @@ from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
 from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal
+from adaedge.runtime.emulated_links import HELLO_BYTES
 from adaedge.runtime.link_monitor import LinkMonitor
-from adaedge.runtime.shaped import HELLO_BYTES
 from adaedge.scheduling import PROBE_BYTES, Fixed, ProbePlan, Scheduler
 
 FEATURES = OperatingPoint("relu", codec="u8")

@@ -8,14 +8,14 @@ from adaedge.payload.latent.coefficients import coefficients, features, moved, v
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.stream import compress, decompress, predicted_bytes
 from adaedge.payload.latent.tables import Tables
-from adaedge.payload.latent.transform import Latents
+from adaedge.payload.latent.transform import TransformCode
 
 __all__ = [
     "FoldedCodec",
     "LatentCodec",
-    "Latents",
     "Layout",
     "Tables",
+    "TransformCode",
     "coefficients",
     "compress",
     "decompress",

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.tables import SHIFTS, Classes, shifted
-from adaedge.payload.latent.transform import Latents
+from adaedge.payload.latent.transform import TransformCode
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference
 
@@ -46,7 +46,7 @@ class LatentCodec:
         rate: which of its rates, 0 the fewest bytes.
     """
 
-    latents: Latents
+    latents: TransformCode
     rate: int
 
     def __post_init__(self) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.payload.latent.transform import Latents
+from adaedge.payload.latent.transform import TransformCode
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 
-def coefficients(latents: Latents, tensors: Sequence[Array]) -> Floats:
+def coefficients(latents: TransformCode, tensors: Sequence[Array]) -> Floats:
     """The transform of features, (N, positions, components), unrounded.
 
     They are in the metric's unit: half a squared difference is the divergence, in nats, that is expected between the
@@ -29,18 +29,18 @@ def coefficients(latents: Latents, tensors: Sequence[Array]) -> Floats:
     return latents.analyse(latents.layout.rows(tensors)) * unit(latents)
 
 
-def features(latents: Latents, values: Array) -> tuple[Array, ...]:
+def features(latents: TransformCode, values: Array) -> tuple[Array, ...]:
     """The inverse of ``coefficients``, for what its components hold."""
     return latents.layout.tensors(latents.rebuild(values.astype(np.float32)))
 
 
-def variances(latents: Latents) -> Floats:
+def variances(latents: TransformCode) -> Floats:
     """The coefficients' variances (positions, components), to a quarter octave of their deviations."""
     classes = latents.spread.astype(np.float64) - float(latents.fineness[-1])
     return np.square(float(latents.sizes[-1]) * 2.0 ** (classes / 4))
 
 
-def unit(latents: Latents) -> float:
+def unit(latents: TransformCode) -> float:
     """What one of the encoder's integers is, in the metric's unit."""
     finest = int(np.argmax(latents.steps))  # the largest integer is the one that was rounded least
     return float(latents.sizes[finest]) / float(latents.steps[finest])

@@ -16,13 +16,13 @@ import safetensors.numpy
 
 from adaedge.errors import CodecError
 from adaedge.payload.latent.layout import Layout, Plane
-from adaedge.payload.latent.transform import VERSION, Latents
+from adaedge.payload.latent.transform import VERSION, TransformCode
 
 KEY = "adaedge-bottleneck"
 _LENGTH_BYTES = 8
 
 
-def to_bytes(split: str, latents: Latents) -> bytes:
+def to_bytes(split: str, latents: TransformCode) -> bytes:
     """The file of a bottleneck; the same bytes each time.
 
     Args:
@@ -41,7 +41,7 @@ def to_bytes(split: str, latents: Latents) -> bytes:
     return safetensors.numpy.save(arrays, {KEY: json.dumps(document)})
 
 
-def from_bytes(data: bytes, name: str) -> tuple[str, Latents]:
+def from_bytes(data: bytes, name: str) -> tuple[str, TransformCode]:
     """Split point and bottleneck of what `to_bytes` wrote.
 
     Args:
@@ -62,7 +62,7 @@ def from_bytes(data: bytes, name: str) -> tuple[str, Latents]:
     if document["version"] != VERSION:
         raise CodecError(f"{name} is of version {document['version']}, this adaedge reads {VERSION}; fit it again")
     layout = Layout(tuple(_plane(entry) for entry in document["planes"]))
-    latents = Latents.from_arrays(arrays, layout=layout, **document["numbers"])
+    latents = TransformCode.from_arrays(arrays, layout=layout, **document["numbers"])
     if latents.fingerprint != document["fingerprint"]:
         raise CodecError(
             f"{name} was changed: its arrays have the fingerprint {latents.fingerprint:08x}, it says"

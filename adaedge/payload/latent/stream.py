@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.codec import PREFIX, WORD_BYTES, LatentCodec, segment_words
-from adaedge.payload.latent.transform import VERSION, Latents
+from adaedge.payload.latent.transform import VERSION, TransformCode
 from adaedge.payload.message import MAX_BYTES, Segment
 
 Array = npt.NDArray[Any]
@@ -35,7 +35,7 @@ _HEADER = struct.Struct("<2sBBIH")
 _CRC = struct.Struct("<I")
 
 
-def compress(latents: Latents, rate: int, tensors: Sequence[Array]) -> bytes:
+def compress(latents: TransformCode, rate: int, tensors: Sequence[Array]) -> bytes:
     """The stream of these features.
 
     Raises:
@@ -53,7 +53,7 @@ def compress(latents: Latents, rate: int, tensors: Sequence[Array]) -> bytes:
     return b"".join(parts)
 
 
-def decompress(latents: Latents, data: Segment, *, max_bytes: int = MAX_BYTES) -> tuple[Array, ...]:
+def decompress(latents: TransformCode, data: Segment, *, max_bytes: int = MAX_BYTES) -> tuple[Array, ...]:
     """The features in a stream; at a lower rate where its end is missing or damaged.
 
     Args:
@@ -86,7 +86,7 @@ def decompress(latents: Latents, data: Segment, *, max_bytes: int = MAX_BYTES) -
     return LatentCodec(latents, rate).rebuild(segments, batch)
 
 
-def predicted_bytes(latents: Latents, rate: int, tensors: Sequence[Array]) -> float:
+def predicted_bytes(latents: TransformCode, rate: int, tensors: Sequence[Array]) -> float:
     """What ``compress`` is expected to need for these features: the entropy under the tables, and what is around it."""
     coded = LatentCodec(latents, rate).predicted_bytes(tensors)
     count = len(segment_words(int(np.ceil((coded - PREFIX.size) / WORD_BYTES))))

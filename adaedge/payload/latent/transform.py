@@ -47,7 +47,7 @@ ROUNDING = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Latents:
+class TransformCode:
     """A fitted bottleneck as arrays: all that encoder and decoder need, and nothing of PyTorch.
 
     Attributes:

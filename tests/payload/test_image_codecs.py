@@ -8,7 +8,7 @@ from PIL import Image
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import Jpeg, get_codec
-from adaedge.payload.pictures import Avif, WebP
+from adaedge.payload.image_codecs import Avif, WebP
 
 LIMIT = 2**24
 NAMES = ["jpeg444@90", "webp@90", "avif@90"]
@@ -76,6 +76,6 @@ def png():
 
 
 def test_avif_is_refused_where_pillow_has_none(monkeypatch):
-    monkeypatch.setattr("adaedge.payload.pictures.features.check", lambda name: False)
+    monkeypatch.setattr("adaedge.payload.image_codecs.features.check", lambda name: False)
     with pytest.raises(CodecError, match=r"no AVIF\. Install a wheel of Pillow 11\.3"):
         get_codec("avif@50")

@@ -1,6 +1,6 @@
 """Verdict: who won, by how much, and why; in sentences.
 
-May import: ``simulation`` for what it allows, ``report.summary``, ``report.words``. Pure: summaries in, words out.
+May import: ``simulation`` for what it allows, ``report.summary``, ``report.formatting``. Pure: summaries in, words out.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from adaedge.report.formatting import by_cause, percent
 from adaedge.report.summary import PolicySummary
-from adaedge.report.words import by_cause, percent
 from adaedge.simulation import MISSES_ALLOWED
 
 TIE = 0.01
@@ -17,7 +17,7 @@ TIE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Comparison:
     """The first sentence of a report, and the sentences that explain it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Rules:
         return " and ".join(broken)
 
 
-def judge(policies: Mapping[str, PolicySummary], focus: str, rules: Rules) -> Verdict:
+def judge(policies: Mapping[str, PolicySummary], focus: str, rules: Rules) -> Comparison:
     """Hold one policy against the others.
 
     A policy that breaks a limit cannot win. Of the others, the one with the least energy does; ``focus`` wins too where
@@ -77,13 +77,15 @@ def judge(policies: Mapping[str, PolicySummary], focus: str, rules: Rules) -> Ve
     if len(policies) == 1:
         verdict = _alone(focus, mine)
         broken = tuple(f"{focus} {text}." for text in faults.values())
-        return Verdict(verdict, (*broken, *_habits(focus, mine)), won=not faults)
+        return Comparison(verdict, (*broken, *_habits(focus, mine)), won=not faults)
     if focus in faults:
-        return Verdict(f"{focus} did not win: it {faults[focus]}.", (*_habits(focus, mine), *excluded), won=False)
+        return Comparison(f"{focus} did not win: it {faults[focus]}.", (*_habits(focus, mine), *excluded), won=False)
     if rivals and mine.energy_j_per_frame > (1 + TIE) * rivals[0][0]:
         best = rivals[0][1]
-        return Verdict(_loss(focus, mine, *rivals[0]), (*_why(focus, mine, best, policies[best]), *excluded), won=False)
-    return Verdict(_win(focus, mine, rivals), (*excluded, *_habits(focus, mine)), won=True)
+        return Comparison(
+            _loss(focus, mine, *rivals[0]), (*_why(focus, mine, best, policies[best]), *excluded), won=False
+        )
+    return Comparison(_win(focus, mine, rivals), (*excluded, *_habits(focus, mine)), won=True)
 
 
 def _alone(name: str, mine: PolicySummary) -> str:

@@ -1,4 +1,4 @@
-"""Scratch: results of long work, kept in a folder and found again by what they were made from.
+"""BuildCache: results of long work, kept in a folder and found again by what they were made from.
 
 May import: nothing of adaedge. A key is a hash of everything that a result depends on, so a stale one is never found.
 """
@@ -15,14 +15,14 @@ Source = bytes | str | memoryview
 
 
 @final
-class Scratch:
+class BuildCache:
     """Keeps results; nothing where there is no folder.
 
     Args:
         folder: made when the first result is kept.
 
     Example:
-        >>> Scratch(None).get_or(key("int8", b"graph"), lambda: b"result")
+        >>> BuildCache(None).get_or(key("int8", b"graph"), lambda: b"result")
         b'result'
     """
 

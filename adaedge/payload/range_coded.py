@@ -2,7 +2,7 @@
 
 May import: ``errors``, ``payload.entropy``; of this part ``tensors``. Shares the header with ``payload.wire``.
 
-`Ranged` needs no samples: both ends count the levels of each channel as they come, in chunks of doubling length, and
+`RangeCoded` needs no samples: both ends count the levels of each channel as they come, in parts of doubling length, and
 code a chunk with what was counted before it. `FittedRange` has its ranges and tables from samples, so that nothing but
 the coder's words crosses; it is the strongest form of uniform levels. A segment is a byte, the version of this format,
 and the coder's words as little-endian uint32.
@@ -35,7 +35,7 @@ _OWN, _POOLED = 16, 64
 
 @final
 @dataclass(frozen=True, slots=True)
-class Ranged:
+class RangeCoded:
     """Floating-point tensors in uniform levels of each channel's own range, with an adaptive range coder.
 
     Attributes:
@@ -43,8 +43,8 @@ class Ranged:
 
     Example:
         >>> features = np.linspace(0, 1, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
-        >>> (headers, (segment,)), _ = Ranged(8).encode([features], [1])
-        >>> Ranged(8).decode(headers, [segment], 2**20)[0][0].shape
+        >>> (headers, (segment,)), _ = RangeCoded(8).encode([features], [1])
+        >>> RangeCoded(8).decode(headers, [segment], 2**20)[0][0].shape
         (1, 4, 32, 32)
     """
 

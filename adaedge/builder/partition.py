@@ -16,24 +16,24 @@ import safetensors.numpy
 
 from adaedge.builder.bottlenecks import Bottlenecks
 from adaedge.builder.folding import fold
-from adaedge.builder.frames import PREFIX, Call
+from adaedge.builder.frames import PREFIX, ExampleCall
 from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.space import FP32
 from adaedge.builder.weight_file import Index, NarrowerWeights, WeightFile, Weights
-from adaedge.bundle import Bundle, Cut, Half, Manifest, PointEntry, TensorSpec
+from adaedge.bundle import Bundle, Cut, Manifest, PointEntry, Subgraph, TensorSpec
 from adaedge.bundle.entries import File
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import INPUT, OUTPUT, Level
 from adaedge.payload import OwnCodec
-from adaedge.payload.latent import Latents
+from adaedge.payload.latent import TransformCode
 
 ENDS = (INPUT, OUTPUT)
 
 
 @dataclass(slots=True)
-class Parts:
+class BundleWriter:
     """What a bundle is made of.
 
     Attributes:
@@ -54,7 +54,7 @@ class Parts:
         """The halves at a split point and level."""
         return next(cut for cut in self.cuts if (cut.split, cut.level) == (split, level))
 
-    def digest(self, half: Half | None) -> bytes:
+    def digest(self, half: Subgraph | None) -> bytes:
         """What identifies a half: its graph and its weights."""
         if half is None:
             return b""
@@ -128,7 +128,7 @@ class Exported:
 
 
 def export_width(
-    splittable: Splittable, points: Sequence[SplitPoint], call: Call, *, width: float, index: Mapping[str, Index]
+    splittable: Splittable, points: Sequence[SplitPoint], call: ExampleCall, *, width: float, index: Mapping[str, Index]
 ) -> Exported:
     """Export a captured width once, with all that crosses among its outputs.
 
@@ -157,7 +157,7 @@ def outer(point: SplitPoint, wrapped: bool) -> SplitPoint:
 
 
 @final
-class Knife:
+class GraphPartitioner:
     """Cuts one level of a model into halves, each once.
 
     Args:
@@ -170,7 +170,7 @@ class Knife:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: BundleWriter,
         exported: Exported,
         precision: str = FP32,
         model: ir.Model | None = None,
@@ -181,22 +181,22 @@ class Knife:
         self._places = exported.places(exported.values if values is None else values)
         self._places[INPUT] = list(self._model.graph.inputs)
         self._points = {point.name: (at, point) for at, point in enumerate(exported.points)}
-        self._halves: dict[str, Half] = {}
+        self._halves: dict[str, Subgraph] = {}
         level = _level_name(exported.width, precision)
         self._folder = f"graphs/{level}/" if level else "graphs/"
         self._weights: Weights = parts.weights
         if level:
             self._weights = NarrowerWeights(parts.weights, f"@{level}", exported.index)
 
-    def head(self, split: str) -> Half | None:
+    def head(self, split: str) -> Subgraph | None:
         """What runs before a split point; ``None`` at ``input``."""
         return None if split == INPUT else self._half(INPUT, split)
 
-    def tail(self, split: str) -> Half | None:
+    def tail(self, split: str) -> Subgraph | None:
         """What runs after a split point; ``None`` at ``output``."""
         return None if split == OUTPUT else self._half(split, OUTPUT)
 
-    def folded_tail(self, split: str, latents: Latents) -> Half | None:
+    def folded_tail(self, split: str, latents: TransformCode) -> Subgraph | None:
         """What runs after a split point, from a bottleneck's coefficients; ``None`` where its decoder cannot fold."""
         tail = self.tail(split)
         if tail is None:
@@ -209,15 +209,15 @@ class Knife:
         path = tail.graph.removesuffix("-tail.onnx") + "-folded.onnx"
         self._parts.graphs[path], names = stored(model, self._weights)
         inputs = (TensorSpec(str(model.graph.inputs[0].name), "float32", (batch, *latents.spread.shape)),)
-        return Half(path, inputs, tail.outputs, tail.macs + more, names)
+        return Subgraph(path, inputs, tail.outputs, tail.macs + more, names)
 
-    def _half(self, start: str, end: str) -> Half:
+    def _half(self, start: str, end: str) -> Subgraph:
         path = self._path(start, end)
         if path not in self._halves:
             macs = self._points[end][1].head_macs - self._points[start][1].head_macs
             data, names = cut(self._model, self._places[start], self._places[end], self._weights)
             self._parts.graphs[path] = data
-            self._halves[path] = Half(path, self._specs_at(start), self._specs_at(end), macs, names)
+            self._halves[path] = Subgraph(path, self._specs_at(start), self._specs_at(end), macs, names)
         return self._halves[path]
 
     def _path(self, start: str, end: str) -> str:

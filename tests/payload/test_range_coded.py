@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import get_codec
-from adaedge.payload.ranged import FittedRange, Ranged
+from adaedge.payload.range_coded import FittedRange, RangeCoded
 
 pytestmark = pytest.mark.usefixtures("either_loops")
 
@@ -26,7 +26,7 @@ def features(seed=0, count=1):
 def test_what_comes_back_is_what_uniform_bits_bring(values, bits, data):
     axis = data.draw(st.sampled_from([None, *range(values.ndim)]))
     plain, ranged = get_codec(f"u{bits}"), get_codec(f"u{bits}+range")
-    assert ranged == Ranged(bits)
+    assert ranged == RangeCoded(bits)
     headers, segments = ranged.encode([values], [axis])[0]
     assert headers == plain.encode([values], [axis])[0][0]
     (found,) = ranged.decode(headers, segments, LIMIT)[0]
@@ -38,14 +38,14 @@ def test_what_comes_back_is_what_uniform_bits_bring(values, bits, data):
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_the_coder_comes_near_the_entropy(bits):
     (tensor,) = features()[0]
-    _, (segment,) = Ranged(bits).encode([tensor], [1])[0]
+    _, (segment,) = RangeCoded(bits).encode([tensor], [1])[0]
     _, (zstd,) = get_codec(f"u{bits}+zstd").encode([tensor], [1])[0]
     assert len(segment) < (1.0 if bits == 8 else 0.9) * len(zstd)
 
 
 def test_the_words_are_these():
     """A format is pinned by a literal."""
-    _, (segment,) = Ranged(2).encode([np.arange(12, dtype=np.float32).reshape(1, 2, 6) % 5], [1])[0]
+    _, (segment,) = RangeCoded(2).encode([np.arange(12, dtype=np.float32).reshape(1, 2, 6) % 5], [1])[0]
     assert bytes(segment).hex() == WORDS
 
 
@@ -54,13 +54,13 @@ WORDS = "02b0000000de24491c"
 
 def test_several_tensors_share_one_stream():
     tensors = [features()[0][0], np.float16(features(1)[0][0])]
-    headers, segments = Ranged(5).encode(tensors, [1, None])[0]
-    found = Ranged(5).decode(headers, segments, LIMIT)[0]
+    headers, segments = RangeCoded(5).encode(tensors, [1, None])[0]
+    found = RangeCoded(5).decode(headers, segments, LIMIT)[0]
     assert [(one.dtype, one.shape) for one in found] == [(one.dtype, one.shape) for one in tensors]
 
 
 def test_what_is_not_its_writing_is_refused():
-    codec = Ranged(3)
+    codec = RangeCoded(3)
     headers, (segment,) = codec.encode(list(features()[0]), [1])[0]
     for wrong in (segment[:-4], segment[:-2], segment + bytes(4), segment[:1] + bytes(4) + segment[5:], b""):
         with pytest.raises(PayloadError, match="corrupted payload"):
@@ -73,7 +73,7 @@ def test_what_is_not_its_writing_is_refused():
     with pytest.raises(PayloadError, match="oversized payload"):
         codec.decode(headers, [segment], 100)
     with pytest.raises(PayloadError, match="not what u4"):
-        Ranged(4).decode(headers, [segment], LIMIT)
+        RangeCoded(4).decode(headers, [segment], LIMIT)
     with pytest.raises(CodecError, match="carries floating-point tensors; got int64"):
         codec.encode([np.arange(3)], [None])
     with pytest.raises(CodecError, match="need as many axes"):
