@@ -1,6 +1,7 @@
 """Refinement of a fitted bottleneck: its linear maps learn the network's own answers, at all rates together.
 
-May import: ``errors``, ``bottleneck``, ``payload.latent``; of this part ``relaxing``, ``repairing`` and ``training``.
+May import: ``errors``, ``bottleneck``, ``payload.latent``; of this part ``repairing``,
+``straight_through`` and ``training``.
 
 The analytic transform is the best one where errors are small, for its metric is a second derivative. Where few bytes
 are left, errors are large, and descending the loss itself finds better maps. The network is frozen and no graph is
@@ -28,9 +29,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from adaedge.bottleneck import Bottleneck
 from adaedge.bottleneck.fisher import Sample, direction_loss, loss_for
 from adaedge.bottleneck.fitting import integer_latents
-from adaedge.distillation.lessons import Backward
-from adaedge.distillation.relaxing import Relaxed
-from adaedge.distillation.repairing import Augment, Crops, spaced
+from adaedge.distillation.objectives import Backward
+from adaedge.distillation.repairing import Augment, Crops, evenly_spaced
+from adaedge.distillation.straight_through import DifferentiableBottleneck
 from adaedge.distillation.training import Plan, train
 from adaedge.errors import CodecError, SplitError
 from adaedge.payload.latent import Layout
@@ -91,16 +92,20 @@ def refine(
     if not found:
         raise CodecError("no images came to refine the bottleneck with; a few hundred unlabelled ones are enough")
     rows, wanted = (torch.cat(parts) for parts in zip(*found, strict=True))
-    relaxed = Relaxed(bottleneck.latents)
+    relaxed = DifferentiableBottleneck(bottleneck.latents)
     tail = _FrozenTail(bottleneck)
     classes = wanted.dim() == 2 and loss_for(bottleneck.tail) is not direction_loss
-    lesson = _Refinement.of(
-        relaxed, tail, partial(divergence, classes=classes), spaced(rows, SOUNDED), spaced(wanted, SOUNDED)
+    objective = _Refinement.of(
+        relaxed,
+        tail,
+        partial(divergence, classes=classes),
+        evenly_spaced(rows, SOUNDED),
+        evenly_spaced(wanted, SOUNDED),
     )
     optimizer = torch.optim.Adam(relaxed.groups(rate))
     loader = DataLoader(TensorDataset(rows, wanted), batch, shuffle=True)
-    train(relaxed, loader, lesson, optimizer, Plan(epochs, seed=seed, checkpoint=checkpoint))
-    sample = Sample(spaced(rows, TABLED).double().numpy(), np.zeros((0, 0, 0)))
+    train(relaxed, loader, objective, optimizer, Plan(epochs, seed=seed, checkpoint=checkpoint))
+    sample = Sample(evenly_spaced(rows, TABLED).double().numpy(), np.zeros((0, 0, 0)))
     latents = bottleneck.latents
     fineness = np.rint(4 * np.log2(latents.sizes.astype(np.float64))).astype(np.int64)
     return bottleneck.with_latents(integer_latents(sample, relaxed.cpu().transform(), latents.layout, fineness))
@@ -185,7 +190,7 @@ class _Refinement:
     of bits: as much as it is along the analytic curve, so that no rate gains by becoming its neighbour.
     """
 
-    relaxed: Relaxed
+    relaxed: DifferentiableBottleneck
     tail: Callable[[Tensor], Tensor]
     apart: Apart
     trained: Tensor
@@ -195,9 +200,14 @@ class _Refinement:
 
     @classmethod
     def of(
-        cls, relaxed: Relaxed, tail: Callable[[Tensor], Tensor], apart: Apart, rows: Tensor, wanted: Tensor
+        cls,
+        relaxed: DifferentiableBottleneck,
+        tail: Callable[[Tensor], Tensor],
+        apart: Apart,
+        rows: Tensor,
+        wanted: Tensor,
     ) -> _Refinement:
-        """The lesson, from how each rate does on these samples."""
+        """The objective, from how each rate does on these samples."""
         losses, bits = [], []
         with torch.no_grad(), torch.random.fork_rng():
             nothing = apart(tail(relaxed.offset.expand_as(rows)), wanted).mean()
