@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import onnxruntime
@@ -51,7 +52,7 @@ def measured(
         scratch = BuildCache(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples.inputs for array in sample)
     clips = json.dumps([len(clip.inputs) for clip in samples.clips] + [*samples.changes])
-    common = (__version__, onnxruntime.__version__, bundle.manifest.answer, inputs, clips)
+    common = (__version__, onnxruntime.__version__, version("av"), bundle.manifest.answer, inputs, clips)
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
