@@ -180,20 +180,21 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for summary, report and records.")] = Path(
         "demo"
     ),
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames of the clip.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Show so many frames of each scene.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
 ) -> None:
-    """Run a real clip through a real network on two processes and a fading link, by six policies.
+    """A robot watches: real clips, a real network, two processes, a fading link, three radios, every technique.
 
-    Example: `adaedge demo --frames 100 -o demo`
+    Example: `adaedge demo --frames 16 -o demo`
     """
     from adaedge.demo import run
 
     with show.progress() as report:
         result = run(out, frames=frames, seed=seed, progress=report)
     show.console.print(result.table)
-    show.console.print(result.headline, style="bold")
-    show.console.print(f"The report is {out / 'report.html'}, the figures are {out / 'summary.json'}.")
+    for headline in result.headlines:
+        show.console.print(headline, style="bold")
+    show.console.print(f"The reports are {out / 'report-*.html'}, the figures are {out / 'summary.json'}.")
 
 
 def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:

@@ -56,6 +56,7 @@ def write_html(
     policies: Mapping[str, Sequence[FrameRecord]],
     *,
     reference_answers: Sequence[int | None] | None = None,
+    scores: Mapping[str, tuple[str, float]] | None = None,
     focus: str | None = None,
     context: Context | None = None,
 ) -> Comparison:
@@ -65,6 +66,7 @@ def write_html(
         path: the file to write.
         policies: name → the records of its run.
         reference_answers: what the reference answered to frame 0, 1, …
+        scores: name → metric and score of its answers; the agreement with the reference is reported without.
         focus: the policy that the page is about; the last by default.
         context: what the records do not say.
 
@@ -81,7 +83,9 @@ def write_html(
     if focus not in policies:
         raise SourceError(f"no policy {focus!r} to report on; there are: {', '.join(policies)}")
     context = context or Context()
-    summaries = {name: summarize(records, reference_answers) for name, records in policies.items()}
+    summaries = {
+        name: summarize(records, reference_answers, (scores or {}).get(name)) for name, records in policies.items()
+    }
     verdict = judge(summaries, focus, context.rules)
     Path(path).write_text(_page(policies, summaries, focus, verdict, context), encoding="utf-8")
     return verdict
