@@ -6,7 +6,7 @@ May import: ``late``, ``errors``, ``operating_point``.
 from typing import TYPE_CHECKING
 
 from adaedge.late import late_names
-from adaedge.payload.codecs import BOTTLENECK, Codec, Features, get_codec, is_progressive, is_stateful
+from adaedge.payload.codecs import BOTTLENECK, Codec, Features, codec_family, get_codec, is_progressive, is_stateful
 from adaedge.payload.message import MAX_BYTES, Message, Request, StreamPosition, TensorHeader
 from adaedge.payload.messages import pack, unpack
 from adaedge.payload.own import OwnCodec
@@ -29,6 +29,7 @@ __all__ = [
     "Request",
     "StreamPosition",
     "TensorHeader",
+    "codec_family",
     "get_codec",
     "is_progressive",
     "is_stateful",

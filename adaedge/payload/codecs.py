@@ -41,6 +41,7 @@ _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
+_DELTA = re.compile(r"^(delta)@[0-9]+$")
 BOTTLENECK = "bottleneck"
 """What a bottleneck's codec is called before its rates are known."""
 
@@ -164,6 +165,19 @@ def is_stateful(name: str) -> bool:
         (True, False)
     """
     return _VIDEO.fullmatch(name) is not None
+
+
+def codec_family(name: str) -> str:
+    """What two codecs have in common where payloads of one can build upon those of the other, as far as names say.
+
+    A latent delta builds upon the same latents, whatever rate they were sent at; a video encoder goes on only as it
+    began; of a codec of one's own nothing else is known.
+
+    Example:
+        >>> codec_family("delta@0") == codec_family("delta@2"), codec_family("h264@28") == codec_family("h264@20")
+        (True, False)
+    """
+    return _DELTA.sub(r"\1", name)
 
 
 @final

@@ -1,4 +1,4 @@
-"""Link: the way to the edge server. GrpcLink is the real one, `shaped` holds those that follow a rate trace.
+"""Link: the way to the edge server. GrpcLink is the real one, `emulated_links` holds those that follow a rate trace.
 
 May import: ``errors``, ``payload``.
 """

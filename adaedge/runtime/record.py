@@ -67,6 +67,8 @@ class FrameRecord:
             is neither.
         outputs: each output in short, by the names and nesting of the model: ``{"class": …, "score": …}``, or
             ``{"dtype": …, "shape": …, "crc32": …}``. ``None`` in a simulation, and in older records.
+        change: how much the frame changed against the one before, in [0, 1]; ``None`` in a run, and in a simulation
+            that was not told. Against what both ends held, and priced by: ``decision.change``.
     """
 
     index: int
@@ -76,6 +78,7 @@ class FrameRecord:
     measurement: Measurement
     answer: int | None = None
     outputs: Any = None
+    change: float | None = None
 
     @property
     def missed(self) -> bool:

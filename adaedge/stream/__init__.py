@@ -4,6 +4,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``
 """
 
 from adaedge.stream.change import BlockChange, ChangeDetector
+from adaedge.stream.held import HeldPayload
 from adaedge.stream.playback import Playback
 from adaedge.stream.standing import Filtered, StandingAnswer, calibrate_tolerance, largest_tolerance, replay
 from adaedge.stream.stream import Stream
@@ -13,6 +14,7 @@ __all__ = [
     "BlockChange",
     "ChangeDetector",
     "Filtered",
+    "HeldPayload",
     "Playback",
     "StandingAnswer",
     "Stream",

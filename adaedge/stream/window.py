@@ -67,10 +67,20 @@ class Window:
 
     def new_share(self, before: int) -> float:
         """Of its frames, about what share came after so many had come; 0 where that is one at most."""
-        if self._preprocessing is None:
-            return 0.0
-        new = -(-(self.seen - before) // self._preprocessing.stride)
-        return min(1.0, new / self._preprocessing.frames) if new > 1 else 0.0
+        return new_share(self._preprocessing, self.seen - before)
+
+
+def new_share(preprocessing: Preprocessing | None, came: int) -> float:
+    """Of a window's frames, about what share is new after so many came; 0 where that is one at most.
+
+    Example:
+        >>> [new_share(Preprocessing(frames=8, stride=2), came) for came in (1, 2, 3, 6, 99)]
+        [0.0, 0.0, 0.25, 0.375, 1.0]
+    """
+    if preprocessing is None:
+        return 0.0
+    new = -(-came // preprocessing.stride)
+    return min(1.0, new / preprocessing.frames) if new > 1 else 0.0
 
 
 def slid(frames: Frames, preprocessing: Preprocessing) -> list[Arrays]:
