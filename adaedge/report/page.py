@@ -19,6 +19,7 @@ from adaedge.report.distributions import energy_by_policy, latency_distribution,
 from adaedge.report.frontier import Frontier
 from adaedge.report.markup import STYLE, figure, pairs, section, sentences, table
 from adaedge.report.origin import Origin, environment
+from adaedge.report.stretches import stretches
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison, levels
 from adaedge.report.timeline import timeline
@@ -107,6 +108,7 @@ def _page(
         f"{sentences(verdict.reasons)}</header>",
         section("In figures" if alone else "Policies", _tables(summaries, focus, context.origin)),
         section(f"Over time: {focus}", _over_time(policies[focus], context.trace)),
+        section(f"What was chosen, and why: {focus}", table(*stretches(policies[focus]), caption=STRETCHES)),
         section("Energy and latency", _distributions(policies, summaries, focus)),
         section("Worth choosing", worth_choosing(context.frontier, policies[focus])) if context.frontier else "",
         section("How each figure is known", table(*_known(context.origin))),
@@ -119,6 +121,12 @@ def _page(
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n"
     )
     return head + "<body>\n" + "\n".join(part for part in body if part) + "\n</body>\n</html>\n"
+
+
+STRETCHES = (
+    "Stretches of frames at one operating point. Changed: against what both ends held, or against the frame of the kept"
+    " answer; 100 is a refresh. Why: what the scheduler said of the first frame of the stretch."
+)
 
 
 def _tables(summaries: Mapping[str, PolicySummary], focus: str, origin: Origin) -> str:
