@@ -257,14 +257,14 @@ class Whim:
 @settings(max_examples=25, deadline=None)
 @given(
     profiles(),
-    st.lists(CHANGE, min_size=100, max_size=100),
+    st.lists(CHANGE, min_size=80, max_size=80),
     st.lists(st.floats(0.0, 5e6), min_size=2, max_size=20),
     st.sampled_from([RADIO, RadioPower("none", uplink_w=1.0), replace(RADIO, tail_s=0.3)]),
     st.integers(0, 2**32 - 1),
 )
 def test_no_policy_takes_less_than_the_clairvoyant(costs, changes, rates, radio, seed) -> None:
     energy = EnergyModel(RASPBERRY_PI_4, radio)
-    asked = scenario(changes, Trace(np.arange(len(rates) + 1), [*rates, 1e6]), energy, costs, frames=100)
+    asked = scenario(changes, Trace(np.arange(len(rates) + 1), [*rates, 1e6]), energy, costs, frames=80)
     ideal_j = joules(clairvoyant(asked))
     # The plan counts a tail in whole frames, and the first probe is nobody's choice.
     slack_j = radio.promotion_w * radio.promotion_s + radio.tail_w * (radio.tail_s + 0.4)
