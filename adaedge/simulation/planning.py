@@ -83,12 +83,12 @@ class Foresight:
         assert changes is not None  # else there is no family
         return np.array([changes.of(frame, frame - age) if frame >= age else REFRESH for frame in range(frames)])
 
-    def outcomes(self, rows: Rows, wake: npt.ArrayLike, change: Floats | None = None) -> Outcomes:
+    def outcomes(self, rows: Rows, wake: bool, change: Floats | None = None) -> Outcomes:
         """Each frame at points as it would go, (frames, points).
 
         Args:
             rows: of the table: the same points for each frame, (1, points), or for each its own, (frames, 1).
-            wake: whether the radio must be woken: for all, or (frames, 1).
+            wake: whether the radio must be woken.
             change: (frames,): by how much change a payload is priced that builds upon another; ``None``: refreshes.
         """
         table, scenario, energy = self.table, self.scenario, self.scenario.energy
@@ -98,7 +98,7 @@ class Foresight:
             column[rows] for column in (table.local, table.answer_bytes, table.finish_s, table.timeout_s)
         )
         payload_bytes = np.where(local, 1.0, payload_bytes)  # a local point has none; its column is replaced
-        begin_s = terminal_s + energy.radio.promotion_s * np.asarray(wake)
+        begin_s = terminal_s + energy.radio.promotion_s * wake
         transfer_s = np.maximum(1e-6, scenario.trace.transfer_s(payload_bytes, arrivals_s + begin_s))
         rate_bps = 8 * payload_bytes / transfer_s
         wait_s = scenario.round_trip_s + edge_s
@@ -113,7 +113,7 @@ class Foresight:
             np.where(in_vain, 0.0, wait_s),
             answer_bytes=np.where(in_vain, 0.0, answer_bytes),
             gap_s=np.maximum(0.0, table.limits.period_s - np.minimum(latency_s, timeout_s) + begin_s),
-            radio_idle=wake,  # type: ignore[arg-type]  # it is multiplied with
+            radio_idle=wake,
         ).total_j
         latency_s = np.where(in_vain, timeout_s + finish_s, latency_s)
         latency_s = np.where(local, terminal_s, latency_s)
@@ -215,10 +215,10 @@ def _offloads(foresight: Foresight, families: tuple[Rows, ...], asleep: npt.NDAr
             for held in (other for other in range(count + 1) if other != family):
                 offer(family, held, some, answered)
                 offer(count, held, some, in_vain)
-    for family, points in enumerate(families):
-        for age in range(ages - 1):
-            wake = bool(asleep[age])
-            answered, in_vain = _by_outcome(foresight, points, wake=wake, change=foresight.since(age + 1))
+    for age in range(ages - 1 if families else 0):
+        wake, change = bool(asleep[age]), foresight.since(age + 1)
+        for family, points in enumerate(families):
+            answered, in_vain = _by_outcome(foresight, points, wake=wake, change=change)
             offer(family, family, age, answered)
             offer(count, family, age, in_vain)
     return _Offloads(energy_j, rows)
@@ -251,12 +251,15 @@ def _decisions(
     for frame, (row, (held, age)) in enumerate(zip(rows, states, strict=True)):
         if changes is not None and held < len(families) and row in families[held]:
             change[frame] = changes.of(frame, frame - int(age) - 1)
-    found = foresight.outcomes(rows[:, None], asleep[states[:, 1], None], change)
+    awake, woken = (foresight.outcomes(rows[:, None], wake, change) for wake in (False, True))
+    wakes = asleep[states[:, 1]]
+    energy_j = np.where(wakes, woken.energy_j[:, 0], awake.energy_j[:, 0])
+    latency_s = np.where(wakes, woken.latency_s[:, 0], awake.latency_s[:, 0])
     return [
         Decision(
             table.points[row],
-            float(found.latency_s[frame, 0]),
-            float(found.energy_j[frame, 0] % _PENALTY_J),
+            float(latency_s[frame]),
+            float(energy_j[frame] % _PENALTY_J),
             float(table.accuracy[row]) if table.measured[row] else None,
             None,
             ("every future rate was known",),

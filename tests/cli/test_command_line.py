@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -18,7 +19,7 @@ import adaedge
 from adaedge import cli
 from adaedge.cli.measure import _profile_table
 from adaedge.errors import LevelError
-from adaedge.operating_point import OperatingPoint, Profile
+from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer
 
 COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
@@ -143,6 +144,26 @@ def test_simulate_replays_a_trace_by_every_policy(profile, trace):
     assert found["local"]["bytes_per_frame"] == 0
     assert found["layer2/w1/fp32/u4+zstd"]["bytes_per_frame"] > 0
     assert found["static"]["energy_j_per_frame"] <= found["local"]["energy_j_per_frame"] * (1 + 1e-9)
+
+
+def test_simulate_prices_a_video_codec_by_what_a_clip_changes(tmp_path, trace):
+    film, found = tmp_path / "still.mp4", tmp_path / "video.json"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        still = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+        for packet in [*itertools.chain(*(stream.encode(still) for _ in range(10))), *stream.encode()]:
+            container.mux(packet)
+    video = OperatingPoint("input", codec="h264@28")
+    costs = {OperatingPoint("output"): Cost(0.1), video: Cost(0.0, payload_bytes=3000.0, finish_s=0.1)}
+    Profile(costs, "", "hand", "hand", (0.0, 1.0), {video: (Cost(0.0, payload_bytes=60.0, finish_s=0.1),)}).save(found)
+    options = ("--trace", trace, "--policy", str(video), "--frames", 20, "--json")
+    assert json.loads(adaedge_command("simulate", found, *options))["bytes_per_frame"] == 3000
+    told = json.loads(adaedge_command("simulate", found, *options, "--clip", film))
+    assert told["clip"] == str(film)
+    assert told["bytes_per_frame"] == pytest.approx((3000 + 19 * 60) / 20, abs=9)
+    words = failing_command("simulate", found, "--trace", trace, "--clip", tmp_path / "none.mp4")
+    assert "there is no file" in words
 
 
 def test_simulate_and_report_meet_in_a_record(tmp_path, profile, trace):
