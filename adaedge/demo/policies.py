@@ -15,7 +15,7 @@ from adaedge.bundle import Bundle
 from adaedge.channel import Trace
 from adaedge.clip import Frame
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import FP32, OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import OUTPUT, Level, OperatingPoint, Profile
 from adaedge.payload import is_progressive
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
 from adaedge.scheduling import Fixed, LeastEnergy, Limits, Policy, Scheduler
@@ -88,7 +88,7 @@ def play_all(stage: Stage, progress: Progress) -> dict[str, list[FrameRecord]]:
 
 def without_levels(profile: Profile) -> Profile:
     """The profile of the full width in fp32 alone: what there is to choose from without width and precision levels."""
-    costs = {point: cost for point, cost in profile.items() if (point.width, point.precision) == (1.0, FP32)}
+    costs = {point: cost for point, cost in profile.items() if point.level == Level()}
     return replace(profile, costs=costs)
 
 

@@ -139,7 +139,7 @@ class Stream:
         """
         held, self._held = self._held, None
         self._sequence += 1
-        usable = held is not None and _place(held.point) == _place(point) and codec.accepts(held.reference)
+        usable = held is not None and held.point.place == point.place and codec.accepts(held.reference)
         if held is None or not usable:
             return StreamPosition(self.name, self._sequence, 0, deadline_s), None
         return StreamPosition(self.name, self._sequence, held.sequence, deadline_s), held.reference
@@ -149,7 +149,7 @@ class Stream:
         if reference is None:
             self._held = None
             return
-        places = [other for other in self._stateful if _place(other) == _place(point)]
+        places = [other for other in self._stateful if other.place == point.place]
         successors = [other for other in places if self._bundle.codec(other).accepts(reference)]
         self._held = _Held(position.sequence, point, reference, self._look, self._window.seen, successors)
 
@@ -160,8 +160,3 @@ def _newest(frame: Any) -> Any:
         *_, frame = (None, *frame)
     is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
     return frame if is_frame else None
-
-
-def _place(point: OperatingPoint) -> tuple[str, str, float]:
-    """What must not change between a payload and the one that it builds upon; the codec looks at the rest."""
-    return point.split, point.network, point.width
