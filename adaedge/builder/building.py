@@ -21,6 +21,7 @@ from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.choosing import with_levels
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
+from adaedge.builder.networks import check_alike, telling
 from adaedge.builder.samples import Samples
 from adaedge.builder.space import INT8, Space
 from adaedge.builder.widths import recalibrate
@@ -90,13 +91,14 @@ def build(
         progress: called as ``progress(what, done, total)``.
 
     Raises:
-        SplitError: if a split point of ``space`` does not exist.
+        SplitError: if a split point of ``space`` does not exist in any of its networks.
         CodecError: if no codec of ``space`` can carry what crosses at a split point of it, or a bottleneck cannot be
             fitted there, has no samples to be fitted on, or belongs to another split point; if there is no such answer
             codec, or it makes no answer of the outputs.
         LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
         CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
-        ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
+        ModelError: if ``preprocessing`` does not fit the example, ``args`` is no tuple, or one of the space's networks
+            does not take the example or answers in another form.
         MetricError: if ``evaluate`` is a metric, and there are no samples, or it cannot judge the outputs.
         BundleError: if ``evaluate`` returns no fraction, or a sample is none of the model's inputs.
         SourceError: if a clip does not decode, or a frame is none.
@@ -124,6 +126,7 @@ def build(
             f" `calibrate` (`--images FOLDER`), or leave {BOTTLENECK} out."
         )
     plain = not isinstance(net, Elastic)
+    check_alike(net.net if isinstance(net, Elastic) else net, named.networks, call)
     if not plain and named.multiple != 1:
         raise LevelError("an Elastic keeps channels in multiples of its own; give `multiple` where it is made")
     own = net.widths if isinstance(net, Elastic) else None
@@ -138,8 +141,10 @@ def build(
     assembly = Assembly(
         net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain
     )
-    for width in assembly.widths:
-        assembly.add(width)
+    assembly.settle()
+    for level in assembly.levels:
+        with telling(level.network):
+            assembly.add(level)
     return assembly.finished()
 
 

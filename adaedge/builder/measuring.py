@@ -63,7 +63,7 @@ def measured(
             report("measure", len(done), len(entries))
             judge = held_out if is_progressive(entry.point.codec) else evaluate
             judged = judge.digest if isinstance(judge, Evaluation) else b""
-            name = key("point", *common, judged, *halves, bottleneck, entry.point.codec)
+            name = key("point", *common, judged, *halves, bottleneck, str(entry.point))  # whose header names it
             is_own = entry.point.codec in bundle.codecs.own  # which nobody knows what it depends on either
             keeper = BuildCache(None) if is_own else scratch
             found = keeper.get_or(name, partial(_figures, scorer, entry.point, judge, samples))

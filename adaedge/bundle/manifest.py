@@ -128,6 +128,12 @@ class Manifest:
         found = self._places.get((split, level))
         if found is not None:
             return found
+        networks = sorted({cut.level.network for cut in self.cuts})
+        if level.network not in networks:
+            raise BundleError(
+                f"this bundle has no network {level.network!r}; it has: {', '.join(networks)}. Build it with"
+                f" `--network {level.network}=MODEL`."
+            )
         held = [place for name, place in self._places if name == split]
         if held:
             raise BundleError(

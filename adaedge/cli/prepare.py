@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,6 +108,13 @@ def build(
             " taken in order: what a video codec sends is measured on it."
         ),
     ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further network in the bundle, such as a student: NAME=MODEL. It takes the model's frames and has"
+            " its classes; it is built at width 1, and at those of --splits that it has. May be given more than once."
+        ),
+    ] = None,
     weights: Weights = None,
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
@@ -130,8 +138,13 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
-    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple)
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
+    geometry = _preprocessing(loaded.preprocessing, preprocessing)
+    others = {name: load(one, pretrained=not random_weights) for name, one in _by_name(network or ()).items()}
+    for name, other in others.items():
+        _check_same_pixels(name, other.preprocessing, geometry)
+    networks = {name: other.module for name, other in others.items()}
+    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple, networks)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(
@@ -140,10 +153,10 @@ def build(
             space,
             kwargs=loaded.kwargs,
             calibrate=[*(frames(images) if images else ()), *map(Clip.read, clips or ())] or None,
-            preprocessing=_preprocessing(loaded.preprocessing, preprocessing),
+            preprocessing=geometry,
             labels=loaded.labels,
             name=model,
-            trained=loaded.trained,
+            trained=loaded.trained and all(other.trained for other in others.values()),
             answer=answer,
             scratch=scratch,
             progress=report,
@@ -211,6 +224,28 @@ def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None
         raise ModelError(f"--preprocessing takes {', '.join(names)}; got {', '.join(sorted(odd))}")
     changed: Preprocessing = replace(own or Preprocessing(), **given)
     return changed
+
+
+def _by_name(networks: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in networks:
+        name, equals, model = text.partition("=")
+        if not (name and equals and model) or name in found:
+            raise ModelError(
+                f"--network takes NAME=MODEL, each name once, such as student=timm:resnet10t; got {text!r}"
+            )
+        found[name] = model
+    return found
+
+
+def _check_same_pixels(name: str, own: Preprocessing | None, given: Preprocessing | None) -> None:
+    """Refuse a network that wants its pixels normalised in another way than the bundle's graphs do it."""
+    if own and given and (own.mean, own.std) != (given.mean, given.std):
+        raise ModelError(
+            f"the network {name!r} wants pixels of mean {own.mean} and standard deviation {own.std}; the model's are"
+            f" {given.mean} and {given.std}. Wrap it in a module that rescales them, and name that as"
+            " package.module:callable."
+        )
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from adaedge.operating_point import FP32, OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import OUTPUT, Level, OperatingPoint, Profile
 from adaedge.scheduling import Fixed, LeastEnergy, Policy
 from adaedge.simulation import Scenario, static_runs
 
@@ -18,7 +18,7 @@ KEPT = "kept"
 
 
 def _is_level(point: OperatingPoint) -> bool:
-    return (point.width, point.precision) != (1.0, FP32)
+    return point.level != Level()
 
 
 TECHNIQUES: dict[str, Callable[[OperatingPoint], bool]] = {

@@ -62,6 +62,11 @@ class OperatingPoint:
         return Level(self.network, self.width, self.precision)
 
     @property
+    def place(self) -> tuple[str, str, float]:
+        """Split point, network and width: two points of one place send the same features, but for their precision."""
+        return self.split, self.network, self.width
+
+    @property
     def is_local(self) -> bool:
         """Whether the terminal answers alone and sends nothing."""
         return self.split == OUTPUT

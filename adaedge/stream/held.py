@@ -61,14 +61,14 @@ class HeldPayload(Generic[Left]):
     def take(self, point: OperatingPoint) -> Left | None:
         """What the payload that is made now may build upon, if its codec accepts it; nothing is held from now on."""
         held, self._held = self._held, None
-        return held[1] if held is not None and _place(held[0]) == _place(point) else None
+        return held[1] if held is not None and held[0].place == point.place else None
 
     def keep(self, point: OperatingPoint, left: Left | None) -> None:
         """Hold what a payload left, now that the edge server is known to hold it too; ``None`` where it does not."""
         if left is None:
             self._held = None
             return
-        places = [other for other in self._stateful if _place(other) == _place(point)]
+        places = [other for other in self._stateful if other.place == point.place]
         self._held = point, left, [other for other in places if self._accepts(other, left)]
 
     def sent(self, decision: Decision, payload_bytes: int) -> None:
@@ -77,8 +77,3 @@ class HeldPayload(Generic[Left]):
         if decision.change < REFRESH and decision.payload_bytes > 0:
             found = known * payload_bytes / decision.payload_bytes
             self.sent_ratio[point] = known ** (1 - _NEW) * min(max(found, 1 / _MOST), _MOST) ** _NEW
-
-
-def _place(point: OperatingPoint) -> tuple[str, str, float]:
-    """What must not change between a payload and the one that it builds upon; the codec looks at the rest."""
-    return point.split, point.network, point.width
