@@ -69,8 +69,18 @@ class Window:
         """Of its frames, about what share came after so many had come; 0 where that is one at most."""
         if self._preprocessing is None:
             return 0.0
-        new = -(-(self.seen - before) // self._preprocessing.stride)
-        return min(1.0, new / self._preprocessing.frames) if new > 1 else 0.0
+        return share_of_new(self.seen - before, self._preprocessing.frames, self._preprocessing.stride)
+
+
+def share_of_new(came: int, frames: int, stride: int) -> float:
+    """Of a window, about what share is new once so many frames of the camera came; 0 where that is one at most.
+
+    Example:
+        >>> share_of_new(4, frames=8, stride=2), share_of_new(2, frames=8, stride=2)
+        (0.25, 0.0)
+    """
+    new = -(-came // stride)
+    return min(1.0, new / frames) if new > 1 and frames > 1 else 0.0
 
 
 def slid(frames: Frames, preprocessing: Preprocessing) -> list[Arrays]:
