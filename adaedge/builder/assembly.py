@@ -16,7 +16,7 @@ from itertools import chain
 import torch
 from torch import nn
 
-from adaedge.builder import choosing
+from adaedge.builder import choosing, keeping
 from adaedge.builder.bottlenecks import MOST_SAMPLES, brought, fitted
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.bundle_writer import BundleWriter
@@ -46,6 +46,7 @@ from adaedge.metrics import Metric
 from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.payload import BOTTLENECK, is_progressive
 from adaedge.payload.answers import default_answer
+from adaedge.stream import ChangeDetector
 
 Progress = Callable[[str, int, int], None]
 
@@ -66,6 +67,7 @@ class Assembly:
         metric: compares a point's answers with the full network's; ``None`` for the default of its outputs.
         scratch: keeps what took long.
         report: progress.
+        detector: measures the changes that kept answers follow.
         plain: whether the user gave a plain network, whose narrower widths nobody has trained.
     """
 
@@ -81,6 +83,7 @@ class Assembly:
     scratch: BuildCache
     report: Progress
     plain: bool
+    detector: ChangeDetector
     _parts: BundleWriter = field(default_factory=BundleWriter)
     _networks: dict[str, Network] = field(default_factory=dict)
     _weak: set[float] = field(default_factory=set)
@@ -160,12 +163,15 @@ class Assembly:
         kept = choosing.pareto_filter(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
         places = {_place(entry.point) for entry in kept}
         used = {_place(entry.point) for entry in kept if is_progressive(entry.point.codec)}
-        cuts = [
-            cut if (cut.split, cut.level) in used else replace(cut, bottleneck=None, folded_tail=None)
-            for cut in cuts
-            if (cut.split, cut.level) in places
-        ]
+        held = [cut for cut in cuts if (cut.split, cut.level) in places]
+        bare = partial(replace, bottleneck=None, folded_tail=None)
+        cuts = [cut if (cut.split, cut.level) in used else bare(cut) for cut in held]
+        self._keep(self._bundle(cuts, kept))
         return self._bundle(cuts, kept)
+
+    def _keep(self, full: Bundle) -> None:
+        """Say how good kept answers are, where there are clips."""
+        self.about = keeping.described(self.about, full, self.space.kept, self.samples, self.detector, self.evaluate)
 
     @contextmanager
     def _stage(self, what: str, level: Level) -> Iterator[None]:

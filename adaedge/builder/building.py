@@ -34,6 +34,7 @@ from adaedge.levels import Elastic
 from adaedge.metrics import Metric
 from adaedge.payload import BOTTLENECK
 from adaedge.payload.answers import answer_codec
+from adaedge.stream import ChangeDetector, MovedBlocks
 
 
 def build(
@@ -49,6 +50,7 @@ def build(
     name: str = "",
     trained: bool = True,
     answer: str | None = None,
+    detector: ChangeDetector | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -86,6 +88,8 @@ def build(
         answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
             lists them: ``best@5``, ``labels@129x129``, ``f16+zstd``. Accuracy is that of such answers. Unless told, no
             value changes, but that the logits of a map whose classes ``labels`` names become label maps.
+        detector: measures how much changed since an answer was computed, by which one is kept; `MovedBlocks` unless
+            told. The terminal measures with the same.
         scratch: a folder for what takes long: a build that was stopped goes on from there. It may be deleted when the
             bundle is saved.
         progress: called as ``progress(what, done, total)``.
@@ -113,7 +117,8 @@ def build(
     call = ExampleCall(args, kwargs or {}, preprocessing)
     if answer is not None:
         answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known
-    samples = Samples.read(calibrate, preprocessing)
+    detector = detector or MovedBlocks()
+    samples = Samples.read(calibrate, preprocessing, detector)
     named = space or Space(None, None, None, None)
     if INT8 in (named.precisions or ()) and not samples:
         raise LevelError(
@@ -139,7 +144,7 @@ def build(
     )
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
     assembly = Assembly(
-        net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain
+        net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain, detector
     )
     assembly.settle()
     for level in assembly.levels:

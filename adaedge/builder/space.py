@@ -52,6 +52,9 @@ class Space:
         widths: fractions of channels, in (0, 1].
         precisions: number formats of the terminal's arithmetic, ``fp32`` or ``int8``. The edge runs fp32.
         codecs: names of codecs, bottlenecks that were fitted before, and codecs of your own.
+        kept: whether the bundle says how good kept answers are: ``True`` refuses clips that cannot tell, ``False``
+            keeps no answers; where it is ``None``, it does if there are clips that can tell, else the manifest's
+            ``not_kept`` says why.
         multiple: a plain network's narrower widths keep channels in multiples of this; an `Elastic` has its own.
         networks: name → a further network; ``full`` is the one that is built. The name is part of file names: letters,
             digits, ``.``, ``_`` and ``-``.
@@ -70,6 +73,7 @@ class Space:
     precisions: Sequence[str] | None = (FP32,)
     codecs: Sequence[AnyCodec] | None = (RAW,)
     multiple: int = 1
+    kept: bool | None = None
     networks: Mapping[str, nn.Module] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

@@ -144,7 +144,7 @@ def build(
     for name, other in others.items():
         _check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}
-    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple, networks)
+    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple, networks=networks)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(

@@ -10,7 +10,8 @@ from itertools import count
 from typing import Any
 
 from adaedge.runtime.record import FrameRecord
-from adaedge.runtime.terminal import Result, Terminal
+from adaedge.runtime.result import Result
+from adaedge.runtime.terminal import Terminal
 
 
 def run(

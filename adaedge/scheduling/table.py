@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
-from adaedge.operating_point import NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
+from adaedge.operating_point import KEPT, NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
 from adaedge.operating_point.profile import between
 from adaedge.scheduling.deadlines import can_finish_locally, default_margin_s, offload_timeout_s
 
@@ -133,6 +133,8 @@ class Knots:
 class Table:
     """The points that may be chosen, one row each: at or above the accuracy floor, and not labelled `NOT_FASTER`.
 
+    Keeping the last answer is none of them: whether it may be chosen is another question each frame, see ``keeping``.
+
     Treat the arrays as read-only. A level that is smaller but not faster is left out even where its measured accuracy
     is higher: rounding adds no accuracy, so a difference in its favour is one of samples.
 
@@ -187,7 +189,7 @@ class Table:
         if not profile:
             raise ScheduleError("the profile holds no operating point. Profile a bundle with `adaedge profile BUNDLE`.")
         slow = not_faster(profile)
-        offered = {point: cost for point, cost in profile.items() if point not in slow}
+        offered = {point: cost for point, cost in profile.items() if point not in slow and point != KEPT}
         held = {point: cost for point, cost in offered.items() if cost.meets(limits.accuracy_floor)}
         if not held:
             best, cost = max(offered.items(), key=lambda item: item[1].accuracy or 0.0)

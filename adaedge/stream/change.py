@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,23 @@ _WEIGHTS = (77, 150, 29)  # of red, green and blue in luma, in 256ths (ITU-R BT.
 
 
 class ChangeDetector(Protocol):
-    """Measures change in two steps, so that of an earlier frame only what is compared has to be kept."""
+    """Measures change in two steps, so that of an earlier frame only what is compared has to be kept.
+
+    Attributes:
+        name: what a bundle calls it: a curve that was fitted with one detector says nothing of another. Whatever
+            changes what it measures, a threshold say, belongs in the name.
+        unit: what a change of 1 is all of, for people: ``of blocks moved``.
+    """
+
+    @property
+    def name(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """See above."""
+        ...
 
     def look(self, frame: Frame) -> Any:
         """What is compared of a frame, uint8 (H, W, 3).
@@ -59,6 +75,9 @@ class BlockChange:
         >>> detector.change(detector.look(still), detector.look(moved))
         0.25
     """
+
+    name: ClassVar[str] = "blocks"
+    unit: ClassVar[str] = "of what blocks can change"
 
     def look(self, frame: Frame) -> Luma:
         """The luma of the pixels that are looked at, whole blocks of them."""
@@ -99,11 +118,17 @@ def look_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Luma | None:
         frame: as it came.
         inputs: what was made of it.
     """
+    picture = picture_of(frame, inputs)
+    return None if picture is None else BlockChange().look(picture)
+
+
+def picture_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Frame | None:
+    """The frame, or the newest image among a model's inputs; ``None`` where neither is one."""
     image = frame
     if not isinstance(frame, np.ndarray):
         image = inputs[0][0, -1] if inputs[0].ndim == 5 else inputs[0][0] if inputs[0].ndim == 4 else inputs[0]
     is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
-    return BlockChange().look(image) if is_frame else None
+    return image if is_frame else None
 
 
 def change_between(before: Luma | None, after: Luma | None) -> float:

@@ -133,7 +133,7 @@ def test_a_bundle_of_the_version_before_is_refused(built, tmp_path):
     built.save(tmp_path / "b")
     manifest = tmp_path / "b" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"version": 7', '"version": 6'))
-    with pytest.raises(BundleVersionError, match=r"version 6; this adaedge reads 'adaedge-bundle' version 7"):
+    with pytest.raises(BundleVersionError, match=r"version 6; this adaedge reads 'adaedge-bundle' version 8"):
         Bundle.load(tmp_path / "b")
 
 
