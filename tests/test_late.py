@@ -17,7 +17,7 @@ THIRD_PARTY = ["torch", "onnx", "cryptography", "av", "safetensors", "threadpool
 THIRD_PARTY += ["PIL.JpegImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin"]
 OURS = ["clip", "profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
 OURS += [f"payload.{name}" for name in ("jpeg", "latent", "pictures", "ranged", "video")]
-OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "shaped", "sources")]
+OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "emulated_links", "sources")]
 OURS += [f"channel.{name}" for name in ("allocation", "propagation", "reading", "synthesis", "trace")]
 
 # A frame is answered locally by way of a terminal whose edge server does not answer.
