@@ -147,7 +147,7 @@ def test_what_a_stream_really_sent_corrects_what_is_predicted() -> None:
 
 def test_a_clip_is_looked_at_as_a_terminal_looks_at_it_and_at_the_times_of_the_frames() -> None:
     draw = np.random.default_rng(0)
-    frames = list(draw.integers(0, 256, (12, 36, 64, 3), dtype=np.uint8))
+    frames = list(draw.integers(100, 130, (12, 36, 64, 3), dtype=np.uint8))
     detector, clip = BlockChange(), Clip(frames, fps=10.0)
     looks = [detector.look(frame) for frame in frames]
     every = ClipChanges.of_clip(clip)
@@ -242,6 +242,14 @@ def test_the_clairvoyant_is_the_best_of_all_plans(costs, changes, rates) -> None
     for record in ideal:
         assert record.decision.energy_j == pytest.approx(record.measurement.energy.total_j, rel=1e-9)
         assert record.decision.latency_s == pytest.approx(record.measurement.latency_s, rel=1e-9)
+
+
+def test_who_has_nothing_but_a_codec_with_a_state_sends_in_vain_and_then_a_refresh() -> None:
+    only = Profile({VIDEO: COSTS[VIDEO]}, "", "hand", "hand", (0.0, 0.2, 1.0), {VIDEO: NEXT[VIDEO]})
+    outage = Trace([0.0, 0.55, 0.75], [3e6, 1.0, 3e6], 100.0)
+    ideal = clairvoyant(scenario([0.0] * 8, outage, PLAIN, only, frames=8))
+    assert [record.decision.change for record in ideal] == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+    assert [record.index for record in ideal if record.measurement.failure] == [3]
 
 
 class Whim:
