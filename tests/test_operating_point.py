@@ -184,6 +184,13 @@ def test_a_precision_whose_head_is_no_faster_than_that_of_fp32_is_labelled(head_
     assert profile.slowed(7.0).labels == profile.labels
 
 
+def test_a_label_compares_within_a_network():
+    student, student8 = (OperatingPoint("output", 1.0, precision, network="s") for precision in ("fp32", "int8"))
+    assert student.place == student8.place != LOCAL.place
+    assert not_faster({LOCAL: Cost(0.001), student8: Cost(0.02)}) == set()
+    assert not_faster({LOCAL: Cost(0.1), student: Cost(0.01), student8: Cost(0.02)}) == {student8}
+
+
 def test_a_label_compares_within_a_split_and_a_width_only():
     narrow = OperatingPoint("output", 0.5)
     narrow8 = OperatingPoint("output", 0.5, "int8")

@@ -138,9 +138,10 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
+    named = _by_name(network or ())
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
     geometry = _preprocessing(loaded.preprocessing, preprocessing)
-    others = {name: load(one, pretrained=not random_weights) for name, one in _by_name(network or ()).items()}
+    others = {name: load(one, pretrained=not random_weights) for name, one in named.items()}
     for name, other in others.items():
         _check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}

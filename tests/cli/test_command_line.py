@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import adaedge
 from adaedge import cli
 from adaedge.cli.measure import _profile_table
-from adaedge.errors import LevelError
+from adaedge.errors import LevelError, ModelError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer
 
@@ -224,6 +224,30 @@ def test_build_takes_every_level(tmp_path, photographs):
 def test_a_level_that_cannot_be_built_is_one_line(tmp_path, options, words):
     arguments = ("build", "timm:test_resnet", "-o", str(tmp_path / "b"), "--random-weights", *options)
     with pytest.raises(LevelError, match=re.escape(words)):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+
+
+def test_build_takes_a_student(tmp_path, photographs):
+    options = ("--splits", "layer2,stages_1", "--widths", "1", "--precisions", "fp32", "--codecs", "u8", "--images")
+    options += (photographs, "--random-weights", "--network", "student=timm:test_convnext", "--json")
+    found = json.loads(adaedge_command("build", "timm:test_resnet", "-o", tmp_path / "b", *options))
+    places = {(point["network"], point["split"]) for point in found["points"]}
+    inner = {("full", "layer2"), ("student", "stages_1")}
+    assert places == inner | {("full", "input"), ("full", "output"), ("student", "output")}
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (("student",), "--network takes NAME=MODEL, each name once, such as student=timm:resnet10t; got 'student'"),
+        (("s=timm:test_convnext", "s=timm:test_resnet"), "each name once, such as student=timm:resnet10t; got 's="),
+        (("s=timm:test_byobnet",), "the network 's' wants pixels of mean (0.485, 0.456, 0.406) and standard"),
+    ],
+)
+def test_a_network_that_cannot_be_is_one_line(tmp_path, network, words):
+    options = [word for one in network for word in ("--network", one)]
+    arguments = ("build", "timm:test_resnet", "-o", str(tmp_path / "b"), "--random-weights", *options)
+    with pytest.raises(ModelError, match=re.escape(words)):
         CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
 
 
