@@ -15,6 +15,7 @@ import numpy as np
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import NOT_FASTER, REFRESH, Cost, Decision, OperatingPoint, Profile
+from adaedge.scheduling.knots import Named
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
@@ -98,6 +99,7 @@ class Scheduler:
         self.policy: Policy = LeastEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
         self.state = State()
+        self._named: Named | None = None  # which points the changes of the frame before named
 
     def choose(
         self,
@@ -115,7 +117,7 @@ class Scheduler:
                 as ``Stream.changes`` says; a point that is not in it refreshes, as if all had changed.
             sent_ratio: of points that are in it, how many times the predicted bytes the stream has really sent.
         """
-        table = self.table.at(changes, sent_ratio) if changes else self.table
+        table = self._table_at(changes, sent_ratio) if changes else self.table
         now_s, active_s = self._times(estimate, now_s)
         residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
         predictions = predict(
@@ -129,7 +131,7 @@ class Scheduler:
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
         point, knots = table.points[choice.row], table.knots
-        change = (changes or {}).get(point, REFRESH) if knots and point in knots.places else REFRESH
+        change = (changes or {}).get(point, REFRESH) if knots and point in knots.rows else REFRESH
         decision = _decision(table, predictions, choice, change)
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
@@ -169,6 +171,14 @@ class Scheduler:
             return math.inf
         gain_j = float(ideal.steady_j[local].min() - ideal.steady_j[offload].min())
         return gain_j / self.limits.period_s
+
+    def _table_at(
+        self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None
+    ) -> Table:
+        if self.table.knots is None:
+            return self.table
+        self._named = self.table.knots.named(changes, self._named)
+        return self.table.at(changes, sent_ratio, self._named)
 
     def _times(self, estimate: RateEstimate | None, now_s: float | None) -> tuple[float, float]:
         seen_s = estimate.time_s if estimate is not None else -math.inf
