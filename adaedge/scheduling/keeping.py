@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from adaedge.operating_point import KEPT, REFRESH, Cost, KeptCurve, LastAnswer, OperatingPoint, Profile
-from adaedge.scheduling.table import Column, Table
+from adaedge.scheduling.table import TERMINAL_S, TIMEOUT_S, Table
 
 _COMPUTED_BY_ALL = LastAnswer(
     0, OperatingPoint("output")
@@ -72,24 +72,18 @@ class Keeping:
 
 def _with_row(table: Table, cost: Cost) -> Table:
     """The table with a last row for keeping, which is on time and sends nothing."""
-    limits, row = table.limits, len(table.points)
-    more: dict[str, float] = {
-        "remote": 0.0,
-        "terminal_s": cost.terminal_s,
-        "edge_s": 0.0,
-        "payload_bytes": 0.0,
-        "answer_bytes": 0.0,
-        "finish_s": 0.0,
-        "timeout_s": limits.deadline_s,
-        "limit_s": limits.deadline_s,
-        "accuracy": 0.0,
-    }
-    columns: dict[str, Column] = {name: np.append(getattr(table, name), value) for name, value in more.items()}
+    deadline_s, row = table.limits.deadline_s, len(table.points)
+    weighed = {TERMINAL_S: cost.terminal_s, TIMEOUT_S: deadline_s}
+    column = np.array([[weighed.get(place, 0.0)] for place in range(len(table.columns))])
     return replace(
         table,
         points=(*table.points, KEPT),
         rows={**table.rows, KEPT: row},
         local=np.append(table.local, True),
+        remote=np.append(table.remote, False),
+        local_rows=(*table.local_rows, row),
+        columns=np.hstack([table.columns, column]),
+        limit_s=np.append(table.limit_s, deadline_s),
+        accuracy=np.append(table.accuracy, 0.0),
         measured=np.append(table.measured, True),
-        **columns,
     )

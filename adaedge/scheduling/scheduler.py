@@ -25,6 +25,7 @@ from adaedge.operating_point import (
     Profile,
 )
 from adaedge.scheduling.keeping import Keeping
+from adaedge.scheduling.knots import Named
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
@@ -109,6 +110,7 @@ class Scheduler:
         self.policy: Policy = LeastEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
         self.state = State()
+        self._named: Named | None = None  # which points the changes of the frame before named
 
     def choose(
         self,
@@ -133,7 +135,7 @@ class Scheduler:
         accuracy = self.kept_accuracy(changes, last)
         if self.keeping and accuracy is not None:
             table = self.keeping.offered(accuracy)
-        table = table.at(changes, sent_ratio) if changes else table
+        table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
         residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
         predictions = predict(
@@ -147,7 +149,7 @@ class Scheduler:
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
         point, knots = table.points[choice.row], table.knots
-        by_change = point == KEPT or (knots is not None and point in knots.places)
+        by_change = point == KEPT or (knots is not None and point in knots.rows)
         decision = _decision(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
         if self.keeping and last and KEPT in changes:
             reason = self.keeping.reason(changes[KEPT], last, kept=KEPT in table.rows)
@@ -198,6 +200,14 @@ class Scheduler:
             return math.inf
         gain_j = float(ideal.steady_j[local].min() - ideal.steady_j[offload].min())
         return gain_j / self.limits.period_s
+
+    def _table_at(
+        self, table: Table, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None
+    ) -> Table:
+        if table.knots is None:
+            return table
+        self._named = table.knots.named(changes, self._named)
+        return table.at(changes, sent_ratio, self._named)
 
     def _times(self, estimate: RateEstimate | None, now_s: float | None) -> tuple[float, float]:
         seen_s = estimate.time_s if estimate is not None else -math.inf

@@ -73,8 +73,8 @@ class Foresight:
         if knots is None or self.changes is None:
             return ()
         found: dict[tuple[str, str, float, str], list[int]] = {}
-        for row in knots.rows:
-            found.setdefault(_family(self.table.points[row]), []).append(int(row))
+        for row in knots.rows.values():
+            found.setdefault(_family(self.table.points[row]), []).append(row)
         return tuple(np.array(rows, np.intp) for rows in found.values())
 
     def since(self, age: int) -> Floats:
@@ -130,10 +130,11 @@ class Foresight:
         if change is not None:
             # Each measured amount's share in a change between two of them: (frames, amounts).
             shares = np.stack([np.interp(change, knots.changes, one) for one in np.eye(len(knots.changes))], axis=1)
+            named = knots.named(dict.fromkeys(knots.rows, REFRESH))
             places = np.full(len(table.points), -1)
-            places[knots.rows] = np.arange(len(knots.rows))
-            held = places[rows]
-            refresh = np.where(held >= 0, (knots.costs[:, held] * shares[:, None]).sum(axis=-1), refresh)
+            places[named.rows] = np.arange(len(named.rows))
+            held, costs = places[rows], np.moveaxis(named.costs, 0, -1)
+            refresh = np.where(held >= 0, (costs[:, held] * shares[:, None]).sum(axis=-1), refresh)
         refresh[2] = np.ceil(refresh[2])  # as a replay sends them
         return refresh
 
