@@ -30,6 +30,7 @@ class Keeping:
         audit_every: one frame in so many whose answer could be kept is computed to see whether it is right; 0 for none.
         metric: compares the two answers; the bundle's where it is ``None``.
         tolerance: at points with a bottleneck, a latent that moved by less than so many nats is not sent; 0 sends all.
+        by_change: whether answers are kept by what changed; a terminal whose scheduler never asks need not measure it.
 
     Raises:
         ScheduleError: if the tolerance is no number from 0, or no frame in so many can be audited.
@@ -39,6 +40,7 @@ class Keeping:
     audit_every: int = EVERY
     metric: Metric | None = None
     tolerance: float = 0.0
+    by_change: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
@@ -85,8 +87,9 @@ class Keeper:
 
     def __init__(self, bundle: Bundle, how: Keeping) -> None:
         self._bundle, self._tolerance = bundle, how.tolerance
-        self.curve = bundle.manifest.kept
-        self._detector = check_detector(self.curve, how.detector)
+        detector = check_detector(bundle.manifest.kept, how.detector)
+        self.curve = bundle.manifest.kept if how.by_change else None
+        self._detector = detector if how.by_change else None
         self._metric = how.metric or (metric_named(self.curve.metric) if self.curve else None)
         every = how.audit_every if self._metric else 0
         self.audit = Audit(every, self.curve.knots[-1].change if self.curve else REFRESH)
