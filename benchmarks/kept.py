@@ -39,7 +39,7 @@ from adaedge.errors import MetricError
 from adaedge.metrics import Divergence, LabelIoU, Metric
 from adaedge.operating_point import OUTPUT, KeptCurve, OperatingPoint
 from adaedge.stream import Audit, BlockChange, ChangeDetector, MovedBlocks
-from adaedge.stream.audit import EVERY
+from adaedge.stream.audit import EVERY, TOGETHER
 from benchmarks.result import write
 from benchmarks.video_bytes import NETWORKS
 from benchmarks.video_clips import CLIPS, class_of
@@ -86,13 +86,15 @@ def half_of(clip: Path, answers: Answers, detector: ChangeDetector, *, second: b
 
 def kept(clip: AnsweredClip, curve: KeptCurve, detector: ChangeDetector, metric: Metric, floor: float) -> list[int]:
     """Of each frame, whose answer it gets at a floor; audited frames get their own."""
-    audit, held, given = Audit(EVERY, curve.knots[-1].change), 0, [0]
+    audit, held, given = Audit(EVERY, curve.largest_change(floor) or 0.0), 0, [0]
+    audited: list[tuple[int, int]] = []
     for at in range(1, len(clip.answers)):
         change = clip.change(detector, held, at)
         promised = curve.low(change)
         due = promised >= floor and audit.due
         if due:
-            found = score(metric, clip, [at], [held])
+            audited = [*audited, (at, held)][-TOGETHER:]
+            found = score(metric, clip, *zip(*audited, strict=True))
             audit = audit.missed() if found is None else audit.found(found, promised)
         elif promised >= floor:
             audit = audit.passed()

@@ -20,8 +20,9 @@ Luma = npt.NDArray[np.uint8]
 _BLOCK = 4  # sides of a block, in looked-at pixels
 _GAINS = 0.7, 1.4  # a lamp does so much; what looks like more is something else
 _NOISES = 4.0  # a block has moved if it differs by so many deviations of the noise
-_LEAST = 20.0  # grey levels: less is never a move, and noise is never taken to be less than that
-_MOST = 40.0  # nor more
+_LEAST = 6.0  # grey levels: less is never a move
+_MOST = 40.0  # more always is one
+_LEVELS = 64.0  # a block that differs by so many levels, or more, has moved altogether
 _MEDIAN_OF_NORMAL = 0.6745  # of a normal distribution's absolute values, in deviations
 
 
@@ -48,8 +49,8 @@ class MovedBlocks:
     The same pixels are looked at as by `BlockChange`, in the same blocks. The later frame's light is fitted to the
     earlier's, by one gain and one offset for the whole picture: they follow from by how much most of its darker half
     changed, and most of its brighter. Then a block has moved if one of its pixels differs by more than four times the
-    noise, which is what is left in most places, and by 20 grey levels at least. A camera that moves moves most blocks:
-    nothing is kept.
+    noise, which is what is left in most places, and by more than 6 grey levels; where that is less than 64 levels, it
+    counts for less. A camera that moves moves most blocks: nothing is kept.
 
     Example:
         >>> still = np.random.default_rng(0).integers(40, 200, (45, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
@@ -81,7 +82,8 @@ class MovedBlocks:
         noise = _median(np.bincount(apart.ravel(), minlength=256)) / _MEDIAN_OF_NORMAL
         rows = apart.reshape(apart.shape[0] // _BLOCK, _BLOCK, -1).max(axis=1)
         largest = rows.reshape(len(rows), -1, _BLOCK).max(axis=2)
-        return float(np.count_nonzero(largest > min(max(_LEAST, _NOISES * noise), _MOST)) / largest.size)
+        still = largest <= min(max(_LEAST, _NOISES * noise), _MOST)
+        return float(np.where(still, 0, np.minimum(largest, np.uint8(_LEVELS))).mean() / _LEVELS)
 
 
 def _median(counts: npt.NDArray[np.intp]) -> int:
