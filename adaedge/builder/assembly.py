@@ -166,12 +166,9 @@ class Assembly:
         held = [cut for cut in cuts if (cut.split, cut.level) in places]
         bare = partial(replace, bottleneck=None, folded_tail=None)
         cuts = [cut if (cut.split, cut.level) in used else bare(cut) for cut in held]
-        self._keep(self._bundle(cuts, kept))
-        return self._bundle(cuts, kept)
-
-    def _keep(self, full: Bundle) -> None:
-        """Say how good kept answers are, where there are clips."""
+        full = self._bundle(cuts, kept)
         self.about = keeping.described(self.about, full, self.space.kept, self.samples, self.detector, self.evaluate)
+        return self._bundle(cuts, kept)
 
     @contextmanager
     def _stage(self, what: str, level: Level) -> Iterator[None]:

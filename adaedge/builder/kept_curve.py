@@ -38,7 +38,9 @@ _LEAST_STRETCHES = 4
 _LEAST_FRAMES = 8  # of a stretch: of clips that are shorter than some, the stretches are
 _GAPS = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)  # frames apart, over which changes are looked at to place the knots
 _PAIRS = 1500  # so many changes are looked at
-_QUANTILES = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.27, 0.34, 0.42, 0.5, 0.6, 0.7, 0.8, 0.9)
+_KNOTS = 14
+_LARGEST = 0.9  # the last knot is this quantile of the changes that were looked at
+_SPREAD = 0.01  # and the first, but for the least that was seen, this fraction of the last
 _SCORED = 600  # so many pairs of a knot are scored
 _USABLE = 0.5  # a curve that is nowhere above it says that answers do not follow what changes
 _STILL = 1e-6
@@ -129,14 +131,11 @@ def _knots(clips: Sequence[AnsweredClip], detector: ChangeDetector) -> list[floa
         raise MetricError("everything changes from each frame to the next: no answer could be kept")
     if seen.max() <= _STILL:
         raise MetricError("nothing ever changes in the clips: they do not say how answers follow what does")
-    quantiles = np.quantile(seen[seen < REFRESH], _QUANTILES)
-    steps = sorted({round(float(change), 6) for change in quantiles})
-    least = max(1e-6, 0.02 * steps[-1])
-    knots = [steps[0]]
-    for change in steps[1:]:
-        if change >= knots[-1] + least:
-            knots.append(change)
-    return knots
+    known = seen[seen < REFRESH]
+    first, largest = float(known.min()), float(np.quantile(known, _LARGEST))
+    least = max(first, largest * _SPREAD, _STILL)
+    knots = {round(change, 6) for change in (first, *np.geomspace(least, max(largest, least), _KNOTS).tolist())}
+    return sorted(knots)
 
 
 def _replayed(clip: AnsweredClip, detector: ChangeDetector, most: float) -> list[int]:

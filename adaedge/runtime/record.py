@@ -40,7 +40,7 @@ class Measurement:
             those before them, at a lower rate.
         kept_from: number of the frame whose answer was kept; ``None`` where it was not, and in older records.
         audit_score: of a frame whose answer could have been kept, and was computed to see whether it is right: the
-            score of the one against the other; ``None`` elsewhere.
+            score of kept answers against computed ones, at the last few such frames; ``None`` elsewhere.
         correction: by how much a change counts more from then on, for what audits have found.
     """
 

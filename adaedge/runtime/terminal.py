@@ -89,7 +89,7 @@ class Terminal:
         self._preload = preload
         self._paced = paced
         self._meter = EnergyMeter(scheduler.energy)
-        self._keeping = replace(keeping or Keeping(), tolerance=tolerance)
+        self._keeping = replace(keeping or Keeping(), tolerance=tolerance, floor=scheduler.limits.accuracy_floor)
         self._stream = self.stream()
         self._lock = threading.Lock()
         self._monitor = LinkMonitor(

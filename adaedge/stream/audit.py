@@ -5,13 +5,13 @@ May import: nothing of adaedge. State comes in and goes out: `Audit` is a value.
 A curve is fitted once, on some clips; a camera sees other things later. So one such frame in N is computed, and where
 the kept answer was worse than the curve promised, a change counts for more from then on:
 
-    correction ← correction + reach · (loss − allowed),  kept within 0 and ``reach``
+    correction ← correction + 2 · reach · (promised − score),  kept within 0 and 1.25 · reach
 
-``loss`` is 1 less the score, ``allowed`` 1 less what was promised, and ``reach`` the largest change that an answer is
-ever kept over: one answer that is wrong altogether stops keeping at once, and with every good one the correction
-shrinks by a few per cent of it. As long as it is not at either end, its sum telescopes: the losses of the audited
-frames are on average what was allowed (I. Gibbs and E. Candès, "Adaptive conformal inference under distribution
-shift", NeurIPS 2021).
+``reach`` is the largest change that an answer is kept over: at the upper end nothing is kept. The score is of the last
+four audited frames together, for some metrics are pooled over frames and say little of a single one. Each audit that
+finds more than was promised brings some of it back: it forgets slowly. As long as it is not at either end, its sum
+telescopes, and the audited frames score on average what was promised (I. Gibbs and E. Candès, "Adaptive conformal
+inference under distribution shift", NeurIPS 2021).
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from typing import Self
 
 EVERY = 50
 """One frame in so many that could be kept is audited, unless told: at most 2 % of them are computed for that."""
+TOGETHER = 4
+"""So many audited frames are scored together."""
+_GAIN = 2.0
+_END = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,14 @@ class Audit:
 
     Attributes:
         every: one frame in so many that could be kept is audited; 0 for none.
-        reach: the largest change that an answer is ever kept over.
+        reach: the largest change that an answer is kept over.
         seen: how many such frames came since the last audit.
-        correction: how much more a change counts, from 0 to ``reach``.
+        correction: how much more a change counts.
 
     Example:
         >>> audit = Audit(every=2, reach=0.04).passed()
         >>> audit.due, audit.found(score=0.5, promised=0.75).correction
-        (True, 0.01)
+        (True, 0.02)
     """
 
     every: int = EVERY
@@ -57,11 +61,11 @@ class Audit:
         """After an audit.
 
         Args:
-            score: of the kept answer against the one that was computed, in [0, 1].
-            promised: what it scores at least by the curve.
+            score: of kept answers against those that were computed, in [0, 1].
+            promised: what they score at least by the curve.
         """
-        moved = self.correction + self.reach * (promised - score)
-        return replace(self, seen=0, correction=min(max(moved, 0.0), self.reach))
+        moved = self.correction + _GAIN * self.reach * (promised - score)
+        return replace(self, seen=0, correction=min(max(moved, 0.0), _END * self.reach))
 
     def missed(self) -> Self:
         """After an audit that found nothing: the answer could not be computed, or not be compared."""

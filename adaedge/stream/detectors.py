@@ -10,33 +10,35 @@ from typing import ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from adaedge.errors import ScheduleError, SourceError
+from adaedge.errors import ScheduleError
 from adaedge.operating_point import REFRESH, KeptCurve
 from adaedge.stream.change import BlockChange, ChangeDetector, Frame
 
 Luma = npt.NDArray[np.uint8]
 
-_ROWS = 108  # a frame is averaged down to about so many rows
-_BLOCK = 4  # sides of a block, in averaged pixels
+_BLOCK = 4  # sides of a block, in looked-at pixels
 _GAINS = 0.7, 1.4  # a lamp does so much; what looks like more is something else
 _NOISES = 4.0  # a block has moved if it differs by so many deviations of the noise
-_LEAST = 8.0  # grey levels: less is never a move, and noise is never taken to be less than that
-_MOST = 24.0
+_LEAST = 6.0  # grey levels: less is never a move
+_MOST = 40.0  # more always is one
+_LEVELS = 64.0  # a block that differs by so many levels, or more, has moved altogether
+_MEDIAN_OF_NORMAL = 0.6745  # of a normal distribution's absolute values, in deviations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """A frame averaged down, with what is compared of its light.
+    """What is compared of a frame.
 
     Attributes:
-        luma: whole blocks of it.
-        noise: standard deviation of its noise, in grey levels.
+        luma: of the pixels that are looked at.
+        is_bright: which of its pixels are of its brighter half.
+        levels: mean of its darker half, and of its brighter.
     """
 
     luma: Luma
-    noise: float
+    is_bright: npt.NDArray[np.bool_]
+    levels: tuple[float, float]
 
 
 @final
@@ -44,10 +46,11 @@ class _Look:
 class MovedBlocks:
     """The share of blocks in which something moved, light and noise left out.
 
-    Frames are averaged down to about a hundred rows. The later one's light is fitted to the earlier's, one gain and one
-    offset for the whole picture: the line through the medians of its darker and brighter half. Then a block has moved
-    if one of its 4 by 4 averages differs by more than four times the noise, which is measured on the picture itself,
-    and by 8 grey levels at least. A camera that moves moves most blocks: nothing is kept then.
+    The same pixels are looked at as by `BlockChange`, in the same blocks. The later frame's light is fitted to the
+    earlier's, by one gain and one offset for the whole picture: they follow from by how much most of its darker half
+    changed, and most of its brighter. Then a block has moved if one of its pixels differs by more than four times the
+    noise, which is what is left in most places, and by more than 6 grey levels; where that is less than 64 levels, it
+    counts for less. A camera that moves moves most blocks: nothing is kept.
 
     Example:
         >>> still = np.random.default_rng(0).integers(40, 200, (45, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
@@ -63,64 +66,47 @@ class MovedBlocks:
     unit: ClassVar[str] = "of blocks moved"
 
     def look(self, frame: Frame) -> _Look:
-        """The luma, averaged down."""
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            raise SourceError(f"a frame is uint8 (height, width, 3); got {frame.dtype} {frame.shape}")
-        image = Image.fromarray(frame).convert("L")
-        factor = max(1, round(frame.shape[0] / _ROWS))
-        seen = np.asarray(image.reduce(factor) if factor > 1 else image)
-        height, width = seen.shape
-        whole = np.pad(seen, ((0, -height % _BLOCK), (0, -width % _BLOCK)), "edge")
-        return _Look(whole, _noise(seen))
+        """The luma of the pixels that are looked at, whole blocks of them."""
+        luma = BlockChange().look(frame)
+        is_bright = luma > _median(np.bincount(luma.ravel(), minlength=256))
+        bright, count = int(luma[is_bright].sum(dtype=np.int64)), int(np.count_nonzero(is_bright))
+        dark = (int(luma.sum(dtype=np.int64)) - bright) / (luma.size - count)
+        return _Look(luma, is_bright, (dark, bright / count if count else dark))
 
     def change(self, before: _Look, after: _Look) -> float:
         """How much moved; frames of different sizes have nothing in common."""
         if before.luma.shape != after.luma.shape:
             return REFRESH
-        lit = _in_the_light_of(before.luma, after.luma)
+        lit = _in_the_light_of(before, after.luma)
         apart = np.maximum(before.luma, lit) - np.minimum(before.luma, lit)
+        noise = _median(np.bincount(apart.ravel(), minlength=256)) / _MEDIAN_OF_NORMAL
         rows = apart.reshape(apart.shape[0] // _BLOCK, _BLOCK, -1).max(axis=1)
         largest = rows.reshape(len(rows), -1, _BLOCK).max(axis=2)
-        noise = np.hypot(before.noise, after.noise)
-        return float((largest > min(max(_LEAST, _NOISES * noise), _MOST)).mean())
+        still = largest <= min(max(_LEAST, _NOISES * noise), _MOST)
+        return float(np.where(still, 0, np.minimum(largest, np.uint8(_LEVELS))).mean() / _LEVELS)
 
 
-def _noise(luma: Luma) -> float:
-    """The standard deviation of the noise, from the median of second differences: edges are few, noise everywhere.
-
-    A second difference has 6 times the variance, and the median of a normal distribution's absolute value is 0.6745 of
-    its deviation.
-    """
-    if luma.shape[1] < 3:
-        return 0.0
-    rows = luma[::2].astype(np.int16)
-    second = np.abs(rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2])
-    return float(np.median(second)) / (0.6745 * 6**0.5)
+def _median(counts: npt.NDArray[np.intp]) -> int:
+    """Of values from 0 on, of which so many are there each."""
+    return int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
 
 
-def _in_the_light_of(before: Luma, after: Luma) -> Luma:
+def _in_the_light_of(before: _Look, after: Luma) -> Luma:
     """The later frame as if its light were the earlier's.
 
-    Medians are not moved by what covers less than half of a half.
+    By how much most of a half changed is its median, which nothing moves that covers less than half of it.
     """
-    middle = np.median(before)
-    dark, bright = before <= middle, before > middle
-    if not bright.any():
-        offset = float(np.median(after)) - float(middle)
-        return _shifted(after, 1.0, -offset)
-    lows = float(np.median(before[dark])), float(np.median(after[dark]))
-    highs = float(np.median(before[bright])), float(np.median(after[bright]))
-    spread = highs[1] - lows[1]
-    gain = (highs[0] - lows[0]) / spread if spread > 0 else 1.0
-    gain = min(max(gain, _GAINS[0]), _GAINS[1])
-    return _shifted(after, gain, (lows[0] + highs[0] - gain * (lows[1] + highs[1])) / 2)
-
-
-def _shifted(luma: Luma, gain: float, offset: float) -> Luma:
-    if abs(gain - 1) < 0.005 and abs(offset) < 0.5:
-        return luma
+    apart = after.astype(np.int16) - before.luma
+    (dark, bright) = before.levels
+    lift = _median(np.bincount(apart[~before.is_bright] + 255)) - 255
+    raised = _median(np.bincount(apart[before.is_bright] + 255)) - 255 if bright > dark else lift
+    if not lift and not raised:
+        return after
+    spread = bright + raised - dark - lift
+    gain = min(max((bright - dark) / spread, _GAINS[0]), _GAINS[1]) if spread > 0 else 1.0
+    offset = (dark + bright - gain * (dark + lift + bright + raised)) / 2
     table = np.clip(np.rint(gain * np.arange(256) + offset), 0, 255).astype(np.uint8)
-    return table[luma]
+    return np.asarray(table[after])
 
 
 DETECTORS: tuple[ChangeDetector, ...] = (MovedBlocks(), BlockChange())

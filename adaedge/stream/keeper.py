@@ -7,6 +7,7 @@ May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``metrics``
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,8 +15,8 @@ from adaedge.bundle import Bundle
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError, MetricError, ScheduleError
 from adaedge.metrics import Metric, metric_named
-from adaedge.operating_point import REFRESH, LastAnswer, OperatingPoint
-from adaedge.stream.audit import EVERY, Audit
+from adaedge.operating_point import LastAnswer, OperatingPoint
+from adaedge.stream.audit import EVERY, TOGETHER, Audit
 from adaedge.stream.change import ChangeDetector
 from adaedge.stream.detectors import check_detector
 from adaedge.stream.filtering import Latent, latent_of
@@ -30,6 +31,8 @@ class Keeping:
         audit_every: one frame in so many whose answer could be kept is computed to see whether it is right; 0 for none.
         metric: compares the two answers; the bundle's where it is ``None``.
         tolerance: at points with a bottleneck, a latent that moved by less than so many nats is not sent; 0 sends all.
+        floor: least accuracy of an answer; at 0, or where the bundle's curve is nowhere above it, none is kept by what
+            changed, and that is not measured. A terminal sets it to its scheduler's.
 
     Raises:
         ScheduleError: if the tolerance is no number from 0, or no frame in so many can be audited.
@@ -39,6 +42,7 @@ class Keeping:
     audit_every: int = EVERY
     metric: Metric | None = None
     tolerance: float = 0.0
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
@@ -85,13 +89,19 @@ class Keeper:
 
     def __init__(self, bundle: Bundle, how: Keeping) -> None:
         self._bundle, self._tolerance = bundle, how.tolerance
-        self.curve = bundle.manifest.kept
-        self._detector = check_detector(self.curve, how.detector)
-        self._metric = how.metric or (metric_named(self.curve.metric) if self.curve else None)
-        every = how.audit_every if self._metric else 0
-        self.audit = Audit(every, self.curve.knots[-1].change if self.curve else REFRESH)
+        curve, detector = bundle.manifest.kept, check_detector(bundle.manifest.kept, how.detector)
+        reach = curve.largest_change(how.floor) if curve and how.floor > 0 else None
+        self._detector = None if reach is None else detector
+        self._metric = how.metric or (metric_named(curve.metric) if curve else None)
+        self.audit = Audit(how.audit_every if self._metric else 0, reach or 0.0)
+        self._audited: deque[tuple[Arrays, Arrays]] = deque(maxlen=TOGETHER)
         self._computed: _Computed | None = None
         self._look: Any = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether answers are kept by what changed."""
+        return self._detector is not None
 
     @property
     def last(self) -> LastAnswer | None:
@@ -142,7 +152,10 @@ class Keeper:
             self._computed = _Computed(_copied(answer), frame, point, self._look, seen, latent)
 
     def audited(self, answer: Arrays | None, promised: float) -> float | None:
-        """Hold a computed answer against the one that would have been kept; its score, ``None`` where there is none.
+        """Hold a computed answer against the one that would have been kept.
+
+        Returns:
+            The score, with those of the last audits; ``None`` where there is none.
 
         Args:
             answer: what was computed; ``None`` where nothing that can be compared was.
@@ -151,8 +164,9 @@ class Keeper:
         if answer is None or self._metric is None or self._computed is None:
             self.audit = self.audit.missed()
             return None
+        self._audited.append((answer, self._computed.answer))
         try:
-            score = self._metric.score([answer], [self._computed.answer]).value
+            score = self._metric.score(*zip(*self._audited, strict=True)).value
         except MetricError:  # of a class that neither of them shows, say
             self.audit = self.audit.missed()
             return None

@@ -133,7 +133,7 @@ class Stream:
         """Whether a frame can wait to be resized until its answer is not kept: not where a window holds it."""
         preprocessing = self._bundle.manifest.preprocessing
         by_itself = preprocessing is not None and preprocessing.frames == 1
-        return by_itself and self.keeper.curve is not None and _newest(frame) is frame
+        return by_itself and self.keeper.measures and _newest(frame) is frame
 
     def answered(
         self,
