@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from adaedge import Bottleneck, Splittable
-from adaedge.bottleneck import class_loss, direction_loss
-from adaedge.bottleneck.fisher import Sample, apart, loss_for
+from adaedge import Bottleneck
+from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.fitting import fit_latents
 from adaedge.bottleneck.transform import fit_transform
 from adaedge.payload.latent import Layout
@@ -23,40 +22,6 @@ class Features(nn.Module):
 
     def forward(self, tokens):
         return self.norm(self.mix(self.embed(tokens).relu()).relu())[:, 0]
-
-
-def tail_of(net, example, split):
-    return Splittable(net.eval(), (example,)).at(split)[1]
-
-
-def test_classes_are_told_from_features():
-    image = torch.zeros(1, 3, 8, 8)
-    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()]
-    assert loss_for(tail_of(nn.Sequential(*layers, nn.Linear(144, 5)), image, "0")) is class_loss
-    assert loss_for(tail_of(nn.Sequential(*layers), image, "0")) is direction_loss
-    assert loss_for(tail_of(nn.Sequential(*layers, nn.Linear(144, 5), nn.LayerNorm(5)), image, "0")) is direction_loss
-    assert loss_for(tail_of(nn.Sequential(*layers[:2], nn.Conv2d(4, 2, 1)), image, "0")) is direction_loss
-    assert loss_for(tail_of(Features(), torch.zeros(1, 17, 6), "embed")) is direction_loss
-
-
-@pytest.mark.parametrize("loss", [class_loss, direction_loss])
-def test_half_the_expected_square_of_gradient_times_error_is_the_loss(loss):
-    torch.manual_seed(0)
-    output, error = torch.randn(1, 6), 0.01 * torch.randn(1, 6)
-    generator, squares = torch.Generator().manual_seed(0), []
-    for _ in range(4000):
-        leaf = output.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(leaf, generator), leaf)
-        squares.append(float((gradient * error).sum()) ** 2)
-    assert np.mean(squares) / 2 == pytest.approx(apart(output + error, output, loss), rel=0.1)
-
-
-def test_of_another_loss_nothing_is_measured():
-    assert apart(torch.zeros(1, 2), torch.zeros(1, 2), lambda output, generator: output.sum()) is None
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).eval()
-    images = [torch.randn(1, 3, 8, 8) for _ in range(6)]
-    own = Bottleneck.fit(net, (images[0],), split="1", images=images, loss=lambda output, _: output.square().sum())
-    assert len(own.rates) == 10
 
 
 def correlated(layout, count=200, seed=0):
