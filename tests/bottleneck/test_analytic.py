@@ -9,7 +9,8 @@ from adaedge import Bottleneck
 from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.fitting import fit_latents
 from adaedge.bottleneck.transform import fit_transform
-from adaedge.payload.latent import Layout
+from adaedge.payload.latent import Layout, compress
+from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 
 class Features(nn.Module):
@@ -106,3 +107,41 @@ def test_a_network_without_classes_keeps_its_direction():
         found = torch.cat([bottleneck(one) for one in tokens])
         wanted = torch.cat([net(one) for one in tokens])
     assert 1 - nn.functional.cosine_similarity(found, wanted).mean() < 0.02
+
+
+def standing(layout, count=24, noise=0.3, seed=0):
+    """Rows of a camera that stands still: a scene, and what changes before it."""
+    generator = np.random.default_rng(seed)
+    scene = 10 * np.random.default_rng(99).normal(size=(1, layout.positions, layout.width))
+    rows = scene + noise * generator.normal(size=(count, layout.positions, layout.width))
+    return Sample(rows, np.float32(generator.normal(size=rows.shape)))
+
+
+@pytest.mark.parametrize("layout", [
+    Layout.of([(1, 4, 6, 5)], [1], ["float32"]), Layout.of([(1, 18, 4)], [2], ["float32"]),
+], ids=["image", "tokens"])  # fmt: skip
+def test_where_the_camera_stands_still_each_position_has_its_mean(layout, tmp_path):
+    sample = standing(layout)
+    transform = fit_transform(sample, layout, ridge=0.03, shrinkage=5.0)
+    assert transform.mean.shape == (layout.positions, layout.width)
+    assert np.allclose(transform.mean, sample.rows.mean(axis=0))
+    latents = fit_latents(sample, transform, layout, rates=6, finest=1.0)
+    again = from_bytes(to_bytes("here", latents), "file")[1]
+    assert again.fingerprint == latents.fingerprint
+    new, other = (
+        standing(layout, 8, seed=5).rows,
+        10 * np.random.default_rng(7).normal(size=(4, *sample.rows.shape[1:])),
+    )
+    lengths = [np.mean([len(compress(again, 5, layout.tensors(np.float32(one[None])))) for one in rows])
+               for rows in (new, other)]  # fmt: skip
+    assert lengths[0] < lengths[1], "the scene itself is not sent; another one is"
+    for rows, most in ((new, 0.6), (other, 0.6)):
+        found = again.synthesise(again.quantise(again.analyse(rows), 5), 5)
+        assert np.sqrt(np.square(found - rows).mean()) < most
+
+
+@pytest.mark.parametrize("count", [4, 24])
+def test_without_a_scene_or_with_few_images_one_mean_serves_all(count):
+    layout = Layout.of([(1, 4, 6, 5)], [1], ["float32"])
+    sample = standing(layout, count) if count < 8 else correlated(layout, count)
+    assert fit_transform(sample, layout, ridge=0.03, shrinkage=5.0).mean.shape == (1, 4)
