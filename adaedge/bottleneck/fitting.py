@@ -95,7 +95,7 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
     spread = np.clip(spread[:, kept] - last, LEAST_CLASS - 1, 127)
     channels, back = transform.channels[:, kept], transform.back[kept]
 
-    fraction = _bits(np.abs(sample.rows - positioned(transform.mean, layout)).max() * _HEADROOM, CLIP)
+    fraction = _bits(_farthest(sample.rows, transform.mean, layout) * _HEADROOM, CLIP)
     exponent = _bits(np.abs(channels).max(), 2**_MATRIX_BITS - 1)
     whole = np.rint(np.ldexp(channels, exponent)).astype(np.int16)
     back_fraction = np.array([_bits(row, 2**_MATRIX_BITS - 1) for row in np.abs(back).max(axis=1)])
@@ -125,6 +125,14 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
         tables=Tables.fit(np.zeros((_CLASSES, SYMBOLS))),
     )
     return _with_tables(latents, sample)
+
+
+def _farthest(rows: Array, mean: Array, layout: Layout) -> float:
+    """How far a value may be from its mean: as far as one was; where each position has its own, as another scene."""
+    farthest = np.abs(rows - positioned(mean, layout)).max()
+    if len(mean) == layout.positions:
+        farthest = max(farthest, np.abs(rows - mean.mean(axis=0)).max(), np.ptp(mean, axis=0).max())
+    return float(farthest)
 
 
 def _level(variances: Array, loss: float) -> int:
