@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from adaedge.builder import choosing
-from adaedge.builder.bottlenecks import MOST_SAMPLES, brought, fitted
+from adaedge.builder.bottlenecks import MOST_MOVING, MOST_SAMPLES, brought, fitted, with_changes
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.evaluation import Evaluate, against_full
 from adaedge.builder.frames import ExampleCall
@@ -28,7 +28,7 @@ from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
 from adaedge.builder.quantising import int8_partitioner
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scoring import Scorer
-from adaedge.builder.space import FP32, INT8, RAW, Space, check_fits, check_own, codecs_for, own_bottleneck
+from adaedge.builder.space import FP32, INT8, LATENT, RAW, Space, check_fits, check_own, codecs_for, own_bottleneck
 from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
@@ -40,7 +40,7 @@ from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable
 from adaedge.metrics import Metric
 from adaedge.operating_point import INPUT, OUTPUT, Level, OperatingPoint
-from adaedge.payload import BOTTLENECK, is_progressive
+from adaedge.payload import BOTTLENECK, DELTA, uses_bottleneck
 from adaedge.payload.answers import default_answer
 
 Progress = Callable[[str, int, int], None]
@@ -136,12 +136,11 @@ class Assembly:
         samples = self.samples if self.samples or self.evaluate else Samples.of(self.call.inputs)
         bundle = self._bundle(cuts, entries)
         verify_folded(bundle, self.call.inputs)
-        judges = self.evaluate, self._held_out
-        scored = measured(bundle, *judges, samples, self._parts.digest, self.scratch, self.report)
+        scored = measured(bundle, self.evaluate, self._held_out, samples, self._parts.digest, self.scratch, self.report)
         macs = {(cut.split, cut.level): cut.head.macs if cut.head else 0 for cut in cuts}
         kept = choosing.pareto_filter(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
         places = {_place(entry.point) for entry in kept}
-        used = {_place(entry.point) for entry in kept if is_progressive(entry.point.codec)}
+        used = {_place(entry.point) for entry in kept if uses_bottleneck(entry.point.codec)}
         cuts = [
             cut if (cut.split, cut.level) in used else replace(cut, bottleneck=None, folded_tail=None)
             for cut in cuts
@@ -222,7 +221,7 @@ class Assembly:
         self._held_out = self.evaluate
         if self.evaluate is None:
             self.evaluate = self._held_out = evaluation = against_full(bundle, self.samples, self.metric)
-            if evaluation is not None and BOTTLENECK in (self.space.codecs or ()):
+            if evaluation is not None and self.space.has_bottlenecks:
                 self._fit_on, judged = self.samples.divided(MOST_SAMPLES)
                 self._held_out = evaluation.on(judged)
 
@@ -230,12 +229,14 @@ class Assembly:
         self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], partitioner: GraphPartitioner
     ) -> None:
         """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""
-        wanted = [point for point in exported.points if BOTTLENECK in self._codecs[point.name]]
+        wanted = [point for point in exported.points if LATENT & {*self._codecs[point.name]}]
         begun = self.widths.index(exported.width) * len(wanted)
         for done, point in enumerate(wanted, begun):
             self.report(BOTTLENECK, done, len(wanted) * len(self.widths))
             try:
                 file = self._bottleneck(splittable, point, exported.width, samples)
+                if file and DELTA in self._codecs[point.name]:
+                    file = self._with_changes(file, point.name, exported.width)
             except CodecError as error:
                 if self.named.codecs is not None:
                     raise
@@ -250,17 +251,22 @@ class Assembly:
     def _bottleneck(
         self, splittable: Splittable, point: SplitPoint, width: float, samples: Sequence[Arrays]
     ) -> bytes | None:
-        codecs = self.space.codecs or ()
-        own = own_bottleneck(point, codecs) if width == 1.0 else None
+        own = own_bottleneck(point, self.space.codecs or ()) if width == 1.0 else None
         if own is not None:
             features = self._bundle(self._parts.cuts, ()).head(point.name).run(self.call.inputs)
             return brought(own, point, self.call, features)
-        if BOTTLENECK not in codecs:
+        if not self.space.has_bottlenecks:
             return None
         cut = self._parts.cut(point.name, Level(width=width))
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
         return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
+
+    def _with_changes(self, file: bytes, split: str, width: float) -> bytes:
+        """The file of a bottleneck with tables of changes, where a clip is long enough to fit them."""
+        head = self._bundle(self._parts.cuts, ()).head(split, Level(width=width))
+        clips = [[head.run(self.samples.inputs[at]) for at in run] for run in self.samples.runs(MOST_MOVING)]
+        return with_changes(file, clips, self.scratch) if clips else file
 
     def _verify(self, bundle: Bundle, splittable: Splittable, width: float) -> None:
         args, kwargs = self.call.example
@@ -284,8 +290,7 @@ class Assembly:
         return True
 
     def _is_held(self, cut: Cut) -> bool:
-        level = cut.level
-        return level.width not in self._weak and self.space.holds(cut.split, level.width, level.precision)
+        return cut.level.width not in self._weak and self.space.holds(cut.split, cut.level.width, cut.level.precision)
 
     def _bundle(self, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
         return self._parts.bundle(self.about, cuts, entries)

@@ -17,12 +17,14 @@ from adaedge.errors import CodecError, LevelError
 from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.payload import BOTTLENECK, Jpeg, OwnCodec, get_codec, is_progressive
+from adaedge.payload import BOTTLENECK, DELTA, Jpeg, OwnCodec, get_codec, uses_bottleneck
 from adaedge.payload.image_codecs import Avif, WebP
 from adaedge.payload.own import check_own_name
 from adaedge.payload.video import Video
 
 RAW = "raw"
+LATENT = frozenset({BOTTLENECK, DELTA})
+"""Codecs that a bottleneck is fitted for."""
 FP32 = "fp32"
 INT8 = "int8"
 PRECISIONS = (FP32, INT8)
@@ -42,7 +44,8 @@ class Space:
     image model or its windows, and so do video codecs, where the example is one; ``u1`` … ``u8`` fit where a
     floating-point tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with
     channels cross that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and
-    more. A `Bottleneck` of your own fits at its split point, at width 1; a codec of your own where it says that it
+    more; ``delta`` likewise, the same bottlenecks with tables of what changes from frame to frame, which are fitted on
+    clips. A `Bottleneck` of your own fits at its split point, at width 1; a codec of your own where it says that it
     fits.
 
     Attributes:
@@ -82,6 +85,11 @@ class Space:
         """The codecs from outside the package."""
         return tuple(codec for codec in self.codecs or () if not isinstance(codec, str | Bottleneck))
 
+    @property
+    def has_bottlenecks(self) -> bool:
+        """Whether bottlenecks are to be fitted."""
+        return any(codec in LATENT for codec in self.codecs or () if isinstance(codec, str))
+
     def holds(self, split: str, width: float, precision: str) -> bool:
         """Whether a split point is built at a level, where all dimensions are named.
 
@@ -112,13 +120,14 @@ def _key(value: object) -> object:
 
 
 def _check_codec(codec: AnyCodec) -> None:
-    if isinstance(codec, Bottleneck) or codec == BOTTLENECK:
+    if isinstance(codec, Bottleneck) or (isinstance(codec, str) and codec in LATENT):
         return
     if not isinstance(codec, str):
         check_own_name(codec.name)
         return
-    if is_progressive(codec):
-        raise CodecError(f"{codec!r} is one rate; a bottleneck is built with all of its rates. Write {BOTTLENECK!r}.")
+    if uses_bottleneck(codec):
+        family = codec.partition("@")[0]
+        raise CodecError(f"{codec!r} is one rate; a bottleneck is built with all of its rates. Write {family!r}.")
     get_codec(codec)
 
 
@@ -221,7 +230,7 @@ def _name(codec: AnyCodec) -> str:
 
 
 def _fits(name: str | OwnCodec, point: SplitPoint) -> bool:
-    if name == BOTTLENECK:
+    if isinstance(name, str) and name in LATENT:
         return carries(point.name, point.crossing)
     tensors = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
     if not isinstance(name, str):
