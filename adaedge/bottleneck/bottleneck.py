@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from adaedge.bottleneck import saving
-from adaedge.bottleneck.fisher import gather
+from adaedge.bottleneck.changes import fit_changes
+from adaedge.bottleneck.fisher import called, gather
 from adaedge.bottleneck.fitting import fit_latents
 from adaedge.bottleneck.losses import Loss, box_loss, lost, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
@@ -141,6 +142,19 @@ class Bottleneck(nn.Module):
         other = copy.copy(self)
         other.latents, other._rate = latents, latents.rates - 1
         return other
+
+    def fit_changes(self, clips: Iterable[Iterable[Any]]) -> Self:
+        """The same with tables of what changes from frame to frame, which the codec ``delta@`` needs.
+
+        Args:
+            clips: of each clip its frames in order, each as ``fit`` takes an image. Some dozens say enough.
+
+        Raises:
+            CodecError: if no clip has two frames.
+        """
+        with torch.no_grad():
+            features = [[_arrays(called(self.head, frame)) for frame in clip] for clip in clips]
+        return self.with_latents(fit_changes(self.latents, features))
 
     def save(self, path: str | Path) -> None:
         """Write split point, encoder, decoder, rates and tables to one safetensors file; nothing of the network."""

@@ -5,7 +5,7 @@ May import: ``errors``; ``payload.latent``; of this part ``losses``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,14 @@ class Sample:
 
     rows: Array
     gradients: Array
+
+
+def called(head: nn.Module, batch: Any) -> Sequence[torch.Tensor]:
+    """What a head returns for a tensor, a tuple of the network's arguments, or a dictionary of its keyword ones."""
+    found: Sequence[torch.Tensor] = (
+        head(**batch) if isinstance(batch, dict) else head(*(batch if isinstance(batch, tuple) else (batch,)))
+    )
+    return found
 
 
 def gather(
@@ -64,9 +72,7 @@ def gather(
     rows, gradients = [], []
     for _, batch in zip(range(limit), images, strict=False):
         with torch.no_grad():
-            features = (
-                head(**batch) if isinstance(batch, dict) else head(*(batch if isinstance(batch, tuple) else (batch,)))
-            )
+            features = called(head, batch)
         rows.append(layout.rows([feature.detach().cpu().numpy() for feature in features]).astype(np.float64))
         with torch.enable_grad():
             leaves = [feature.detach().requires_grad_() for feature in features]

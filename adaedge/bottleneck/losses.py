@@ -116,7 +116,8 @@ def lost(found: Sequence[Any], wanted: Sequence[Any], loss: Loss) -> float | Non
             [[part.numpy(force=True) for part in _leaves(one)] for one in each] for each in (wanted, found)
         )
         return 1 - BoxF1(least_score=min(0.5, _best_score(wanted))).score(expected, given).value
-    apart = {class_loss: _nats, direction_loss: _turned, dense_loss: _unexplained}.get(loss)
+    known: dict[Loss, Any] = {class_loss: _nats, direction_loss: _turned, dense_loss: _unexplained}
+    apart = known.get(loss)
     if apart is None:
         return None
     pairs = [(answer(one), answer(other)) for one, other in zip(found, wanted, strict=True)]

@@ -17,14 +17,14 @@ import torch
 from torch import nn
 
 from adaedge.builder import choosing, keeping
-from adaedge.builder.bottlenecks import MOST_SAMPLES, brought, fitted
+from adaedge.builder.bottlenecks import MOST_MOVING, MOST_SAMPLES, brought, fitted, with_changes
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.evaluation import Evaluate, against_full
 from adaedge.builder.fitting_codecs import own_bottleneck
 from adaedge.builder.frames import ExampleCall
+from adaedge.builder.interface import with_interface
 from adaedge.builder.measuring import measured
-from adaedge.builder.nesting import structure_of
 from adaedge.builder.networks import Network, settled, telling
 from adaedge.builder.outer_names import find_points
 from adaedge.builder.partition import Exported, GraphPartitioner, export_width
@@ -32,11 +32,10 @@ from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
 from adaedge.builder.quantising import int8_partitioner
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scoring import Scorer
-from adaedge.builder.space import INT8, Space
+from adaedge.builder.space import INT8, LATENT, Space
 from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
-from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import pieces
 from adaedge.bundle.entries import Cut
 from adaedge.engine import Arrays
@@ -44,8 +43,7 @@ from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable
 from adaedge.metrics import Metric
 from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level, OperatingPoint
-from adaedge.payload import BOTTLENECK, is_progressive
-from adaedge.payload.answers import default_answer
+from adaedge.payload import BOTTLENECK, DELTA, uses_bottleneck
 from adaedge.stream import ChangeDetector
 
 Progress = Callable[[str, int, int], None]
@@ -120,7 +118,7 @@ class Assembly:
         splittable = network.splittable if level.width == 1.0 else self._captured(level)
         exported = self._exported(splittable, level)
         if level == Level():
-            self.about = self._described(splittable, exported)
+            self.about = with_interface(self.about, self.answer, self.call, splittable, exported)
         fp32 = GraphPartitioner(self._parts, exported)
         self._cut(exported, FP32, fp32, fp32)
         bundle = self._bundle(self._parts.cuts, ())
@@ -157,12 +155,11 @@ class Assembly:
         samples = self.samples if self.samples or self.evaluate else Samples.of(self.call.inputs)
         bundle = self._bundle(cuts, entries)
         verify_folded(bundle, self.call.inputs)
-        judges = self.evaluate, self._held_out
-        scored = measured(bundle, *judges, samples, self._parts.digest, self.scratch, self.report)
+        scored = measured(bundle, self.evaluate, self._held_out, samples, self._parts.digest, self.scratch, self.report)
         macs = {(cut.split, cut.level): cut.head.macs if cut.head else 0 for cut in cuts}
         kept = choosing.pareto_filter(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
         places = {_place(entry.point) for entry in kept}
-        used = {_place(entry.point) for entry in kept if is_progressive(entry.point.codec)}
+        used = {_place(entry.point) for entry in kept if uses_bottleneck(entry.point.codec)}
         held = [cut for cut in cuts if (cut.split, cut.level) in places]
         bare = partial(replace, bottleneck=None, folded_tail=None)
         cuts = [cut if (cut.split, cut.level) in used else bare(cut) for cut in held]
@@ -185,22 +182,6 @@ class Assembly:
 
     def _net(self, level: Level) -> nn.Module:
         return self.net if level.network == FULL else self.space.networks[level.network]
-
-    def _described(self, splittable: Splittable, exported: Exported) -> Manifest:
-        """What the model takes, returns and answers.
-
-        Raises:
-            CodecError: if the answer codec makes no answer of its outputs.
-        """
-        head, tail = splittable.at(INPUT)
-        args, kwargs = self.call.example
-        with torch.no_grad():
-            structure = structure_of(tail(*head(*args, **kwargs)))
-        outputs = exported.outputs
-        answer = self.answer or default_answer(outputs, self.about.labels)
-        found = replace(self.about, inputs=exported.inputs, outputs=outputs, answer=answer, structure=structure)
-        AnswerFormat(found).specs  # noqa: B018 -- refuses what does not fit
-        return found
 
     def _exported(self, splittable: Splittable, level: Level) -> Exported:
         space = self._networks[level.network].space
@@ -225,7 +206,7 @@ class Assembly:
         self._held_out = self.evaluate
         if self.evaluate is None:
             self.evaluate = self._held_out = evaluation = against_full(bundle, self.samples, self.metric)
-            if evaluation is not None and BOTTLENECK in (self.space.codecs or ()):
+            if evaluation is not None and self.space.has_bottlenecks:
                 self._fit_on, judged = self.samples.divided(MOST_SAMPLES)
                 self._held_out = evaluation.on(judged)
 
@@ -234,12 +215,14 @@ class Assembly:
     ) -> None:
         """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""
         codecs = self._networks[exported.level.network].codecs
-        wanted = [point for point in exported.points if BOTTLENECK in codecs.get(point.name, ())]
+        wanted = [point for point in exported.points if LATENT & {*codecs.get(point.name, ())}]
         begun = self.levels.index(exported.level) * len(wanted)
         for done, point in enumerate(wanted, begun):
             self.report(BOTTLENECK, done, len(wanted) * len(self.levels))
             try:
                 file = self._bottleneck(splittable, point, exported.level, samples)
+                if file and DELTA in codecs[point.name]:
+                    file = self._with_changes(file, point.name, exported.level)
             except CodecError as error:
                 if self.named.codecs is not None:
                     raise
@@ -254,17 +237,23 @@ class Assembly:
     def _bottleneck(
         self, splittable: Splittable, point: SplitPoint, level: Level, samples: Sequence[Arrays]
     ) -> bytes | None:
-        codecs = self._networks[level.network].space.codecs or ()
-        own = own_bottleneck(point, codecs) if level.width == 1.0 else None
+        space = self._networks[level.network].space
+        own = own_bottleneck(point, space.codecs or ()) if level.width == 1.0 else None
         if own is not None:
             features = self._bundle(self._parts.cuts, ()).head(point.name).run(self.call.inputs)
             return brought(own, point, self.call, features)
-        if BOTTLENECK not in codecs:
+        if not space.has_bottlenecks:
             return None
         cut = self._parts.cut(point.name, level)
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
         return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
+
+    def _with_changes(self, file: bytes, split: str, level: Level) -> bytes:
+        """The file of a bottleneck with tables of changes, where a clip is long enough to fit them."""
+        head = self._bundle(self._parts.cuts, ()).head(split, level)
+        clips = [[head.run(self.samples.inputs[at]) for at in run] for run in self.samples.runs(MOST_MOVING)]
+        return with_changes(file, clips, self.scratch) if clips else file
 
     def _verify(self, bundle: Bundle, splittable: Splittable, level: Level) -> None:
         args, kwargs = self.call.example

@@ -14,6 +14,7 @@ import torch
 
 from adaedge._version import __version__
 from adaedge.bottleneck import Bottleneck
+from adaedge.bottleneck.changes import fit_changes
 from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import identity
 from adaedge.builder.frames import ExampleCall
@@ -24,11 +25,12 @@ from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import FP32, INPUT, OUTPUT, Level
-from adaedge.payload import BOTTLENECK
+from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.latent import Layout, TransformCode
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 MOST_SAMPLES = 64  # more saturate
+MOST_MOVING = 160  # frames in order, of all clips together
 
 
 @dataclass(slots=True)
@@ -38,12 +40,14 @@ class Bottlenecks:
     Attributes:
         files: path → bytes.
         rates: path → how many rates it has.
+        moving: the paths of those that have tables of changes.
         paths: (split point, network and width) → path.
         folded: path → the tail that its decoder is folded into.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     rates: dict[str, int] = field(default_factory=dict)
+    moving: set[str] = field(default_factory=set)
     paths: dict[tuple[str, Level], str] = field(default_factory=dict)
     folded: dict[str, Subgraph] = field(default_factory=dict)
 
@@ -60,6 +64,8 @@ class Bottlenecks:
         self.files[path], self.paths[split, level] = file, path
         latents = from_bytes(file, path)[1]
         self.rates[path] = latents.rates
+        if latents.changes is not None:
+            self.moving.add(path)
         if (half := fold(latents)) is not None:
             self.folded[path] = half
 
@@ -69,9 +75,16 @@ class Bottlenecks:
         return replace(cut, bottleneck=path, folded_tail=self.folded.get(path)) if path else cut
 
     def codecs(self, path: str | None, names: Sequence[str]) -> tuple[str, ...]:
-        """The names of codecs, ``bottleneck`` as each rate of the one in this file; left out where there is none."""
+        """The names of codecs, ``bottleneck`` and ``delta`` as each rate of the one in this file.
+
+        They are left out where there is none, ``delta`` also where it has no tables of changes.
+        """
         rates = range(self.rates[path]) if path else ()
-        each = {BOTTLENECK: tuple(f"{BOTTLENECK}@{rate}" for rate in rates)}
+        moving = rates if path in self.moving else ()
+        each = {
+            BOTTLENECK: tuple(f"{BOTTLENECK}@{rate}" for rate in rates),
+            DELTA: tuple(f"{DELTA}@{rate}" for rate in moving),
+        }
         return tuple(codec for name in names for codec in each.get(name, (name,)))
 
 
@@ -156,6 +169,21 @@ def fitted(
 
     content = identity(array for sample in chosen for array in sample)
     return scratch.get_or(key(BOTTLENECK, __version__, torch.__version__, name, digest, content), make)
+
+
+def with_changes(file: bytes, clips: Sequence[Sequence[Arrays]], scratch: BuildCache) -> bytes:
+    """The file of a bottleneck with tables of changes.
+
+    Args:
+        file: the bottleneck without them.
+        clips: the features of frames in order.
+        scratch: keeps the file.
+    """
+    split, latents = from_bytes(file, "the bottleneck")
+    content = identity(array for clip in clips for features in clip for array in features)
+    lengths = repr([len(clip) for clip in clips]).encode()
+    name = key(DELTA, __version__, file, lengths, content)
+    return scratch.get_or(name, lambda: to_bytes(split, fit_changes(latents, clips)))
 
 
 def _layout(crossing: Sequence[CrossingTensor]) -> Layout:

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from adaedge._version import __version__
 from adaedge.builder.assembly import Assembly, Progress
+from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.choosing import with_levels
 from adaedge.builder.evaluation import Evaluate
@@ -32,7 +33,7 @@ from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
 from adaedge.levels import Elastic
 from adaedge.metrics import Metric
-from adaedge.payload import BOTTLENECK
+from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.answers import answer_codec
 from adaedge.stream import ChangeDetector, MovedBlocks
 
@@ -125,11 +126,7 @@ def build(
             "int8 is calibrated on samples of the input, and there are none. Give about 300 as `calibrate`"
             " (`--images FOLDER`), or leave int8 out."
         )
-    if BOTTLENECK in (named.codecs or ()) and not samples:
-        raise CodecError(
-            f"the codec {BOTTLENECK} is fitted on samples of the input, and there are none. Give a few dozen as"
-            f" `calibrate` (`--images FOLDER`), or leave {BOTTLENECK} out."
-        )
+    _check_samples(named, samples)
     plain = not isinstance(net, Elastic)
     check_alike(net.net if isinstance(net, Elastic) else net, named.networks, call)
     if not plain and named.multiple != 1:
@@ -151,6 +148,25 @@ def build(
         with telling(level.network):
             assembly.add(level)
     return assembly.finished()
+
+
+def _check_samples(named: Space, samples: Samples) -> None:
+    """Refuse codecs that are fitted on samples where there are none.
+
+    Raises:
+        CodecError: if there is one.
+    """
+    names = named.codecs or ()
+    if BOTTLENECK in names and not samples:
+        raise CodecError(
+            f"the codec {BOTTLENECK} is fitted on samples of the input, and there are none. Give a few dozen as"
+            f" `calibrate` (`--images FOLDER`), or leave {BOTTLENECK} out."
+        )
+    if DELTA in names and not samples.runs(MOST_MOVING):
+        raise CodecError(
+            f"the codec {DELTA} is fitted on the first half of clips, frames in order, and no sample is a clip of four"
+            f" frames or more. Give one of some dozens as `calibrate` (`--clips FILE`), or leave {DELTA} out."
+        )
 
 
 def _silent(what: str, done: int, total: int) -> None:

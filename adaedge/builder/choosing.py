@@ -16,7 +16,7 @@ from adaedge.bundle.entries import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
 from adaedge.operating_point import FP32, INPUT, OUTPUT, OperatingPoint
-from adaedge.payload import BOTTLENECK
+from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.video import available
 
 CODECS = ("u8+zstd", "u4+zstd", "jpeg@90")
@@ -53,9 +53,10 @@ def with_splits(space: Space, points: Sequence[SplitPoint], *, calibrated: bool,
         space: what the user named.
         points: the model's split points, in execution order.
         calibrated: whether there are samples, which a bottleneck is fitted on.
-        clips: whether there are clips among them, which a video codec is measured on.
+        clips: whether there are clips among them, which a video codec is measured and changes of latents are fitted on.
     """
     codecs: Sequence[AnyCodec] = CODECS_WITH_SAMPLES if calibrated else CODECS
+    codecs = (*codecs, DELTA) if clips else codecs
     if clips and any(VIDEO.startswith(f"{each.codec}@") and each.encoder for each in available()):
         codecs = (*codecs, VIDEO)
     codecs = codecs if space.codecs is None else space.codecs
@@ -92,10 +93,10 @@ def pareto_filter(
 ) -> tuple[PointEntry, ...]:
     """Those points that can be the best choice somewhere.
 
-    A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload,
-    accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as the terminal would
-    prefer it. Only points of one network and precision are compared: which of two precisions is faster shows on the
-    terminal only.
+    A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload at each
+    amount of change, accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as
+    the terminal would prefer it. Only points of one network and precision are compared: which of two precisions is
+    faster shows on the terminal only.
     Where a dimension was named by the user, only points that are equal in it are, so that everything that was named
     stays. The ends always stay, and so does what has no measured accuracy.
 
@@ -133,6 +134,12 @@ def _comparable(one: PointEntry, other: PointEntry, named: Space) -> bool:
 def _better(one: PointEntry, other: PointEntry, one_macs: int, other_macs: int) -> bool:
     if one.accuracy is None or other.accuracy is None:
         return False
-    mine = (one_macs, one.payload_bytes, -one.accuracy.value)
-    theirs = (other_macs, other.payload_bytes, -other.accuracy.value)
+    steps = max(len(one.next_bytes), len(other.next_bytes))
+    mine = (one_macs, *_sizes(one, steps), -one.accuracy.value)
+    theirs = (other_macs, *_sizes(other, steps), -other.accuracy.value)
     return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
+
+
+def _sizes(entry: PointEntry, steps: int) -> tuple[float, ...]:
+    """Mean payload at each amount of change; the same at all where a codec has no state."""
+    return *(entry.next_bytes or (entry.payload_bytes,) * steps), entry.payload_bytes

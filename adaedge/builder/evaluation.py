@@ -119,9 +119,16 @@ class Evaluation:
         return Accuracy(self.metric.name, found.value, found.samples, found.low, found.high)
 
     def on(self, chosen: Sequence[int]) -> Evaluation:
-        """The same on some of the frames, each by itself."""
-        frames = list(chain.from_iterable(self._clips))
-        return Evaluation(self.metric, [(frames[at],) for at in chosen], [self.expected[at] for at in chosen])
+        """The same on some of the frames; those that follow each other in a clip still do."""
+        clips: list[list[Arrays]] = []
+        places = [(which, at) for which, clip in enumerate(self._clips) for at in range(len(clip))]
+        last = (-1, 0)
+        for which, at in (places[one] for one in chosen):
+            if (which, at) != (last[0], last[1] + 1):
+                clips.append([])
+            clips[-1].append(self._clips[which][at])
+            last = which, at
+        return Evaluation(self.metric, clips, [self.expected[at] for at in chosen])
 
     @cached_property
     def digest(self) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from adaedge.bottleneck import Bottleneck
 from adaedge.builder.bottlenecks import carries
-from adaedge.builder.space import RAW, AnyCodec, Space
+from adaedge.builder.space import LATENT, RAW, AnyCodec, Space
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.operating_point import INPUT, OUTPUT
@@ -111,7 +111,7 @@ def _name(codec: AnyCodec) -> str:
 
 
 def _fits(name: str | OwnCodec, point: SplitPoint) -> bool:
-    if name == BOTTLENECK:
+    if isinstance(name, str) and name in LATENT:
         return carries(point.name, point.crossing)
     tensors = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
     if not isinstance(name, str):

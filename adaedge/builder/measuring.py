@@ -22,7 +22,7 @@ from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scoring import Scorer
 from adaedge.bundle import Accuracy, Bundle, PointEntry, Subgraph
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import is_progressive
+from adaedge.payload import uses_bottleneck
 
 _REFRESHES = 32  # of so many frames, a refresh is sent and counted
 
@@ -61,7 +61,7 @@ def measured(
         here = cut.split, cut.level
         for entry in (one for one in entries if (one.point.split, one.point.level) == here):
             report("measure", len(done), len(entries))
-            judge = held_out if is_progressive(entry.point.codec) else evaluate
+            judge = held_out if uses_bottleneck(entry.point.codec) else evaluate
             judged = judge.digest if isinstance(judge, Evaluation) else b""
             name = key("point", *common, judged, *halves, bottleneck, str(entry.point))  # whose header names it
             is_own = entry.point.codec in bundle.codecs.own  # which nobody knows what it depends on either

@@ -140,6 +140,21 @@ class Samples:
         set_aside = {*pictures, *halves}
         return fit, [frame for frame in range(at) if frame not in set_aside] or list(range(at))
 
+    def runs(self, most: int) -> list[list[int]]:
+        """Frames in order that tables of changes are fitted on: of each clip the beginning of its first half.
+
+        Args:
+            most: at most about so many in all.
+        """
+        found, at = [], 0
+        clips = sum(len(clip.inputs) > 1 for clip in self.clips)
+        for clip in self.clips:
+            length = min(len(clip.inputs) // 2, max(2, most // max(clips, 1)))
+            if length > 1:
+                found.append(list(range(at, at + length)))
+            at += len(clip.inputs)
+        return found
+
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self.clips)

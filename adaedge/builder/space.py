@@ -16,10 +16,12 @@ from adaedge.errors import CodecError, LevelError
 from adaedge.levels import Elastic
 from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level
-from adaedge.payload import BOTTLENECK, OwnCodec, get_codec, is_progressive
+from adaedge.payload import BOTTLENECK, DELTA, OwnCodec, get_codec, uses_bottleneck
 from adaedge.payload.own import check_own_name
 
 RAW = "raw"
+LATENT = frozenset({BOTTLENECK, DELTA})
+"""Codecs that a bottleneck is fitted for."""
 INT8 = "int8"
 PRECISIONS = (FP32, INT8)
 AnyCodec = str | Bottleneck | OwnCodec
@@ -44,7 +46,8 @@ class Space:
     image model or its windows, and so do video codecs, where the example is one; ``u1`` … ``u8`` fit where a
     floating-point tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with
     channels cross that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and
-    more. A `Bottleneck` of your own fits at its split point of the full network, at width 1; a codec of your own where
+    more; ``delta`` likewise, the same bottlenecks with tables of what changes from frame to frame, which are fitted on
+    clips. A `Bottleneck` of your own fits at its split point of the full network, at width 1; a codec of your own where
     it says that it fits.
 
     Attributes:
@@ -96,6 +99,11 @@ class Space:
     def own_codecs(self) -> tuple[OwnCodec, ...]:
         """The codecs from outside the package."""
         return tuple(codec for codec in self.codecs or () if not isinstance(codec, str | Bottleneck))
+
+    @property
+    def has_bottlenecks(self) -> bool:
+        """Whether bottlenecks are to be fitted."""
+        return any(codec in LATENT for codec in self.codecs or () if isinstance(codec, str))
 
     def of(self, network: str) -> Space:
         """What of this space is one network's: of a further one width 1, and no bottleneck of the full one's."""
@@ -153,13 +161,14 @@ def _key(value: object) -> object:
 
 
 def _check_codec(codec: AnyCodec) -> None:
-    if isinstance(codec, Bottleneck) or codec == BOTTLENECK:
+    if isinstance(codec, Bottleneck) or (isinstance(codec, str) and codec in LATENT):
         return
     if not isinstance(codec, str):
         check_own_name(codec.name)
         return
-    if is_progressive(codec):
-        raise CodecError(f"{codec!r} is one rate; a bottleneck is built with all of its rates. Write {BOTTLENECK!r}.")
+    if uses_bottleneck(codec):
+        family = codec.partition("@")[0]
+        raise CodecError(f"{codec!r} is one rate; a bottleneck is built with all of its rates. Write {family!r}.")
     get_codec(codec)
 
 

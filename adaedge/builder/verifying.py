@@ -14,7 +14,7 @@ import numpy.typing as npt
 from adaedge.bundle import Bundle, Cut
 from adaedge.engine import Array, Arrays
 from adaedge.errors import CaptureError
-from adaedge.payload import is_progressive
+from adaedge.payload import uses_bottleneck
 
 # ONNX Runtime and PyTorch add in different orders; wrong graphs are off by far more.
 TOLERANCE = 1e-3
@@ -53,7 +53,7 @@ def verify_folded(bundle: Bundle, inputs: Arrays) -> None:
     Raises:
         CaptureError: if one of them computes something else.
     """
-    folded = {point: bundle.route(point).edge_half for point in bundle.points if is_progressive(point.codec)}
+    folded = {point: bundle.route(point).edge_half for point in bundle.points if uses_bottleneck(point.codec)}
     finest = {half.graph: point for point, half in folded.items() if half is not None}
     for point in finest.values():
         payload = bundle.encode(point, bundle.head(point.split, point.level).run(inputs))

@@ -14,7 +14,7 @@ from adaedge.bundle.entries import Cut, Subgraph
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import CodecError, IntegrityError
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Codec, OwnCodec, get_codec, is_progressive, is_stateful
+from adaedge.payload import Codec, OwnCodec, get_codec, is_stateful, uses_bottleneck
 from adaedge.payload.own import Guarded, check_own_name
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class CodecTable:
             return get_codec("raw")
         if point.codec in self.own:
             return Guarded(self.own[point.codec])
-        if cut.bottleneck is None or not is_progressive(point.codec):
+        if cut.bottleneck is None or not uses_bottleneck(point.codec):
             return self._by_name(point.codec)
         return get_codec(point.codec, self._bottleneck(cut.bottleneck))
 
@@ -95,8 +95,10 @@ def on_edge(cut: Cut, point: OperatingPoint, codec: Codec) -> tuple[Codec, Subgr
     That is the point's codec and the tail; where a bottleneck's decoder is folded into a tail, a codec that decodes to
     coefficients, and that tail.
     """
-    if cut.folded_tail is None or not is_progressive(point.codec):
+    if cut.folded_tail is None or not uses_bottleneck(point.codec):
         return codec, cut.tail
-    from adaedge.payload.latent import FoldedCodec, LatentCodec  # late: who sends no latents needs neither
+    from adaedge.payload.latent import DeltaCodec, FoldedCodec, LatentCodec  # late: who sends no latents needs none
 
+    if isinstance(codec, DeltaCodec):
+        return replace(codec, folded=True), cut.folded_tail
     return (FoldedCodec(codec) if isinstance(codec, LatentCodec) else codec), cut.folded_tail

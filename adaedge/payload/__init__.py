@@ -6,7 +6,17 @@ May import: ``late``, ``errors``, ``operating_point``.
 from typing import TYPE_CHECKING
 
 from adaedge.late import late_names
-from adaedge.payload.codecs import BOTTLENECK, Codec, Features, codec_family, get_codec, is_progressive, is_stateful
+from adaedge.payload.codecs import (
+    BOTTLENECK,
+    DELTA,
+    Codec,
+    Features,
+    codec_family,
+    get_codec,
+    is_progressive,
+    is_stateful,
+    uses_bottleneck,
+)
 from adaedge.payload.message import MAX_BYTES, Message, Request, StreamPosition, TensorHeader
 from adaedge.payload.messages import pack, unpack
 from adaedge.payload.own import OwnCodec
@@ -19,6 +29,7 @@ else:
 
 __all__ = [
     "BOTTLENECK",
+    "DELTA",
     "MAX_BYTES",
     "Codec",
     "Features",
@@ -35,4 +46,5 @@ __all__ = [
     "is_stateful",
     "pack",
     "unpack",
+    "uses_bottleneck",
 ]

@@ -10,8 +10,9 @@ May import: ``errors``. Shares the header with ``payload.wire``.
     jpeg444@…, webp@…, avif@…  likewise: a JPEG without subsampled colour, WebP by method 6, AVIF where Pillow has it
     h264@CRF, hevc@CRF, av1@CRF  frames of one camera as a video, also as h264-444@ and hevc-444@; at ``input`` only
     bottleneck@RATE  what crosses, by way of a fitted bottleneck, which is part of a bundle
+    delta@RATE   the same, of which only what changed since the last payload crosses
 
-Each of them writes one segment, but a bottleneck: its payload is progressive, and leading segments alone decode.
+Each of them writes one segment, but `bottleneck@`: its payload is progressive, and leading segments alone decode.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ _FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
 _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
-_BOTTLENECK = re.compile(r"bottleneck@(0|[1-9][0-9]?)")
-_DELTA = re.compile(r"^(delta)@[0-9]+$")
-BOTTLENECK = "bottleneck"
-"""What a bottleneck's codec is called before its rates are known."""
+_LATENT = re.compile(r"(bottleneck|delta)@(0|[1-9][0-9]?)")
+_RATE = re.compile(r"^(delta)@[0-9]+$")
+BOTTLENECK, DELTA = "bottleneck", "delta"
+"""What a bottleneck's codecs are called before its rates are known."""
 
 
 class Codec(Protocol):
@@ -117,15 +118,16 @@ def get_codec(name: str, latents: TransformCode | None = None) -> Codec:
         return RangeCoded(bits=int(match[1]))
     if match := _PICTURE.fullmatch(name):
         return _picture(match[1], int(match[2]))
-    if match := _BOTTLENECK.fullmatch(name):
+    if match := _LATENT.fullmatch(name):
         if latents is None:
             raise CodecError(
                 f"no codec {name!r} here: a bottleneck belongs to a split point and width of a bundle. Build it with"
                 " `--codecs bottleneck --images FOLDER`, and use `Bundle.encode` and `Bundle.decode`."
             )
-        from adaedge.payload.latent import LatentCodec
+        from adaedge.payload.latent import DeltaCodec, LatentCodec
 
-        return LatentCodec(latents, int(match[1]))
+        codec = LatentCodec(latents, int(match[2]))
+        return DeltaCodec(codec) if match[1] == DELTA else codec
     from adaedge.payload.video import video_codec
 
     if (video := video_codec(name)) is not None:
@@ -133,7 +135,8 @@ def get_codec(name: str, latents: TransformCode | None = None) -> Codec:
     raise CodecError(
         f"no codec {name!r}; there are raw, u1 to u8, each with or without +zstd, u1+range to u8+range, jpeg@1 to"
         " jpeg@100, also as jpeg444@, webp@ and avif@, h264@0 to h264@51, hevc@ likewise, either also with -444, av1@0"
-        " to av1@63, and bottleneck@0 and more in a bundle that was built with `bottleneck`. One of your own is"
+        " to av1@63, and bottleneck@0 and more in a bundle that was built with `bottleneck`, delta@0 and more with"
+        " `delta` and clips. One of your own is"
         " given to `Bundle.load(…, codecs=[…])`."
     )
 
@@ -154,17 +157,27 @@ def is_progressive(name: str) -> bool:
         >>> is_progressive("bottleneck@3"), is_progressive("u4")
         (True, False)
     """
-    return _BOTTLENECK.fullmatch(name) is not None
+    return uses_bottleneck(name) and name.startswith(BOTTLENECK)
+
+
+def uses_bottleneck(name: str) -> bool:
+    """Whether this codec is one rate of a bottleneck, which belongs to a split point and width of a bundle.
+
+    Example:
+        >>> uses_bottleneck("bottleneck@3"), uses_bottleneck("delta@3"), uses_bottleneck("u4")
+        (True, True, False)
+    """
+    return _LATENT.fullmatch(name) is not None
 
 
 def is_stateful(name: str) -> bool:
     """Whether this codec's payloads build upon each other, so that one costs what changed since the one before.
 
     Example:
-        >>> is_stateful("h264@28"), is_stateful("jpeg@90")
-        (True, False)
+        >>> is_stateful("h264@28"), is_stateful("delta@3"), is_stateful("jpeg@90")
+        (True, True, False)
     """
-    return _VIDEO.fullmatch(name) is not None
+    return _VIDEO.fullmatch(name) is not None or (uses_bottleneck(name) and name.startswith(DELTA))
 
 
 def codec_family(name: str) -> str:
@@ -177,7 +190,7 @@ def codec_family(name: str) -> str:
         >>> codec_family("delta@0") == codec_family("delta@2"), codec_family("h264@28") == codec_family("h264@20")
         (True, False)
     """
-    return _DELTA.sub(r"\1", name)
+    return _RATE.sub(r"\1", name)
 
 
 @final

@@ -5,12 +5,15 @@ May import: ``errors``; of ``payload`` ``wire``. Needs no torch: terminal and ed
 
 from adaedge.payload.latent.codec import FoldedCodec, LatentCodec
 from adaedge.payload.latent.coefficients import coefficients, features, moved, variances
+from adaedge.payload.latent.delta import DeltaCodec, DeltaReference
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.stream import compress, decompress, predicted_bytes
 from adaedge.payload.latent.tables import Tables
 from adaedge.payload.latent.transform import TransformCode
 
 __all__ = [
+    "DeltaCodec",
+    "DeltaReference",
     "FoldedCodec",
     "LatentCodec",
     "Layout",

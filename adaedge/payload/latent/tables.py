@@ -149,7 +149,13 @@ class Tables:
 
     def encode(self, latents: Array, classes: Classes) -> npt.NDArray[np.uint32]:
         """The words of latents (N, coefficients)."""
-        stack, batch = Stack(), len(latents)
+        stack = Stack()
+        self.push(stack, latents, classes)
+        return stack.words()
+
+    def push(self, stack: Stack, latents: Array, classes: Classes) -> None:
+        """Latents (N, coefficients) onto a stack."""
+        batch = len(latents)
         largest, escapes, rows = (_repeated(one, batch) for one in (classes.largest, classes.escapes, classes.rows))
         values = latents.T.reshape(-1).astype(np.int32, copy=False)
         symbols = values + largest
@@ -161,7 +167,6 @@ class Tables:
         stack.push(symbols, rows, self.coded)
         _push_alike(stack, (escaped + LIMIT).astype("<u2").view(np.uint8), _BYTES)
         _push_alike(stack, _digits(escaped.size), _DIGITS)
-        return stack.words()
 
     def decode(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int, *, whole: bool = True) -> Array:
         """The latents (batch, coefficients) in the words; zero from where they end.
@@ -170,11 +175,20 @@ class Tables:
             PayloadError: if a whole stream does not decode.
         """
         stack = Stack.of(words, whole=whole)
+        latents = self.pop(stack, classes, batch, whole=whole)
+        if whole and not stack.is_empty():
+            raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
+        return latents
+
+    def pop(self, stack: Stack, classes: Classes, batch: int, *, whole: bool = True) -> Array:
+        """The latents (batch, coefficients) on a stack; zero from where leading words end.
+
+        Raises:
+            PayloadError: if a whole stack says that others are escaped than are.
+        """
         symbols = np.zeros(len(classes) * batch, np.int32)
         escaped = _escaped(stack, len(symbols))
         found = stack.pop(_repeated(classes.rows, batch), self.coded)
-        if whole and not stack.is_empty():
-            raise PayloadError("corrupted payload: its words do not decode with this bottleneck's tables")
         symbols[: len(found)] = found
         latents = symbols.reshape(-1, batch).T
         latents -= classes.largest

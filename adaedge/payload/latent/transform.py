@@ -1,6 +1,6 @@
 """The bottleneck's linear maps: rows ⇄ latents, exactly the same integers on every machine.
 
-May import: ``errors``; of this part ``layout``, ``tables``, ``threads``, ``workspace``.
+May import: ``errors``; of this part ``change_tables``, ``layout``, ``tables``, ``threads``, ``workspace``.
 
 Rows become integers of 2**-fraction (rounded half to even), and are multiplied with integer matrices. Every product
 and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear algebra
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError
+from adaedge.payload.latent.change_tables import ChangeTables
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Classes, Tables
 from adaedge.payload.latent.threads import one_thread
@@ -67,6 +68,7 @@ class TransformCode:
         fineness: int16 (rates,): class of each step; a coefficient's class at a rate is its spread less this.
         centres: float32 (classes, 2): where values of magnitude 1, and of 2 or more, really lie, from their integer.
         tables: the probability tables.
+        changes: those of what changes from frame to frame; ``None`` where no clips were there to fit them on.
         offset: float32 (1, width), or (positions, width): the mean in the decoder's units.
         fingerprint: CRC-32 of all this; streams of another bottleneck are refused by it.
     """
@@ -86,6 +88,7 @@ class TransformCode:
     fineness: npt.NDArray[np.int16]
     centres: Floats
     tables: Tables
+    changes: ChangeTables | None = None
     fingerprint: int = field(init=False)
     _workspace: Workspace = field(init=False, repr=False)
     _sent: tuple[tuple[Array, Classes, Array], ...] = field(init=False, repr=False)
@@ -99,8 +102,8 @@ class TransformCode:
     def __post_init__(self) -> None:
         sides = self.layout.sides if self.places.size else ()
         wanted = sum(side**2 for side in sides)
-        means = len(self.mean) in (1 + self.layout.prefix, self.layout.positions)
-        if self.places.size != wanted or self.back_places.size != wanted or not means:
+        fits = len(self.mean) in (1 + self.layout.prefix, self.layout.positions)
+        if self.places.size != wanted or self.back_places.size != wanted or not fits:
             raise CodecError(f"maps along sides {sides} have {wanted} entries; got {self.places.size}. Fit it again.")
         stages = magnitudes(self.channels, [np.abs(one) for one in self.maps(self.places)], self.shift)
         if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
@@ -134,15 +137,16 @@ class TransformCode:
     def arrays(self) -> dict[str, Array]:
         """Every array by name; with the layout and the two integers they are the whole bottleneck."""
         named = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
-        return {name: value for name, value in named.items() if isinstance(value, np.ndarray)} | {
-            "frequencies": self.tables.frequencies
-        }
+        found = {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
+        found["frequencies"] = self.tables.frequencies
+        return found if self.changes is None else found | self.changes.arrays()
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array], *, layout: Layout, fraction: int, shift: int) -> Self:
         """The inverse of ``arrays``."""
-        rest = {name: array for name, array in arrays.items() if name != "frequencies"}
-        return cls(layout=layout, fraction=fraction, shift=shift, tables=Tables(arrays["frequencies"]), **rest)
+        changes, rest = ChangeTables.taken(arrays)
+        tables = Tables(rest.pop("frequencies"))
+        return cls(layout=layout, fraction=fraction, shift=shift, tables=tables, changes=changes, **rest)
 
     def decoder(self) -> Floats:
         """``back`` as what it means, (components, width)."""

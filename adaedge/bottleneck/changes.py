@@ -1,0 +1,183 @@
+"""Tables of changes are fitted on clips: the encoder runs over them, and what it sends is counted.
+
+May import: ``errors``; ``payload.entropy``, ``payload.latent``.
+
+Which table a change is coded by follows from a sum of weights; these are those of a logistic regression of whether a
+coefficient changes. What the encoder sends depends on the tables, and these on what it sends, so both are found in
+turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.errors import CodecError
+from adaedge.payload.entropy import FrequencyTables
+from adaedge.payload.latent import TransformCode
+from adaedge.payload.latent.change_tables import (
+    ESCAPE,
+    OFFSET,
+    PACE,
+    PARTS,
+    ROWS,
+    STEP_BITS,
+    SYMBOLS,
+    UNIT,
+    ChangeTables,
+)
+from adaedge.payload.latent.changes import Progress, choose, symbols_of
+from adaedge.payload.latent.contexts import START, Contexts, contexts, next_activity, pace_row
+from adaedge.payload.latent.threads import one_thread
+
+Array = npt.NDArray[Any]
+Features = Sequence[Array]
+
+STRIDES = (1, 4)
+"""Clips are looked at at these strides: so much changes from frame to frame where a terminal is slower."""
+THRIFT = 0.05
+"""How much squared error, in squares of a step, a bit is worth. The error of what is not sent stays for frames to come,
+so this is less than half of what holds for a frame by itself."""
+_TURNS = 2
+_NARROWEST, _WIDEST = 0.55, 1.25
+_SAMPLES = 100_000
+_STEPS = 8  # of Newton's method
+_RIDGE = 1.0
+_PRIOR = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One frame at one rate: rows of what was known of each coefficient (parts, n), what was held, and its symbol."""
+
+    rows: npt.NDArray[np.int16]
+    held: npt.NDArray[np.bool_]
+    symbols: npt.NDArray[np.int8]
+
+
+def fit_changes(latents: TransformCode, clips: Sequence[Sequence[Features]]) -> TransformCode:
+    """The bottleneck with tables of changes.
+
+    Args:
+        latents: the bottleneck.
+        clips: of each clip the features of its frames, in order.
+
+    Raises:
+        CodecError: if no clip has two frames.
+    """
+    plays = [frames[::stride] for frames in clips for stride in STRIDES if len(frames) > stride]
+    if not plays:
+        raise CodecError(
+            "tables of changes are fitted on frames in order, and no clip has two. Give a clip of some dozens as"
+            " `calibrate`, or leave the codec 'delta' out."
+        )
+    analysed = [
+        [latents.analyse(latents.layout.rows(tensors)).reshape(len(tensors[0]), -1)[0].copy() for tensors in play]
+        for play in plays
+    ]
+    tables = _first()
+    for _ in range(_TURNS):
+        seen = [
+            one for play in analysed for rate in range(latents.rates) for one in _watch(latents, tables, play, rate)
+        ]
+        weights = _regressed(seen)
+        tables = _counted(seen, weights)
+    return replace(latents, changes=tables)
+
+
+def _first() -> ChangeTables:
+    """Tables before anything is known."""
+    chances = np.full((2 * ROWS, SYMBOLS), 0.02)
+    chances[:, 0] = 2.0
+    frequencies = FrequencyTables.near(np.rint(1e6 * chances).astype(np.int64)).frequencies
+    thresholds = np.full(2 * ROWS, 0.8, np.float32)
+    return ChangeTables(np.zeros(sum(PARTS), np.int32), frequencies.astype(np.int32), thresholds)
+
+
+def _watch(latents: TransformCode, tables: ChangeTables, play: Sequence[Array], rate: int) -> Iterator[_Seen]:
+    """What the encoder sends of a clip, frame after frame."""
+    of, (order, _) = contexts(latents, rate), latents.sent(rate)
+    held = latents.quantise(play[0][None].reshape(1, *latents.spread.shape), rate)[0]
+    activity, pace = np.full(len(order), START, np.uint8), PACE - 1
+    for frame in play[1:]:
+        change, _ = choose(Progress(tables, of, held, activity, pace), frame[order] / float(latents.steps[rate]))
+        rows = _rows(of, activity, change, pace)
+        yield _Seen(rows, held != 0, symbols_of(change, held).astype(np.int8))
+        held, activity = held + change, next_activity(activity, change)
+        pace = pace_row(int(np.count_nonzero(change)), len(change))
+
+
+def _rows(of: Contexts, activity: Array, change: Array, pace: int) -> npt.NDArray[np.int16]:
+    """(parts, n): the rows of all weights that each coefficient's sum has."""
+    sizes = np.append(np.minimum(np.abs(change), 2), 0)
+    near, paces, seen = [], [], 0
+    for at, group in enumerate(of.groups):
+        near.append(group.near_rows(sizes))
+        paces.append(np.full(group.stop - group.start, at * PACE + pace))
+        seen += int(np.count_nonzero(change[group.start : group.stop]))
+        pace = pace_row(seen, group.stop)
+    parts = of.classes, *of.before(activity), np.concatenate(near), np.concatenate(paces)
+    return np.stack([rows + sum(PARTS[:at]) for at, rows in enumerate(parts)]).astype(np.int16)
+
+
+def _regressed(seen: Sequence[_Seen]) -> npt.NDArray[np.int32]:
+    """The weights of a logistic regression: of whether a coefficient changes, on what is known of it."""
+    rows = np.concatenate([one.rows for one in seen], axis=1)
+    changed = np.concatenate([one.symbols for one in seen]) != 0
+    rows, changed, counts = _thinned(rows, changed)
+    width = sum(PARTS)
+    weights = np.zeros(width)
+    for _ in range(_STEPS):
+        chances = 1 / (1 + np.exp(-np.clip(weights[rows].sum(axis=0), -15, 15)))
+        slope = _sums(rows, counts * (changed - chances), width) - _RIDGE * weights
+        curve = _products(rows, counts * chances * (1 - chances), width) + _RIDGE * np.eye(width)
+        with one_thread():
+            weights += np.linalg.solve(curve, slope)
+    whole: npt.NDArray[np.int32] = np.rint(UNIT * np.clip(weights, -100, 100)).astype(np.int32)
+    return whole
+
+
+def _sums(rows: Array, values: Array, width: int) -> Array:
+    """Of each weight, the sum of the values that have it."""
+    return np.bincount(rows.reshape(-1), np.tile(values, len(rows)), minlength=width)
+
+
+def _products(rows: Array, values: Array, width: int) -> Array:
+    """Of each pair of weights, the sum of the values that have both: (width, width)."""
+    pairs = [one.astype(np.int64) * width + other for one in rows for other in rows]
+    flat = sum(np.bincount(pair, values, minlength=width * width) for pair in pairs)
+    found: Array = np.asarray(flat).reshape(width, width)
+    return found
+
+
+def _thinned(rows: Array, changed: Array) -> tuple[Array, Array, Array]:
+    """At most so many samples of each kind, and how many each counts for."""
+    generator, kept, counts = np.random.default_rng(0), [], []
+    for which in (np.flatnonzero(changed), np.flatnonzero(~changed)):
+        chosen = which if len(which) <= _SAMPLES // 2 else generator.choice(which, _SAMPLES // 2, replace=False)
+        kept.append(chosen)
+        counts.append(np.full(len(chosen), len(which) / max(len(chosen), 1), np.float32))
+    at = np.concatenate(kept)
+    return rows[:, at], changed[at].astype(np.float32), np.concatenate(counts)
+
+
+def _counted(seen: Sequence[_Seen], weights: npt.NDArray[np.int32]) -> ChangeTables:
+    """Tables from how often each symbol came in each row, and the thresholds that follow."""
+    counts = np.zeros((2 * ROWS, SYMBOLS))
+    for one in seen:
+        row = np.clip((weights[one.rows].sum(axis=0) + OFFSET) >> STEP_BITS, 0, ROWS - 1) + ROWS * one.held
+        counts += np.bincount(row * SYMBOLS + one.symbols, minlength=counts.size).reshape(counts.shape)
+    odds = ((np.arange(ROWS) + 0.5) * 2**STEP_BITS - OFFSET) / UNIT
+    chance = np.tile(1 / (1 + np.exp(-odds)), 2)[:, None]
+    sizes = 0.5 ** (np.arange(1, SYMBOLS) // 2)
+    sizes[ESCAPE - 1] = 1e-4
+    prior = np.concatenate([1 - chance, chance * sizes / sizes.sum()], axis=1)
+    mixed = counts + _PRIOR * prior
+    tables = FrequencyTables.near(np.maximum(np.rint(1e3 * mixed), 1).astype(np.int64))
+    bits = np.log2(tables.frequencies[:, 0] / np.maximum(tables.frequencies[:, 1:3].mean(axis=1), 1))
+    thresholds = np.clip((1 + THRIFT * bits) / 2, _NARROWEST, _WIDEST).astype(np.float32)
+    return ChangeTables(weights, tables.frequencies.astype(np.int32), thresholds)

@@ -1,0 +1,110 @@
+"""Tables of changes: how likely a coefficient changes, and by how much, by what is known of it.
+
+May import: ``errors``, ``payload.entropy``; of this part ``tables``.
+
+What is known of a coefficient is added up, as whole numbers: of its class, of how often it and its neighbours changed
+lately, of how many neighbours changed in this frame, and how many coefficients in all. The sum, about the logarithm of
+the odds that it changes, says which table its change is coded by. All is in integers, so both ends take the same table,
+on every machine.
+
+A table's symbols: 0 is no change; 1 is by one up, 2 by one down, and so on, up to ``LARGEST``; the last is the escape,
+and the value itself follows in two bytes. Of a coefficient that is not 0, up means towards 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.errors import CodecError
+from adaedge.payload.entropy import TOTAL, FrequencyTables
+from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS
+
+Array = npt.NDArray[Any]
+
+LARGEST = 11
+SYMBOLS = 2 * LARGEST + 2
+ESCAPE = SYMBOLS - 1
+CLASSES, ACTIVE, AROUND, NEAR, PACE, GROUPS = HIGHEST_CLASS - LOWEST_CLASS + 1, 12, 12, 9, 9, 3
+"""How many rows there are of: classes; activity; activity around; changes near it; share that changed; groups."""
+PARTS = (CLASSES, ACTIVE, AROUND, 2 * NEAR, GROUPS * PACE)
+"""How many weights there are of each; of changes near it also for those that have no neighbour yet."""
+UNIT = 64
+"""A weight of so much is one nat."""
+ROWS = 48
+OFFSET, STEP_BITS = 8 * UNIT, 4
+"""From a sum to its table: a quarter of a nat leads to the next."""
+PREFIX = "changes."
+_CLASS, _ACTIVE, _AROUND, _NEAR, _PACE = (sum(PARTS[:at]) for at in range(len(PARTS)))
+_LARGEST_WEIGHT = 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChangeTables:
+    """How changes are coded.
+
+    Attributes:
+        weights: int32, of each of ``PARTS`` in turn.
+        frequencies: int32 (2 · ``ROWS``, ``SYMBOLS``): each sum's table, where a coefficient is 0, then where it is
+            not. Every row adds up to ``TOTAL``.
+        thresholds: float32 (2 · ``ROWS``,): how far from what is held, in steps, a coefficient has to be for its change
+            to be sent. Only an encoder looks at it.
+    """
+
+    weights: npt.NDArray[np.int32]
+    frequencies: npt.NDArray[np.int32]
+    thresholds: npt.NDArray[np.float32]
+    coded: FrequencyTables = field(init=False, repr=False)
+    _bits: npt.NDArray[np.float32] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shapes = self.weights.shape, self.frequencies.shape, self.thresholds.shape
+        if shapes != ((sum(PARTS),), (2 * ROWS, SYMBOLS), (2 * ROWS,)) or (self.frequencies <= 0).any():
+            raise CodecError(f"tables of changes are positive and of other shapes; got {shapes}. Fit them again.")
+        if np.abs(self.weights).max() > _LARGEST_WEIGHT:
+            raise CodecError("a weight of tables of changes passes 2**20, where sums may overflow. Fit them again.")
+        object.__setattr__(self, "coded", FrequencyTables(self.frequencies))
+        bits = -np.log2(self.frequencies / TOTAL)
+        bits[:, ESCAPE] += 16
+        object.__setattr__(self, "_bits", bits.astype(np.float32))
+
+    def bits(self, coded: Sequence[tuple[Array, Array]]) -> float:
+        """What rows and symbols take in an ideal coder."""
+        return sum(float(self._bits[rows, symbols].sum()) for rows, symbols in coded)
+
+    def scores(self, classes: Array, activity: Array, around: Array) -> Array:
+        """What is known of coefficients before a frame's first group, from the rows of each."""
+        weights = self.weights
+        found: Array = weights[_CLASS + classes] + weights[_ACTIVE + activity] + weights[_AROUND + around]
+        return found
+
+    def rows(self, scores: Array, near: Array, group: int, pace: int, held: Array) -> Array:
+        """Which table each coefficient of a group is coded by.
+
+        Args:
+            scores: of these coefficients.
+            near: row of what their neighbours did in this frame.
+            group: which group it is.
+            pace: row of how many changed, before this group or in the frame before.
+            held: what is held of them.
+        """
+        total = scores + self.weights[_NEAR + near] + self.weights[_PACE + group * PACE + pace]
+        row = np.clip((total + OFFSET) >> STEP_BITS, 0, ROWS - 1)
+        found: Array = (row + ROWS * (held != 0)).astype(np.uint32)
+        return found
+
+    def arrays(self) -> dict[str, Array]:
+        """Every array by name, as a bottleneck's file holds it."""
+        found = {"weights": self.weights, "frequencies": self.frequencies, "thresholds": self.thresholds}
+        return {PREFIX + name: array for name, array in found.items()}
+
+    @classmethod
+    def taken(cls, arrays: Mapping[str, Array]) -> tuple[Self | None, dict[str, Array]]:
+        """Those among named arrays, where there are any, and the others."""
+        rest = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
+        own = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
+        return (cls(**own) if own else None), rest

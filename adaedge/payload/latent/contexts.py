@@ -1,0 +1,140 @@
+"""Contexts: what is known of a coefficient before its change is, as rows of look-up tables.
+
+May import: of this part ``change_tables``, ``tables``, ``transform``.
+
+Coefficients are coded in groups, from the most important on, so that both ends know of each what its neighbours in
+earlier groups did. A neighbour is next to it along a side of the grid, or the component before or after at its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.payload.latent.change_tables import GROUPS, NEAR, PACE
+from adaedge.payload.latent.tables import LOWEST_CLASS
+from adaedge.payload.latent.transform import TransformCode
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+SHARES = (16, 4)
+"""The first groups end at these fractions of all coefficients; the last holds the rest."""
+START = 16
+"""Activity after a refresh, before anything is known of it."""
+_LEVELS = np.array([1, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128])
+ACTIVITY_ROW = np.searchsorted(_LEVELS, np.arange(256), side="right").astype(np.int64)
+"""Of an activity, its row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Some coefficients that are coded together.
+
+    Attributes:
+        start: the first, in the order in which they are sent.
+        stop: behind the last.
+        near: (neighbours, stop - start), their neighbours that were coded before; the number of all where there is
+            none.
+        has_near: whether a coefficient has any of these.
+    """
+
+    start: int
+    stop: int
+    near: Ints
+    has_near: npt.NDArray[np.bool_]
+
+    def near_rows(self, sizes: Array) -> Array:
+        """Row of what each coefficient's neighbours did in this frame.
+
+        Args:
+            sizes: magnitudes of the changes so far, at most 2, one more than there are coefficients; the rest 0.
+        """
+        found: Array = np.minimum(sizes[self.near].sum(axis=0), NEAR - 1) + NEAR * self.has_near
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contexts:
+    """How a rate's coefficients are coded.
+
+    Attributes:
+        classes: row of each coefficient's class.
+        around: (neighbours, coefficients), all neighbours that are sent; the number of all where there is none.
+        groups: in order.
+    """
+
+    classes: Ints
+    around: Ints
+    groups: tuple[Group, ...]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def before(self, activity: Array) -> tuple[Array, Array]:
+        """Rows of each coefficient's own activity, and of that around it."""
+        padded = np.append(activity, np.zeros(1, activity.dtype))
+        total = padded.astype(np.int64)[self.around].sum(axis=0)
+        return ACTIVITY_ROW[activity], ACTIVITY_ROW[np.minimum(total >> 1, 255)]
+
+
+@lru_cache(maxsize=64)
+def contexts(latents: TransformCode, rate: int) -> Contexts:
+    """The contexts of a bottleneck's rate."""
+    order, classes = latents.sent(rate)
+    count = len(order)
+    around = _neighbours(latents, order)
+    assert len(SHARES) + 1 == GROUPS
+    ends = [*(-(-count // share) for share in SHARES), count]
+    groups = []
+    for start, stop in zip([0, *ends], ends, strict=False):
+        near = np.where(around[:, start:stop] < start, around[:, start:stop], count)
+        groups.append(Group(start, stop, near, np.asarray((near < count).any(axis=0))))
+    return Contexts(np.asarray(classes.each) - LOWEST_CLASS, around, tuple(groups))
+
+
+def pace_row(changed: int, of: int) -> int:
+    """Row of how many of so many changed, in octaves.
+
+    Example:
+        >>> [pace_row(changed, 256) for changed in (0, 1, 2, 64, 256)]
+        [0, 1, 2, 7, 8]
+    """
+    return min((128 * changed // max(of, 1) + (changed > 0)).bit_length(), PACE - 1)
+
+
+def next_activity(activity: Array, change: Array) -> npt.NDArray[np.uint8]:
+    """Activity once a frame's changes are known: a decaying mean of their magnitudes; 64 where it changes by one."""
+    now: Array = activity.astype(np.int64)
+    now += 16 * np.minimum(np.abs(change), 3) - (now + 3 >> 2)
+    return np.maximum(now, 0).astype(np.uint8)
+
+
+def _neighbours(latents: TransformCode, order: Array) -> Ints:
+    """(neighbours, coefficients): places in what is sent; the number of all where there is none."""
+    positions, components = latents.spread.shape
+    count = len(order)
+    ranks = np.full((positions, components), count, np.int64)
+    ranks.reshape(-1)[order] = np.arange(count)
+    found = [_moved(ranks, 1, step, count) for step in (1, -1)]
+    prefix, sides = latents.layout.prefix, latents.layout.sides if latents.places.size else ()
+    grid = ranks[prefix:].reshape(*sides, components) if sides else ranks
+    for axis in range(len(sides)):
+        for step in (1, -1):
+            whole = np.full_like(ranks, count)
+            whole[prefix:] = _moved(grid, axis, step, count).reshape(-1, components)
+            found.append(whole)
+    return np.stack([each.reshape(-1)[order] for each in found])
+
+
+def _moved(ranks: Array, axis: int, step: int, nothing: int) -> Array:
+    """Each entry's neighbour along an axis, one step before it or after."""
+    moved = np.roll(ranks, step, axis)
+    edge = [slice(None)] * ranks.ndim
+    edge[axis] = slice(0, 1) if step == 1 else slice(-1, None)
+    moved[tuple(edge)] = nothing
+    return moved
