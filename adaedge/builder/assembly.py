@@ -1,6 +1,6 @@
 """The bundle while it is built: levels are captured, cut, verified and quantised one after another, then scored.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``, ``engine``,
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``, ``engine``, ``stream``,
 ``metrics``; of this part all but ``building``.
 """
 
