@@ -1,7 +1,7 @@
 """Keeper: the last answer that a stream computed, what it was computed for, and whether it may stand.
 
-May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``metrics``; of this part ``audit``, ``change``,
-``detectors``, ``filtering``.
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``metrics``; of this part ``audit``,
+``change``, ``detectors``, ``filtering``.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from adaedge.bundle import Bundle
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError, MetricError, ScheduleError
-from adaedge.metrics import Metric, metric_named
 from adaedge.operating_point import LastAnswer, OperatingPoint
 from adaedge.stream.audit import EVERY, TOGETHER, Audit
 from adaedge.stream.change import ChangeDetector
 from adaedge.stream.detectors import check_detector
 from adaedge.stream.filtering import Latent, latent_of
+
+if TYPE_CHECKING:
+    from adaedge.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Keeper:
         curve, detector = bundle.manifest.kept, check_detector(bundle.manifest.kept, how.detector)
         reach = curve.largest_change(how.floor) if curve and how.floor > 0 else None
         self._detector = None if reach is None else detector
-        self._metric = how.metric or (metric_named(curve.metric) if curve else None)
+        self._metric = how.metric or (_metric_named(curve.metric) if curve else None)
         self.audit = Audit(how.audit_every if self._metric else 0, reach or 0.0)
         self._audited: deque[tuple[Arrays, Arrays]] = deque(maxlen=TOGETHER)
         self._computed: _Computed | None = None
@@ -194,3 +196,9 @@ class Keeper:
 
 def _copied(outputs: Arrays) -> Arrays:
     return tuple(output.copy() for output in outputs)
+
+
+def _metric_named(name: str) -> Metric | None:
+    from adaedge.metrics import metric_named  # a terminal that keeps no answers starts without it
+
+    return metric_named(name)
