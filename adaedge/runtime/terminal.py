@@ -14,7 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
-from adaedge.bundle import Bundle
+from adaedge.bundle import Bundle, open_aside
 from adaedge.bundle.batches import listed
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
@@ -266,7 +266,9 @@ def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
 
 def _preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
     """Load and run once everything that these points may need, their local finish included."""
+    points = [*points]
     routes = [bundle.route(point) for point in points]
+    open_aside(bundle, points)  # one is run here while the next is loaded there
     zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
     for route in {(route.point.split, route.point.level): route for route in routes}.values():
         outputs = route.finish.run(route.head.run(zeros))
