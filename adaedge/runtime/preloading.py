@@ -9,14 +9,16 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from adaedge.bundle import Bundle
+from adaedge.bundle import Bundle, open_aside
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OperatingPoint
 
 
 def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
     """Load and run once everything that these points may need, their local finish included."""
+    points = [*points]
     routes = [bundle.route(point) for point in points]
+    open_aside(bundle, points)  # one is run here while the next is loaded there
     zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
     for route in {(route.point.split, route.point.level): route for route in routes}.values():
         outputs = route.finish.run(route.head.run(zeros))
