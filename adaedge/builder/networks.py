@@ -28,7 +28,7 @@ from adaedge.errors import CaptureError, CodecError, LevelError, ModelError
 from adaedge.graph import Splittable
 from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
-from adaedge.operating_point import FULL, INPUT
+from adaedge.operating_point import FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,6 @@ def settled(
         points = [
             outer(point, call.wrapped) for point in find_points(splittable, own.splits or (), wrapped=call.wrapped)
         ]
-        points = [point for point in points if name == FULL or point.name != INPUT]
         check_own(points, own)
         with telling(name):
             networks[name] = Network(

@@ -138,12 +138,13 @@ def test_a_twin_shares_all_but_its_name(samples, tmp_path):
     net, twin = full_net(), full_net()
     images = [tuple(map(torch.from_numpy, inputs)) for inputs in samples]
     own = Bottleneck.fit(Splittable(net, IMAGE), (), split="1", images=images)
-    space = Space(["1"], codecs=["raw", own], networks={"the-twin": twin})
+    space = Space(["1", "3"], codecs=["raw", own], networks={"the-twin": twin})
     bundle = build(net, IMAGE, space, calibrate=samples, scratch=tmp_path)
     assert [name for name in weights.views(bundle._files[WEIGHTS]) if "twin" in name] == []
     sizes = {point: entry.payload_bytes for point, entry in zip(bundle.points, bundle.manifest.points, strict=True)}
-    raw, of_twin = (OperatingPoint("1", network=name) for name in ("full", "the-twin"))
-    assert sizes[of_twin] == sizes[raw] + len("the-twin") - len("full")  # a payload's header names its network
+    for split in ("1", "3"):
+        raw, of_twin = (OperatingPoint(split, network=name) for name in ("full", "the-twin"))
+        assert sizes[of_twin] == sizes[raw] + len("the-twin") - len("full")  # a payload's header names its network
     codecs = {(point.network, point.codec.partition("@")[0]) for point in bundle.points if point.split == "1"}
     assert codecs == {("full", "raw"), ("full", "bottleneck"), ("the-twin", "raw")}
     with pytest.raises(CodecError, match=r"network 'twin': none of the codecs .* can carry what crosses at '1'"):

@@ -228,11 +228,11 @@ def test_a_level_that_cannot_be_built_is_one_line(tmp_path, options, words):
 
 
 def test_build_takes_a_student(tmp_path, photographs):
-    options = ("--splits", "layer2,stages_1", "--widths", "1", "--precisions", "fp32", "--codecs", "u8", "--images")
+    options = ("--splits", "layer2,stages.1", "--widths", "1", "--precisions", "fp32", "--codecs", "u8", "--images")
     options += (photographs, "--random-weights", "--network", "student=timm:test_convnext", "--json")
     found = json.loads(adaedge_command("build", "timm:test_resnet", "-o", tmp_path / "b", *options))
     places = {(point["network"], point["split"]) for point in found["points"]}
-    inner = {("full", "layer2"), ("student", "stages_1")}
+    inner = {("full", "layer2"), ("student", "stages.1")}
     assert places == inner | {("full", "input"), ("full", "output"), ("student", "output")}
 
 
