@@ -7,7 +7,7 @@ from torch import nn
 
 from adaedge import Bottleneck, Splittable
 from adaedge.bottleneck import box_loss, class_loss, dense_loss, direction_loss, map_loss
-from adaedge.bottleneck.losses import lost, overlap
+from adaedge.bottleneck.losses import answer, lost, overlap
 from adaedge.bottleneck.output_kinds import known, loss_for
 from adaedge.errors import CodecError
 
@@ -150,12 +150,21 @@ def test_a_boxs_edges_count_by_its_score_and_side():
     sides = torch.tensor([[[10.0, 20, 10, 20], [4, 4, 4, 4]]])
     edges = ((moved / sides).square().sum(-1) * scores).sum() / 2
     outcomes = (surer.square() / (scores * (1 - scores))).sum() / 2
-    assert half_mean_square(box_loss, [boxes, scores], [moved, surer]) == pytest.approx(
-        float(edges + outcomes), rel=0.1
-    )
+    for error, loss in [
+        ((moved, 0 * surer), edges),
+        ((0 * moved, surer), outcomes),
+        ((moved, surer), edges + outcomes),
+    ]:
+        assert half_mean_square(box_loss, [boxes, scores], error) == pytest.approx(float(loss), rel=0.1)
     same, far = (boxes, scores), (boxes + 100, scores)
     assert lost([same], [same], box_loss) == 0
     assert lost([far], [same], box_loss) == 1
+
+
+def test_what_is_judged_is_the_first_output_with_a_gradient():
+    labels, scores = torch.zeros(1, dtype=torch.int64), torch.rand(1, 3)
+    assert answer({"labels": labels, "scores": scores}) is scores
+    assert answer((labels, labels + 1)) is labels
 
 
 def test_overlap_is_of_all_classes_but_the_commonest():
