@@ -45,6 +45,7 @@ _SPREAD = 0.01  # and the first, but for the least that was seen, this fraction 
 _SCORED = 600  # so many pairs of a knot are scored
 _USABLE = 0.5  # a curve that is nowhere above it says that answers do not follow what changes
 _STILL = 1e-6
+_ALWAYS_MOVES = "everything changes from each frame to the next: no answer could be kept"
 # One-sided tolerance factors k of so many normal values: 95 % of the distribution, with 95 % confidence.
 _TOLERANCE = {2: 26.260, 3: 7.656, 4: 5.144, 5: 4.203, 6: 3.708, 7: 3.399, 8: 3.187, 9: 3.031, 10: 2.911, 12: 2.736}
 _TOLERANCE |= {15: 2.566, 20: 2.396, 25: 2.292, 30: 2.220, 40: 2.125, 50: 2.065, 100: 1.927, 1000: 1.727}
@@ -112,6 +113,8 @@ def fit_kept(clips: Sequence[AnsweredClip], detector: ChangeDetector, metric: Me
     parts = np.array([part for clip in clips for part in _parts(len(clip.stretches()), clips.index(clip), len(clips))])
     low = _validated(scores[:, known], parts[known])
     expected, pairs = _expected(clips, replays, metric)
+    if not any(pairs):
+        raise MetricError(_ALWAYS_MOVES)
     if low[0] < _USABLE:
         raise MetricError(
             f"answers to frames that differ by {changes[0]:.2g} or less score {expected[0]:.2f} against each other,"
@@ -130,7 +133,7 @@ def _knots(clips: Sequence[AnsweredClip], detector: ChangeDetector) -> list[floa
     places = places[:: max(1, -(-len(places) // _PAIRS))]
     seen = np.array([clip.change(detector, before, after) for clip, before, after in places])
     if not (seen < REFRESH).any():
-        raise MetricError("everything changes from each frame to the next: no answer could be kept")
+        raise MetricError(_ALWAYS_MOVES)
     if seen.max() <= _STILL:
         raise MetricError("nothing ever changes in the clips: they do not say how answers follow what does")
     known = seen[seen < REFRESH]
