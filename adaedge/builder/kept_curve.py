@@ -3,13 +3,14 @@
 May import: ``errors``, ``operating_point``, ``metrics``, ``engine``, ``stream``.
 
 Clips are replayed as a stream would run them: an answer is kept until more than so much has changed, then a new one is
-computed. That is done for each of a dozen amounts of change, the knots. It gives two figures a knot:
+computed. That is done for each of two dozen amounts of change, the knots. It gives two figures a knot:
 
 - *expected*: what kept answers score against those that would have been computed, over all pairs of frames that the
   replays met at such a change; made monotone by pooling neighbours that are out of order (isotonic regression).
-- *low*: what a stretch of ten seconds scores at least, its computed frames included, in 19 of 20: the lower end of a
-  90 % prediction interval, from the stretches' scores (mean − t·s·√(1 + 1/n)). A stretch counts once, however many
-  frames it has, for frames that follow each other are alike. An accuracy floor is compared with it.
+- *low*: what a stretch of ten seconds scores at least, its computed frames included, in 19 of 20, said with 95 %
+  confidence: the normal tolerance limit mean − k·s of the stretches' scores (e.g. NIST/SEMATECH e-Handbook, 7.2.6.3),
+  which for few stretches is far below their mean. A stretch counts once, however many frames it has, for frames that
+  follow each other are alike. An accuracy floor is compared with it.
 
 The bound is validated: fitted on every second part of the clips, it is held against the stretches of the others, and
 the other way around; by what 19 in 20 of them fall short of it, it is lowered.
@@ -38,14 +39,16 @@ _LEAST_STRETCHES = 4
 _LEAST_FRAMES = 8  # of a stretch: of clips that are shorter than some, the stretches are
 _GAPS = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)  # frames apart, over which changes are looked at to place the knots
 _PAIRS = 1500  # so many changes are looked at
-_KNOTS = 14
+_KNOTS = 24
 _LARGEST = 0.9  # the last knot is this quantile of the changes that were looked at
 _SPREAD = 0.01  # and the first, but for the least that was seen, this fraction of the last
 _SCORED = 600  # so many pairs of a knot are scored
 _USABLE = 0.5  # a curve that is nowhere above it says that answers do not follow what changes
 _STILL = 1e-6
-# One-sided 95 % quantiles of Student's t, by degrees of freedom from 1; beyond, the normal distribution's is near.
-_T = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753, 1.746)
+_ALWAYS_MOVES = "everything changes from each frame to the next: no answer could be kept"
+# One-sided tolerance factors k of so many normal values: 95 % of the distribution, with 95 % confidence.
+_TOLERANCE = {2: 26.260, 3: 7.656, 4: 5.144, 5: 4.203, 6: 3.708, 7: 3.399, 8: 3.187, 9: 3.031, 10: 2.911, 12: 2.736}
+_TOLERANCE |= {15: 2.566, 20: 2.396, 25: 2.292, 30: 2.220, 40: 2.125, 50: 2.065, 100: 1.927, 1000: 1.727}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +113,8 @@ def fit_kept(clips: Sequence[AnsweredClip], detector: ChangeDetector, metric: Me
     parts = np.array([part for clip in clips for part in _parts(len(clip.stretches()), clips.index(clip), len(clips))])
     low = _validated(scores[:, known], parts[known])
     expected, pairs = _expected(clips, replays, metric)
+    if not any(pairs):
+        raise MetricError(_ALWAYS_MOVES)
     if low[0] < _USABLE:
         raise MetricError(
             f"answers to frames that differ by {changes[0]:.2g} or less score {expected[0]:.2f} against each other,"
@@ -128,7 +133,7 @@ def _knots(clips: Sequence[AnsweredClip], detector: ChangeDetector) -> list[floa
     places = places[:: max(1, -(-len(places) // _PAIRS))]
     seen = np.array([clip.change(detector, before, after) for clip, before, after in places])
     if not (seen < REFRESH).any():
-        raise MetricError("everything changes from each frame to the next: no answer could be kept")
+        raise MetricError(_ALWAYS_MOVES)
     if seen.max() <= _STILL:
         raise MetricError("nothing ever changes in the clips: they do not say how answers follow what does")
     known = seen[seen < REFRESH]
@@ -172,12 +177,12 @@ def _parts(stretches: int, clip: int, clips: int) -> list[int]:
 
 
 def _bound(scores: Floats) -> Floats:
-    """Of each knot, what 19 of 20 further stretches score at least; it never rises."""
+    """Of each knot, what 19 of 20 stretches score at least; it never rises."""
     count = scores.shape[1]
     if count < 2:
         return np.zeros(len(scores))
-    t = _T[count - 2] if count - 2 < len(_T) else 1.7
-    bound = scores.mean(axis=1) - t * scores.std(axis=1, ddof=1) * np.sqrt(1 + 1 / count)
+    factor = np.interp(count, [*_TOLERANCE], [*_TOLERANCE.values()])
+    bound = scores.mean(axis=1) - factor * scores.std(axis=1, ddof=1)
     return np.minimum.accumulate(bound)
 
 

@@ -20,7 +20,7 @@ Luma = npt.NDArray[np.uint8]
 _BLOCK = 4  # sides of a block, in looked-at pixels
 _GAINS = 0.7, 1.4  # a lamp does so much; what looks like more is something else
 _NOISES = 4.0  # a block has moved if it differs by so many deviations of the noise
-_LEAST = 6.0  # grey levels: less is never a move
+_NOISY = 2  # a median difference of so many grey levels is noise; less is a codec's, which an answer may follow
 _MOST = 40.0  # more always is one
 _LEVELS = 64.0  # a block that differs by so many levels, or more, has moved altogether
 _MEDIAN_OF_NORMAL = 0.6745  # of a normal distribution's absolute values, in deviations
@@ -48,9 +48,9 @@ class MovedBlocks:
 
     The same pixels are looked at as by `BlockChange`, in the same blocks. The later frame's light is fitted to the
     earlier's, by one gain and one offset for the whole picture: they follow from by how much most of its darker half
-    changed, and most of its brighter. Then a block has moved if one of its pixels differs by more than four times the
-    noise, which is what is left in most places, and by more than 6 grey levels; where that is less than 64 levels, it
-    counts for less. A camera that moves moves most blocks: nothing is kept.
+    changed, and most of its brighter. What is left in most places, if that is two grey levels or more, is noise, and a
+    block has moved if one of its pixels differs by more than four times that. By 64 levels it has moved altogether, by
+    fewer in part. A camera that moves moves most blocks: nothing is kept.
 
     Example:
         >>> still = np.random.default_rng(0).integers(40, 200, (45, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
@@ -79,10 +79,11 @@ class MovedBlocks:
             return REFRESH
         lit = _in_the_light_of(before, after.luma)
         apart = np.maximum(before.luma, lit) - np.minimum(before.luma, lit)
-        noise = _median(np.bincount(apart.ravel(), minlength=256)) / _MEDIAN_OF_NORMAL
+        middle = _median(np.bincount(apart.ravel(), minlength=256))
+        noise = middle / _MEDIAN_OF_NORMAL if middle >= _NOISY else 0.0
         rows = apart.reshape(apart.shape[0] // _BLOCK, _BLOCK, -1).max(axis=1)
         largest = rows.reshape(len(rows), -1, _BLOCK).max(axis=2)
-        still = largest <= min(max(_LEAST, _NOISES * noise), _MOST)
+        still = largest <= min(_NOISES * noise, _MOST)
         return float(np.where(still, 0, np.minimum(largest, np.uint8(_LEVELS))).mean() / _LEVELS)
 
 

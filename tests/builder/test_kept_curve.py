@@ -87,7 +87,7 @@ def test_it_says_what_it_was_made_from():
 
 def test_no_more_is_promised_where_answers_flicker():
     calm, flickering = (fit_kept([drifting(3, noise=noise)], Numbers(), Nearness()) for noise in (0.0, 0.05))
-    assert flickering.low(0.01) < calm.low(0.01)
+    assert flickering.low(0.005) < calm.low(0.005)
     assert flickering.largest_change(0.97) is None
 
 
@@ -118,7 +118,7 @@ def test_what_was_found_wrong_on_the_other_half_lowers_it():
     [
         (clip_of(np.linspace(0, 1, 20)), "20 frames of clips are too few.*give 4 stretches of 8 frames or more"),
         (clip_of(np.full(400, 0.5)), "nothing ever changes in the clips"),
-        (clip_of(np.arange(400) % 2 * 2.0, np.zeros(400)), None),
+        (clip_of(np.arange(400) % 2 * 2.0, np.zeros(400)), "everything changes from each frame to the next"),
         (clip_of(np.arange(400) * 2.0, np.zeros(400)), "everything changes from each frame to the next"),
         (AnsweredClip([None] * 400, [(np.float64(0),)] * 400, FPS), "everything changes"),
         (
@@ -128,9 +128,6 @@ def test_what_was_found_wrong_on_the_other_half_lowers_it():
     ],
 )
 def test_clips_that_cannot_tell_are_refused_with_a_reason(clip, why):
-    if why is None:  # every second frame is as the one before the last
-        assert fit_kept([clip], Numbers(), Nearness()).largest_change(0.9) == 0.0
-        return
     with pytest.raises(MetricError, match=why):
         fit_kept([clip], Numbers(), Nearness())
 
@@ -198,7 +195,7 @@ def test_a_build_says_why_nothing_is_kept_and_refuses_where_it_was_asked_to():
     assert KEPT not in bundle.points
     assert "20 frames of clips are too few" in bundle.manifest.not_kept
     assert built([scenes(120)], Space(kept=False)).manifest.kept is None
-    with pytest.raises(MetricError, match=r"no answer can be kept: 20 frames.*Or leave `kept` out"):
+    with pytest.raises(MetricError, match=r"no answer can be kept: 20 frames.*Leave `kept` out"):
         built([scenes(20)], Space(kept=True))
     with pytest.raises(MetricError, match="no answer can be kept: there are no clips among the samples"):
         built(scenes(3), Space(kept=True))

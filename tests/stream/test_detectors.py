@@ -44,13 +44,18 @@ def with_object(frame, at=(100, 200), side=120):
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.8, 1.25), st.floats(-25, 25))
 def test_a_lamp_is_no_motion(gain, offset):
-    assert change(scene(), lit(scene(), gain, offset)) <= 0.002
+    """What is left is the rounding of two pictures, a grey level or so."""
+    after = lit(scene(), gain, offset)
+    assert change(scene(), after) <= 1 / 64 + 0.002
+    if abs(gain - 1) > 0.15:
+        assert change(scene(), after, BlockChange()) > 0.1, "to the other detector it is"
 
 
-@pytest.mark.parametrize("deviation", [1, 3, 6])
-def test_noise_is_no_motion(deviation):
-    assert change(noisy(scene(), deviation), noisy(scene(), deviation, seed=2)) <= 0.01
-    assert change(noisy(scene(), 3), noisy(scene(), 3, seed=2), BlockChange()) > 0.08, "to the other detector it is"
+@pytest.mark.parametrize(("deviation", "most"), [(1, 0.05), (3, 0.01), (6, 0.01)])
+def test_noise_is_no_motion(deviation, most):
+    """Noise below two levels is left in: in a video the answer may follow what small it is."""
+    assert change(noisy(scene(), deviation), noisy(scene(), deviation, seed=2)) <= most
+    assert change(noisy(scene(), 3), noisy(scene(), 3, seed=2), BlockChange()) > 0.05, "to the other detector it is"
 
 
 @pytest.mark.parametrize(("gain", "deviation"), [(1.0, 0), (1.0, 4), (1.2, 0), (0.85, 4)])
