@@ -263,10 +263,10 @@ class Assembly:
         return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
 
     def _with_changes(self, file: bytes, split: str, width: float) -> bytes:
-        """The file of a bottleneck with tables of changes, where a clip is long enough to fit them."""
+        """The file of a bottleneck with tables of changes, where it has them or a clip is long enough to fit them."""
         head = self._bundle(self._parts.cuts, ()).head(split, Level(width=width))
         clips = [[head.run(self.samples.inputs[at]) for at in run] for run in self.samples.runs(MOST_MOVING)]
-        return with_changes(file, clips, self.scratch) if clips else file
+        return with_changes(file, clips, self.scratch)
 
     def _verify(self, bundle: Bundle, splittable: Splittable, width: float) -> None:
         args, kwargs = self.call.example
