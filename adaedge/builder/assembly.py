@@ -250,10 +250,10 @@ class Assembly:
         return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
 
     def _with_changes(self, file: bytes, split: str, level: Level) -> bytes:
-        """The file of a bottleneck with tables of changes, where a clip is long enough to fit them."""
+        """The file of a bottleneck with tables of changes, where it has them or a clip is long enough to fit them."""
         head = self._bundle(self._parts.cuts, ()).head(split, level)
         clips = [[head.run(self.samples.inputs[at]) for at in run] for run in self.samples.runs(MOST_MOVING)]
-        return with_changes(file, clips, self.scratch) if clips else file
+        return with_changes(file, clips, self.scratch)
 
     def _verify(self, bundle: Bundle, splittable: Splittable, level: Level) -> None:
         args, kwargs = self.call.example

@@ -172,7 +172,7 @@ def fitted(
 
 
 def with_changes(file: bytes, clips: Sequence[Sequence[Arrays]], scratch: BuildCache) -> bytes:
-    """The file of a bottleneck with tables of changes.
+    """The file of a bottleneck with tables of changes; as it is where it has them, or there is no clip.
 
     Args:
         file: the bottleneck without them.
@@ -180,6 +180,8 @@ def with_changes(file: bytes, clips: Sequence[Sequence[Arrays]], scratch: BuildC
         scratch: keeps the file.
     """
     split, latents = from_bytes(file, "the bottleneck")
+    if latents.changes is not None or not clips:
+        return file
     content = identity(array for clip in clips for features in clip for array in features)
     lengths = repr([len(clip) for clip in clips]).encode()
     name = key(DELTA, __version__, file, lengths, content)

@@ -1,7 +1,7 @@
 """`build`: a model and a space of operating points become a bundle.
 
-May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``clip``, ``metrics``, ``payload``, ``stream``; of this
-part all.
+May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``bottleneck``, ``clip``, ``metrics``, ``payload``,
+``stream``; of this part all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from adaedge._version import __version__
+from adaedge.bottleneck import Bottleneck
 from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
@@ -163,7 +164,8 @@ def _check_samples(named: Space, samples: Samples) -> None:
             f"the codec {BOTTLENECK} is fitted on samples of the input, and there are none. Give a few dozen as"
             f" `calibrate` (`--images FOLDER`), or leave {BOTTLENECK} out."
         )
-    if DELTA in names and not samples.runs(MOST_MOVING):
+    own = any(isinstance(codec, Bottleneck) and codec.latents.changes is not None for codec in names)
+    if DELTA in names and not own and not samples.runs(MOST_MOVING):
         raise CodecError(
             f"the codec {DELTA} is fitted on the first half of clips, frames in order, and no sample is a clip of four"
             f" frames or more. Give one of some dozens as `calibrate` (`--clips FILE`), or leave {DELTA} out."

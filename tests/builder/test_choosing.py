@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from adaedge.bundle import Accuracy, PointEntry
 from adaedge.errors import BundleError
 from adaedge.graph import CrossingTensor, SplitPoint
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+from adaedge.payload import DELTA
 
 NOTHING = Space(None, None, None, None)
 
@@ -39,6 +42,13 @@ def test_a_point_that_another_beats_is_left_out_but_never_an_end():
 def test_what_is_better_in_one_thing_stays():
     entries = [entry("a", payload=5), entry("b", payload=5, accuracy=0.95), entry("c", payload=4)]
     assert kept(entries, [10, 20, 30]) == ["a", "b", "c"]
+
+
+def test_a_codec_with_a_state_is_beaten_only_where_another_is_better_at_every_change():
+    whole, moving = entry("a", payload=5), replace(entry("b", payload=6), next_bytes=(1.0, 3.0))
+    assert kept([whole, moving], [1, 1]) == ["a", "b"]
+    assert kept([whole, replace(moving, next_bytes=(5.5, 5.6))], [1, 1]) == ["a"]
+    assert kept([replace(moving, next_bytes=(1.0, 2.0)), moving], [1, 1]) == ["b"]
 
 
 def test_precisions_are_not_compared():
@@ -187,5 +197,5 @@ def test_an_evaluation_that_is_no_fraction_is_refused(net, value):
 def test_a_video_codec_is_tried_where_there_are_clips():
     points = [SplitPoint(INPUT, 192, 0, 100, ()), SplitPoint(OUTPUT, 4, 100, 0, ())]
     found = with_splits(NOTHING, points, calibrated=True, clips=True)
-    assert found.codecs == (*CODECS_WITH_SAMPLES, choosing.VIDEO)
+    assert found.codecs == (*CODECS_WITH_SAMPLES, DELTA, choosing.VIDEO)
     assert with_splits(Space(codecs=["raw"]), points, calibrated=True, clips=True).codecs == ("raw",)

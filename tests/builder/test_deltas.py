@@ -89,3 +89,17 @@ def test_without_a_clip_it_is_refused_with_the_way_out(net):
 def test_a_rate_alone_cannot_be_asked_for():
     with pytest.raises(CodecError, match=r"'delta@3' is one rate; .* Write 'delta'\."):
         Space(["2"], codecs=["delta@3"])
+
+
+def test_a_bottleneck_of_your_own_brings_its_tables(net):
+    from adaedge import Bottleneck
+
+    images = [torch.from_numpy(frame[:, 8:56]).permute(2, 0, 1)[None] / 255 for frame in clip(12)]
+    own = Bottleneck.fit(net, IMAGE, split="2", images=images)
+    with pytest.raises(CodecError, match=r"clips, frames in order, and no sample is a clip"):
+        build(net, IMAGE, Space(["2"], codecs=[own, "delta"]))
+    moving = own.fit_changes([images])
+    built = build(net, IMAGE, Space(["2"], codecs=[moving, "delta"]))
+    assert [point.codec for point in deltas(built)] == [f"delta@{rate}" for rate in own.rates]
+    with pytest.raises(CodecError, match="tables of changes are fitted on frames in order, and no clip has two"):
+        own.fit_changes([images[:1], images[1:2]])

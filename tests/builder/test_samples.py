@@ -61,6 +61,16 @@ def lengths(given):
     return [len(clip.inputs) for clip in Samples.read(given, PREPROCESSING).clips]
 
 
+def test_tables_of_changes_are_fitted_on_the_first_halves_in_order():
+    shown = frames(12)
+    samples = Samples.read([shown[0], shown[:9], shown[:3], shown], PREPROCESSING)
+    assert samples.runs(100) == [[1, 2, 3, 4], [13, 14, 15, 16, 17, 18]]
+    assert samples.runs(6) == [[1, 2], [13, 14]]
+    judged = set(samples.divided(64)[1])
+    assert not judged & {at for run in samples.runs(100) for at in run}
+    assert Samples.read(shown, PREPROCESSING).runs(100) == []
+
+
 def test_what_calibrate_takes(film):
     shown = frames(3)
     assert lengths(None) == []

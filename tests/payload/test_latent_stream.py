@@ -1,7 +1,9 @@
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,6 @@ from threadpoolctl import threadpool_limits
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent import (
     LatentCodec,
-    Layout,
-    Tables,
     TransformCode,
     compress,
     decompress,
@@ -22,43 +22,13 @@ from adaedge.payload.latent import (
 )
 from adaedge.payload.latent.codec import MAX_SEGMENTS, PREFIX
 from adaedge.payload.latent.stream import _HEADER, MAGIC
-from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
 from adaedge.payload.latent.threads import BLAS
 from adaedge.payload.message import MAX_BYTES, TensorHeader
 
+sys.path.insert(0, str(Path(__file__).parent))
+from latents import CLASSES, made
+
 pytestmark = pytest.mark.usefixtures("either_loops")
-
-CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
-
-
-def made(places=True, side=12, width=6):
-    """A bottleneck of an orthogonal transform, without any network."""
-    generator = np.random.default_rng(5)
-    layout = Layout.of([(1, width, side, side)], [1], ["float32"])
-    channels = np.linalg.qr(generator.normal(size=(width, width)))[0]
-    turns = [np.linalg.qr(generator.normal(size=(side, side)))[0] for _ in range(2)]
-    spread = np.rint(8 - 14 * generator.random((layout.positions, width)))
-    sizes = 2.0 ** np.array([1, 0.5, 0])
-    return TransformCode(
-        layout=layout,
-        mean=np.zeros((1, width), np.int32),
-        fraction=12,
-        channels=np.rint(channels * 2**14).astype(np.int16),
-        shift=8 if places else 0,
-        places=np.concatenate(
-            [np.rint(turn * 2**14).astype(np.int32).reshape(-1) for turn in turns if places] or [[]]
-        ).astype(np.int32),
-        spread=spread.astype(np.int8),
-        back=np.rint(channels.T * 2**14).astype(np.int16),
-        back_fraction=np.full(width, 14, np.int8),
-        back_places=np.concatenate([turn.T.reshape(-1) for turn in turns if places] or [[]]).astype(np.float32),
-        steps=np.rint(sizes * 2 ** (12 + 14 - 8 + 14 if places else 26)).astype(np.int64),
-        sizes=sizes.astype(np.float32),
-        fineness=np.array([4, 2, 0], np.int16),
-        centres=np.zeros((CLASSES, 2), np.float32),
-        tables=Tables.fit(np.zeros((CLASSES, SYMBOLS))),
-    )
-
 
 LATENTS = made()
 
