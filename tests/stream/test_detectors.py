@@ -109,7 +109,7 @@ def test_audits_stay_within_bounds_and_average_to_what_was_promised(scores, prom
         inner &= 0 < audit.correction < 0.125
         short += promised - score
         if inner:
-            assert short == pytest.approx(audit.correction / 0.2)
+            assert short == pytest.approx(audit.correction / 0.05)
 
 
 def test_one_in_so_many_is_due():
