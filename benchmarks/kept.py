@@ -44,7 +44,7 @@ from benchmarks.result import write
 from benchmarks.video_bytes import NETWORKS
 from benchmarks.video_clips import CLIPS, class_of
 
-FLOORS = tuple(round(0.9 + 0.01 * step, 2) for step in range(9))
+FLOORS = tuple(round(0.9 + 0.005 * step, 3) for step in range(17))
 DETECTORS: dict[str, ChangeDetector] = {one.name: one for one in (MovedBlocks(), BlockChange())}
 HELD = 0.95
 Row = dict[str, Any]
@@ -216,8 +216,9 @@ def main() -> None:
                 shown(found)
     if options.json:
         print(json.dumps(rows, indent=1))
-    if not (options.clip or options.smoke or options.model):
-        write("kept", rows, floors=FLOORS, audit_every=EVERY, bars={"person": 0.45, "bottle": 0.5, "windows": HELD})
+    if not (options.clip or options.smoke):
+        name = f"kept_{options.model}" if options.model else "kept"
+        write(name, rows, floors=FLOORS, audit_every=EVERY, bars={"person": 0.45, "bottle": 0.5, "windows": HELD})
 
 
 if __name__ == "__main__":

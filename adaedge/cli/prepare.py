@@ -1,7 +1,7 @@
 """Commands that prepare a model: ``inspect``, ``build``, ``demo``. They need torch.
 
 May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``, ``bundle``, ``clip``, ``report``,
-``runtime``.
+``runtime``, ``operating_point``.
 """
 
 from __future__ import annotations
@@ -168,12 +168,14 @@ def build(
         entries = [asdict(entry) for entry in bundle.manifest.points]
         rows = [entry.pop("point") | entry for entry in entries]
         about = {"bundle": str(out), "digest": bundle.digest, "answer": bundle.manifest.answer, "points": rows}
+        about |= {"kept": bundle.manifest.kept and asdict(bundle.manifest.kept), "not_kept": bundle.manifest.not_kept}
         show.document(json.dumps(about, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))
 
 
 def _bundle_table(out: Path, bundle: Bundle) -> Table:
+    from adaedge.operating_point import KEPT
     from adaedge.report.formatting import short
 
     about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
@@ -187,6 +189,10 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
             accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
         sizes = (entry.payload_bytes, *entry.next_bytes[:1])
         table.add_row(short(entry.point), ", ".join(f"{size / 1e3:.1f}" for size in sizes), accuracy)
+    kept, why = bundle.manifest.kept, bundle.manifest.not_kept
+    if kept:
+        table.add_row(short(KEPT), "0.0", f"{kept.metric} {kept.knots[0].low:.3f} at least, by what changed")
+    table.caption = f"No answer is kept: {why}." if why else None
     return table
 
 

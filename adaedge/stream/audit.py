@@ -5,7 +5,7 @@ May import: nothing of adaedge. State comes in and goes out: `Audit` is a value.
 A curve is fitted once, on some clips; a camera sees other things later. So one such frame in N is computed, and where
 the kept answer was worse than the curve promised, a change counts for more from then on:
 
-    correction ← correction + 2 · reach · (promised − score),  kept within 0 and 1.25 · reach
+    correction ← correction + ½ · reach · (promised − score),  kept within 0 and 1.25 · reach
 
 ``reach`` is the largest change that an answer is kept over: at the upper end nothing is kept. The score is of the last
 four audited frames together, for some metrics are pooled over frames and say little of a single one. Each audit that
@@ -23,7 +23,7 @@ EVERY = 50
 """One frame in so many that could be kept is audited, unless told: at most 2 % of them are computed for that."""
 TOGETHER = 4
 """So many audited frames are scored together."""
-_GAIN = 2.0
+_GAIN = 0.5
 _END = 1.25
 
 
@@ -40,7 +40,7 @@ class Audit:
     Example:
         >>> audit = Audit(every=2, reach=0.04).passed()
         >>> audit.due, audit.found(score=0.5, promised=0.75).correction
-        (True, 0.02)
+        (True, 0.005)
     """
 
     every: int = EVERY
