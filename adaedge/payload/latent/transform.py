@@ -99,8 +99,8 @@ class TransformCode:
     def __post_init__(self) -> None:
         sides = self.layout.sides if self.places.size else ()
         wanted = sum(side**2 for side in sides)
-        means = len(self.mean) in (1 + self.layout.prefix, self.layout.positions)
-        if self.places.size != wanted or self.back_places.size != wanted or not means:
+        fitting = len(self.mean) in (1 + self.layout.prefix, self.layout.positions)
+        if self.places.size != wanted or self.back_places.size != wanted or not fitting:
             raise CodecError(f"maps along sides {sides} have {wanted} entries; got {self.places.size}. Fit it again.")
         stages = magnitudes(self.channels, [np.abs(one) for one in self.maps(self.places)], self.shift)
         if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
