@@ -26,7 +26,8 @@ from adaedge.graph import Splittable
 from adaedge.payload.latent import LatentCodec, Layout, TransformCode, compress, decompress, predicted_bytes
 
 _FEW_POSITIONS = 400
-"""Up to so many, four draws of the loss for each image are worth their time; with more there is enough to average."""
+"""Up to so many, four draws of the loss for each image are worth their time; with more there is enough to average.
+A map's loss is a sum of as many drawn labels as it has positions: four there as well."""
 _MEASURED = 16
 """How many of the images measure what a rate loses."""
 _FINEST, _COUNTED = 0.01, 0.03
@@ -121,7 +122,7 @@ class Bottleneck(nn.Module):
             [tensor.dtype for tensor in crossing],
         )
         loss = loss or loss_for(scored)
-        draws = 4 if layout.positions <= _FEW_POSITIONS else 2
+        draws = 4 if layout.positions <= _FEW_POSITIONS or loss is map_loss else 2
         sample = gather(head, scored, images, layout, loss=loss, limit=limit, draws=draws, seed=seed)
         transform = fit_transform(sample, layout, ridge=ridge, shrinkage=5.0)
         loss, measured = _measured(scored, sample.rows[:_MEASURED], layout, loss)
