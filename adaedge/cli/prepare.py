@@ -154,8 +154,9 @@ def build(
         entries = [asdict(entry) for entry in bundle.manifest.points]
         rows = [entry.pop("point") | entry for entry in entries]
         about = {"bundle": str(out), "digest": bundle.digest, "answer": bundle.manifest.answer, "points": rows}
-        about |= {"kept": bundle.manifest.kept and asdict(bundle.manifest.kept), "not_kept": bundle.manifest.not_kept}
-        show.document(json.dumps(about, indent=1))
+        kept = bundle.manifest.kept and asdict(bundle.manifest.kept)
+        more = {"kept": kept, "not_kept": bundle.manifest.not_kept}
+        show.document(json.dumps(about | more, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.errors import LinkError, PayloadError, StaleReferenceError
-from adaedge.operating_point import OperatingPoint
+from adaedge.operating_point import KEPT, OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.address import check_address
 from adaedge.runtime.credentials import Credentials
@@ -92,7 +92,7 @@ class EdgeServer:
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
         """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
-        points = tuple(points or self._bundle.points)
+        points = [point for point in points or self._bundle.points if point != KEPT]  # which sends nothing here
         for point in points:
             self._bundle.codec(point)
         for half in filter(None, {self._bundle.route(point).edge_half for point in points}):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from adaedge.operating_point import KEPT, REFRESH, Cost, KeptCurve, LastAnswer, OperatingPoint, Profile
-from adaedge.scheduling.table import Column, Table
+from adaedge.scheduling.table import Table
 
 _COMPUTED_BY_ALL = LastAnswer(
     0, OperatingPoint("output")
@@ -72,24 +72,20 @@ class Keeping:
 
 def _with_row(table: Table, cost: Cost) -> Table:
     """The table with a last row for keeping, which is on time and sends nothing."""
-    limits, row = table.limits, len(table.points)
-    more: dict[str, float] = {
-        "remote": 0.0,
-        "terminal_s": cost.terminal_s,
-        "edge_s": 0.0,
-        "payload_bytes": 0.0,
-        "answer_bytes": 0.0,
-        "finish_s": 0.0,
-        "timeout_s": limits.deadline_s,
-        "limit_s": limits.deadline_s,
-        "accuracy": 0.0,
-    }
-    columns: dict[str, Column] = {name: np.append(getattr(table, name), value) for name, value in more.items()}
+    deadline_s = table.limits.deadline_s
     return replace(
         table,
         points=(*table.points, KEPT),
-        rows={**table.rows, KEPT: row},
+        rows={**table.rows, KEPT: len(table.points)},
         local=np.append(table.local, True),
+        remote=np.append(table.remote, 0.0),
+        terminal_s=np.append(table.terminal_s, cost.terminal_s),
+        edge_s=np.append(table.edge_s, 0.0),
+        payload_bytes=np.append(table.payload_bytes, 0.0),
+        answer_bytes=np.append(table.answer_bytes, 0.0),
+        finish_s=np.append(table.finish_s, 0.0),
+        timeout_s=np.append(table.timeout_s, deadline_s),
+        limit_s=np.append(table.limit_s, deadline_s),
+        accuracy=np.append(table.accuracy, 0.0),
         measured=np.append(table.measured, True),
-        **columns,
     )

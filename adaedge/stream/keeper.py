@@ -107,7 +107,7 @@ class Keeper:
     def last(self) -> LastAnswer | None:
         """What a scheduler is told of the answer; ``None`` where there is none."""
         held = self._computed
-        return held and LastAnswer(held.frame, held.point, self.audit.correction)
+        return None if held is None else LastAnswer(held.frame, held.point, self.audit.correction)
 
     def change(self, picture: Any, new_share: float) -> float | None:
         """How much a frame changed since the one of the last answer; ``None`` where that cannot be kept.
