@@ -223,8 +223,8 @@ def _falling(means: Sequence[float], counts: Sequence[int]) -> list[float]:
     """Weighted isotonic regression by pooling adjacent violators; what is not known is what is next to it.
 
     Example:
-        >>> _falling([0.9, 0.95, 0.8], [1, 3, 1])
-        [0.9375, 0.9375, 0.8]
+        >>> _falling([0.5, 0.75, 0.25], [1, 3, 1])
+        [0.6875, 0.6875, 0.25]
     """
     pools: list[list[float]] = []  # value, weight, members
     for mean, count in zip(means, counts, strict=True):

@@ -17,7 +17,7 @@ from adaedge.bundle.entries import Accuracy, Cut, File, PointEntry, Slice, Subgr
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.bundle.structure import Structure, check
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
-from adaedge.operating_point import KeptCurve, Level, OperatingPoint
+from adaedge.operating_point import KEPT, KeptCurve, Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
 VERSION = 8
@@ -132,6 +132,8 @@ class Manifest:
         found = self._places.get((split, level))
         if found is not None:
             return found
+        if split == KEPT.split:
+            raise BundleError("`kept` has no halves: it is a stream's last answer. Run frames through a `Terminal`.")
         networks = sorted({cut.level.network for cut in self.cuts})
         if level.network not in networks:
             raise BundleError(

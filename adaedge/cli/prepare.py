@@ -167,8 +167,15 @@ def build(
     if as_json:
         entries = [asdict(entry) for entry in bundle.manifest.points]
         rows = [entry.pop("point") | entry for entry in entries]
-        about = {"bundle": str(out), "digest": bundle.digest, "answer": bundle.manifest.answer, "points": rows}
-        about |= {"kept": bundle.manifest.kept and asdict(bundle.manifest.kept), "not_kept": bundle.manifest.not_kept}
+        manifest = bundle.manifest
+        about = {
+            "bundle": str(out),
+            "digest": bundle.digest,
+            "answer": manifest.answer,
+            "points": rows,
+            "kept": manifest.kept and asdict(manifest.kept),
+            "not_kept": manifest.not_kept,
+        }
         show.document(json.dumps(about, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))

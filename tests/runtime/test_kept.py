@@ -10,10 +10,10 @@ import pytest
 
 from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, presets
-from adaedge.errors import LinkDownError, ScheduleError, SourceError
+from adaedge.errors import BundleError, LinkDownError, ScheduleError, SourceError
 from adaedge.metrics import Score
 from adaedge.operating_point import KEPT, Cost, KeptCurve, KeptKnot, OperatingPoint, Profile
-from adaedge.runtime import EdgeSession, FrameRecord, ManualClock, ReplayLink, Terminal, session
+from adaedge.runtime import EdgeServer, EdgeSession, FrameRecord, ManualClock, ReplayLink, Terminal, session
 from adaedge.scheduling import Scheduler
 from adaedge.stream import BlockChange, Keeping
 from benchmarks.tiny_bundle import tiny_bundle
@@ -272,3 +272,11 @@ def test_the_time_that_the_comparison_takes_is_computing(keeping, monkeypatch):
 
         monkeypatch.setattr(type(terminal._stream.keeper), "change", lambda self, *given: slowly(*given))
         assert [terminal.infer(frame).measurement.compute_s for frame in frames(2)] == pytest.approx([0.004] * 2)
+
+
+def test_a_bundle_alone_has_no_last_answer(keeping):
+    assert keeping.points[0] == KEPT
+    with pytest.raises(BundleError, match="`kept` has no halves: it is a stream's last answer"):
+        keeping.run(KEPT, (keeping.preprocess(frames(1)[0]),))
+    with EdgeServer(keeping, insecure=True) as server:
+        server.preload()
