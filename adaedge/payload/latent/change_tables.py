@@ -51,8 +51,8 @@ class ChangeTables:
         weights: int32, of each of ``PARTS`` in turn.
         frequencies: int32 (2 · ``ROWS``, ``SYMBOLS``): each sum's table, where a coefficient is 0, then where it is
             not. Every row adds up to ``TOTAL``.
-        thresholds: float32 (2 · ``ROWS``,): how far from what is held, in steps, a coefficient has to be for its change
-            to be sent. Only an encoder looks at it.
+        thresholds: float32 (``PACE``, 2 · ``ROWS``): how far from what is held, in steps, a coefficient has to be for its
+            change to be sent, by how many changed in the frame before. Only an encoder looks at it.
     """
 
     weights: npt.NDArray[np.int32]
@@ -63,7 +63,7 @@ class ChangeTables:
 
     def __post_init__(self) -> None:
         shapes = self.weights.shape, self.frequencies.shape, self.thresholds.shape
-        if shapes != ((sum(PARTS),), (2 * ROWS, SYMBOLS), (2 * ROWS,)) or (self.frequencies <= 0).any():
+        if shapes != ((sum(PARTS),), (2 * ROWS, SYMBOLS), (PACE, 2 * ROWS)) or (self.frequencies <= 0).any():
             raise CodecError(f"tables of changes are positive and of other shapes; got {shapes}. Fit them again.")
         if np.abs(self.weights).max() > _LARGEST_WEIGHT:
             raise CodecError("a weight of tables of changes passes 2**20, where sums may overflow. Fit them again.")

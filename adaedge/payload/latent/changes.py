@@ -84,11 +84,12 @@ def choose(progress: Progress, values: Array) -> tuple[Array, Coded]:
         values: where the coefficients really are, in steps.
     """
     coded, every = [], []
+    thresholds = progress.tables.thresholds[progress.pace]
     for group, rows, own in progress.groups():
         held = progress.held[group.start : group.stop]
         apart = values[group.start : group.stop] - held
         far = np.abs(apart)
-        change = np.where(far >= progress.tables.thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
+        change = np.where(far >= thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
         own[:] = np.clip(held + np.copysign(change, apart), -LIMIT, LIMIT) - held
         every.append(own)
         coded.append((rows, symbols_of(own, held)))
