@@ -17,7 +17,8 @@ Bar: at 0.10 nats and at an IoU of .90, video takes at most 0.30 times the bytes
 clips; a clip on which the video does not reach the target counts 1.0.
 
 With ``--clip`` and ``--model``: that clip's second half alone, as a table or, with ``--json``, as a list of
-``{codec, bytes_per_frame, score, metric, encode_ms}``.
+``{codec, bytes_per_frame, score, metric, encode_ms}``; of EfficientNet-Lite0 also rows ``bottleneck@…`` and
+``delta@…``, with ``split`` and ``body_bytes_per_frame``, fitted on the clip's first half as in ``delta_bytes``.
 """
 
 from __future__ import annotations
@@ -266,6 +267,10 @@ def main() -> None:
     if options.clip:
         network = NETWORKS[options.model or "efficientnet_lite0"]()
         rows = half(network, options.clip, True, options.frames, codecs(), whole=True)
+        if options.model in (None, "efficientnet_lite0"):
+            from benchmarks.delta_bytes import latent_rows  # late: it takes the codecs and the scores from here
+
+            rows += latent_rows(options.clip, options.frames)
         shown(rows, as_json=options.json)
         return
     rows, summaries = [], []

@@ -114,7 +114,7 @@ def _watch(latents: TransformCode, tables: ChangeTables, play: Sequence[Array], 
 
 def _rows(of: Contexts, activity: Array, change: Array, pace: int) -> npt.NDArray[np.int16]:
     """(parts, n): the rows of all weights that each coefficient's sum has."""
-    sizes = np.append(np.minimum(np.abs(change), 2), 0)
+    sizes = np.append(np.minimum(np.abs(change), 2), 0).astype(np.uint8)
     near, paces, seen = [], [], 0
     for at, group in enumerate(of.groups):
         near.append(group.near_rows(sizes))
