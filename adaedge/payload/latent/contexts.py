@@ -104,7 +104,7 @@ def pace_row(changed: int, of: int) -> int:
 
     Example:
         >>> [pace_row(changed, 256) for changed in (0, 1, 2, 64, 256)]
-        [0, 1, 2, 7, 8]
+        [0, 1, 2, 6, 8]
     """
     return min((128 * changed // max(of, 1) + (changed > 0)).bit_length(), PACE - 1)
 
