@@ -102,19 +102,33 @@ def points_of(network: Network) -> dict[str, list[OperatingPoint]]:
     return latents | {name: [OperatingPoint(INPUT, codec=codec) for codec in each] for name, each in videos.items()}
 
 
-def half(network: Network, clip: Path, second: bool, limit: int) -> list[Row]:
-    """Every family on the beginning of one half of a clip, up to the target."""
+def latent_rows(clip: Path, limit: int) -> list[Row]:
+    """Every rate of ``bottleneck@`` and ``delta@`` on the beginning of a clip's second half."""
+    network = network_of(clip)
+    return half(network, clip, True, limit, {name: points_of(network)[name] for name in FAMILIES}, whole=True)
+
+
+def half(
+    network: Network,
+    clip: Path,
+    second: bool,
+    limit: int,
+    families: dict[str, list[OperatingPoint]],
+    *,
+    whole: bool = False,
+) -> list[Row]:
+    """Families on the beginning of one half of a clip, each up to the target, or the whole of it."""
     total = count(clip)
     begin, end = (total // 2, total) if second else (0, total // 2)
     shown = islice(decode(str(clip)), begin, min(begin + limit, end))
     frames = [network.prepare(picture) for picture in shown]
     expected = [network.reduce(network.bundle.run(OperatingPoint(OUTPUT), (pixels,))) for pixels in frames]
     rows = []
-    for family, points in points_of(network).items():
+    for family, points in families.items():
         for point in points:
             row = play(network, frames, expected, point)
             rows.append({"clip": clip.name, "half": "second" if second else "first", "family": family} | row)
-            if network.good(row["score"]):
+            if network.good(row["score"]) and not whole:
                 break
     return rows
 
@@ -130,7 +144,7 @@ def at_target(rows: Sequence[Row], network: Network, *, body: bool) -> dict[str,
 def compared(clip: Path, limit: int) -> tuple[list[Row], Row]:
     """Both halves of a clip, and what is chosen on the first."""
     network = network_of(clip)
-    halves = [half(network, clip, second, limit) for second in (False, True)]
+    halves = [half(network, clip, second, limit, points_of(network)) for second in (False, True)]
     first = at_target(halves[0], network, body=False)
     videos = [name for name in first if name not in FAMILIES]
     chosen = min(videos, key=lambda name: first[name] or math.inf)

@@ -18,7 +18,9 @@ clips; a clip on which the video does not reach the target counts 1.0.
 
 With ``--clip`` and ``--model``: that clip's second half alone, as a table or, with ``--json``, as a list of
 ``{codec, split, bytes_per_frame, score, metric, encode_ms}``. There ``--splits`` adds ``bottleneck@…`` at each of these
-split points, fitted on the first half: each frame by itself, where a video codec builds on the one before.
+split points, fitted on the first half: each frame by itself, where a video codec builds on the one before. Of
+EfficientNet-Lite0 there are also rows ``bottleneck@…`` and ``delta@…``, with ``body_bytes_per_frame``, fitted on the
+clip's first half as in ``delta_bytes``.
 """
 
 from __future__ import annotations
@@ -178,6 +180,10 @@ def main() -> None:
             network = with_bottlenecks(network, options.clip, options.splits)
             families |= bottlenecks(network, options.splits)
         rows = half(network, options.clip, True, options.frames, families, whole=True)
+        if options.model in (None, "efficientnet_lite0"):
+            from benchmarks.delta_bytes import latent_rows  # late: it takes the codecs and the scores from here
+
+            rows += latent_rows(options.clip, options.frames)
         shown(rows, as_json=options.json)
         return
     rows, summaries = [], []

@@ -39,11 +39,12 @@ Features = Sequence[Array]
 
 STRIDES = (1, 4)
 """Clips are looked at at these strides: so much changes from frame to frame where a terminal is slower."""
-THRIFT = 0.05
-"""How much squared error, in squares of a step, a bit is worth. The error of what is not sent stays for frames to come,
-so this is less than half of what holds for a frame by itself."""
+THRIFT = (0.5, 0.35, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.1)
+"""How much squared error, in squares of a step, a bit is worth, by the share that changed in the frame before. Where
+hardly anything moves, most of what would be sent is noise that the next frame takes back; where much does, the error
+of what is not sent stays for frames to come. The last is the frame after a refresh."""
 _TURNS = 2
-_NARROWEST, _WIDEST = 0.55, 1.25
+_NARROWEST, _WIDEST = 0.55, 3.0
 _SAMPLES = 100_000
 _STEPS = 8  # of Newton's method
 _RIDGE = 1.0
@@ -94,7 +95,7 @@ def _first() -> ChangeTables:
     chances = np.full((2 * ROWS, SYMBOLS), 0.02)
     chances[:, 0] = 2.0
     frequencies = FrequencyTables.near(np.rint(1e6 * chances).astype(np.int64)).frequencies
-    thresholds = np.full(2 * ROWS, 0.8, np.float32)
+    thresholds = np.full((PACE, 2 * ROWS), 0.8, np.float32)
     return ChangeTables(np.zeros(sum(PARTS), np.int32), frequencies.astype(np.int32), thresholds)
 
 
@@ -113,7 +114,7 @@ def _watch(latents: TransformCode, tables: ChangeTables, play: Sequence[Array], 
 
 def _rows(of: Contexts, activity: Array, change: Array, pace: int) -> npt.NDArray[np.int16]:
     """(parts, n): the rows of all weights that each coefficient's sum has."""
-    sizes = np.append(np.minimum(np.abs(change), 2), 0)
+    sizes = np.append(np.minimum(np.abs(change), 2), 0).astype(np.uint8)
     near, paces, seen = [], [], 0
     for at, group in enumerate(of.groups):
         near.append(group.near_rows(sizes))
@@ -179,5 +180,5 @@ def _counted(seen: Sequence[_Seen], weights: npt.NDArray[np.int32]) -> ChangeTab
     mixed = counts + _PRIOR * prior
     tables = FrequencyTables.near(np.maximum(np.rint(1e3 * mixed), 1).astype(np.int64))
     bits = np.log2(tables.frequencies[:, 0] / np.maximum(tables.frequencies[:, 1:3].mean(axis=1), 1))
-    thresholds = np.clip((1 + THRIFT * bits) / 2, _NARROWEST, _WIDEST).astype(np.float32)
+    thresholds = np.clip((1 + np.multiply.outer(THRIFT, bits)) / 2, _NARROWEST, _WIDEST).astype(np.float32)
     return ChangeTables(weights, tables.frequencies.astype(np.int32), thresholds)

@@ -8,7 +8,7 @@ import numpy as np
 
 from adaedge.payload.entropy import FrequencyTables
 from adaedge.payload.latent import Layout, Tables, TransformCode
-from adaedge.payload.latent.change_tables import PARTS, ROWS, SYMBOLS, ChangeTables
+from adaedge.payload.latent.change_tables import PACE, PARTS, ROWS, SYMBOLS, ChangeTables
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS
 from adaedge.payload.latent.tables import SYMBOLS as VALUES
 
@@ -52,7 +52,7 @@ def change_tables(seed=0):
     rows = np.column_stack([1 - chances, chances[:, None] * sizes / sizes.sum()])
     frequencies = FrequencyTables.near(np.maximum(1, np.rint(1e5 * np.tile(rows, (2, 1)))).astype(np.int64)).frequencies
     weights = generator.integers(-120, 120, sum(PARTS)).astype(np.int32)
-    return ChangeTables(weights, frequencies.astype(np.int32), np.full(2 * ROWS, 0.8, np.float32))
+    return ChangeTables(weights, frequencies.astype(np.int32), np.full((PACE, 2 * ROWS), 0.8, np.float32))
 
 
 def moving(seed=0, **arguments):

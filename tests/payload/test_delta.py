@@ -16,6 +16,7 @@ from adaedge.payload.entropy import plain, stack
 from adaedge.payload.latent import DeltaCodec, LatentCodec
 from adaedge.payload.latent.change_tables import ESCAPE, LARGEST, ChangeTables
 from adaedge.payload.latent.changes import changes_of, symbols_of
+from adaedge.payload.latent.contexts import START, next_activity
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 from adaedge.payload.latent.tables import LIMIT
 from adaedge.payload.message import MAX_BYTES, TensorHeader
@@ -109,12 +110,16 @@ def test_samples_are_coded_each_upon_its_own(batch):
     here = there = None
     for tensor in scenes(5, 5, batch=batch):
         payload, here = codec().encode([tensor], (), here)
+        (found,), there = decoded(codec(), payload, there)
+        assert same(here, there)
+        apart = np.square(found[:, None] - tensor[None]).sum(axis=(2, 3, 4))
+        assert apart.argmin(axis=1).tolist() == list(range(batch))
+        assert here.nbytes == here.held.nbytes + here.activity.nbytes == there.nbytes
+    for other in (batch + 1, batch):  # all anew, on both ends
+        payload, here = codec().encode([scenes(1, 5, batch=other)[0]], (), here)
         _, there = decoded(codec(), payload, there)
         assert same(here, there)
-        assert here.nbytes == here.held.nbytes + here.activity.nbytes == there.nbytes
-    payload, here = codec().encode([scenes(1, 5, batch=batch + 1)[0]], (), here)  # all anew, on both ends
-    _, there = decoded(codec(), payload, there)
-    assert same(here, there)
+        assert (here.activity == START).all()
 
 
 def test_what_does_not_change_costs_nothing():
@@ -166,16 +171,25 @@ def test_a_reference_is_not_used_up():
 
 
 def test_a_value_that_jumps_beyond_its_table_is_escaped():
-    latents = replace(LATENTS, spread=np.full_like(LATENTS.spread, 8))
+    latents = replace(PLACELESS, spread=np.full_like(PLACELESS.spread, 8))
     (tensor,) = scenes(1, 8, latents=latents)
     _, reference = codec(2, latents).encode([tensor])
-    for factor in (30.0, 1e5):
+    for more in (40.0, -3000.0, 1e9):
         jumped = tensor.copy()
-        jumped[0, :, :2] *= factor
+        jumped[0, :, 3, 4] += more
         payload, here = codec(2, latents).encode([jumped], (), reference)
         _, there = decoded(codec(2, latents), payload, reference)
         assert same(here, there)
-        assert np.abs(here.held).max() <= LIMIT
+        assert here.activity.max() == next_activity(reference.activity[0], np.array([99])).max() > START
+        assert np.abs(here.held.astype(int)).max() > LARGEST
+
+
+def test_activity_is_a_decaying_mean_of_what_changed():
+    still, moved = np.full(1, START, np.uint8), np.full(1, START, np.uint8)
+    for _ in range(40):
+        still, moved = next_activity(still, np.array([0])), next_activity(moved, np.array([-1]))
+    assert (still.tolist(), moved.tolist()) == ([0], [61])
+    assert next_activity(np.full(1, 255, np.uint8), np.array([7])).tolist() == [239]
 
 
 def test_changes_and_symbols_are_inverses():
@@ -214,6 +228,9 @@ def test_bad_bytes_are_refused_by_name():
     ]:
         with pytest.raises(PayloadError, match=match):
             by.decode(headers, [data], MAX_BYTES)
+    for more in range(1, 6):
+        with pytest.raises(PayloadError, match="corrupted payload: its bytes do not decode"):
+            by.decode(headers, [bytes([more]) + following], MAX_BYTES, reference)
     for segments in ([], [segment, segment]):
         with pytest.raises(PayloadError, match=f"one segment of a sample or more is due, {len(segments)} came"):
             by.decode(headers, segments, MAX_BYTES)

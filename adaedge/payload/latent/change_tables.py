@@ -51,8 +51,8 @@ class ChangeTables:
         weights: int32, of each of ``PARTS`` in turn.
         frequencies: int32 (2 · ``ROWS``, ``SYMBOLS``): each sum's table, where a coefficient is 0, then where it is
             not. Every row adds up to ``TOTAL``.
-        thresholds: float32 (2 · ``ROWS``,): how far from what is held, in steps, a coefficient has to be for its change
-            to be sent. Only an encoder looks at it.
+        thresholds: float32 (``PACE``, 2 · ``ROWS``): how far from what is held, in steps, a coefficient has to be for
+            its change to be sent, by how many changed in the frame before. Only an encoder looks at it.
     """
 
     weights: npt.NDArray[np.int32]
@@ -63,7 +63,7 @@ class ChangeTables:
 
     def __post_init__(self) -> None:
         shapes = self.weights.shape, self.frequencies.shape, self.thresholds.shape
-        if shapes != ((sum(PARTS),), (2 * ROWS, SYMBOLS), (2 * ROWS,)) or (self.frequencies <= 0).any():
+        if shapes != ((sum(PARTS),), (2 * ROWS, SYMBOLS), (PACE, 2 * ROWS)) or (self.frequencies <= 0).any():
             raise CodecError(f"tables of changes are positive and of other shapes; got {shapes}. Fit them again.")
         if np.abs(self.weights).max() > _LARGEST_WEIGHT:
             raise CodecError("a weight of tables of changes passes 2**20, where sums may overflow. Fit them again.")
@@ -79,7 +79,9 @@ class ChangeTables:
     def scores(self, classes: Array, activity: Array, around: Array) -> Array:
         """What is known of coefficients before a frame's first group, from the rows of each."""
         weights = self.weights
-        found: Array = weights[_CLASS + classes] + weights[_ACTIVE + activity] + weights[_AROUND + around]
+        found: Array = np.take(weights[_CLASS:], classes)
+        found += np.take(weights[_ACTIVE:], activity)
+        found += np.take(weights[_AROUND:], around)
         return found
 
     def rows(self, scores: Array, near: Array, group: int, pace: int, held: Array) -> Array:
@@ -92,10 +94,13 @@ class ChangeTables:
             pace: row of how many changed, before this group or in the frame before.
             held: what is held of them.
         """
-        total = scores + self.weights[_NEAR + near] + self.weights[_PACE + group * PACE + pace]
-        row = np.clip((total + OFFSET) >> STEP_BITS, 0, ROWS - 1)
-        found: Array = (row + ROWS * (held != 0)).astype(np.uint32)
-        return found
+        total = np.take(self.weights[_NEAR:], near)
+        total += scores
+        total += self.weights[_PACE + group * PACE + pace] + OFFSET
+        total >>= STEP_BITS
+        row = np.minimum(np.maximum(total, 0, out=total), ROWS - 1, out=total)
+        row[held != 0] += ROWS
+        return row.astype(np.uint32)
 
     def arrays(self) -> dict[str, Array]:
         """Every array by name, as a bottleneck's file holds it."""

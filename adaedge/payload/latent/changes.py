@@ -63,7 +63,7 @@ class Progress:
         """Each group, its tables' rows, and where its changes are written, before the next is asked for."""
         scores = self.tables.scores(self.contexts.classes, *self.contexts.before(self.activity))
         count = len(self.contexts)
-        sizes = np.zeros(count + 1, np.int64)
+        sizes = np.zeros(count + 1, np.uint8)
         changes = np.zeros(count, np.int32)
         pace, seen = self.pace, 0
         for at, group in enumerate(self.contexts.groups):
@@ -71,7 +71,7 @@ class Progress:
             own = changes[group.start : group.stop]
             own_scores = scores[group.start : group.stop]
             yield group, self.tables.rows(own_scores, group.near_rows(sizes), at, pace, held), own
-            np.minimum(np.abs(own), 2, out=sizes[group.start : group.stop])
+            sizes[group.start : group.stop] = np.minimum(np.abs(own), 2)
             seen += int(np.count_nonzero(own))
             pace = pace_row(seen, group.stop)
 
@@ -84,11 +84,12 @@ def choose(progress: Progress, values: Array) -> tuple[Array, Coded]:
         values: where the coefficients really are, in steps.
     """
     coded, every = [], []
+    thresholds = progress.tables.thresholds[progress.pace]
     for group, rows, own in progress.groups():
         held = progress.held[group.start : group.stop]
         apart = values[group.start : group.stop] - held
         far = np.abs(apart)
-        change = np.where(far >= progress.tables.thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
+        change = np.where(far >= thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
         own[:] = np.clip(held + np.copysign(change, apart), -LIMIT, LIMIT) - held
         every.append(own)
         coded.append((rows, symbols_of(own, held)))

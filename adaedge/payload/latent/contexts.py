@@ -40,21 +40,23 @@ class Group:
         stop: behind the last.
         near: (neighbours, stop - start), their neighbours that were coded before; the number of all where there is
             none.
-        has_near: whether a coefficient has any of these.
+        first_row: the first row of coefficients that have any of these, or of those that have none.
     """
 
     start: int
     stop: int
     near: Ints
-    has_near: npt.NDArray[np.bool_]
+    first_row: npt.NDArray[np.uint8]
 
     def near_rows(self, sizes: Array) -> Array:
         """Row of what each coefficient's neighbours did in this frame.
 
         Args:
-            sizes: magnitudes of the changes so far, at most 2, one more than there are coefficients; the rest 0.
+            sizes: uint8, magnitudes of the changes so far, at most 2, one more than there are coefficients; the rest 0.
         """
-        found: Array = np.minimum(sizes[self.near].sum(axis=0), NEAR - 1) + NEAR * self.has_near
+        near = np.take(sizes, self.near, mode="clip")
+        found: Array = np.minimum(np.add.reduce(near, axis=0, dtype=np.uint8), NEAR - 1)
+        found += self.first_row
         return found
 
 
@@ -78,8 +80,8 @@ class Contexts:
     def before(self, activity: Array) -> tuple[Array, Array]:
         """Rows of each coefficient's own activity, and of that around it."""
         padded = np.append(activity, np.zeros(1, activity.dtype))
-        total = padded.astype(np.int64)[self.around].sum(axis=0)
-        return ACTIVITY_ROW[activity], ACTIVITY_ROW[np.minimum(total >> 1, 255)]
+        total = np.add.reduce(np.take(padded, self.around, mode="clip"), axis=0, dtype=np.uint16)
+        return np.take(ACTIVITY_ROW, activity), np.take(ACTIVITY_ROW, np.minimum(total >> 1, 255))
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +95,7 @@ def contexts(latents: TransformCode, rate: int) -> Contexts:
     groups = []
     for start, stop in zip([0, *ends], ends, strict=False):
         near = np.where(around[:, start:stop] < start, around[:, start:stop], count)
-        groups.append(Group(start, stop, near, np.asarray((near < count).any(axis=0))))
+        groups.append(Group(start, stop, near, NEAR * np.asarray((near < count).any(axis=0), np.uint8)))
     return Contexts(np.asarray(classes.each) - LOWEST_CLASS, around, tuple(groups))
 
 

@@ -95,6 +95,7 @@ class Tables:
 
     frequencies: npt.NDArray[np.int32]
     coded: FrequencyTables = field(init=False, repr=False)
+    _bits: npt.NDArray[np.float32] = field(init=False, repr=False)
     _not_zero: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +104,8 @@ class Tables:
         if self.frequencies.shape != shape or (np.sign(self.frequencies) != used).any():
             raise CodecError(f"probability tables are positive and of shape {shape}; got {self.frequencies.shape}")
         object.__setattr__(self, "coded", FrequencyTables(self.frequencies))
+        bits = -np.log2(np.maximum(self.frequencies, 1) / TOTAL)
+        object.__setattr__(self, "_bits", bits.astype(np.float32))
         not_zero = TOTAL - self.frequencies[np.arange(len(LARGEST)), LARGEST].astype(np.int64)
         places = np.clip(np.arange(len(LARGEST)) + np.array(SHIFTS)[:, None], 0, len(LARGEST) - 1)
         object.__setattr__(self, "_not_zero", not_zero[places])
@@ -135,8 +138,7 @@ class Tables:
         """
         escapes = np.abs(latents) > classes.largest
         symbols = np.where(escapes, classes.escapes, latents + classes.largest)
-        chances = self.frequencies[classes.each - LOWEST_CLASS, symbols] / TOTAL
-        return float(-np.log2(chances).sum() + 16 * escapes.sum())
+        return float(self._bits[classes.rows, symbols].sum(dtype=np.float64) + 16 * escapes.sum())
 
     def shift(self, latents: Array, classes: Classes) -> int:
         """By how many classes these latents are wider than the tables expect: from how many are not zero.
