@@ -15,7 +15,7 @@ from adaedge.builder import assembly, bottlenecks, choosing
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import BundleVersionError, CodecError, IntegrityError, LevelError, PayloadError
-from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.operating_point import INPUT, OUTPUT, Level
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 EXAMPLE = (torch.zeros(1, 3, 24, 24),)
@@ -89,9 +89,9 @@ def test_a_bottleneck_for_each_width_and_none_more_for_int8(built):
 
 def test_names_that_look_alike_in_a_path_are_two_files(own):
     held, file = bottlenecks.Bottlenecks(), to_bytes("a:add", own.latents)
-    for split, width in (("a:add", 1.0), ("a_add", 1.0), ("a:add", 0.5)):
-        held.add(split, width, file, lambda _: None)
-    assert len(held.files) == len(set(held.paths.values())) == 3
+    for split, level in (("a:add", Level()), ("a_add", Level()), ("a:add", Level(width=0.5)), ("a:add", Level("s"))):
+        held.add(split, level, file, lambda _: None)
+    assert len(held.files) == len(set(held.paths.values())) == 4
     assert held.codecs(None, ("u4", "bottleneck")) == ("u4",)
 
 
