@@ -102,6 +102,13 @@ def terminal_of(bundle, server, credentials, **limits):
     return Terminal(bundle, Scheduler(profile, ENERGY, deadline_s=5.0, **limits), link, preload=False)
 
 
+def test_a_profile_times_each_network(bundle):
+    profile = adaedge.profile(bundle, repetitions=2)
+    assert [*profile] == [*bundle.points]
+    assert all(profile[OperatingPoint("1", network=name)].head_s > 0 for name in ("full", "student"))
+    assert profile[STUDENT].accuracy <= 1.0 == profile[FULL].accuracy
+
+
 def test_the_student_answers_where_the_floor_allows_it(bundle, terminal, nets):
     accuracy = {entry.point: entry.accuracy.value for entry in bundle.manifest.points}
     assert 0.3 < accuracy[STUDENT] < accuracy[FULL] == 1.0
