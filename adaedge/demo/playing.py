@@ -67,7 +67,7 @@ class Run:
     Attributes:
         records: one a frame.
         score: of all answers, by ``METRIC``.
-        scenes: scene → joules a frame, and score.
+        scenes: scene → joules a frame, and score; the radio's last tail, after the film, is in none of them.
     """
 
     records: list[FrameRecord]
@@ -117,8 +117,9 @@ def play(stage: Stage, profile: Profile, policy: Policy, name: str, progress: Pr
         for record in session.run(terminal, frames, heard=lambda result: given.append(result.answer)):
             records.append(record)
             progress(name, len(records), len(frames))
+        scenes = _by_scene(stage, records, given)
         records[-1] = records[-1].plus(terminal.close())
-    return Run(records, METRIC.score(stage.expected, given).value, _by_scene(stage, records, given))
+    return Run(records, METRIC.score(stage.expected, given).value, scenes)
 
 
 def _by_scene(stage: Stage, records: Sequence[FrameRecord], given: Sequence[Arrays]) -> dict[str, tuple[float, float]]:

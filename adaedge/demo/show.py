@@ -34,9 +34,9 @@ Progress = Callable[[str, int, int], None]
 SPACE = Space(
     splits=("blocks.2", "blocks.3"),
     precisions=("fp32", "int8"),
-    codecs=("u4+zstd", "bottleneck", "jpeg@75", "jpeg@85", "jpeg@95", "h264@18", "h264@23", "h264@28"),
+    codecs=("u4+zstd", "bottleneck", "delta", "jpeg@75", "jpeg@85", "jpeg@95", "h264@18", "h264@23", "h264@28"),
 )
-FRAMES_A_SCENE = 32
+FRAMES_A_SCENE = 20
 LOOPBACK_S = 0.002  # an empty message to a process on this machine and back, with TLS
 # What a Raspberry Pi 4 sustains in fp32: 9–11 GMAC/s in int8 were measured (MobileNetV2 at 36 frames/s in TensorFlow
 # Lite, at 30 in PyTorch), and fp32 is assumed to be 2.5 times slower.

@@ -22,9 +22,9 @@ Summaries = Mapping[str, Mapping[str, PolicySummary]]
 def table(summaries: Summaries, rules: Rules) -> Table:
     """One row a policy, one column of joules a radio; in brackets where the policy broke the floor or deadlines."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_CAPTION, caption_justify="left")
-    made.add_column("policy")
+    made.add_column("policy", no_wrap=True)
     for radio in summaries:
-        made.add_column(f"{radio}\nJ/frame\nmodelled", justify="right")
+        made.add_column(f"{radio}\nJ/frame\nmodelled", justify="right", no_wrap=True)
     for heading in ("score\nlowest\nmeasured", "missed\nmost, %\nmeasured", "sent\nKB/frame\nmeasured"):
         made.add_column(heading, justify="right")
     for name in next(iter(summaries.values())):
@@ -33,7 +33,7 @@ def table(summaries: Summaries, rules: Rules) -> Table:
         score = min(row.score or 0.0 for row in rows)
         missed = max(row.deadline_miss_fraction for row in rows)
         sent = max(row.bytes_per_frame for row in rows) / 1e3
-        made.add_row(name, *joules, f"{score:.3f}", f"{100 * missed:.1f}", f"{sent:.2f}")
+        made.add_row(name.replace(f"{ADAPTIVE} ", "  "), *joules, f"{score:.3f}", f"{100 * missed:.1f}", f"{sent:.2f}")
     return made
 
 

@@ -274,9 +274,9 @@ def test_the_time_that_the_comparison_takes_is_computing(keeping, monkeypatch):
         assert [terminal.infer(frame).measurement.compute_s for frame in frames(2)] == pytest.approx([0.004] * 2)
 
 
-def test_a_bundle_alone_has_no_last_answer(keeping):
+def test_a_bundle_alone_has_no_last_answer(keeping, credentials):
     assert keeping.points[0] == KEPT
     with pytest.raises(BundleError, match="`kept` has no halves: it is a stream's last answer"):
         keeping.run(KEPT, (keeping.preprocess(frames(1)[0]),))
-    with EdgeServer(keeping, insecure=True) as server:
+    with EdgeServer(keeping, credentials=credentials) as server:
         server.preload()
