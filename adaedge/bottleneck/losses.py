@@ -99,7 +99,7 @@ def direction_loss(output: Any, generator: torch.Generator) -> Tensor:
 
 
 def lost(found: Sequence[Any], wanted: Sequence[Any], loss: Loss) -> float | None:
-    """What the losses of this file stand for, measured on answers; ``None`` for another loss.
+    """What the losses of this file stand for, on answers; ``None`` for another loss, or where no box is expected.
 
     Of classes the mean divergence in nats, of directions 1 − cosine, of a dense map the squared error relative to the
     variance. Of labels and boxes what their metrics lose: 1 − `overlap`, 1 − F1.
@@ -112,12 +112,15 @@ def lost(found: Sequence[Any], wanted: Sequence[Any], loss: Loss) -> float | Non
     if loss is map_loss:
         return 1 - overlap([answer(one) for one in found], [answer(one) for one in wanted])
     if loss is box_loss:
+        if (best := _best_score(wanted)) <= 0:
+            return None  # nothing is found in any of these images
         expected, given = (
             [[part.numpy(force=True) for part in _leaves(one)] for one in each] for each in (wanted, found)
         )
-        return 1 - BoxF1(least_score=min(0.5, _best_score(wanted))).score(expected, given).value
-    known: dict[Loss, Any] = {class_loss: _nats, direction_loss: _turned, dense_loss: _unexplained}
-    apart = known.get(loss)
+        return 1 - BoxF1(least_score=min(0.5, best)).score(expected, given).value
+    measures: dict[Loss, Callable[[Tensor, Tensor], Tensor]]
+    measures = {class_loss: _nats, direction_loss: _turned, dense_loss: _unexplained}
+    apart = measures.get(loss)
     if apart is None:
         return None
     pairs = [(answer(one), answer(other)) for one, other in zip(found, wanted, strict=True)]

@@ -159,6 +159,8 @@ def test_a_boxs_edges_count_by_its_score_and_side():
     same, far = (boxes, scores), (boxes + 100, scores)
     assert lost([same], [same], box_loss) == 0
     assert lost([far], [same], box_loss) == 1
+    nothing = (boxes[:, :0], scores[:, :0])
+    assert lost([nothing], [nothing], box_loss) is None
 
 
 def test_what_is_judged_is_the_first_output_with_a_gradient():
