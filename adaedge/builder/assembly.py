@@ -1,7 +1,7 @@
 """The bundle while it is built: widths are captured, cut, verified and quantised one after another, then scored.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``, ``engine``,
-``metrics``; of this part all but ``building``.
+``metrics``, ``stream``; of this part all but ``building``.
 """
 
 from __future__ import annotations

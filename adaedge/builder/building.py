@@ -1,6 +1,7 @@
 """`build`: a model and a space of operating points become a bundle.
 
-May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``clip``, ``metrics``, ``payload``; of this part all.
+May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``clip``, ``metrics``, ``payload``, ``stream``; of this
+part all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeper: the last answer that a stream computed, what it was computed for, and whether it may stand.
 
-May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``metrics``; of this part ``audit``, ``change``,
-``detectors``, ``filtering``.
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``metrics``; of this part ``audit``,
+``change``, ``detectors``, ``filtering``.
 """
 
 from __future__ import annotations
