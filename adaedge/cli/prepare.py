@@ -214,8 +214,11 @@ def demo(
 
     Example: `adaedge demo --frames 16 -o demo`
     """
+    import logging
+
     from adaedge.demo import run
 
+    logging.getLogger("adaedge").setLevel(logging.ERROR)  # that a link is down is part of the film; reports count it
     with show.progress() as report:
         result = run(out, frames=frames, seed=seed, progress=report)
     show.console.print(result.table)
