@@ -92,7 +92,7 @@ def main() -> None:
     network = with_bottlenecks(segmenter(), clip, splits, *([2] if options.smoke else []))
     network = replace(network, target=TARGET)
     halves = [
-        measured(network, clip, second, 1 if options.smoke else options.frames, splits) for second in (False, True)
+        measured(network, clip, second, 3 if options.smoke else options.frames, splits) for second in (False, True)
     ]
     first, second = (at_target(rows, network) for rows in halves)
     chosen = [min(names, key=lambda name: first[name] or math.inf) for names in (PICTURES, splits)]
