@@ -29,7 +29,7 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.reference import Encoded, Reference
+from adaedge.payload.reference import Encoded, Reference, StandsAlone
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def codec_family(name: str) -> str:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Features:
+class Features(StandsAlone):
     """Tensors one after another, raw or quantised, as they are or compressed.
 
     Attributes:
@@ -249,11 +249,6 @@ class Features:
             tensors.append(read(header, data[start : start + length]))
             start += length
         return tuple(tensors), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
 
     def _check(self, header: TensorHeader) -> None:
         """Refuse a header that this codec does not write."""
