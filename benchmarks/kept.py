@@ -10,10 +10,11 @@ classifiers' divergence of the prediction, mapped to [0, 1] (``adaedge.metrics``
 ``hold_k`` is the baseline: as many frames computed at equal distances, whatever they show. ``windows`` is the share of
 ten-second windows of the half, one beginning each second, whose score is at or above the floor; those in which the
 class is nowhere to be seen are left out. ``first_half_score`` is that of the same run on the first half: where a score
-is wanted, and not a floor, the floor whose first half comes nearest above it is chosen. ``change_share`` is what measuring the change takes, of the network's time.
+is wanted, and not a floor, the floor is chosen whose first half comes nearest above it. ``change_share`` is what
+measuring the change takes, of the network's time.
 
-Bars, at the floor so chosen for .97: person at most 45 % computed at .97 or above and 4 points above ``hold_k``; bottle at most 50 % at .97 or above
-and not below ``hold_k``; the floor held in 95 % of the windows of each clip at each floor.
+Bars, at the floor so chosen for .97: person at most 45 % computed at .97 or above and 4 points above ``hold_k``; bottle
+at most 50 % at .97 or above and not below ``hold_k``; the floor held in 95 % of the windows of each clip at each floor.
 
 With ``--clip`` and ``--model``: that clip alone, as a table or, with ``--json``, as a list of
 ``{computed_fraction, score, metric, hold_k, …}``. With ``--answers`` the network's answers are read from a folder, and
