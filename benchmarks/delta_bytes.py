@@ -50,8 +50,8 @@ def network_of(clip: Path, frames: int = FITTED, in_order: int = IN_ORDER) -> Ne
     """The network in a bundle with a bottleneck and its deltas, fitted on a clip's first half."""
     model, half = loaded(CASES["lite0"]), count(clip) // 2
     plain = build(model.module, model.args, Space(), preprocessing=model.preprocessing)
-    every = max(half // frames, 1)
-    wanted = {*range(0, half, every), *range(min(in_order, half))}
+    apart = sorted({round(at * (half - 1) / (frames - 1)) for at in range(frames)})
+    wanted = {*apart, *range(min(in_order, half))}
     shown = {
         at: plain.preprocess(picture) for at, picture in enumerate(islice(decode(str(clip)), half)) if at in wanted
     }
@@ -60,7 +60,7 @@ def network_of(clip: Path, frames: int = FITTED, in_order: int = IN_ORDER) -> Ne
         at: torch.from_numpy(((pixels.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2))
         for at, pixels in shown.items()
     }
-    images = [tensors[at] for at in range(0, half, every)][:frames]
+    images = [tensors[at] for at in apart]
     own = Bottleneck.fit(Splittable(model.module, model.args), (), split=SPLIT, images=images)
     own = own.fit_changes([[tensors[at] for at in range(min(in_order, half))]])
     space = Space([SPLIT], codecs=[own, "delta"])
