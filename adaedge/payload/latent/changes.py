@@ -88,11 +88,15 @@ def choose(progress: Progress, values: Array) -> tuple[Array, Coded]:
     for group, rows, own in progress.groups():
         held = progress.held[group.start : group.stop]
         apart = values[group.start : group.stop] - held
-        far = np.abs(apart)
-        change = np.where(far >= thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
-        own[:] = np.clip(held + np.copysign(change, apart), -LIMIT, LIMIT) - held
+        moved = np.flatnonzero(np.abs(apart) >= np.take(thresholds, rows))  # few: the rest is done on these alone
+        symbols = np.zeros(len(own), np.int32)
+        if moved.size:
+            before, apart = held[moved], apart[moved]
+            whole = np.copysign(np.maximum(np.floor(np.abs(apart) + 0.5), 1), apart)
+            own[moved] = np.clip(before + whole, -LIMIT, LIMIT) - before
+            symbols[moved] = symbols_of(own[moved], before)
         every.append(own)
-        coded.append((rows, symbols_of(own, held)))
+        coded.append((rows, symbols))
     return np.concatenate(every), coded
 
 
@@ -117,7 +121,8 @@ def pop(stack: Stack, progress: Progress) -> Array:
     for group, rows, own in progress.groups():
         held = progress.held[group.start : group.stop]
         symbols = stack.pop(rows, progress.tables.coded)
-        own[:] = changes_of(symbols, held)
+        moved = np.flatnonzero(symbols)
+        own[moved] = changes_of(symbols[moved], held[moved])
         escaped = np.flatnonzero(symbols == ESCAPE)
         if escaped.size:
             halves = stack.pop(np.zeros(2 * escaped.size, np.uint32), _BYTES).astype(np.uint8)

@@ -42,8 +42,8 @@ _ONE = np.zeros(1, np.uint32)
 _WORD_BYTES = 4
 _Sample = tuple[Array, Array, int]
 """What is held of a sample once a payload is known: latents, activity, pace."""
-_FEW = 4
-"""Where fewer than this part of what is held changed, to send all again cannot take fewer bytes."""
+_MOST = 0.75
+"""Where fewer than this share of what is held changed, to send all again would hardly take fewer bytes."""
 
 
 @final
@@ -175,7 +175,7 @@ class DeltaCodec:
         latents, rate = self.codec.latents, self.codec.rate
         order, usual = latents.sent(rate)
         change, coded = choose(held, analysed.reshape(-1)[order] * (1 / float(latents.steps[rate])))
-        if np.count_nonzero(change) * _FEW > np.count_nonzero(held.held):
+        if np.count_nonzero(change) > _MOST * np.count_nonzero(held.held):
             still = latents.quantise(analysed, rate)
             classes = shifted(usual, latents.tables.shift(still, usual))
             if latents.tables.bits(still, classes) < self._tables.bits(coded):
