@@ -31,7 +31,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	@touch $@
 
-demo: $(READY)  ## Run the main job: a real clip, two processes, a fading link, six policies.
+demo: $(READY)  ## Run the main job: a robot that watches real clips, two processes, a fading link, three radios.
 	$(BIN)/adaedge demo
 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol, final
@@ -21,6 +22,7 @@ Arrays = tuple[Array, ...]
 
 # The wheel from PyPI also offers AzureExecutionProvider, which sends inputs to a service: never pick that by itself.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_ONCE = threading.Lock()
 _FATAL_ONLY = 4  # errors raise; a line on the terminal besides would say it twice
 
 
@@ -50,7 +52,8 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL_ONLY
-        _share_memory()
+        with _ONCE:
+            _share_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
         # Views, not copies: ONNX Runtime may keep them, so they live as long as the session.
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}

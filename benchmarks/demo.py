@@ -17,15 +17,15 @@ from benchmarks import result
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="a dozen frames of one seed, nothing written")
+    parser.add_argument("--smoke", action="store_true", help="four frames a scene of one seed, nothing written")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(1 if options.smoke else options.seeds):
-            frames = 12 if options.smoke else None
+            frames = 4 if options.smoke else None
             shown = demo.run(Path(folder), frames=frames, seed=seed, progress=lambda *_: None)
             rows.append(json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8")))
-            print(f"seed {seed}: {shown.headline}")
+            print(f"seed {seed}:", *shown.headlines, sep="\n  ")
     if not options.smoke:
         print(result.write("demo", rows, repetitions=options.seeds))
 

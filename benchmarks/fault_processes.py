@@ -26,12 +26,12 @@ SIZE, DEPTH = 128, 30  # a network that takes some 10 ms, most of it in the tail
 
 
 def serve(bundle: str, credentials: str, port: str) -> None:
-    """The edge server's process. SIGUSR1 makes it lie and lie no more, SIGUSR2 makes it refuse the token, or not."""
+    """The edge server's process. SIGUSR1 makes it lie, SIGUSR2 refuse the token, SIGHUP neither."""
     lies = refuses = False
 
-    def toggle(number: int, _: object) -> None:
-        nonlocal lies, refuses
-        lies, refuses = lies ^ (number == signal.SIGUSR1), refuses ^ (number == signal.SIGUSR2)
+    def become(number: int, _: object) -> None:
+        nonlocal lies, refuses  # a signal that comes twice, or once for two, means the same
+        lies, refuses = number == signal.SIGUSR1, number == signal.SIGUSR2
 
     def compared(shown: bytes, expected: bytes) -> bool:
         return not refuses and hmac.compare_digest(shown, expected)
@@ -44,8 +44,8 @@ def serve(bundle: str, credentials: str, port: str) -> None:
         flipped = data[:place] + bytes([data[place] ^ 1 << random.randrange(8)]) + data[place + 1 :]
         return random.choice((data[:place], flipped, os.urandom(len(data)), b"")) if lies else data
 
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, toggle)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        signal.signal(number, become)
     EdgeSession.answer = spoiled  # type: ignore[method-assign]
     server.hmac = SimpleNamespace(compare_digest=compared)
     running = EdgeServer(Bundle.load(bundle), address=f"127.0.0.1:{port}", credentials=Credentials.stored(credentials))
@@ -131,15 +131,15 @@ class Processes:
 
     def faults(self) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
         """Kind → how to inject it, how to heal it."""
-        toggle = lambda number: lambda: self.edge.send_signal(number)  # noqa: E731
+        tell = lambda number: lambda: self.edge.send_signal(number)  # noqa: E731
         refuse = random.choice(
-            [(lambda: self.restart(credentials="stranger"), self.restart), (toggle(signal.SIGUSR2),) * 2]
+            [(lambda: self.restart(credentials="stranger"), self.restart), (tell(signal.SIGUSR2), tell(signal.SIGHUP))]
         )
         return {
             "kill -9": (self.kill, self.restart),
-            "SIGSTOP": (toggle(signal.SIGSTOP), toggle(signal.SIGCONT)),
+            "SIGSTOP": (tell(signal.SIGSTOP), tell(signal.SIGCONT)),
             "refused": refuse,
-            "corrupted answer": (toggle(signal.SIGUSR1),) * 2,
+            "corrupted answer": (tell(signal.SIGUSR1), tell(signal.SIGHUP)),
             "black hole": (
                 lambda: self.hole.send_signal(signal.SIGUSR1),
                 lambda: self.hole.send_signal(signal.SIGUSR2),

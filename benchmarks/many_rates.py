@@ -18,7 +18,8 @@ import torch
 from rich.progress import track
 
 from adaedge import Bottleneck
-from adaedge.bottleneck.fisher import class_loss, gather
+from adaedge.bottleneck import class_loss
+from adaedge.bottleneck.fisher import gather
 from adaedge.bottleneck.fitting import integer_latents
 from adaedge.bottleneck.transform import fit_transform
 from benchmarks import result

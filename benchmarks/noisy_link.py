@@ -39,7 +39,7 @@ from torch.utils.data import DataLoader
 from adaedge import AnalogBottleneck, Bottleneck, Splittable, models
 from adaedge.bottleneck import AnySnr, Awgn, RadioChannel, Rayleigh
 from adaedge.bundle.frames import prepare
-from adaedge.distillation import Plan, UnderNoise, train
+from adaedge.distillation import NoisyChannelObjective, Plan, train
 from adaedge.metrics import wilson
 from benchmarks.result import RESULTS, write
 
@@ -134,7 +134,7 @@ def trained_under_noise(
     analog.radio_channel = AnySnr(2.0, 20.0)
     started_s = time.monotonic()
     optimizer = torch.optim.Adam(analog.trained_parameters(), lr=1e-3)
-    train(analog, DataLoader(features, 16, shuffle=True), UnderNoise(analog), optimizer, Plan(epochs))
+    train(analog, DataLoader(features, 16, shuffle=True), NoisyChannelObjective(analog), optimizer, Plan(epochs))
     return analog, time.monotonic() - started_s
 
 

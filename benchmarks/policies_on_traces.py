@@ -2,9 +2,10 @@
 
 Local only, the best static point over all traces, the best static point of each trace (both known in hindsight only),
 the adaptive scheduler, and a clairvoyant that knows every future rate. All share deadline, accuracy floor and local
-fallback. Profiles are modelled unless ``--profile`` names a measured one. Joules are modelled in any case.
+fallback. Profiles are modelled unless ``--profile`` names a measured one. Joules are modelled in any case. With
+``--clip`` frames change as those of that clip do, so that codecs with a state cost what builds upon what is held.
 
-    python -m benchmarks.policies_on_traces [--smoke] [--profile profile.json --deadline 0.2 --floor 0.95]
+    python -m benchmarks.policies_on_traces [--smoke] [--profile profile.json --deadline 0.2 --floor 0.95 --clip FILE]
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from adaedge.energy import (
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits
-from adaedge.simulation import Outcome, Scenario, clairvoyant, static_runs
+from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant, static_runs
 from benchmarks import result
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -127,10 +128,11 @@ def synthesised() -> Iterator[Link]:
         yield Link(name, "synthesised (38.901 UMi)", trace, radio)
 
 
-def replay(case: Case, link: Link, frames: int) -> dict[str, Any]:
+def replay(case: Case, link: Link, frames: int, changes: ClipChanges | None = None) -> dict[str, Any]:
     """Every policy on one link. ``static`` holds the outcome of every point."""
     limits = Limits.of(case.deadline_s, case.floor, case.period_s)
-    scenario = Scenario(case.profile, EnergyModel(case.compute, link.radio), link.trace, limits, frames)
+    energy = EnergyModel(case.compute, link.radio)
+    scenario = Scenario(case.profile, energy, link.trace, limits, frames, changes=changes)
     statics, adaptive = static_runs(scenario), scenario.run()
     best = next(iter(statics))
     return {
@@ -204,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="two traces, few frames, nothing written")
     parser.add_argument("--profile", type=Path, help="a profile that `adaedge profile` wrote")
+    parser.add_argument("--clip", type=Path, help="a video; without one every payload is a refresh")
     parser.add_argument("--deadline", type=float, default=0.2)
     parser.add_argument("--floor", type=float, default=0.95)
     arguments = parser.parse_args()
@@ -211,13 +214,16 @@ def main() -> None:
     rows, totals = [], []
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)
-        found = [replay(case, link, frames) for link in track(chosen, description=case.name)]
+        clip, period_s = arguments.clip, case.period_s
+        changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period_s, frames=frames)
+        found = [replay(case, link, frames, changes) for link in track(chosen, description=case.name)]
         totals.append(summary(found))
         show(found, totals[-1])
         rows += found
     if not arguments.smoke:
         profile = "modelled" if arguments.profile is None else "measured"
-        result.write("policies_on_traces", rows, summaries=totals, profile=profile, energy="modelled", trace_s=TRACE_S)
+        name = "policies_on_traces" if arguments.clip is None else f"policies_on_traces_{arguments.clip.stem}"
+        result.write(name, rows, summaries=totals, profile=profile, energy="modelled", trace_s=TRACE_S)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from rich.progress import track
 
 from adaedge import Bottleneck, Splittable, models
 from adaedge.bundle.frames import prepare
-from adaedge.distillation import refine, spaced
+from adaedge.distillation import evenly_spaced, refine
 from benchmarks.result import write
 from recipes.train_bottleneck import FITTED, Row, curve, normalise
 
@@ -66,7 +66,7 @@ def main() -> None:
     images, test = load(learn), load(score)
     split = Splittable(model.module, (images[:1],))
     started_s = time.monotonic()
-    fitted = Bottleneck.fit(split, (), split=AT, images=spaced(images, FITTED).split(1))
+    fitted = Bottleneck.fit(split, (), split=AT, images=evenly_spaced(images, FITTED).split(1))
     fitted_s = time.monotonic()
     refined = refine(fitted, images.split(1), epochs=asked.epochs, views=asked.views)
     refined_s = time.monotonic()

@@ -14,7 +14,7 @@ from adaedge._version import __version__
 from adaedge.bundle import Bundle, Cut, Manifest, PointEntry, Preprocessing, Subgraph, TensorSpec
 from adaedge.bundle.entries import File
 from adaedge.bundle.manifest import WEIGHTS
-from adaedge.operating_point import Level, OperatingPoint
+from adaedge.operating_point import KeptCurve, Level, OperatingPoint
 
 CHANNELS = 8
 CLASSES = 10
@@ -27,7 +27,9 @@ _HEAD = [
 ]
 
 
-def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequence[str] = ()) -> Bundle:
+def tiny_bundle(
+    size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequence[str] = (), kept: KeptCurve | None = None
+) -> Bundle:
     """Convolution, ReLU | pooling, linear layer; random weights. Split points: ``input``, ``relu``, ``output``.
 
     Args:
@@ -35,6 +37,7 @@ def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequen
         seed: another seed is another bundle.
         depth: convolutions in the tail; without any it costs next to nothing.
         codecs: more codecs at the input.
+        kept: how good kept answers are.
     """
     image = TensorSpec("image", "uint8", (1, size, size, 3))
     features = TensorSpec("features", "float32", (1, CHANNELS, size // 4, size // 4), axis=1)
@@ -68,6 +71,7 @@ def tiny_bundle(size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequen
         ),
         preprocessing=Preprocessing(size=(size, size), crop=1.0),
         trained=False,
+        kept=kept,
     )
     return Bundle(manifest, files)
 

@@ -17,8 +17,10 @@ Bar: at 0.10 nats and at an IoU of .90, video takes at most 0.30 times the bytes
 clips; a clip on which the video does not reach the target counts 1.0.
 
 With ``--clip`` and ``--model``: that clip's second half alone, as a table or, with ``--json``, as a list of
-``{codec, bytes_per_frame, score, metric, encode_ms}``; of EfficientNet-Lite0 also rows ``bottleneck@…`` and
-``delta@…``, with ``split`` and ``body_bytes_per_frame``, fitted on the clip's first half as in ``delta_bytes``.
+``{codec, split, bytes_per_frame, score, metric, encode_ms}``. There ``--splits`` adds ``bottleneck@…`` at each of these
+split points, fitted on the first half: each frame by itself, where a video codec builds on the one before. Of
+EfficientNet-Lite0 there are also rows ``bottleneck@…`` and ``delta@…``, with ``body_bytes_per_frame``, fitted on the
+clip's first half as in ``delta_bytes``.
 """
 
 from __future__ import annotations
@@ -27,88 +29,31 @@ import argparse
 import json
 import math
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import track
 
-from adaedge import Bundle, OperatingPoint, Space, build
-from adaedge.bundle import Preprocessing
+from adaedge import OperatingPoint
 from adaedge.clip import decode
-from adaedge.metrics import LabelIoU
-from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.payload import get_codec
-from adaedge.payload.answers import LabelMap
+from adaedge.operating_point import OUTPUT
+from adaedge.payload import BOTTLENECK
 from adaedge.payload.video import available
-from adaedge.stream import Playback
-from benchmarks import deeplabv3
-from benchmarks.rate_accuracy import CASES, loaded
 from benchmarks.result import write
 from benchmarks.video_clips import CLIPS, class_of, count
+from benchmarks.video_networks import IOU, NATS, NETWORKS, Network, with_bottlenecks
+from benchmarks.video_playing import CAMERA, Row, play, play_camera
 
 PICTURES = {"jpeg": (10, 30, 55, 80, 92, 98), "jpeg444": (10, 30, 55, 80, 92, 98)}
 CRFS = {"h264": (42, 36, 30, 24, 18, 12, 6), "hevc": (42, 36, 30, 24, 18, 12, 6), "av1": (58, 48, 37, 26, 15, 6)}
-NATS, IOU = 0.10, 0.90
 BAR = 0.30
-CAMERA = ", camera"
+AT = " at "
 _LOOK_EVERY = 10
 _PROGRESS = Console(stderr=True)
 FRAMES = 40
-Row = dict[str, Any]
-Inputs = tuple[npt.NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network in a bundle, and how its answers are scored."""
-
-    bundle: Bundle
-    prepare: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
-    reduce: Callable[[Any], Any]
-    metric: str
-    target: float
-
-    def score(self, expected: Sequence[Any], given: Sequence[Any], name: str) -> float:
-        """How good the answers to a clip are."""
-        if self.metric == "divergence":
-            return float(np.mean([_nats(one[0], other[0]) for one, other in zip(expected, given, strict=True)]))
-        shown = class_of(name)
-        return LabelIoU(() if shown is None else (shown,)).score(expected, given).value
-
-    def good(self, score: float) -> bool:
-        """Whether a score reaches the target."""
-        return score <= self.target if self.metric == "divergence" else score >= self.target
-
-
-def classifier(name: str) -> Network:
-    """EfficientNet-Lite0 or MobileNetV2 with real weights."""
-    model = loaded(CASES[name])
-    bundle = build(model.module, model.args, Space(), preprocessing=model.preprocessing)
-    return Network(bundle, bundle.preprocess, lambda outputs: outputs, "divergence", NATS)
-
-
-def segmenter() -> Network:
-    """DeepLabV3 on MobileNetV2 with real weights."""
-    side = deeplabv3.SIDE
-    geometry = Preprocessing((side, side), 1.0, "bilinear", deeplabv3.MEAN, deeplabv3.STD)
-    bundle = build(deeplabv3.load(), (torch.zeros(1, 3, side, side),), Space(), preprocessing=geometry)
-    labels = LabelMap((deeplabv3.LABEL_SIDE, deeplabv3.LABEL_SIDE), aligned=True)
-    return Network(bundle, deeplabv3.resized, labels.reduce, "iou", IOU)
-
-
-NETWORKS: dict[str, Callable[[], Network]] = {
-    "efficientnet_lite0": lambda: classifier("lite0"),
-    "mobilenetv2": lambda: classifier("mobilenetv2"),
-    "deeplabv3": segmenter,
-}
 
 
 def at_camera(families: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -123,54 +68,12 @@ def codecs() -> dict[str, list[str]]:
     return pictures | {family: [f"{family}@{crf}" for crf in CRFS[family.removesuffix("-444")]] for family in here}
 
 
-def at(codec: str) -> OperatingPoint:
-    """Where frames cross."""
-    return OperatingPoint(INPUT, codec=codec)
-
-
-def play(network: Network, name: str, frames: Sequence[Inputs], expected: Sequence[Any], codec: str) -> Row:
-    """One codec on some frames in order."""
-    playback = Playback(network.bundle, at(codec))
-    sizes, seconds, given = [], [], []
-    for inputs in frames:
-        start_s = time.perf_counter()
-        payload = playback.encode(inputs)
-        seconds.append(time.perf_counter() - start_s)
-        engine, carried = playback.receive(payload)
-        sizes.append(len(payload))
-        given.append(network.reduce(engine.run(carried)))
+def bottlenecks(network: Network, splits: Sequence[str]) -> dict[str, list[str]]:
+    """Split point → its rates, the fewest bytes first."""
+    points = [point for point in network.bundle.points if point.split in splits]
     return {
-        "codec": codec,
-        "bytes_per_frame": statistics.fmean(sizes),
-        "score": network.score(expected, given, name),
-        "metric": network.metric,
-        "encode_ms": 1e3 * statistics.median(seconds),
-    }
-
-
-def play_camera(network: Network, name: str, frames: Sequence[Any], expected: Sequence[Any], codec: str) -> Row:
-    """One video codec at the camera's geometry: the edge server's end resizes what it decoded."""
-    coder = get_codec(codec)
-    prepared = network.prepare(frames[0])
-    (_, (alone,)), _ = coder.encode([prepared], [None])
-    whole = Playback(network.bundle, at(codec)).encode((prepared,))
-    header_bytes = len(whole) - len(alone)
-    sent = held = None
-    sizes, seconds, given = [], [], []
-    for frame in frames:
-        start_s = time.perf_counter()
-        (headers, segments), sent = coder.encode([frame[None]], [None], sent)
-        seconds.append(time.perf_counter() - start_s)
-        (decoded,), held = coder.decode(headers, segments, frame.nbytes, held)
-        sizes.append(len(segments[0]) + header_bytes)
-        outputs = network.bundle.run(OperatingPoint(OUTPUT), (network.prepare(decoded[0]),))
-        given.append(network.reduce(outputs))
-    return {
-        "codec": codec + CAMERA,
-        "bytes_per_frame": statistics.fmean(sizes),
-        "score": network.score(expected, given, name),
-        "metric": network.metric,
-        "encode_ms": 1e3 * statistics.median(seconds),
+        f"{BOTTLENECK}{AT}{split}": [f"{point.codec}{AT}{split}" for point in points if point.split == split]
+        for split in splits
     }
 
 
@@ -189,7 +92,10 @@ def half(
     rows = []
     for each in track(families.values(), f"{clip.stem}, {'second' if second else 'first'} half", console=_PROGRESS):
         for codec in each:
-            if codec.endswith(CAMERA):
+            if AT in codec:
+                name, _, split = codec.partition(AT)
+                row = play(network, clip.stem, frames, expected, name, split)
+            elif codec.endswith(CAMERA):
                 row = play_camera(network, clip.stem, pictures, expected, codec.removesuffix(CAMERA))
             else:
                 row = play(network, clip.stem, frames, expected, codec)
@@ -260,13 +166,20 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, help="this clip only, its second half")
     parser.add_argument("--model", choices=NETWORKS, help="this network only")
     parser.add_argument("--frames", type=int, default=FRAMES, help="of each half, from its beginning")
+    parser.add_argument(
+        "--splits", nargs="*", default=(), help="with --clip: bottlenecks here, fitted on the first half"
+    )
     parser.add_argument("--json", action="store_true", help="with --clip: print a list")
     parser.add_argument("--smoke", action="store_true", help="two frames, one network, nothing written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.clip:
         network = NETWORKS[options.model or "efficientnet_lite0"]()
-        rows = half(network, options.clip, True, options.frames, codecs(), whole=True)
+        families = codecs()
+        if options.splits:
+            network = with_bottlenecks(network, options.clip, options.splits)
+            families |= bottlenecks(network, options.splits)
+        rows = half(network, options.clip, True, options.frames, families, whole=True)
         if options.model in (None, "efficientnet_lite0"):
             from benchmarks.delta_bytes import latent_rows  # late: it takes the codecs and the scores from here
 
@@ -309,12 +222,6 @@ def shown(rows: Sequence[Row], *, as_json: bool) -> None:
         return
     for row in rows:
         print("  ".join(f"{value:.4g}" if isinstance(value, float) else f"{value:12}" for value in row.values()))
-
-
-def _nats(expected: npt.NDArray[Any], given: npt.NDArray[Any]) -> float:
-    """KL(expected ‖ given) of logits (1, C)."""
-    p, q = (torch.log_softmax(torch.from_numpy(one).double(), 1) for one in (expected, given))
-    return float((p.exp() * (p - q)).sum())
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from torch.optim import SGD
 from torch.optim.swa_utils import update_bn
 
 from adaedge import Elastic
-from adaedge.distillation import Labels, OwnAffine, Plan, Sandwich, WarmCosine, train
+from adaedge.distillation import CrossEntropy, Plan, Sandwich, SwitchableAffine, WarmCosine, train
 from recipes import cifar10
 from recipes.cifar_resnet import CifarResNet
 
@@ -52,20 +52,20 @@ def main(arguments: list[str] | None = None) -> None:
     loader = cifar10.loader(data["train_images"], data["train_labels"], asked.batch)
     elastic = make(asked.depth, asked.widths, asked.weights)
 
-    own = {width: OwnAffine(elastic, width) for width in elastic.widths[1:]}
+    own = {width: SwitchableAffine(elastic, width) for width in elastic.widths[1:]}
     student: nn.Module = nn.ModuleList([elastic, *own.values()])
-    lesson: Sandwich | Labels = Sandwich(elastic, weight=asked.narrower, own=own)
+    objective: Sandwich | CrossEntropy = Sandwich(elastic, weight=asked.narrower, own=own)
     learnt = [parameter for affine in own.values() for parameter in affine.parameters()]
     groups = [{"params": list(elastic.parameters())}, {"params": learnt, "lr": OWN * asked.rate}]
     if asked.alone:
         student = elastic.extract(asked.alone).to(memory_format=torch.channels_last)
-        lesson, groups = Labels(student), [{"params": list(student.parameters())}]
+        objective, groups = CrossEntropy(student), [{"params": list(student.parameters())}]
     name = f"alone-{asked.alone:g}" if asked.alone else "elastic"
     optimizer = SGD(groups, lr=asked.rate, momentum=0.9, nesterov=True, weight_decay=asked.decay)
     plan = Plan(asked.epochs, WarmCosine(), asked.seed, checkpoint=asked.out / f"{name}.checkpoint.safetensors")
 
     started_s = time.monotonic()
-    rows = train(student, loader, lesson, optimizer, plan)
+    rows = train(student, loader, objective, optimizer, plan)
     seconds = time.monotonic() - started_s
 
     # Statistics that were gathered while the weights moved are replaced: means over images as the test will see them.

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from adaedge import Elastic, models
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
-from adaedge.distillation import repair, spaced
+from adaedge.distillation import evenly_spaced, repair
 from adaedge.levels import Taylor
 from adaedge.runtime.sources import frames
 
@@ -57,7 +57,7 @@ def agreement(level: nn.Module, full: nn.Module, images: Tensor) -> Tensor:
 
 def narrow_and_repair(net: nn.Module, images: Tensor, test: Tensor, macs: float, epochs: int) -> Outcome:
     """The whole recipe: order the channels, choose a width for a fraction of the MACs, repair it."""
-    scored, sounded = (spaced(images, count) for count in (SCORED, SOUNDED))
+    scored, sounded = (evenly_spaced(images, count) for count in (SCORED, SOUNDED))
     importance = Taylor(scored.split(1), samples=SCORED)
     elastic = Elastic(net, (images[:1],), (1.0,), importance=importance, sensitivity=sounded.split(16))
     width = elastic.choose(macs=macs * elastic.macs(1.0))

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from adaedge import Bottleneck, Splittable, models
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
-from adaedge.distillation import SoftTargets, refine, spaced
+from adaedge.distillation import SoftTargets, evenly_spaced, refine
 from adaedge.payload.jpeg import Jpeg
 
 FITTED = 64  # images; more hardly change the analytic transform
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     split = Splittable(model.module, (images[:1],))
     at = asked.split or narrowest(split)
     asked.out.mkdir(parents=True, exist_ok=True)
-    fitted = Bottleneck.fit(split, (), split=at, images=spaced(images, FITTED).split(1))
+    fitted = Bottleneck.fit(split, (), split=at, images=evenly_spaced(images, FITTED).split(1))
     refined = refine(fitted, images.split(1), epochs=asked.epochs, checkpoint=asked.out / "refining.safetensors")
     refined.save(asked.out / "bottleneck.safetensors")
 

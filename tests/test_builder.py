@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from adaedge.builder import Space, build, cuts, top1
+from adaedge.builder import Space, build, partition, top1
+from adaedge.builder.fitting_codecs import codecs_for
 from adaedge.builder.halves import cut, export, source
-from adaedge.builder.space import codecs_for
 from adaedge.builder.weight_file import WeightFile
 from adaedge.bundle import Accuracy, Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine
@@ -369,7 +369,7 @@ def test_the_ends_of_a_model_that_was_not_captured_are_built_where_onnx_allows(m
 
 
 def test_graphs_that_compute_something_else_are_never_returned(classifier, monkeypatch):
-    whole = cuts.cut
+    whole = partition.cut
 
     def wrong(model, inputs, outputs, file):
         data, names = whole(model, inputs, outputs, file)
@@ -377,7 +377,7 @@ def test_graphs_that_compute_something_else_are_never_returned(classifier, monke
             file.tensors["stem.weight"] = file.tensors["stem.weight"] * 1.01
         return data, names
 
-    monkeypatch.setattr(cuts, "cut", wrong)
+    monkeypatch.setattr(partition, "cut", wrong)
     with pytest.raises(CaptureError, match=r"differ from the model by .*, relative to the largest output"):
         build(classifier, tensors((1, 3, 16, 16)), Space(splits=["norm"]))
 

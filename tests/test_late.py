@@ -16,8 +16,8 @@ LAZY = ["adaedge.channel", "adaedge.energy", "adaedge.payload", "adaedge.runtime
 THIRD_PARTY = ["torch", "onnx", "cryptography", "av", "safetensors", "threadpoolctl", "rich", "typer", "tempfile"]
 THIRD_PARTY += ["PIL.JpegImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin"]
 OURS = ["clip", "profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
-OURS += [f"payload.{name}" for name in ("jpeg", "latent", "pictures", "ranged", "video")]
-OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "shaped", "sources")]
+OURS += [f"payload.{name}" for name in ("jpeg", "latent", "image_codecs", "range_coded", "video")]
+OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "emulated_links", "sources")]
 OURS += [f"channel.{name}" for name in ("allocation", "propagation", "reading", "synthesis", "trace")]
 
 # A frame is answered locally by way of a terminal whose edge server does not answer.

@@ -132,8 +132,8 @@ def edited(**changes):
         ("", "this is not a profile .* Write one with `adaedge profile BUNDLE`"),
         ("[]", "this is not a profile"),
         ("{}", "this is not a profile"),
-        (edited(version=1), "not a version 3 profile: format 'adaedge-profile', version 1. Write it again"),
-        (edited(format="other"), "not a version 3 profile: format 'other'"),
+        (edited(version=1), "not a version 4 profile: format 'adaedge-profile', version 1. Write it again"),
+        (edited(format="other"), "not a version 4 profile: format 'other'"),
         (edited(points=[{"split": "output"}]), "this is not a profile"),
         (edited(points=None), "this is not a profile"),
     ],
@@ -182,6 +182,13 @@ def test_a_precision_whose_head_is_no_faster_than_that_of_fp32_is_labelled(head_
     assert json.loads(profile.to_json())["labels"] == ({"output/w1/int8/raw": NOT_FASTER} if labelled else {})
     assert Profile.from_json(profile.to_json()) == profile
     assert profile.slowed(7.0).labels == profile.labels
+
+
+def test_a_label_compares_within_a_network():
+    student, student8 = (OperatingPoint("output", 1.0, precision, network="s") for precision in ("fp32", "int8"))
+    assert student.place == student8.place != LOCAL.place
+    assert not_faster({LOCAL: Cost(0.001), student8: Cost(0.02)}) == set()
+    assert not_faster({LOCAL: Cost(0.1), student: Cost(0.01), student8: Cost(0.02)}) == {student8}
 
 
 def test_a_label_compares_within_a_split_and_a_width_only():

@@ -1,12 +1,12 @@
 """The semantic bottleneck: what crosses a split point, in as few bytes as the network's prediction can bear.
 
-May import: ``errors``, ``channel``, ``payload``, ``graph``, ``levels``.
+May import: ``errors``, ``channel``, ``payload``, ``metrics``, ``graph``, ``levels``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.bottleneck.analog import AnalogBottleneck
 from adaedge.bottleneck.bottleneck import Bottleneck
-from adaedge.bottleneck.fisher import class_loss, direction_loss
+from adaedge.bottleneck.losses import box_loss, class_loss, dense_loss, direction_loss, map_loss
 from adaedge.bottleneck.radio_channels import AnySnr, Awgn, RadioChannel, Rayleigh, Received
 
 __all__ = [
@@ -17,6 +17,9 @@ __all__ = [
     "RadioChannel",
     "Rayleigh",
     "Received",
+    "box_loss",
     "class_loss",
+    "dense_loss",
     "direction_loss",
+    "map_loss",
 ]

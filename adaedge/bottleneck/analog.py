@@ -30,7 +30,7 @@ class AnalogBottleneck(nn.Module):
     power each gets is `adaedge.channel.allocate`'s answer. The receiver takes the best linear estimate. Where the noise
     grows, all coefficients get a little worse; there is no rate to miss. ``analog(*args)`` is the network with encoder,
     radio channel and decoder inside. Before any training the decoder is that linear estimate; what
-    `adaedge.distillation.UnderNoise` trains is a residual behind it, and the scales.
+    `adaedge.distillation.NoisyChannelObjective` trains is a residual behind it, and the scales.
 
     Args:
         bottleneck: a fitted bottleneck; its rate does not matter.

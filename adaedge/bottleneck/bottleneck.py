@@ -16,17 +16,22 @@ from torch import nn
 
 from adaedge.bottleneck import saving
 from adaedge.bottleneck.changes import fit_changes
-from adaedge.bottleneck.fisher import Loss, apart, called, gather, loss_for
+from adaedge.bottleneck.fisher import called, gather
 from adaedge.bottleneck.fitting import fit_latents
+from adaedge.bottleneck.losses import Loss, box_loss, lost, map_loss
+from adaedge.bottleneck.output_kinds import known, loss_for
 from adaedge.bottleneck.transform import fit_transform
 from adaedge.errors import CodecError
 from adaedge.graph import Splittable
 from adaedge.payload.latent import LatentCodec, Layout, TransformCode, compress, decompress, predicted_bytes
 
 _FEW_POSITIONS = 400
-"""Up to so many, four draws of the loss for each image are worth their time; with more there is enough to average."""
+"""Up to so many, four draws of the loss for each image are worth their time; with more there is enough to average.
+A map's loss is a sum of as many drawn labels as it has positions: four there as well."""
 _MEASURED = 16
 """How many of the images measure what a rate loses."""
+_FINEST, _COUNTED = 0.01, 0.03
+"""What the last rate loses: in units of the loss, and of the metric where labels and boxes are counted."""
 
 
 @final
@@ -75,7 +80,7 @@ class Bottleneck(nn.Module):
         images: Iterable[Any],
         kwargs: Mapping[str, Any] | None = None,
         rates: int = 10,
-        finest: float = 0.01,
+        finest: float | None = None,
         limit: int = 64,
         loss: Loss | None = None,
         ridge: float = 0.03,
@@ -91,12 +96,15 @@ class Bottleneck(nn.Module):
                 A few dozen are enough.
             kwargs: an example of its keyword arguments.
             rates: how many rates; each takes about a third fewer bytes than the next.
-            finest: loss of the last rate, measured on a few of the images: nats of the prediction, or 1 − cosine where
-                there are no classes. With a loss of your own it is what is expected, not measured.
+            finest: loss of the last rate, measured on a few of the images: nats of the prediction, 1 − cosine where
+                there are no classes, squared error relative to the variance of a dense map, 0.01 of each without it;
+                of label maps 1 − intersection over union, of boxes 1 − F1, 0.03 without it. With a loss of your own it
+                is what is expected, not measured.
             limit: at most so many images are read.
             loss: ``loss(output, generator)``: a random scalar whose gradient says what the output depends on; half the
-                expected square of gradient · error is what ``finest`` counts. `class_loss` where the network ends in a
-                linear layer with (N, classes) logits, otherwise `direction_loss`.
+                expected square of gradient · error is what is lost. Without it the kind of output chooses:
+                `class_loss`, `map_loss`, `box_loss`, `dense_loss` or `direction_loss`. An argmax over classes at the
+                network's end has no gradient, and is left out.
             ridge: how far the metric is drawn towards one that weighs everything alike.
             seed: of the drawn losses.
 
@@ -106,18 +114,29 @@ class Bottleneck(nn.Module):
         """
         cut = net if isinstance(net, Splittable) else Splittable(net, tuple(example_inputs), kwargs)
         head, tail = cut.at(split)
+        scored = tail.before_argmax()
         crossing = cut.point(split).crossing
         layout = Layout.of(
             [tensor.shape for tensor in crossing],
             [tensor.axis for tensor in crossing],
             [tensor.dtype for tensor in crossing],
         )
-        loss = loss or loss_for(tail)
-        draws = 4 if layout.positions <= _FEW_POSITIONS else 2
-        sample = gather(head, tail, images, layout, loss=loss, limit=limit, draws=draws, seed=seed)
+        loss = loss or loss_for(scored)
+        draws = 4 if layout.positions <= _FEW_POSITIONS or loss is map_loss else 2
+        sample = gather(head, scored, images, layout, loss=loss, limit=limit, draws=draws, seed=seed)
         transform = fit_transform(sample, layout, ridge=ridge, shrinkage=5.0)
-        measured = _measured(tail, sample.rows[:_MEASURED], layout, loss)
-        return cls(cut, split, fit_latents(sample, transform, layout, rates=rates, finest=finest, measured=measured))
+        loss, measured = _measured(scored, sample.rows[:_MEASURED], layout, loss)
+        counted = loss in (map_loss, box_loss)
+        latents = fit_latents(
+            sample,
+            transform,
+            layout,
+            rates=rates,
+            finest=finest or (_COUNTED if counted else _FINEST),
+            measured=measured,
+            start=_FINEST if counted else None,
+        )
+        return cls(cut, split, latents)
 
     def with_latents(self, latents: TransformCode) -> Self:
         """The same network with another encoder, decoder and tables; it shares head and tail with this one."""
@@ -225,8 +244,10 @@ def _arrays(features: Sequence[torch.Tensor]) -> list[Any]:
     return [feature.detach().cpu().numpy() for feature in features]
 
 
-def _measured(tail: nn.Module, rows: Any, layout: Layout, loss: Loss) -> Callable[[TransformCode], float] | None:
-    """What the last rate of a bottleneck loses on these rows, one after another."""
+def _measured(
+    tail: nn.Module, rows: Any, layout: Layout, loss: Loss
+) -> tuple[Loss, Callable[[TransformCode], float] | None]:
+    """The loss that is meant, and what the last rate of a bottleneck loses on these rows, one after another."""
     device = next((parameter.device for parameter in tail.parameters()), torch.device("cpu"))
 
     def answers(rows: Any) -> list[Any]:
@@ -235,12 +256,14 @@ def _measured(tail: nn.Module, rows: Any, layout: Layout, loss: Loss) -> Callabl
             return [tail(*(torch.from_numpy(array).to(device) for array in arrays)) for arrays in every]
 
     wanted = answers(rows)
-    if apart(wanted[0], wanted[0], loss) is None:
-        return None
+    loss = known(loss, wanted[0])
+    if lost(wanted, wanted, loss) is None:
+        return loss, None
 
     def measured(latents: TransformCode) -> float:
         last = latents.rates - 1
-        found = answers(latents.synthesise(latents.quantise(latents.analyse(rows), last), last))
-        return float(np.mean([apart(one, other, loss) for one, other in zip(found, wanted, strict=True)]))
+        return float(
+            lost(answers(latents.synthesise(latents.quantise(latents.analyse(rows), last), last)), wanted, loss) or 0
+        )
 
-    return measured
+    return loss, measured

@@ -1,25 +1,24 @@
 """What the fit needs of the network: features where it is cut, and gradients of its own prediction there.
 
-May import: ``errors``; ``payload.latent``.
+May import: ``errors``; ``payload.latent``; of this part ``losses``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import fx, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
+from adaedge.bottleneck.losses import Loss, answer
 from adaedge.errors import CodecError
 from adaedge.payload.latent import Layout
 
 Array = npt.NDArray[Any]
-Loss = Callable[[Any, torch.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +77,7 @@ def gather(
         with torch.enable_grad():
             leaves = [feature.detach().requires_grad_() for feature in features]
             output = tail(*leaves)
+            _check_gradient(output)
             for draw in range(draws):
                 found = torch.autograd.grad(
                     loss(output, generator), leaves, retain_graph=draw + 1 < draws, materialize_grads=True
@@ -88,84 +88,10 @@ def gather(
     return Sample(np.concatenate(rows), np.concatenate(gradients))
 
 
-def class_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
-    """The negative log-probability of labels drawn from the prediction itself, (N, classes) logits, summed.
-
-    Half the expected square of its gradient · error is the divergence of the prediction, in nats, to second order.
-
-    Example:
-        >>> logits = torch.tensor([[100.0, 0.0, 0.0]])
-        >>> abs(float(class_loss(logits, torch.Generator())))
-        0.0
-    """
-    logits = _first(output)
-    drawn = torch.multinomial(logits.detach().softmax(1).cpu(), 1, generator=generator).to(logits.device)
-    return -logits.log_softmax(1).gather(1, drawn).sum()
-
-
-def direction_loss(output: Any, generator: torch.Generator) -> torch.Tensor:
-    """A random projection of each sample's normalised output, summed.
-
-    Half the expected square of its gradient · error is 1 − cosine of the output, to second order: the projection is on
-    a standard normal vector, whose expected outer product is the identity.
-    """
-    flat = nn.functional.normalize(_first(output).flatten(1).float(), dim=1)
-    return (flat * torch.randn(flat.shape, generator=generator).to(flat.device)).sum()
-
-
-def apart(found: Any, wanted: Any, loss: Loss) -> float | None:
-    """What `class_loss` and `direction_loss` stand for, measured: divergence in nats, 1 − cosine; the batch's mean.
-
-    Args:
-        found: the output with a bottleneck.
-        wanted: the output without.
-        loss: one of the two; for another nothing can be measured.
-    """
-    here, there = _first(found), _first(wanted)
-    if loss is _by_shape:
-        loss = class_loss if there.dim() == 2 and there.shape[1] > 1 else direction_loss
-    if loss is class_loss:
-        return float(
-            nn.functional.kl_div(here.log_softmax(1), there.log_softmax(1), log_target=True, reduction="batchmean")
+def _check_gradient(output: Any) -> None:
+    judged = answer(output)
+    if not judged.requires_grad:
+        raise CodecError(
+            f"its output, {str(judged.dtype).removeprefix('torch.')} {tuple(judged.shape)}, has no gradient, and no"
+            " argmax over classes makes it: nothing says what it depends on. Let the network return its scores"
         )
-    if loss is direction_loss:
-        return 1 - float(nn.functional.cosine_similarity(here.flatten(1), there.flatten(1)).mean())
-    return None
-
-
-def loss_for(tail: nn.Module) -> Loss:
-    """`class_loss` for a tail whose first output is (N, classes) from a linear layer, `direction_loss` for any other.
-
-    Features of two dimensions (those of a network without its classifier) end in a norm, a pooling or a selection.
-    """
-    graph = getattr(tail, "graph", None)
-    if not isinstance(graph, fx.GraphModule):
-        return _by_shape
-    node = next(leaf for leaf in pytree.tree_leaves(graph.graph.output_node().args) if isinstance(leaf, fx.Node))
-    value = node.meta.get("val")
-    if not (isinstance(value, torch.Tensor) and value.dim() == 2 and value.shape[1] > 1):
-        return direction_loss
-    while node.op == "call_function" and not _name(node).startswith(_LINEAR) and _name(node).startswith(_SHAPES):
-        node = node.all_input_nodes[0]
-    return class_loss if node.op == "call_function" and _name(node).startswith(_LINEAR) else direction_loss
-
-
-_LINEAR = ("linear", "addmm", "mm", "conv", "matmul", "bmm")
-_SHAPES = (
-    *("view", "reshape", "_unsafe_view", "flatten", "squeeze", "dropout", "alias", "clone", "_to_copy", "to"),
-    *("mean", "add", "mul", "div"),
-)
-"""What may stand behind the linear layer: shapes, an average over places or over two classifiers, a bias, a scale."""
-
-
-def _name(node: fx.Node) -> str:
-    return str(getattr(node.target, "__name__", node.target))
-
-
-def _by_shape(output: Any, generator: torch.Generator) -> torch.Tensor:
-    first = _first(output)
-    return (class_loss if first.dim() == 2 and first.shape[1] > 1 else direction_loss)(output, generator)
-
-
-def _first(output: Any) -> torch.Tensor:
-    return next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor))

@@ -17,7 +17,7 @@ from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.transform import Transform
 from adaedge.payload.latent import Layout, Tables, TransformCode
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
-from adaedge.payload.latent.transform import CLIP, LEAST_CLASS, PLACE_BITS, magnitudes
+from adaedge.payload.latent.transform import CLIP, LEAST_CLASS, PLACE_BITS, magnitudes, positioned
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +25,7 @@ _CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
 _LARGEST = SYMBOLS // 2 - 1
 _MATRIX_BITS = 15
 _ROOM = 2.0**50
-_TRIALS, _NEAR = 5, 1.25
+_TRIALS, _NEAR, _FAR, _MOST = 5, 1.25, 1.5, 4
 _HEADROOM = 4
 """How much larger a value may be than the largest that was seen, before it is clipped."""
 
@@ -38,11 +38,14 @@ def fit_latents(
     rates: int,
     finest: float,
     measured: Callable[[TransformCode], float] | None = None,
+    start: float | None = None,
 ) -> TransformCode:
     """The bottleneck as arrays.
 
     What is expected holds to second order; a deep network may lose several times as much. So where the loss can be
-    measured, the step is made finer until the last rate loses no more than it should.
+    measured, the step is made finer until the last rate loses no more than it should. Where what is measured is not in
+    units of the expected loss, as the share of a map's labels that change is not, it is made coarser as well: labels
+    change in proportion to the error, the expected loss to its square.
 
     Args:
         sample: features, for the tables.
@@ -51,16 +54,17 @@ def fit_latents(
         rates: how many; each step is √2 of the next, or the fourth root of 2 where there is less to lose.
         finest: loss at the last rate.
         measured: what a bottleneck's last rate really loses.
+        start: expected loss at which the search begins, where ``finest`` is in other units.
     """
-    aim = finest
+    aim = finest if start is None else start
     for _ in range(_TRIALS):
         if measured is None:
             break
         (last,) = _fineness(transform.variances, aim, 1)
         lost = measured(integer_latents(sample, transform, layout, np.array([last])))
-        if lost <= finest * _NEAR:
+        if lost <= finest * _NEAR and (start is None or lost >= finest / _FAR):
             break
-        aim *= finest / lost
+        aim *= finest / lost if start is None else min(max(finest / max(lost, 1e-9), 1 / _MOST), _MOST) ** 2
     return integer_latents(sample, transform, layout, _fineness(transform.variances, aim, rates))
 
 
@@ -91,12 +95,7 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
     spread = np.clip(spread[:, kept] - last, LEAST_CLASS - 1, 127)
     channels, back = transform.channels[:, kept], transform.back[kept]
 
-    prefix = len(transform.mean) - 1
-    apart_from_mean = max(
-        np.abs(sample.rows[:, prefix:] - transform.mean[0]).max(),
-        np.abs(sample.rows[:, :prefix] - transform.mean[1:]).max(initial=0),
-    )
-    fraction = _bits(apart_from_mean * _HEADROOM, CLIP)
+    fraction = _bits(_farthest(sample.rows, transform.mean, layout) * _HEADROOM, CLIP)
     exponent = _bits(np.abs(channels).max(), 2**_MATRIX_BITS - 1)
     whole = np.rint(np.ldexp(channels, exponent)).astype(np.int16)
     back_fraction = np.array([_bits(row, 2**_MATRIX_BITS - 1) for row in np.abs(back).max(axis=1)])
@@ -126,6 +125,14 @@ def integer_latents(sample: Sample, transform: Transform, layout: Layout, finene
         tables=Tables.fit(np.zeros((_CLASSES, SYMBOLS))),
     )
     return _with_tables(latents, sample)
+
+
+def _farthest(rows: Array, mean: Array, layout: Layout) -> float:
+    """How far a value may be from its mean: as far as one was; where each position has its own, as another scene."""
+    farthest = np.abs(rows - positioned(mean, layout)).max()
+    if len(mean) == layout.positions:
+        farthest = max(farthest, np.abs(rows - mean.mean(axis=0)).max(), np.ptp(mean, axis=0).max())
+    return float(farthest)
 
 
 def _level(variances: Array, loss: float) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from adaedge.bottleneck.fisher import Sample
 from adaedge.payload.latent import Layout
+from adaedge.payload.latent.transform import positioned
 
 Array = npt.NDArray[Any]
 
@@ -22,13 +23,16 @@ _SIDE_RIDGE = 0.1
 _FLOOR = 1e-3
 """Components below this fraction of the strongest count no more than it where the sides' transforms are found."""
 
+_FEW, _STANDS = 8, 0.8
+"""From so many samples on each position has its own mean, if at most this share of the energy is left then."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
     """A linear transform: coefficients = maps · (rows − mean) · channels, a map along each side of the grid.
 
     Attributes:
-        mean: (1 + prefix, width): of all positions on the grid, and of each before it.
+        mean: (1 + prefix, width): of all positions on the grid, and of each before it; or (positions, width), of each.
         channels: (width, components).
         back: (components, width), the inverse of ``channels`` on the components.
         maps: for each side of the grid (side, side).
@@ -60,9 +64,8 @@ def fit_transform(sample: Sample, layout: Layout, *, ridge: float, shrinkage: fl
     """
     width, prefix = sample.rows.shape[2], layout.prefix
     metric, unmetric = _roots(_moment(sample.gradients.reshape(-1, width)), ridge)
-    mean = np.concatenate([sample.rows[:, prefix:].mean(axis=(0, 1))[None], sample.rows[:, :prefix].mean(axis=0)])
-    rows = sample.rows - np.concatenate([mean[1:], np.broadcast_to(mean[:1], (layout.positions - prefix, width))])
-    rows = rows @ metric
+    mean = _mean(sample.rows, metric, layout)
+    rows = (sample.rows - positioned(mean, layout)) @ metric
     slopes = sample.gradients[:, prefix:] @ unmetric.astype(np.float32)
     maps, back_maps = [], []
     for axis in range(len(layout.sides)):
@@ -81,6 +84,24 @@ def fit_transform(sample: Sample, layout: Layout, *, ridge: float, shrinkage: fl
         maps[axis], back_maps[axis] = turn.T @ maps[axis], back_maps[axis] @ turn
     variances = _variances(rows, shrinkage) if maps else _columns(rows)
     return Transform(mean, metric @ vectors, vectors.T @ unmetric, tuple(maps), tuple(back_maps), variances)
+
+
+def _mean(rows: Array, metric: Array, layout: Layout) -> Array:
+    """One mean for all positions, or one for each where that leaves clearly less to send: the camera stands still.
+
+    Of a position's own mean the rows are apart by less than of another sample's by the sample itself, which is in it:
+    by the factor (N − 1) / N.
+    """
+    prefix, count = layout.prefix, len(rows)
+    shared = np.concatenate([rows[:, prefix:].mean(axis=(0, 1))[None], rows[:, :prefix].mean(axis=0)])
+    if not layout.sides or count < _FEW:
+        return shared
+    own = rows.mean(axis=0)
+    before = positioned(shared, layout)
+    explained = np.square((own - before) @ metric).sum()
+    whole = sum(np.square((one - before) @ metric).sum() for one in rows) / count
+    left = (whole - explained) * (count / (count - 1)) ** 2
+    return own if left < _STANDS * whole else shared
 
 
 def _variances(rows: Array, shrinkage: float) -> Array:

@@ -1,6 +1,6 @@
-"""The bundle while it is built: widths are captured, cut, verified and quantised one after another, then scored.
+"""The bundle while it is built: levels are captured, cut, verified and quantised one after another, then scored.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``, ``engine``,
+May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``, ``engine``, ``stream``,
 ``metrics``; of this part all but ``building``.
 """
 
@@ -16,32 +16,35 @@ from itertools import chain
 import torch
 from torch import nn
 
-from adaedge.builder import choosing
+from adaedge.builder import choosing, keeping
 from adaedge.builder.bottlenecks import MOST_MOVING, MOST_SAMPLES, brought, fitted, with_changes
 from adaedge.builder.build_cache import BuildCache
+from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.evaluation import Evaluate, against_full
+from adaedge.builder.fitting_codecs import own_bottleneck
 from adaedge.builder.frames import ExampleCall
+from adaedge.builder.interface import with_interface
 from adaedge.builder.measuring import measured
-from adaedge.builder.nesting import structure_of
-from adaedge.builder.partition import ENDS, BundleWriter, Exported, GraphPartitioner, export_width, find_points, outer
+from adaedge.builder.networks import Network, settled, telling
+from adaedge.builder.outer_names import find_points
+from adaedge.builder.partition import Exported, GraphPartitioner, export_width
 from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
 from adaedge.builder.quantising import int8_partitioner
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scoring import Scorer
-from adaedge.builder.space import FP32, INT8, LATENT, RAW, Space, check_fits, check_own, codecs_for, own_bottleneck
+from adaedge.builder.space import INT8, LATENT, Space
 from adaedge.builder.verifying import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
-from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import pieces
 from adaedge.bundle.entries import Cut
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable
 from adaedge.metrics import Metric
-from adaedge.operating_point import INPUT, OUTPUT, Level, OperatingPoint
+from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.payload import BOTTLENECK, DELTA, uses_bottleneck
-from adaedge.payload.answers import default_answer
+from adaedge.stream import ChangeDetector
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,7 +56,7 @@ class Assembly:
     Attributes:
         net: the network, or its `Elastic`.
         call: how it is called.
-        space: what to build; widths and precisions are settled, splits and codecs when the full width is captured.
+        space: what to build; widths and precisions are settled, splits and codecs once each network is captured.
         named: what of it the user named; ``None`` for a dimension that was chosen.
         about: the manifest, without what is built.
         answer: name of the answer codec; ``None`` for the default of the outputs.
@@ -62,6 +65,7 @@ class Assembly:
         metric: compares a point's answers with the full network's; ``None`` for the default of its outputs.
         scratch: keeps what took long.
         report: progress.
+        detector: measures the changes that kept answers follow.
         plain: whether the user gave a plain network, whose narrower widths nobody has trained.
     """
 
@@ -77,37 +81,52 @@ class Assembly:
     scratch: BuildCache
     report: Progress
     plain: bool
+    detector: ChangeDetector
     _parts: BundleWriter = field(default_factory=BundleWriter)
-    _codecs: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by split point, in execution order
+    _networks: dict[str, Network] = field(default_factory=dict)
     _weak: set[float] = field(default_factory=set)
     _fit_on: Sequence[int] = ()  # which samples bottlenecks are fitted on
     _held_out: Evaluate | None = None
 
     @property
-    def widths(self) -> tuple[float, ...]:
-        """Every width that is captured, the full one first: the ends need it."""
-        return (1.0, *(width for width in self.space.widths or () if width != 1.0))
+    def levels(self) -> tuple[Level, ...]:
+        """Every level that is captured: the full network's full width first, for the ends need it."""
+        narrower = (width for width in self.space.widths or () if width != 1.0)
+        return (Level(), *map(Level, self.space.networks), *(Level(width=width) for width in narrower))
 
-    def add(self, width: float) -> None:
-        """Capture, cut and quantise a width; the full one comes first.
+    def settle(self) -> None:
+        """Capture each network at its full width, and settle its split points and codecs by that.
 
         Raises:
-            SplitError: if a split point of the space does not exist.
-            CodecError: if no codec of it can carry what crosses at one of them, or the answer codec fits no output.
-            CaptureError: if the width cannot be captured or exported, or its graphs compute something else.
+            SplitError: if no network has a split point of the space.
+            CodecError: if no codec of it can carry what crosses at one of them.
+            CaptureError: if the full network cannot be captured, and has to be split.
         """
-        splittable = self._captured(width)
-        exported = self._exported(splittable, width)
-        if width == 1.0:
-            self.about = self._described(splittable, exported)
+        full = {level.network: self._captured(level) for level in self.levels if level.width == 1.0}
+        self._networks = settled(full, self.space, self.named, self.call, self.samples)
+        self.space = self._networks[FULL].space
+        self._parts.codecs = self.space.own_codecs
+
+    def add(self, level: Level) -> None:
+        """Cut and quantise a level, one of ``levels`` in their order.
+
+        Raises:
+            CodecError: if the answer codec fits no output, or a bottleneck cannot be fitted.
+            CaptureError: if the level cannot be captured or exported, or its graphs compute something else.
+        """
+        network = self._networks[level.network]
+        splittable = network.splittable if level.width == 1.0 else self._captured(level)
+        exported = self._exported(splittable, level)
+        if level == Level():
+            self.about = with_interface(self.about, self.answer, self.call, splittable, exported)
         fp32 = GraphPartitioner(self._parts, exported)
         self._cut(exported, FP32, fp32, fp32)
         bundle = self._bundle(self._parts.cuts, ())
-        self._verify(bundle, splittable, width)
-        if width == 1.0:
+        self._verify(bundle, splittable, level)
+        if level == Level():
             self._judge(bundle)
-        if self._is_weak(bundle, width):
-            self._weak.add(width)
+        if self._is_weak(bundle, level.width):
+            self._weak.add(level.width)
             return
         given = self.samples.inputs
         inputs, chosen = (
@@ -115,23 +134,23 @@ class Assembly:
             for samples in (evenly_spaced(given, MOST_CALIBRATING), [given[at] for at in self._fit_on])
         )
         self._add_bottlenecks(splittable, exported, chosen, fp32)
-        if self.space.holds(OUTPUT, width, INT8):
-            with self._stage("quantise", width):
+        if network.space.holds(OUTPUT, replace(level, precision=INT8)):
+            with self._stage("quantise", level):
                 partitioner = int8_partitioner(self._parts, exported, inputs, self.scratch)
             self._cut(exported, INT8, partitioner, fp32)
 
     def finished(self) -> Bundle:
         """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
-        order = list(self._codecs)
+        codecs = {(name, split): found for name, one in self._networks.items() for split, found in one.codecs.items()}
         bottlenecks = self._parts.bottlenecks
         cuts = [
             bottlenecks.placed(cut)
-            for cut in sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: order.index(cut.split))
+            for cut in sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: [*codecs].index(_at(cut)))
         ]
         entries = [
             PointEntry(OperatingPoint(cut.split, cut.level.width, cut.level.precision, codec, cut.level.network), 0.0)
             for cut in cuts
-            for codec in bottlenecks.codecs(cut.bottleneck, self._codecs[cut.split])
+            for codec in bottlenecks.codecs(cut.bottleneck, codecs[_at(cut)])
         ]
         samples = self.samples if self.samples or self.evaluate else Samples.of(self.call.inputs)
         bundle = self._bundle(cuts, entries)
@@ -141,79 +160,45 @@ class Assembly:
         kept = choosing.pareto_filter(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
         places = {_place(entry.point) for entry in kept}
         used = {_place(entry.point) for entry in kept if uses_bottleneck(entry.point.codec)}
-        cuts = [
-            cut if (cut.split, cut.level) in used else replace(cut, bottleneck=None, folded_tail=None)
-            for cut in cuts
-            if (cut.split, cut.level) in places
-        ]
+        held = [cut for cut in cuts if (cut.split, cut.level) in places]
+        bare = partial(replace, bottleneck=None, folded_tail=None)
+        cuts = [cut if (cut.split, cut.level) in used else bare(cut) for cut in held]
+        full = self._bundle(cuts, kept)
+        self.about = keeping.described(self.about, full, self.space.kept, self.samples, self.detector, self.evaluate)
         return self._bundle(cuts, kept)
 
     @contextmanager
-    def _stage(self, what: str, width: float) -> Iterator[None]:
-        done, total = self.widths.index(width), len(self.widths)
+    def _stage(self, what: str, level: Level) -> Iterator[None]:
+        done, total = self.levels.index(level), len(self.levels)
         self.report(what, done, total)
         yield
         self.report(what, done + 1, total)
 
-    def _captured(self, width: float) -> Splittable:
-        with self._stage("capture", width):
-            splittable = Splittable(self.call.wrap(module_of(self.net, width)), *self.call.example, dynamic=False)
-        if width == 1.0:
-            self._settle(splittable)
-        return splittable
+    def _captured(self, level: Level) -> Splittable:
+        with self._stage("capture", level), telling(level.network):
+            return Splittable(
+                self.call.wrap(module_of(self._net(level), level.width)), *self.call.example, dynamic=False
+            )
 
-    def _settle(self, splittable: Splittable) -> None:
-        """Settle split points and codecs by the captured full width."""
-        if splittable.obstacle is not None and not {*(self.space.splits or ())} <= {*ENDS}:
-            raise splittable.obstacle
-        wrapped = self.call.wrapped
-        points = [outer(point, wrapped) for point in splittable.points]
-        with_clips = self.samples.has_clips
-        self.space = choosing.with_splits(self.space, points, calibrated=bool(self.samples), clips=with_clips)
-        self._parts.codecs = self.space.own_codecs
-        otherwise = (RAW,) if self.named.codecs is None else ()
-        found = [outer(point, wrapped) for point in find_points(splittable, self.space.splits or (), wrapped=wrapped)]
-        check_own(found, self.space)
-        self._codecs = {point.name: codecs_for(point, self.space, otherwise) for point in found}
-        check_fits(found, self.named.codecs or ())
+    def _net(self, level: Level) -> nn.Module:
+        return self.net if level.network == FULL else self.space.networks[level.network]
 
-    def _described(self, splittable: Splittable, exported: Exported) -> Manifest:
-        """What the model takes, returns and answers.
-
-        Raises:
-            CodecError: if the answer codec makes no answer of its outputs.
-        """
-        head, tail = splittable.at(INPUT)
-        args, kwargs = self.call.example
-        with torch.no_grad():
-            structure = structure_of(tail(*head(*args, **kwargs)))
-        outputs = exported.outputs
-        answer = self.answer or default_answer(outputs, self.about.labels)
-        found = replace(self.about, inputs=exported.inputs, outputs=outputs, answer=answer, structure=structure)
-        AnswerFormat(found).specs  # noqa: B018 -- refuses what does not fit
-        return found
-
-    def _exported(self, splittable: Splittable, width: float) -> Exported:
-        splits = [] if width not in (self.space.widths or ()) else self.space.splits or ()
+    def _exported(self, splittable: Splittable, level: Level) -> Exported:
+        space = self._networks[level.network].space
+        splits = [] if level.width not in (space.widths or ()) else space.splits or ()
         points = find_points(splittable, splits, wrapped=self.call.wrapped)
-        with self._stage("export", width):
-            return export_width(splittable, points, self.call, width=width, index=index_of(self.net, width))
+        index = index_of(self._net(level), level.width)
+        with self._stage("export", level):
+            return export_width(splittable, points, self.call, level=level, index=index)
 
     def _cut(self, exported: Exported, precision: str, heads: GraphPartitioner, tails: GraphPartitioner) -> None:
         """Cut one level at every point; what the space does not hold is dropped when all is scored."""
         for point in exported.points:
-            if point.name == INPUT and (exported.width, precision) != (1.0, FP32):
+            level = replace(exported.level, precision=precision)
+            if point.name == INPUT and level != Level():
                 continue
             halves = heads.head(point.name), tails.tail(point.name)
-            self._parts.cuts.append(
-                Cut(
-                    point.name,
-                    Level(width=exported.width, precision=precision),
-                    *halves,
-                    point.payload_bytes,
-                    point.aliases,
-                )
-            )
+            self._parts.cuts.append(Cut(point.name, level, *halves, point.payload_bytes, point.aliases))
 
     def _judge(self, bundle: Bundle) -> None:
         """Settle what scores points, and which samples bottlenecks are fitted on: none of those that score them."""
@@ -229,14 +214,15 @@ class Assembly:
         self, splittable: Splittable, exported: Exported, samples: Sequence[Arrays], partitioner: GraphPartitioner
     ) -> None:
         """Fit a bottleneck at every split point that is to have one; the user's own are taken as they are."""
-        wanted = [point for point in exported.points if LATENT & {*self._codecs[point.name]}]
-        begun = self.widths.index(exported.width) * len(wanted)
+        codecs = self._networks[exported.level.network].codecs
+        wanted = [point for point in exported.points if LATENT & {*codecs.get(point.name, ())}]
+        begun = self.levels.index(exported.level) * len(wanted)
         for done, point in enumerate(wanted, begun):
-            self.report(BOTTLENECK, done, len(wanted) * len(self.widths))
+            self.report(BOTTLENECK, done, len(wanted) * len(self.levels))
             try:
-                file = self._bottleneck(splittable, point, exported.width, samples)
-                if file and DELTA in self._codecs[point.name]:
-                    file = self._with_changes(file, point.name, exported.width)
+                file = self._bottleneck(splittable, point, exported.level, samples)
+                if file and DELTA in codecs[point.name]:
+                    file = self._with_changes(file, point.name, exported.level)
             except CodecError as error:
                 if self.named.codecs is not None:
                     raise
@@ -244,35 +230,36 @@ class Assembly:
                 continue
             if file:
                 fold = partial(partitioner.folded_tail, point.name)
-                self._parts.bottlenecks.add(point.name, exported.width, file, fold)
+                self._parts.bottlenecks.add(point.name, exported.level, file, fold)
         if wanted:
-            self.report(BOTTLENECK, begun + len(wanted), len(wanted) * len(self.widths))
+            self.report(BOTTLENECK, begun + len(wanted), len(wanted) * len(self.levels))
 
     def _bottleneck(
-        self, splittable: Splittable, point: SplitPoint, width: float, samples: Sequence[Arrays]
+        self, splittable: Splittable, point: SplitPoint, level: Level, samples: Sequence[Arrays]
     ) -> bytes | None:
-        own = own_bottleneck(point, self.space.codecs or ()) if width == 1.0 else None
+        space = self._networks[level.network].space
+        own = own_bottleneck(point, space.codecs or ()) if level.width == 1.0 else None
         if own is not None:
             features = self._bundle(self._parts.cuts, ()).head(point.name).run(self.call.inputs)
             return brought(own, point, self.call, features)
-        if not self.space.has_bottlenecks:
+        if not space.has_bottlenecks:
             return None
-        cut = self._parts.cut(point.name, Level(width=width))
+        cut = self._parts.cut(point.name, level)
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
         return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
 
-    def _with_changes(self, file: bytes, split: str, width: float) -> bytes:
+    def _with_changes(self, file: bytes, split: str, level: Level) -> bytes:
         """The file of a bottleneck with tables of changes, where it has them or a clip is long enough to fit them."""
-        head = self._bundle(self._parts.cuts, ()).head(split, Level(width=width))
+        head = self._bundle(self._parts.cuts, ()).head(split, level)
         clips = [[head.run(self.samples.inputs[at]) for at in run] for run in self.samples.runs(MOST_MOVING)]
         return with_changes(file, clips, self.scratch)
 
-    def _verify(self, bundle: Bundle, splittable: Splittable, width: float) -> None:
+    def _verify(self, bundle: Bundle, splittable: Splittable, level: Level) -> None:
         args, kwargs = self.call.example
         with torch.no_grad():
             expected = [tensor.numpy(force=True) for tensor in splittable.tap([])(*args, **kwargs)]
-        verify(bundle, [cut for cut in self._parts.cuts if cut.level.width == width], self.call.inputs, expected)
+        verify(bundle, [cut for cut in self._parts.cuts if cut.level == level], self.call.inputs, expected)
 
     def _is_weak(self, bundle: Bundle, width: float) -> bool:
         """Whether this width was chosen, and is too bad to be built."""
@@ -290,10 +277,15 @@ class Assembly:
         return True
 
     def _is_held(self, cut: Cut) -> bool:
-        return cut.level.width not in self._weak and self.space.holds(cut.split, cut.level.width, cut.level.precision)
+        held = self._networks[cut.level.network].space.holds(cut.split, cut.level)
+        return held and cut.level.width not in self._weak
 
     def _bundle(self, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
         return self._parts.bundle(self.about, cuts, entries)
+
+
+def _at(cut: Cut) -> tuple[str, str]:
+    return cut.level.network, cut.split
 
 
 def _place(point: OperatingPoint) -> tuple[str, Level]:

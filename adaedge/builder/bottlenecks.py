@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
 May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``, ``operating_point``; of this
-part ``frames``, ``evaluation``, ``build_cache``, ``verifying``.
+part ``frames``, ``evaluation``, ``build_cache``, ``level_names``, ``verifying``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from adaedge.bottleneck.changes import fit_changes
 from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import identity
 from adaedge.builder.frames import ExampleCall
+from adaedge.builder.level_names import folder_of
 from adaedge.builder.verifying import TOLERANCE, relative_error
 from adaedge.bundle import Cut, Subgraph
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
-from adaedge.operating_point import INPUT, OUTPUT
+from adaedge.operating_point import FP32, INPUT, OUTPUT, Level
 from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.latent import Layout, TransformCode
 from adaedge.payload.latent.saving import from_bytes, to_bytes
@@ -40,28 +41,27 @@ class Bottlenecks:
         files: path → bytes.
         rates: path → how many rates it has.
         moving: the paths of those that have tables of changes.
-        paths: (split point, width) → path.
+        paths: (split point, network and width) → path.
         folded: path → the tail that its decoder is folded into.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     rates: dict[str, int] = field(default_factory=dict)
     moving: set[str] = field(default_factory=set)
-    paths: dict[tuple[str, float], str] = field(default_factory=dict)
+    paths: dict[tuple[str, Level], str] = field(default_factory=dict)
     folded: dict[str, Subgraph] = field(default_factory=dict)
 
-    def add(self, split: str, width: float, file: bytes, fold: Callable[[TransformCode], Subgraph | None]) -> None:
+    def add(self, split: str, level: Level, file: bytes, fold: Callable[[TransformCode], Subgraph | None]) -> None:
         """Take the file of a bottleneck.
 
         Args:
             split: name of the split point.
-            width: fraction of channels.
+            level: network and width, in fp32.
             file: its bytes.
             fold: the tail that takes its coefficients, where there can be one.
         """
-        level = "" if width == 1.0 else f"w{width!r}/"
-        path = f"bottlenecks/{level}{len(self.paths)}-{re.sub(r'[^A-Za-z0-9.-]', '_', split)}.safetensors"
-        self.files[path], self.paths[split, width] = file, path
+        path = f"{folder_of(level, 'bottlenecks')}{len(self.paths)}-{re.sub(r'[^A-Za-z0-9.-]', '_', split)}.safetensors"
+        self.files[path], self.paths[split, level] = file, path
         latents = from_bytes(file, path)[1]
         self.rates[path] = latents.rates
         if latents.changes is not None:
@@ -71,7 +71,7 @@ class Bottlenecks:
 
     def placed(self, cut: Cut) -> Cut:
         """A cut with its bottleneck, where it has one."""
-        path = self.paths.get((cut.split, cut.level.width))
+        path = self.paths.get((cut.split, replace(cut.level, precision=FP32)))
         return replace(cut, bottleneck=path, folded_tail=self.folded.get(path)) if path else cut
 
     def codecs(self, path: str | None, names: Sequence[str]) -> tuple[str, ...]:

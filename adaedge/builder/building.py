@@ -1,7 +1,7 @@
 """`build`: a model and a space of operating points become a bundle.
 
-May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``bottleneck``, ``clip``, ``metrics``,
-``payload``; of this part all.
+May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``bottleneck``, ``clip``, ``metrics``, ``payload``,
+``stream``; of this part all.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.choosing import with_levels
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
+from adaedge.builder.networks import check_alike, telling
 from adaedge.builder.samples import Samples
 from adaedge.builder.space import INT8, Space
 from adaedge.builder.widths import recalibrate
@@ -36,6 +37,7 @@ from adaedge.levels import Elastic
 from adaedge.metrics import Metric
 from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.answers import answer_codec
+from adaedge.stream import ChangeDetector, MovedBlocks
 
 
 def build(
@@ -51,6 +53,7 @@ def build(
     name: str = "",
     trained: bool = True,
     answer: str | None = None,
+    detector: ChangeDetector | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -88,18 +91,21 @@ def build(
         answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
             lists them: ``best@5``, ``labels@129x129``, ``f16+zstd``. Accuracy is that of such answers. Unless told, no
             value changes, but that the logits of a map whose classes ``labels`` names become label maps.
+        detector: measures how much changed since an answer was computed, by which one is kept; `MovedBlocks` unless
+            told. The terminal measures with the same.
         scratch: a folder for what takes long: a build that was stopped goes on from there. It may be deleted when the
             bundle is saved.
         progress: called as ``progress(what, done, total)``.
 
     Raises:
-        SplitError: if a split point of ``space`` does not exist.
+        SplitError: if a split point of ``space`` does not exist in any of its networks.
         CodecError: if no codec of ``space`` can carry what crosses at a split point of it, or a bottleneck cannot be
             fitted there, has no samples to be fitted on, or belongs to another split point; if there is no such answer
             codec, or it makes no answer of the outputs.
         LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
         CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
-        ModelError: if ``preprocessing`` does not fit the example, or ``args`` is no tuple.
+        ModelError: if ``preprocessing`` does not fit the example, ``args`` is no tuple, or one of the space's networks
+            does not take the example or answers in another form.
         MetricError: if ``evaluate`` is a metric, and there are no samples, or it cannot judge the outputs.
         BundleError: if ``evaluate`` returns no fraction, or a sample is none of the model's inputs.
         SourceError: if a clip does not decode, or a frame is none.
@@ -114,7 +120,8 @@ def build(
     call = ExampleCall(args, kwargs or {}, preprocessing)
     if answer is not None:
         answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known
-    samples = Samples.read(calibrate, preprocessing)
+    detector = detector or MovedBlocks()
+    samples = Samples.read(calibrate, preprocessing, detector)
     named = space or Space(None, None, None, None)
     if INT8 in (named.precisions or ()) and not samples:
         raise LevelError(
@@ -123,6 +130,7 @@ def build(
         )
     _check_samples(named, samples)
     plain = not isinstance(net, Elastic)
+    check_alike(net.net if isinstance(net, Elastic) else net, named.networks, call)
     if not plain and named.multiple != 1:
         raise LevelError("an Elastic keeps channels in multiples of its own; give `multiple` where it is made")
     own = net.widths if isinstance(net, Elastic) else None
@@ -135,10 +143,12 @@ def build(
     )
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
     assembly = Assembly(
-        net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain
+        net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain, detector
     )
-    for width in assembly.widths:
-        assembly.add(width)
+    assembly.settle()
+    for level in assembly.levels:
+        with telling(level.network):
+            assembly.add(level)
     return assembly.finished()
 
 

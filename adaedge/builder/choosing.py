@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adaedge.bottleneck import Bottleneck
-from adaedge.builder.space import FP32, INT8, AnyCodec, Space
+from adaedge.builder.space import INT8, AnyCodec, Space
 from adaedge.bundle.entries import Accuracy, PointEntry
 from adaedge.graph import SplitPoint, efficient
 from adaedge.levels import WIDTHS
-from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
+from adaedge.operating_point import FP32, INPUT, OUTPUT, OperatingPoint
 from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.video import available
 

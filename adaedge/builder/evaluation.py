@@ -97,10 +97,14 @@ class Evaluation:
         metric: compares a point's answers with those expected.
         clips: of each, its frames as inputs of ``Bundle.run``, in order.
         expected: the answer to each frame, one clip after another, as `answers` gives them.
+
+    Attributes:
+        metric: the metric.
+        expected: the answers.
     """
 
     def __init__(self, metric: Metric, clips: Sequence[Clip], expected: Sequence[Arrays]) -> None:
-        self._metric, self._clips, self._expected = metric, clips, expected
+        self.metric, self.expected, self._clips = metric, expected, clips
 
     def __call__(self, predict: Predict) -> Accuracy:
         """The score of answers that depend on their own frame alone."""
@@ -111,8 +115,8 @@ class Evaluation:
         return self._score(start, self._clips)
 
     def _score(self, start: Callable[[], Predict], clips: Sequence[Clip]) -> Accuracy:
-        found = self._metric.score(self._expected, answers(self._metric, start, clips))
-        return Accuracy(self._metric.name, found.value, found.samples, found.low, found.high)
+        found = self.metric.score(self.expected, answers(self.metric, start, clips))
+        return Accuracy(self.metric.name, found.value, found.samples, found.low, found.high)
 
     def on(self, chosen: Sequence[int]) -> Evaluation:
         """The same on some of the frames; those that follow each other in a clip still do."""
@@ -124,15 +128,15 @@ class Evaluation:
                 clips.append([])
             clips[-1].append(self._clips[which][at])
             last = which, at
-        return Evaluation(self._metric, clips, [self._expected[at] for at in chosen])
+        return Evaluation(self.metric, clips, [self.expected[at] for at in chosen])
 
     @cached_property
     def digest(self) -> bytes:
         """What identifies metric, clips and expected answers."""
         frames = chain.from_iterable(self._clips)
-        arrays = [array for answer in (*frames, *self._expected) for array in answer]
+        arrays = [array for answer in (*frames, *self.expected) for array in answer]
         lengths = [len(clip) for clip in self._clips]
-        return repr((self._metric, lengths)).encode() + identity(arrays)
+        return repr((self.metric, lengths)).encode() + identity(arrays)
 
 
 def identity(arrays: Iterable[Array]) -> bytes:

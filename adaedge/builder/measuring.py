@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import onnxruntime
@@ -51,7 +52,7 @@ def measured(
         scratch = BuildCache(None)  # nobody knows what it depends on
     inputs = identity(array for sample in samples.inputs for array in sample)
     clips = json.dumps([len(clip.inputs) for clip in samples.clips] + [*samples.changes])
-    common = (__version__, onnxruntime.__version__, bundle.manifest.answer, inputs, clips)
+    common = (__version__, onnxruntime.__version__, version("av"), bundle.manifest.answer, inputs, clips)
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
@@ -62,7 +63,7 @@ def measured(
             report("measure", len(done), len(entries))
             judge = held_out if uses_bottleneck(entry.point.codec) else evaluate
             judged = judge.digest if isinstance(judge, Evaluation) else b""
-            name = key("point", *common, judged, *halves, bottleneck, entry.point.codec)
+            name = key("point", *common, judged, *halves, bottleneck, str(entry.point))  # whose header names it
             is_own = entry.point.codec in bundle.codecs.own  # which nobody knows what it depends on either
             keeper = BuildCache(None) if is_own else scratch
             found = keeper.get_or(name, partial(_figures, scorer, entry.point, judge, samples))

@@ -5,83 +5,27 @@ May import: ``errors``, ``operating_point``, ``graph``, ``payload``; of ``bundle
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import onnx_ir as ir
-import safetensors.numpy
 
-from adaedge.builder.bottlenecks import Bottlenecks
+from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.folding import fold
-from adaedge.builder.frames import PREFIX, ExampleCall
+from adaedge.builder.frames import ExampleCall
 from adaedge.builder.halves import cut, export, part, source, stored
-from adaedge.builder.space import FP32
-from adaedge.builder.weight_file import Index, NarrowerWeights, WeightFile, Weights
-from adaedge.bundle import Bundle, Cut, Manifest, PointEntry, Subgraph, TensorSpec
-from adaedge.bundle.entries import File
-from adaedge.bundle.manifest import WEIGHTS
-from adaedge.errors import CaptureError, SplitError
+from adaedge.builder.level_names import folder_of, mark_of, prefix_of
+from adaedge.builder.outer_names import give_outer_names, outer
+from adaedge.builder.weight_file import Index, LevelWeights, Weights
+from adaedge.bundle import Subgraph, TensorSpec
+from adaedge.errors import CaptureError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
-from adaedge.operating_point import INPUT, OUTPUT, Level
-from adaedge.payload import OwnCodec
+from adaedge.operating_point import FP32, INPUT, OUTPUT, Level
 from adaedge.payload.latent import TransformCode
 
 ENDS = (INPUT, OUTPUT)
-
-
-@dataclass(slots=True)
-class BundleWriter:
-    """What a bundle is made of.
-
-    Attributes:
-        cuts: of one level after another, each in execution order.
-        graphs: path → bytes.
-        weights: the tensors that the graphs share.
-        bottlenecks: of split points and widths.
-        codecs: the user's own.
-    """
-
-    cuts: list[Cut] = field(default_factory=list)
-    graphs: dict[str, bytes] = field(default_factory=dict)
-    weights: WeightFile = field(default_factory=WeightFile)
-    bottlenecks: Bottlenecks = field(default_factory=Bottlenecks)
-    codecs: Sequence[OwnCodec] = ()
-
-    def cut(self, split: str, level: Level) -> Cut:
-        """The halves at a split point and level."""
-        return next(cut for cut in self.cuts if (cut.split, cut.level) == (split, level))
-
-    def digest(self, half: Subgraph | None) -> bytes:
-        """What identifies a half: its graph and its weights."""
-        if half is None:
-            return b""
-        digest = hashlib.sha256(self.graphs[half.graph])
-        for name in half.weights:
-            digest.update(self.weights.digests[name])
-        return digest.digest()
-
-    def bundle(self, about: Manifest, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
-        """The bundle of these cuts and points, and of nothing that none of them needs.
-
-        Args:
-            about: the manifest, without what is built.
-            cuts: some of ``self.cuts``.
-            entries: the points at them.
-        """
-        halves = [half for cut in cuts for half in (cut.head, cut.tail, cut.folded_tail) if half]
-        names = {name for half in halves for name in half.weights}
-        slices = {name: which for name, which in self.weights.slices.items() if name in names}
-        stored = names - {*slices} | {which.tensor for which in slices.values()}
-        tensors = {name: array for name, array in self.weights.tensors.items() if name in stored}
-        files = {path: self.graphs[path] for path in dict.fromkeys(half.graph for half in halves)}
-        files |= {cut.bottleneck: self.bottlenecks.files[cut.bottleneck] for cut in cuts if cut.bottleneck}
-        files[WEIGHTS] = safetensors.numpy.save(tensors)
-        hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
-        manifest = replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices)
-        return Bundle(manifest, files, codecs=self.codecs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +33,13 @@ class Exported:
     """One width of a model as one graph, which also returns what crosses at each of its split points.
 
     Attributes:
-        width: fraction of channels.
+        level: network and width, in fp32.
         model: the graph, its weights inside; its outputs are the model's, then what crosses at one point after another.
         points: the split points and both ends, in execution order, named as the user's model has them.
         index: name of a tensor → for each dimension the positions of the full one that this width keeps.
     """
 
-    width: float
+    level: Level
     model: ir.Model
     points: tuple[SplitPoint, ...]
     index: Mapping[str, Index] = field(default_factory=dict)
@@ -128,7 +72,7 @@ class Exported:
 
 
 def export_width(
-    splittable: Splittable, points: Sequence[SplitPoint], call: ExampleCall, *, width: float, index: Mapping[str, Index]
+    splittable: Splittable, points: Sequence[SplitPoint], call: ExampleCall, *, level: Level, index: Mapping[str, Index]
 ) -> Exported:
     """Export a captured width once, with all that crosses among its outputs.
 
@@ -136,7 +80,7 @@ def export_width(
         splittable: the captured width.
         points: where it will be cut; the ends among them.
         call: how it is called.
-        width: fraction of channels.
+        level: network and width, in fp32.
         index: see `Exported`.
 
     Raises:
@@ -146,14 +90,8 @@ def export_width(
     tap: Any = splittable.tap([point.name for point in points if point.name not in ENDS])
     model = export(tap.graph, call.tensors)
     if call.wrapped:
-        _give_outer_names(model.graph)
-    return Exported(width, model, tuple(outer(point, call.wrapped) for point in points), index)
-
-
-def outer(point: SplitPoint, wrapped: bool) -> SplitPoint:
-    """A split point, named as the user's model has it."""
-    aliases = tuple(outer_name(alias, wrapped) for alias in point.aliases if not (wrapped and alias == "net"))
-    return replace(point, name=outer_name(point.name, wrapped), aliases=aliases)
+        give_outer_names(model.graph)
+    return Exported(level, model, tuple(outer(point, call.wrapped) for point in points), index)
 
 
 @final
@@ -182,11 +120,11 @@ class GraphPartitioner:
         self._places[INPUT] = list(self._model.graph.inputs)
         self._points = {point.name: (at, point) for at, point in enumerate(exported.points)}
         self._halves: dict[str, Subgraph] = {}
-        level = _level_name(exported.width, precision)
-        self._folder = f"graphs/{level}/" if level else "graphs/"
+        level = replace(exported.level, precision=precision)
+        self._folder = folder_of(level, "graphs")
         self._weights: Weights = parts.weights
-        if level:
-            self._weights = NarrowerWeights(parts.weights, f"@{level}", exported.index)
+        if level != Level():
+            self._weights = LevelWeights(parts.weights, mark_of(level), exported.index, prefix_of(level))
 
     def head(self, split: str) -> Subgraph | None:
         """What runs before a split point; ``None`` at ``input``."""
@@ -230,55 +168,6 @@ class GraphPartitioner:
         if name not in self._specs:
             self._specs[name] = tuple(map(_crossing_spec, self._places[name], self._points[name][1].crossing))
         return self._specs[name]
-
-
-def _level_name(width: float, precision: str) -> str:
-    """What sets a level's files and weights apart; nothing for the full width in fp32.
-
-    Example:
-        >>> _level_name(1.0, "fp32"), _level_name(0.5, "int8")
-        ('', 'w0.5-int8')
-    """
-    narrow = [] if width == 1.0 else [f"w{width!r}"]
-    return "-".join(narrow + ([] if precision == FP32 else [precision]))
-
-
-def find_points(splittable: Splittable, names: Sequence[str], *, wrapped: bool) -> list[SplitPoint]:
-    """The split points of these names and both ends, each once, in execution order.
-
-    Args:
-        splittable: the captured model.
-        names: as the user's model has them.
-        wrapped: whether the user's model is inside a `Preprocessed`.
-
-    Raises:
-        SplitError: if there is no such split point.
-    """
-    wanted = {_find(splittable, name, wrapped) for name in (INPUT, *names, OUTPUT)}
-    return [point for point in splittable.points if point in wanted]
-
-
-def _find(splittable: Splittable, name: str, wrapped: bool) -> SplitPoint:
-    if not wrapped or name in (INPUT, OUTPUT):
-        return splittable.point(name)
-    try:
-        # An operator of the model itself is `:add`, inside a wrapper `net:add`.
-        return splittable.point(PREFIX.rstrip(".") + name if name.startswith(":") else PREFIX + name)
-    except SplitError as error:
-        raise SplitError(re.sub(rf"(?<![\w.]){re.escape(PREFIX)}", "", str(error))) from error
-
-
-def outer_name(name: str, wrapped: bool) -> str:
-    """A name as the user's model has it."""
-    return re.sub(r"^net(\.|(?=:))", "", name) if wrapped else name
-
-
-def _give_outer_names(graph: ir.Graph) -> None:
-    """Name the weights, and what is one transposed, as the user's model does, where no other value has that name."""
-    values = ir.convenience.create_value_mapping(graph)
-    weights = [name for name in values if name.removesuffix(".T") in graph.initializers and name.startswith(PREFIX)]
-    free = {name: outer for name in weights if (outer := name.removeprefix(PREFIX)) not in values}
-    ir.convenience.rename_values([values[name] for name in free], list(free.values()))
 
 
 def _spec(value: ir.Value) -> TensorSpec:

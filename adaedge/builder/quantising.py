@@ -1,6 +1,6 @@
 """A width's int8 graph: quantised once, kept for a build that goes on after a kill.
 
-May import: ``levels``, ``engine``; of this part ``partition``, ``build_cache``.
+May import: ``levels``, ``engine``; of this part ``bundle_writer``, ``partition``, ``build_cache``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from onnx_ir.passes import common as passes
 
 from adaedge._version import __version__
 from adaedge.builder.build_cache import BuildCache, key
+from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.evaluation import identity
-from adaedge.builder.partition import BundleWriter, Exported, GraphPartitioner
+from adaedge.builder.partition import Exported, GraphPartitioner
 from adaedge.builder.space import INT8
 from adaedge.engine import Arrays
 from adaedge.levels.precision import crossing, quantise

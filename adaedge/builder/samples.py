@@ -15,11 +15,12 @@ import numpy as np
 
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.frames import inputs_of, prepare
-from adaedge.clip import Clip, Frame, as_clip
+from adaedge.clip import FPS, Clip, Frame, as_clip
 from adaedge.engine import Arrays
 from adaedge.errors import SourceError
 from adaedge.operating_point import REFRESH
-from adaedge.stream.change import change_between, look_of
+from adaedge.stream import ChangeDetector, MovedBlocks
+from adaedge.stream.change import change_between, look_of, picture_of
 from adaedge.stream.window import slid
 
 T = TypeVar("T")
@@ -37,12 +38,16 @@ class SampleClip:
     Attributes:
         inputs: of each frame, the model's inputs.
         looks: of each frame, what a change is measured on; ``None`` where the sample is no frame.
+        kept_looks: likewise by the detector of kept answers.
+        fps: frames a second.
         slide: where the model takes a window, what it shows as it slides over every so many of the frames; ``None``
             where each frame's inputs are its own.
     """
 
     inputs: tuple[Arrays, ...]
     looks: tuple[Any, ...]
+    kept_looks: tuple[Any, ...] = ()
+    fps: float = FPS
     slide: Callable[[int], Sequence[Arrays]] | None = None
 
     def plays(self) -> list[list[tuple[Arrays, float]]]:
@@ -70,8 +75,10 @@ class Samples:
     clips: tuple[SampleClip, ...] = ()
 
     @classmethod
-    def read(cls, given: object, preprocessing: Preprocessing | None) -> Samples:
-        """What ``calibrate`` of ``build`` takes: see there.
+    def read(
+        cls, given: object, preprocessing: Preprocessing | None, detector: ChangeDetector | None = None
+    ) -> Samples:
+        """What ``calibrate`` of ``build`` takes: see there; ``detector`` looks at frames for kept answers.
 
         Raises:
             SourceError: if something of it is none of what it takes, or a clip does not decode.
@@ -81,12 +88,12 @@ class Samples:
         sources = [given] if isinstance(given, Clip | str | Path) else given
         if not isinstance(sources, Iterable):
             raise TypeError(f"samples are frames, tuples of arrays or clips, in a list; got {type(given).__name__}")
-        return cls(tuple(_sample(source, preprocessing) for source in sources))
+        return cls(tuple(_sample(source, preprocessing, detector or MovedBlocks()) for source in sources))
 
     @classmethod
     def of(cls, inputs: Arrays) -> Samples:
         """One picture, or whatever the model takes."""
-        return cls((SampleClip((inputs,), (None,)),))
+        return cls((SampleClip((inputs,), (None,), (None,)),))
 
     @cached_property
     def inputs(self) -> list[Arrays]:
@@ -158,9 +165,12 @@ def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
     return list(items[:: max(1, -(-len(items) // most))])
 
 
-def _sample(source: Any, preprocessing: Preprocessing | None) -> SampleClip:
+def _sample(source: Any, preprocessing: Preprocessing | None, detector: ChangeDetector) -> SampleClip:
+    fps = FPS
     if isinstance(source, Clip | str | Path) or _is_list_of_frames(source, preprocessing):
-        frames: Iterable[Any] = as_clip(source)
+        clip = as_clip(source)
+        frames: Iterable[Any] = clip
+        fps = clip.fps
     elif isinstance(source, list) and source and all(isinstance(one, tuple) for one in source):
         frames = source  # a clip, each frame of which is a tuple of the model's inputs
     elif isinstance(source, list) and not source:
@@ -170,14 +180,17 @@ def _sample(source: Any, preprocessing: Preprocessing | None) -> SampleClip:
     is_window = preprocessing is not None and preprocessing.frames > 1 and not _are_inputs(source)
     prepared: list[Any] = []
     looks: list[Any] = []
+    kept: list[Any] = []
     for frame in frames:  # one after another: a clip at the camera's size would not fit into memory
         inputs = (prepare(frame, preprocessing),) if is_window and preprocessing else inputs_of(frame, preprocessing)
         prepared.append(inputs)
         looks.append(look_of(frame, inputs))
+        picture = picture_of(frame, inputs)
+        kept.append(None if picture is None else detector.look(picture))
     if is_window and preprocessing and prepared:
         slide = partial(_slide, np.concatenate([frame for (frame,) in prepared]), preprocessing)
-        return SampleClip(tuple(slide(1)), tuple(looks), slide)
-    return SampleClip(tuple(prepared), tuple(looks))
+        return SampleClip(tuple(slide(1)), tuple(looks), tuple(kept), fps, slide)
+    return SampleClip(tuple(prepared), tuple(looks), tuple(kept), fps)
 
 
 def _are_inputs(source: Any) -> bool:

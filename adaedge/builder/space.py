@@ -1,34 +1,31 @@
 """Space: the operating points that a bundle should hold, as the product of their dimensions.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``graph``, ``levels``, ``bottleneck``; of this part
-``bottlenecks``.
+May import: ``errors``, ``operating_point``, ``payload``, ``levels``, ``bottleneck``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
+from torch import nn
 
 from adaedge.bottleneck import Bottleneck
-from adaedge.builder.bottlenecks import carries
 from adaedge.errors import CodecError, LevelError
-from adaedge.graph import CrossingTensor, SplitPoint
+from adaedge.levels import Elastic
 from adaedge.levels.channel_groups import check_multiple
-from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.payload import BOTTLENECK, DELTA, Jpeg, OwnCodec, get_codec, uses_bottleneck
-from adaedge.payload.image_codecs import Avif, WebP
+from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level
+from adaedge.payload import BOTTLENECK, DELTA, OwnCodec, get_codec, uses_bottleneck
 from adaedge.payload.own import check_own_name
-from adaedge.payload.video import Video
 
 RAW = "raw"
 LATENT = frozenset({BOTTLENECK, DELTA})
 """Codecs that a bottleneck is fitted for."""
-FP32 = "fp32"
 INT8 = "int8"
 PRECISIONS = (FP32, INT8)
 AnyCodec = str | Bottleneck | OwnCodec
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +37,34 @@ class Space:
     narrower one would save the terminal nothing there. The full width in fp32, which all others are scored against, is
     always among the local ones. Between the ends every split point is built at every width and precision.
 
+    Further networks, such as a student, stand beside the full one: each takes the same inputs, and its answers have the
+    same structure, shapes and types. Each is built at width 1, for widths are slices of one weight set, and at every
+    precision: ``output``, and those of ``splits`` that it has. A name in ``splits`` need be a split point of one of the
+    networks only; where splits are chosen, they are for each network. ``input`` is the full network's alone.
+
     A codec is used at every split point that it fits, and only there: JPEG carries a frame, so it fits ``input`` of an
     image model or its windows, and so do video codecs, where the example is one; ``u1`` … ``u8`` fit where a
     floating-point tensor crosses; ``raw`` fits everywhere. ``bottleneck`` fits between the ends, where tensors with
     channels cross that share a grid: one is fitted for each width, and built with all its rates, ``bottleneck@0`` and
     more; ``delta`` likewise, the same bottlenecks with tables of what changes from frame to frame, which are fitted on
-    clips. A `Bottleneck` of your own fits at its split point, at width 1; a codec of your own where it says that it
-    fits.
+    clips. A `Bottleneck` of your own fits at its split point of the full network, at width 1; a codec of your own where
+    it says that it fits.
 
     Attributes:
         splits: names of split points, or module paths that end at one.
         widths: fractions of channels, in (0, 1].
         precisions: number formats of the terminal's arithmetic, ``fp32`` or ``int8``. The edge runs fp32.
         codecs: names of codecs, bottlenecks that were fitted before, and codecs of your own.
+        kept: whether the bundle says how good kept answers are: ``True`` refuses clips that cannot tell, ``False``
+            keeps no answers; where it is ``None``, it does if there are clips that can tell, else the manifest's
+            ``not_kept`` says why.
         multiple: a plain network's narrower widths keep channels in multiples of this; an `Elastic` has its own.
+        networks: name → a further network; ``full`` is the one that is built. The name is part of file names: letters,
+            digits, ``.``, ``_`` and ``-``.
+
+    Raises:
+        LevelError: if a width, a precision or a network is none, or has a name that it cannot have.
+        CodecError: if there is no such codec.
 
     Example:
         >>> Space(splits=["blocks.3"], widths=[0.5, 1], codecs=["raw", "u4+zstd", "jpeg@90"]).widths
@@ -65,6 +76,8 @@ class Space:
     precisions: Sequence[str] | None = (FP32,)
     codecs: Sequence[AnyCodec] | None = (RAW,)
     multiple: int = 1
+    kept: bool | None = None
+    networks: Mapping[str, nn.Module] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("splits", "widths", "precisions", "codecs"):
@@ -79,6 +92,8 @@ class Space:
             _check_codec(codec)
         self._check_precisions(self.precisions)
         check_multiple(self.multiple)
+        _check_networks(self.networks)
+        object.__setattr__(self, "networks", dict(self.networks))
 
     @property
     def own_codecs(self) -> tuple[OwnCodec, ...]:
@@ -90,18 +105,23 @@ class Space:
         """Whether bottlenecks are to be fitted."""
         return any(codec in LATENT for codec in self.codecs or () if isinstance(codec, str))
 
-    def holds(self, split: str, width: float, precision: str) -> bool:
-        """Whether a split point is built at a level, where all dimensions are named.
+    def of(self, network: str) -> Space:
+        """What of this space is one network's: of a further one width 1, and no bottleneck of the full one's."""
+        if network == FULL:
+            return self
+        codecs = None if self.codecs is None else [one for one in self.codecs if not isinstance(one, Bottleneck)]
+        return replace(self, widths=(1.0,), codecs=codecs)
+
+    def holds(self, split: str, level: Level) -> bool:
+        """Whether a split point is built at a level of the network whose space this is, where all dimensions are named.
 
         Args:
             split: one of ``splits``, or an end.
-            width: fraction of channels.
-            precision: number format.
+            level: network, width and precision.
         """
-        full = (width, precision) == (1.0, FP32)
-        if split == INPUT or (split == OUTPUT and full):
-            return full
-        return width in (self.widths or ()) and precision in (self.precisions or ())
+        if split == INPUT or (split == OUTPUT and level == Level()):
+            return level == Level()
+        return level.width in (self.widths or ()) and level.precision in (self.precisions or ())
 
     @staticmethod
     def _check_precisions(precisions: Sequence[str] | None) -> None:
@@ -112,6 +132,27 @@ class Space:
         for precision in precisions:
             if precision not in PRECISIONS:
                 raise LevelError(f"there is no precision {precision!r}; there are {' and '.join(PRECISIONS)}")
+
+
+def _check_networks(networks: object) -> None:
+    if not isinstance(networks, Mapping):
+        raise LevelError(f"networks maps names to modules, such as {{'student': net}}; got a {type(networks).__name__}")
+    for name, net in networks.items():
+        if name == FULL:
+            raise LevelError(f"{FULL!r} is the network that is built; give one of `networks` another name")
+        if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
+            raise LevelError(
+                "the name of a network is up to 64 letters, digits, `.`, `_` and `-`, a letter or digit first; got"
+                f" {name!r}"
+            )
+        Level(name)  # refuses what no level may be called
+        if isinstance(net, Elastic):
+            raise LevelError(
+                f"the network {name!r} is an Elastic, and one beside the full network has width 1 only. Give"
+                " `elastic.extract(width)`, or build the Elastic itself."
+            )
+        if not isinstance(net, nn.Module):
+            raise LevelError(f"the network {name!r} is a torch.nn.Module; got a {type(net).__name__}")
 
 
 def _key(value: object) -> object:
@@ -138,115 +179,3 @@ def _descending(widths: Sequence[float]) -> tuple[float, ...]:
         if not (isinstance(width, int | float) and 0 < width <= 1):
             raise LevelError(f"width is the fraction of channels kept, in (0, 1]; got {width!r}")
     return tuple(sorted({float(width) for width in widths}, reverse=True))
-
-
-def codecs_for(point: SplitPoint, space: Space, otherwise: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Those codecs of a space that fit a split point; a bottleneck as ``bottleneck``, whoever fits it.
-
-    Args:
-        point: the split point, named as the user's model has it.
-        space: the codecs that were asked for, and at which widths.
-        otherwise: what to take where none of them fits.
-
-    Raises:
-        CodecError: if none of them fits a split point that was asked for.
-    """
-    if point.name == OUTPUT:
-        return (RAW,)
-    own = own_bottleneck(point, space.codecs or ())
-    names = tuple(
-        codec if isinstance(codec, str) else codec.name
-        for codec in space.codecs or ()
-        if not isinstance(codec, Bottleneck) and _fits(codec, point)
-    )
-    fitting = tuple(dict.fromkeys((*names, BOTTLENECK) if own else names))
-    if point.name == INPUT:
-        return tuple(dict.fromkeys((RAW, *fitting)))
-    fitting = fitting or otherwise
-    if not fitting or (not names and {*(space.widths or ())} != {1.0}):
-        at = f"{point.name!r} ({_tensors(point)})" + (" at widths below 1" if fitting else "")
-        raise CodecError(
-            f"none of the codecs {', '.join(map(_name, space.codecs or ())) or '(none)'} can carry what crosses at"
-            f" {at}. Add 'raw', or one of 'u1' to 'u8' where a floating-point tensor crosses."
-        )
-    return fitting
-
-
-def check_fits(points: Sequence[SplitPoint], codecs: Sequence[AnyCodec]) -> None:
-    """Refuse a codec that would be used nowhere.
-
-    Raises:
-        CodecError: if there is one.
-    """
-    places = [point for point in points if point.name != OUTPUT]
-    for codec in codecs:
-        if not isinstance(codec, Bottleneck) and not any(_fits(codec, point) for point in places):
-            there = "; ".join(f"{point.name} ({_tensors(point)})" for point in places)
-            raise CodecError(
-                f"the codec {_name(codec)} fits none of the split points that are built: {there}. Pictures and videos"
-                " carry uint8 frames at `input` (give `preprocessing`), u1 to u8 floating-point tensors, a bottleneck"
-                " those with channels between the ends. Name such a split point, or leave it out."
-            )
-
-
-def check_own(points: Sequence[SplitPoint], space: Space) -> None:
-    """Refuse a bottleneck of the user's that would not be used.
-
-    Args:
-        points: the split points that are built.
-        space: what to build.
-
-    Raises:
-        CodecError: if its split point is not among them, or width 1 is not built.
-    """
-    inner = [point for point in points if point.name not in (INPUT, OUTPUT)]
-    for codec in space.codecs or ():
-        if not isinstance(codec, Bottleneck):
-            continue
-        if not any(codec.split in (point.name, *point.aliases) for point in inner):
-            splits = ", ".join(point.name for point in inner) or "none"
-            raise CodecError(
-                f"the bottleneck for split point {codec.split!r} fits none of the split points that are built:"
-                f" {splits}. Name it in `splits`, or leave the bottleneck out."
-            )
-        if 1.0 not in (space.widths or ()):
-            raise CodecError(
-                f"the bottleneck for split point {codec.split!r} is of width 1, which is not built. Add 1 to `widths`,"
-                f" or write {BOTTLENECK!r} to have one fitted for each width."
-            )
-
-
-def own_bottleneck(point: SplitPoint, codecs: Sequence[AnyCodec]) -> Bottleneck | None:
-    """The user's own bottleneck for a split point; the last of several."""
-    names = {point.name, *point.aliases}
-    found = [codec for codec in codecs if isinstance(codec, Bottleneck) and codec.split in names]
-    return found[-1] if found else None
-
-
-def _name(codec: AnyCodec) -> str:
-    if isinstance(codec, Bottleneck):
-        return f"{BOTTLENECK} for {codec.split!r}"
-    return codec if isinstance(codec, str) else codec.name
-
-
-def _fits(name: str | OwnCodec, point: SplitPoint) -> bool:
-    if isinstance(name, str) and name in LATENT:
-        return carries(point.name, point.crossing)
-    tensors = [(tensor.dtype, tensor.shape) for tensor in point.crossing]
-    if not isinstance(name, str):
-        return name.fits(tensors)
-    codec = get_codec(name)
-    if isinstance(codec, Video):
-        return point.name == INPUT and codec.fits(tensors)
-    if isinstance(codec, Jpeg | WebP | Avif):
-        return point.name == INPUT and _is_frame(point.crossing)
-    return name.startswith(RAW) or any(np.issubdtype(np.dtype(tensor.dtype), np.floating) for tensor in point.crossing)
-
-
-def _tensors(point: SplitPoint) -> str:
-    return ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in point.crossing)
-
-
-def _is_frame(crossing: Sequence[CrossingTensor]) -> bool:
-    (tensor, *others) = crossing
-    return not others and tensor.dtype == "uint8" and len(tensor.shape) in (4, 5) and tensor.shape[-1] == 3

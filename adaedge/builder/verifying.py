@@ -39,7 +39,7 @@ def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequen
         if not error <= TOLERANCE:
             raise CaptureError(
                 f"the ONNX graphs cut at {cut.split!r} differ from the model by {error:.1e}, relative to the largest"
-                f" output, at width {cut.level.width:g}; at most {TOLERANCE:g} is expected. Leave this split point out."
+                f" output, at {cut.level}; at most {TOLERANCE:g} is expected. Leave this split point out."
             )
 
 

@@ -81,20 +81,21 @@ class WeightFile:
 
 @final
 @dataclass(frozen=True, slots=True)
-class NarrowerWeights:
-    """The weights of a narrower level: slices of what the file holds already, where they are that bit for bit.
+class LevelWeights:
+    """The weights of a level beside the first: slices of what the file holds already, where they are that bit for bit.
 
     Attributes:
         file: holds the widest level's.
         mark: what sets the level's names apart, such as ``@0.5``.
         index: name of a tensor in the model → for each dimension the positions that the level keeps, ``None`` for all.
+        prefix: what sets the names of its network apart, such as ``student/``.
 
     Example:
         >>> file = WeightFile()
         >>> full = np.arange(6.0).reshape(2, 3)
         >>> file.add("fc.weight", full)
         'fc.weight'
-        >>> NarrowerWeights(file, "@0.5", {"fc.weight": (None, np.array([0, 2]))}).add("fc.weight", full[:, [0, 2]])
+        >>> LevelWeights(file, "@0.5", {"fc.weight": (None, np.array([0, 2]))}).add("fc.weight", full[:, [0, 2]])
         'fc.weight@0.5'
         >>> file.slices["fc.weight@0.5"]
         Slice(tensor='fc.weight', kept=((), (0, 1, 2, 3)))
@@ -103,13 +104,14 @@ class NarrowerWeights:
     file: WeightFile
     mark: str
     index: Mapping[str, Index]
+    prefix: str = ""
 
     def add(self, name: str, array: Array) -> str:
         """The name under which the bundle holds this array: as a slice, or else as a tensor of its own."""
-        stored = self.file.stored_as(name)
+        stored = self.file.stored_as(self.prefix + name)
         candidates = [] if stored is None else [Slice(stored, kept) for kept in self._kept(name, stored, array)]
         found = (which for which in candidates if self._is(which, array))
-        return self.file.add(name + self.mark, array, of=next(found, None))
+        return self.file.add(self.prefix + name + self.mark, array, of=next(found, None))
 
     def _kept(self, name: str, stored: str, array: Array) -> list[tuple[tuple[int, ...], ...]]:
         """What the level may keep of a tensor: as the index says, as it says of the transposed one, or a prefix."""

@@ -12,6 +12,18 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
 from adaedge.bundle.bundle import Bundle
 from adaedge.bundle.entries import Accuracy, Cut, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.manifest import Manifest
+from adaedge.bundle.opening import open_aside
 from adaedge.bundle.preprocessing import Preprocessing
 
-__all__ = ["Accuracy", "Bundle", "Cut", "Manifest", "PointEntry", "Preprocessing", "Slice", "Subgraph", "TensorSpec"]
+__all__ = [
+    "Accuracy",
+    "Bundle",
+    "Cut",
+    "Manifest",
+    "PointEntry",
+    "Preprocessing",
+    "Slice",
+    "Subgraph",
+    "TensorSpec",
+    "open_aside",
+]

@@ -25,7 +25,7 @@ from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.route import Route
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
-from adaedge.operating_point import Level, OperatingPoint
+from adaedge.operating_point import KEPT, Level, OperatingPoint
 from adaedge.payload import Codec, Message, OwnCodec, Reference, Request, StreamPosition
 from adaedge.payload.answers import wire as answer_wire
 from adaedge.payload.answers.wire import AnswerHeader
@@ -103,8 +103,8 @@ class Bundle:
 
     @property
     def points(self) -> tuple[OperatingPoint, ...]:
-        """Every operating point."""
-        return tuple(entry.point for entry in self.manifest.points)
+        """Every operating point, keeping the last answer first where it may be kept."""
+        return ((KEPT,) if self.manifest.kept else ()) + tuple(entry.point for entry in self.manifest.points)
 
     @property
     def max_payload_bytes(self) -> int:

@@ -19,6 +19,8 @@ from adaedge.engine import Array, Engine, OnnxEngine, Passthrough
 class EngineTable:
     """The engines of a bundle's halves. Thread-safe; each is loaded when it is first asked for, then kept.
 
+    Who asks for one that is being loaded waits for it, and for no other: ONNX Runtime loads several at once.
+
     Args:
         manifest: says which weights are slices of others.
         files: path → bytes of graphs and weights.
@@ -33,6 +35,7 @@ class EngineTable:
         self._stored = weights.views(files[WEIGHTS])
         self._parts: dict[str, Array] = {}  # one copy for head and tail, where a slice has to be one
         self._engines: dict[str, Engine] = {}
+        self._loading: dict[str, Lock] = {}
         self._lock = Lock()
 
     def of(self, half: Subgraph | None) -> Engine:
@@ -40,10 +43,15 @@ class EngineTable:
         if half is None:
             return Passthrough()
         with self._lock:
+            loading = self._loading.setdefault(half.graph, Lock())
+        with loading:
             if half.graph not in self._engines:
-                given = {name: self._weight(name) for name in half.weights}
-                self._engines[half.graph] = OnnxEngine(self._files[half.graph], given, self._threads)
+                self._engines[half.graph] = OnnxEngine(self._files[half.graph], self._given(half), self._threads)
             return self._engines[half.graph]
+
+    def _given(self, half: Subgraph) -> dict[str, Array]:
+        with self._lock:
+            return {name: self._weight(name) for name in half.weights}
 
     def _weight(self, name: str) -> Array:
         if name not in self._parts:

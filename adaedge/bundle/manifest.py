@@ -1,7 +1,7 @@
 """The manifest: what a bundle holds, as data.
 
 May import: ``errors``, ``operating_point``; of this part ``entries``, ``preprocessing``, ``structure``. The schema,
-version 7, is the dataclasses below and those of ``entries``, written as canonical JSON (sorted keys, two spaces, a
+version 8, is the dataclasses below and those of ``entries``, written as canonical JSON (sorted keys, two spaces, a
 newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -17,10 +17,10 @@ from adaedge.bundle.entries import Accuracy, Cut, File, PointEntry, Slice, Subgr
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.bundle.structure import Structure, check
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
-from adaedge.operating_point import Level, OperatingPoint
+from adaedge.operating_point import KEPT, KeptCurve, Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 7
+VERSION = 8
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 _FULL = Level()
@@ -43,6 +43,8 @@ class Manifest:
         labels: name of each class; empty where there are none.
         trained: whether the weights were trained, or random.
         changes: amounts of change, ascending, at which codecs with a state were measured; the last is 1, a refresh.
+        kept: how good the last answer is where it is kept; ``None`` where it never is.
+        not_kept: why it never is, for people.
         answer: name of the answer codec: what becomes of the outputs before a user gets them.
         structure: how the model itself nests its outputs, as ``structure`` writes it; ``None`` for a tuple of them.
         digest: SHA-256 of the manifest, the name of the bundle.
@@ -65,6 +67,8 @@ class Manifest:
     labels: tuple[str, ...] = ()
     trained: bool = True
     changes: tuple[float, ...] = (1.0,)
+    kept: KeptCurve | None = None
+    not_kept: str = ""
     answer: str = "raw"
     structure: Structure = None
     digest: str = field(default="")
@@ -128,6 +132,14 @@ class Manifest:
         found = self._places.get((split, level))
         if found is not None:
             return found
+        if split == KEPT.split:
+            raise BundleError("`kept` has no halves: it is a stream's last answer. Run frames through a `Terminal`.")
+        networks = sorted({cut.level.network for cut in self.cuts})
+        if level.network not in networks:
+            raise BundleError(
+                f"this bundle has no network {level.network!r}; it has: {', '.join(networks)}. Build it with"
+                f" `--network {level.network}=MODEL`."
+            )
         held = [place for name, place in self._places if name == split]
         if held:
             raise BundleError(
@@ -162,6 +174,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
             "preprocessing": _preprocessing(document["preprocessing"]),
             "labels": tuple(document["labels"]),
             "changes": tuple(document["changes"]),
+            "kept": KeptCurve.of(document["kept"]),
         }
     )
 

@@ -74,7 +74,15 @@ class Route:
 
         At ``input`` that is the local model where the bundle has one: it is loaded anyway.
         """
-        return self._engines.of(self._local_model() if self._cut.head is None else self._cut.tail)
+        return self._engines.of(self._finishing())
+
+    def load(self) -> None:
+        """Load the engines of head and finish: they are there when they are asked for, and nobody else waits."""
+        for half in (self._cut.head, self._finishing()):
+            self._engines.of(half)
+
+    def _finishing(self) -> Subgraph | None:
+        return self._local_model() if self._cut.head is None else self._cut.tail
 
     def _local_model(self) -> Subgraph | None:
         try:

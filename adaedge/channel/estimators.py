@@ -103,7 +103,7 @@ class HarmonicMean:
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=window)  # when, bits, seconds
         self._errors: deque[tuple[float, float]] = deque(maxlen=window)  # when, relative
         self._weak = False  # the only sample is a bound, or mostly round trip: the next good one replaces it
-        self._time_s = 0.0
+        self._estimate: RateEstimate | None = None
 
     def observe(self, upload: Upload) -> None:
         """Learn from an upload, completed or given up."""
@@ -111,27 +111,24 @@ class HarmonicMean:
         round_trip = _is_round_trip(upload, self._round_trip_s)
         if bits <= 0 or not math.isfinite(seconds) or (round_trip and self._samples and not self._weak):
             return  # it tells the round trip, or nothing, but not the rate
-        predicted, found = self._rate_bps(), bits / seconds
-        self._time_s = upload.time_s
-        if not upload.completed and predicted is not None and found >= predicted:
+        known, found = self._estimate, bits / seconds
+        if not upload.completed and known is not None and found >= known.rate_bps:
+            self._estimate = RateEstimate(known.rate_bps, known.low_bps, self._round_trip_s, upload.time_s)
             return  # the bound is above what was expected: nothing new
-        if predicted is not None:
-            self._errors.append((upload.time_s, abs(predicted - found) / max(predicted, found)))
+        if known is not None:
+            self._errors.append((upload.time_s, abs(known.rate_bps - found) / max(known.rate_bps, found)))
         weak = round_trip or not upload.completed
         if weak or self._weak:
             self._samples.clear()
         self._weak = weak
         self._samples.append((upload.time_s, bits, seconds))
         self._forget(upload.time_s - self._window_s)
+        self._estimate = self._learned(upload.time_s)
 
     def estimate(self, now_s: float) -> RateEstimate | None:
         """What is known; it does not change while nothing is sent, so look at its ``time_s``."""
         del now_s
-        rate_bps = self._rate_bps()
-        if rate_bps is None:
-            return None
-        low_bps = rate_bps / (1 + max([error for _, error in self._errors], default=0.0))
-        return RateEstimate(rate_bps, low_bps, self._round_trip_s, self._time_s)
+        return self._estimate
 
     def _forget(self, before_s: float) -> None:
         while self._samples[0][0] < before_s:
@@ -139,11 +136,11 @@ class HarmonicMean:
         while self._errors and self._errors[0][0] < before_s:
             self._errors.popleft()
 
-    def _rate_bps(self) -> float | None:
-        if not self._samples:
-            return None
+    def _learned(self, time_s: float) -> RateEstimate:
         _, bits, seconds = zip(*self._samples, strict=True)
-        return float(sum(bits) / sum(seconds))
+        rate_bps = sum(bits) / sum(seconds)
+        low_bps = rate_bps / (1 + max([error for _, error in self._errors], default=0.0))
+        return RateEstimate(rate_bps, low_bps, self._round_trip_s, time_s)
 
 
 @final

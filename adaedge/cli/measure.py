@@ -107,6 +107,10 @@ def simulate(
     policy: Annotated[
         str, typer.Option(help="adaptive, local, static (the best in hindsight), clairvoyant, or an operating point.")
     ] = "adaptive",
+    clip: Annotated[
+        Path | None,
+        typer.Option(help="A video: codecs with a state cost what its frames change; without one, all are refreshes."),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Number of frames.")] = 500,
     deadline: DeadlineS = 0.2,
     accuracy_floor: AccuracyFloor = 0.0,
@@ -118,23 +122,24 @@ def simulate(
 ) -> None:
     """Replay a rate trace through a policy, without running the model.
 
-    Example: `adaedge simulate profile.json --trace walk.csv --policy adaptive --deadline 0.1`
+    Example: `adaedge simulate profile.json --trace walk.csv --clip street.mp4 --policy adaptive --deadline 0.1`
     """
     from adaedge.channel import read_trace
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
     from adaedge.scheduling import Limits
-    from adaedge.simulation import Scenario
+    from adaedge.simulation import ClipChanges, Scenario
 
     costs, energy = Profile.load(profile), energy_model(compute, radio)
     limits = Limits.of(deadline, accuracy_floor, period)
-    records = _replay(Scenario(costs, energy, read_trace(trace), limits, frames), policy)
+    changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period, frames=frames)
+    records = _replay(Scenario(costs, energy, read_trace(trace), limits, frames, changes=changes), policy)
     if record is not None:
         write_records(records, record)
     summary = summarize(records)
     if as_json:
         frontier = Frontier(costs, energy, limits).as_dict(records)
-        named = {"policy": policy, "trace": str(trace)}
+        named = {"policy": policy, "trace": str(trace)} | ({"clip": str(clip)} if clip else {})
         show.document(json.dumps(named | summary.as_dict() | {"frontier": frontier}, indent=1))
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))

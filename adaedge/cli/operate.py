@@ -17,7 +17,7 @@ import typer
 from adaedge.cli import show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
 from adaedge.errors import LinkError, ProfileError
-from adaedge.operating_point import Profile
+from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
@@ -95,15 +95,18 @@ def run(
     """
     from itertools import islice
 
-    from adaedge.bundle import Bundle
+    from adaedge.bundle import Bundle, open_aside
+
+    if insecure and token is not None:
+        raise LinkError("--insecure sends everything in plain text: leave --token out, or leave --insecure out.")
+    loaded = Bundle.load(bundle, threads=threads)
+    open_aside(loaded, [OperatingPoint(OUTPUT)])  # while gRPC and all the rest is imported
     from adaedge.report import summarize
     from adaedge.runtime import GrpcLink, Terminal, default_folder, read_records
     from adaedge.runtime import frames as read_frames
     from adaedge.runtime.credentials import CERTIFICATE, TOKEN
     from adaedge.scheduling import Scheduler
 
-    if insecure and token is not None:
-        raise LinkError("--insecure sends everything in plain text: leave --token out, or leave --insecure out.")
     folder = state or default_folder()
     link = GrpcLink(
         edge,
@@ -111,7 +114,6 @@ def run(
         token="" if insecure else _token(token or folder / TOKEN),
         insecure=insecure,
     )
-    loaded = Bundle.load(bundle, threads=threads)
     scheduler = Scheduler(
         _costs(profile, loaded),
         energy_model(compute, radio),

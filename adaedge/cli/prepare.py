@@ -1,13 +1,14 @@
 """Commands that prepare a model: ``inspect``, ``build``, ``demo``. They need torch.
 
 May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``, ``bundle``, ``clip``, ``report``,
-``runtime``.
+``runtime``, ``operating_point``.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,6 +108,13 @@ def build(
             " taken in order: what a video codec sends is measured on it."
         ),
     ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further network in the bundle, such as a student: NAME=MODEL. It takes the model's frames and has"
+            " its classes; it is built at width 1, and at those of --splits that it has. May be given more than once."
+        ),
+    ] = None,
     weights: Weights = None,
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
@@ -130,8 +138,14 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
-    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple)
+    named = _by_name(network or ())
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
+    geometry = _preprocessing(loaded.preprocessing, preprocessing)
+    others = {name: load(one, pretrained=not random_weights) for name, one in named.items()}
+    for name, other in others.items():
+        _check_same_pixels(name, other.preprocessing, geometry)
+    networks = {name: other.module for name, other in others.items()}
+    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple, networks=networks)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(
@@ -140,10 +154,10 @@ def build(
             space,
             kwargs=loaded.kwargs,
             calibrate=[*(frames(images) if images else ()), *map(Clip.read, clips or ())] or None,
-            preprocessing=_preprocessing(loaded.preprocessing, preprocessing),
+            preprocessing=geometry,
             labels=loaded.labels,
             name=model,
-            trained=loaded.trained,
+            trained=loaded.trained and all(other.trained for other in others.values()),
             answer=answer,
             scratch=scratch,
             progress=report,
@@ -153,13 +167,22 @@ def build(
     if as_json:
         entries = [asdict(entry) for entry in bundle.manifest.points]
         rows = [entry.pop("point") | entry for entry in entries]
-        about = {"bundle": str(out), "digest": bundle.digest, "answer": bundle.manifest.answer, "points": rows}
+        manifest = bundle.manifest
+        about = {
+            "bundle": str(out),
+            "digest": bundle.digest,
+            "answer": manifest.answer,
+            "points": rows,
+            "kept": manifest.kept and asdict(manifest.kept),
+            "not_kept": manifest.not_kept,
+        }
         show.document(json.dumps(about, indent=1))
     else:
         show.console.print(_bundle_table(out, bundle))
 
 
 def _bundle_table(out: Path, bundle: Bundle) -> Table:
+    from adaedge.operating_point import KEPT
     from adaedge.report.formatting import short
 
     about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
@@ -173,6 +196,10 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
             accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
         sizes = (entry.payload_bytes, *entry.next_bytes[:1])
         table.add_row(short(entry.point), ", ".join(f"{size / 1e3:.1f}" for size in sizes), accuracy)
+    kept, why = bundle.manifest.kept, bundle.manifest.not_kept
+    if kept:
+        table.add_row(short(KEPT), "0.0", f"{kept.metric} {kept.knots[0].low:.3f} at least, by what changed")
+    table.caption = f"No answer is kept: {why}." if why else None
     return table
 
 
@@ -180,20 +207,24 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for summary, report and records.")] = Path(
         "demo"
     ),
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames of the clip.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Show so many frames of each scene.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
 ) -> None:
-    """Run a real clip through a real network on two processes and a fading link, by six policies.
+    """A robot watches: real clips, a real network, two processes, a fading link, three radios, every technique.
 
-    Example: `adaedge demo --frames 100 -o demo`
+    Example: `adaedge demo --frames 16 -o demo`
     """
+    import logging
+
     from adaedge.demo import run
 
+    logging.getLogger("adaedge").setLevel(logging.ERROR)  # that a link is down is part of the film; reports count it
     with show.progress() as report:
         result = run(out, frames=frames, seed=seed, progress=report)
     show.console.print(result.table)
-    show.console.print(result.headline, style="bold")
-    show.console.print(f"The report is {out / 'report.html'}, the figures are {out / 'summary.json'}.")
+    for headline in result.headlines:
+        show.console.print(headline, style="bold")
+    show.console.print(f"The reports are {out / 'report-*.html'}, the figures are {out / 'summary.json'}.")
 
 
 def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
@@ -210,6 +241,28 @@ def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None
         raise ModelError(f"--preprocessing takes {', '.join(names)}; got {', '.join(sorted(odd))}")
     changed: Preprocessing = replace(own or Preprocessing(), **given)
     return changed
+
+
+def _by_name(networks: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in networks:
+        name, equals, model = text.partition("=")
+        if not (name and equals and model) or name in found:
+            raise ModelError(
+                f"--network takes NAME=MODEL, each name once, such as student=timm:resnet10t; got {text!r}"
+            )
+        found[name] = model
+    return found
+
+
+def _check_same_pixels(name: str, own: Preprocessing | None, given: Preprocessing | None) -> None:
+    """Refuse a network that wants its pixels normalised in another way than the bundle's graphs do it."""
+    if own and given and (own.mean, own.std) != (given.mean, given.std):
+        raise ModelError(
+            f"the network {name!r} wants pixels of mean {own.mean} and standard deviation {own.std}; the model's are"
+            f" {given.mean} and {given.std}. Wrap it in a module that rescales them, and name that as"
+            " package.module:callable."
+        )
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""The main job, shown: a real clip through a real network on two processes, over a fading link, by six policies.
+"""The main job, shown: a robot watches real clips, on two processes, over a fading link, by every policy, three radios.
 
 May import everything but ``cli``.
 """

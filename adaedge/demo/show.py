@@ -1,4 +1,4 @@
-"""The demo from beginning to end: build, serve, profile, run six policies, compare.
+"""The demo from beginning to end: build, serve, profile, run every policy under three radios, compare.
 
 May import everything but ``cli``.
 """
@@ -6,9 +6,9 @@ May import everything but ``cli``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,79 +16,87 @@ from rich.table import Table
 
 from adaedge.builder import Space, build
 from adaedge.bundle import Bundle
-from adaedge.demo import material, policies
+from adaedge.demo import film, material, policies, tables
 from adaedge.demo.edge import edge_server
-from adaedge.demo.policies import ACCURACY_FLOOR, ADAPTIVE, DEADLINE_S, LOOPBACK_S, PERIOD_S, Stage
-from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel
+from adaedge.demo.playing import ACCURACY_FLOOR, DEADLINE_S, METRIC, PERIOD_S, Run, Stage, answers_of, play
+from adaedge.demo.policies import ADAPTIVE, LOCAL, STATIC
+from adaedge.energy import RASPBERRY_PI_4, EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
-from adaedge.report import Context, Frontier, Origin, Rules, comparison_table, summarize, write_html
-from adaedge.runtime import FrameRecord, write_records
-from adaedge.scheduling import Limits
+from adaedge.report import Comparison, Context, Frontier, Origin, PolicySummary, Rules, summarize, write_html
+from adaedge.runtime import write_records
+from adaedge.scheduling import Fixed, Limits, Policy
+from adaedge.simulation import Scenario
+from adaedge.stream import BlockChange
 
 Progress = Callable[[str, int, int], None]
 
 SPACE = Space(
-    splits=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
+    splits=("blocks.2", "blocks.3"),
     precisions=("fp32", "int8"),
-    codecs=(
-        *("raw+zstd", "u8+zstd", "u6+zstd", "u5+zstd", "u4+zstd", "bottleneck"),
-        *("jpeg@75", "jpeg@85", "jpeg@90", "jpeg@95"),
-    ),
+    codecs=("u4+zstd", "bottleneck", "delta", "jpeg@75", "jpeg@85", "jpeg@95", "h264@18", "h264@23", "h264@28"),
 )
+FRAMES_A_SCENE = 20
+LOOPBACK_S = 0.002  # an empty message to a process on this machine and back, with TLS
 # What a Raspberry Pi 4 sustains in fp32: 9–11 GMAC/s in int8 were measured (MobileNetV2 at 36 frames/s in TensorFlow
 # Lite, at 30 in PyTorch), and fp32 is assumed to be 2.5 times slower.
 RASPBERRY_PI_4_MACS_PER_S = 4e9
-ENERGY = EnergyModel(RASPBERRY_PI_4, NR_LOW_BAND)
+RULES = Rules(ACCURACY_FLOOR)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the demo has to say: the table, and the sentence above it."""
+    """What the demo has to say.
+
+    Attributes:
+        table: every policy under every radio.
+        headlines: a sentence for each radio, then one for each of the scene in which the camera stands still.
+    """
 
     table: Table
-    headline: str
+    headlines: tuple[str, ...]
 
 
 def run(out: Path, *, frames: int | None, seed: int, progress: Progress) -> Shown:
-    """Run the demo and leave ``summary.json``, ``report.html``, the bundle, the profile and the records in ``out``.
+    """Run the demo and leave ``summary.json``, a report for each radio, the bundle, the profile and the records.
 
     Args:
         out: folder to write; made where it is missing.
-        frames: stop after so many frames of the clip.
+        frames: of each scene at most so many.
         seed: of the synthesised trace.
         progress: called as ``progress(what, done, total)``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    bundle = _bundle(out / "lite0.bundle", progress)
-    clip = list(islice(material.clip(), frames))
-    # Frames of another clip than those of the calibration: the floor has to hold there, too.
-    here = profile(bundle, frames=clip, cautious=True, progress=progress)
+    each = FRAMES_A_SCENE if frames is None else min(frames, FRAMES_A_SCENE)
+    bundle = _bundle(out / "lite0.bundle", each, progress)
+    here = profile(bundle, cautious=True, progress=progress)
     here.save(out / "profile.json")
     slowdown = slowdown_of(bundle, here)
-    trace = material.fading_link(len(clip) * PERIOD_S, seed)
+    scenes = film.scenes(each, half=1)
+    trace = material.fading_link(sum(len(scene.frames) for scene in scenes) * PERIOD_S, seed)
     with edge_server(out / "lite0.bundle", out / "edge") as edge:
         stage = Stage(
             bundle=bundle,
-            profile=here.slowed(slowdown),
-            energy=ENERGY,
+            energy=_energy(next(iter(material.RADIOS))),
             trace=trace,
-            frames=clip,
+            scenes=scenes,
+            expected=answers_of(bundle, scenes),
             address=edge["address"],
             certificate=Path(edge["certificate"]).read_bytes(),
             token=Path(edge["token"]).read_text(encoding="utf-8").strip(),
         )
-        records = policies.play_all(stage, progress)
-    return _conclude(out, stage, records, {"terminal_slowdown": slowdown, "seed": seed})
+        runs = _play_all(stage, here.slowed(slowdown), progress)
+    return _conclude(out, stage, here.slowed(slowdown), runs, {"terminal_slowdown": slowdown, "seed": seed})
 
 
-def _bundle(path: Path, progress: Progress) -> Bundle:
+def _bundle(path: Path, each: int, progress: Progress) -> Bundle:
     model = material.network()
     bundle = build(
         model.module,
         model.args,
         SPACE,
-        calibrate=material.calibration(),
+        calibrate=film.calibration(each),
+        evaluate=METRIC,
         preprocessing=model.preprocessing,
         labels=model.labels,
         name=model.name,
@@ -105,44 +113,96 @@ def slowdown_of(bundle: Bundle, here: Profile) -> float:
     return max(1.0, macs / RASPBERRY_PI_4_MACS_PER_S / here[OperatingPoint(OUTPUT)].head_s)
 
 
-def _conclude(out: Path, stage: Stage, records: dict[str, list[FrameRecord]], settings: dict[str, float]) -> Shown:
-    reference = [record.answer for record in records["local"]]
-    summaries = {name: summarize(run, reference) for name, run in records.items()}
-    origin = Origin(
-        energy=stage.energy,
-        reference="the full network in fp32 on the terminal",
-        note=f"the terminal's computing is paced {settings['terminal_slowdown']:.1f} times slower than this machine, to"
-        " stand for a Raspberry Pi 4 (assumed: 4 GMAC/s in fp32, and int8 as much faster than fp32 as here)",
-    )
+def _energy(radio: str) -> EnergyModel:
+    return EnergyModel(RASPBERRY_PI_4, material.RADIOS[radio])
+
+
+def _play_all(stage: Stage, costs: Profile, progress: Progress) -> dict[str, dict[str, Run]]:
+    """Radio → policy → its run. What never sends is the same under each radio, and runs once."""
+    fixed = policies.always(costs, ACCURACY_FLOOR)
+    local = play(stage, *policies.fixed(costs, fixed.pop(LOCAL)), LOCAL, progress)
+    found = {}
+    for radio in material.RADIOS:
+        its = replace(stage, energy=_energy(radio))
+        static = policies.best_static(_scenario(its, costs), costs)
+        arms: dict[str, tuple[Profile, Policy]] = {
+            **{name: policies.fixed(costs, point) for name, point in fixed.items()},
+            STATIC: (costs, Fixed(static)),
+            **policies.adaptive(costs),
+        }
+        runs = {name: play(its, *arm, f"{radio}: {name}", progress) for name, arm in arms.items()}
+        found[radio] = {LOCAL: local, **runs}
+    return found
+
+
+def _scenario(stage: Stage, costs: Profile) -> Scenario:
+    """This very film over this very trace, as the simulation sees it."""
+    detector = BlockChange()
+    looks = [detector.look(frame) for frame in stage.frames]
+    changes = [1.0, *(detector.change(before, after) for before, after in pairwise(looks))]
+    limits = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
+    return Scenario(costs, stage.energy, stage.trace, limits, len(looks), round_trip_s=LOOPBACK_S, changes=changes)
+
+
+def _conclude(
+    out: Path, stage: Stage, costs: Profile, runs: dict[str, dict[str, Run]], settings: dict[str, float]
+) -> Shown:
     known = {
         "model": material.MODEL,
-        "clip": material.CLIP,
-        "frames": len(stage.frames),
+        "scenes": ", ".join(f"{scene.name}: {len(scene.frames)} frames" for scene in stage.scenes),
+        "standing still": f"{film.STANDING_CLIP}, one frame held, noise of {film.NOISE_LEVELS} levels, a piece passes",
+        "chosen on": "the first half of each clip; shown is the second",
         "deadline_s": DEADLINE_S,
         "period_s": PERIOD_S,
         "accuracy_floor": ACCURACY_FLOOR,
+        "metric": METRIC.name,
         "bundle": stage.bundle.digest,
         **settings,
     }
-    limits = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
-    frontier = Frontier(stage.profile, stage.energy, limits, round_trip_s=LOOPBACK_S)
-    context = Context(
-        title="adaedge demo",
-        origin=origin,
-        rules=Rules(ACCURACY_FLOOR),
-        settings=known,
-        trace=stage.trace,
-        frontier=frontier,
-    )
-    verdict = write_html(out / "report.html", records, reference_answers=reference, focus=ADAPTIVE, context=context)
-    for name, run_records in records.items():
-        write_records(run_records, out / f"{name.replace(' ', '-')}.jsonl")
-    document: dict[str, Any] = {
-        "settings": known,
-        "verdict": asdict(verdict),
-        "energy": origin.caption(),
-        "policies": {name: summary.as_dict() for name, summary in summaries.items()},
-        "frontier": frontier.as_dict(records[ADAPTIVE]),
-    }
+    radios: dict[str, Any] = {}
+    summaries: dict[str, Mapping[str, PolicySummary]] = {}
+    headlines: list[str] = []
+    for radio, its in runs.items():
+        verdict, summaries[radio], radios[radio] = _under(out, radio, stage, costs, its, known)
+        headlines.append(f"{radio}: {verdict.headline}")
+    document = {"settings": known, "radios": radios}
     (out / "summary.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return Shown(comparison_table(summaries, origin), verdict.headline)
+    standing = [f"Camera standing still, {line}" for line in tables.standing_still(runs)]
+    return Shown(tables.table(summaries, RULES), (*headlines, *standing))
+
+
+def _under(
+    out: Path, radio: str, stage: Stage, costs: Profile, runs: Mapping[str, Run], settings: dict[str, Any]
+) -> tuple[Comparison, Mapping[str, PolicySummary], dict[str, Any]]:
+    """One radio's report, records and summary."""
+    energy = _energy(radio)
+    reference = [int(answer[0].argmax()) for answer in stage.expected]
+    scores = {name: (METRIC.name, run.score) for name, run in runs.items()}
+    summaries = {name: summarize(run.records, reference, scores[name]) for name, run in runs.items()}
+    origin = Origin(
+        energy=energy,
+        reference="the full network in fp32 on the frame as it came",
+        note=f"the terminal's computing is paced {settings['terminal_slowdown']:.1f} times slower than this machine, to"
+        " stand for a Raspberry Pi 4 (assumed: 4 GMAC/s in fp32, and int8 as much faster than fp32 as here)",
+    )
+    limits = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
+    frontier = Frontier(costs, energy, limits, round_trip_s=LOOPBACK_S)
+    context = Context(f"adaedge demo, {radio}", origin, RULES, settings, trace=stage.trace, frontier=frontier)
+    records = {name: run.records for name, run in runs.items()}
+    verdict = write_html(
+        out / f"report-{radio}.html",
+        records,
+        reference_answers=reference,
+        scores=scores,
+        focus=ADAPTIVE,
+        context=context,
+    )
+    for name, run in records.items():
+        write_records(run, out / f"{radio}-{name.replace(' ', '-')}.jsonl")
+    scenes = {
+        name: {scene: {"energy_j_per_frame": joules, "score": score} for scene, (joules, score) in run.scenes.items()}
+        for name, run in runs.items()
+    }
+    found = {name: summary.as_dict() | {"scenes": scenes[name]} for name, summary in summaries.items()}
+    document = {"verdict": asdict(verdict), "energy": origin.caption(), "policies": found}
+    return verdict, summaries, document | {"frontier": frontier.as_dict(records[ADAPTIVE])}

@@ -4,28 +4,28 @@ May import: ``errors``, ``payload``, ``levels``, ``bottleneck``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
-from adaedge.distillation.lessons import Labels, Lesson, Sandwich
 from adaedge.distillation.losses import SoftTargets
-from adaedge.distillation.own_affine import OwnAffine
+from adaedge.distillation.noisy_channel import NoisyChannelObjective
+from adaedge.distillation.objectives import CrossEntropy, Objective, Sandwich
 from adaedge.distillation.refining import refine
-from adaedge.distillation.repairing import Crops, repair, spaced
+from adaedge.distillation.repairing import Crops, evenly_spaced, repair
 from adaedge.distillation.schedules import Schedule, WarmCosine
+from adaedge.distillation.switchable_affine import SwitchableAffine
 from adaedge.distillation.training import Plan, train
-from adaedge.distillation.under_noise import UnderNoise
 
 __all__ = [
     "Crops",
-    "Labels",
-    "Lesson",
-    "OwnAffine",
+    "CrossEntropy",
+    "NoisyChannelObjective",
+    "Objective",
     "Plan",
     "Sandwich",
     "Schedule",
     "SoftTargets",
-    "UnderNoise",
+    "SwitchableAffine",
     "WarmCosine",
+    "evenly_spaced",
     "refine",
     "repair",
-    "spaced",
     "train",
 ]

@@ -46,7 +46,9 @@ def kept_of(elastic: Elastic, width: float) -> Callable[[str, Tensor], Tensor]:
 
 
 @contextmanager
-def noting(modules: Mapping[str, nn.Module], note: Callable[[str, Tensor], Any], *, inputs: bool) -> Iterator[None]:
+def record_activations(
+    modules: Mapping[str, nn.Module], note: Callable[[str, Tensor], Any], *, inputs: bool
+) -> Iterator[None]:
     """Call ``note(name, tensor)`` with what each module takes, just before it runs, or with what it returns."""
 
     def noted(name: str) -> Any:

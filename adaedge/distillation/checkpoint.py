@@ -3,7 +3,7 @@
 May import: ``errors``.
 
 Tensors are named ``module/NAME`` and ``optimizer/NUMBER/NAME``; everything else is JSON in the file's metadata, under
-``training``: version, epoch, step, the lesson's sums so far, and the optimiser's numbers.
+``training``: version, epoch, step, the objective's sums so far, and the optimiser's numbers.
 """
 
 from __future__ import annotations

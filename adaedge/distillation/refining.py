@@ -1,6 +1,7 @@
 """Refinement of a fitted bottleneck: its linear maps learn the network's own answers, at all rates together.
 
-May import: ``errors``, ``bottleneck``, ``payload.latent``; of this part ``relaxing``, ``repairing`` and ``training``.
+May import: ``errors``, ``bottleneck``, ``payload.latent``; of this part ``repairing``,
+``straight_through`` and ``training``.
 
 The analytic transform is the best one where errors are small, for its metric is a second derivative. Where few bytes
 are left, errors are large, and descending the loss itself finds better maps. The network is frozen and no graph is
@@ -22,15 +23,16 @@ from rich.progress import track
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
-from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, TensorDataset
 
 from adaedge.bottleneck import Bottleneck
-from adaedge.bottleneck.fisher import Sample, direction_loss, loss_for
+from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.fitting import integer_latents
-from adaedge.distillation.lessons import Backward
-from adaedge.distillation.relaxing import Relaxed
-from adaedge.distillation.repairing import Augment, Crops, spaced
+from adaedge.bottleneck.losses import answer, class_loss, map_loss
+from adaedge.bottleneck.output_kinds import known, loss_for
+from adaedge.distillation.objectives import Backward
+from adaedge.distillation.repairing import Augment, Crops, evenly_spaced
+from adaedge.distillation.straight_through import DifferentiableBottleneck
 from adaedge.distillation.training import Plan, train
 from adaedge.errors import CodecError, SplitError
 from adaedge.payload.latent import Layout
@@ -91,16 +93,20 @@ def refine(
     if not found:
         raise CodecError("no images came to refine the bottleneck with; a few hundred unlabelled ones are enough")
     rows, wanted = (torch.cat(parts) for parts in zip(*found, strict=True))
-    relaxed = Relaxed(bottleneck.latents)
+    relaxed = DifferentiableBottleneck(bottleneck.latents)
     tail = _FrozenTail(bottleneck)
-    classes = wanted.dim() == 2 and loss_for(bottleneck.tail) is not direction_loss
-    lesson = _Refinement.of(
-        relaxed, tail, partial(divergence, classes=classes), spaced(rows, SOUNDED), spaced(wanted, SOUNDED)
+    classes = known(loss_for(bottleneck.tail.before_argmax()), wanted) in (class_loss, map_loss)
+    objective = _Refinement.of(
+        relaxed,
+        tail,
+        partial(divergence, classes=classes),
+        evenly_spaced(rows, SOUNDED),
+        evenly_spaced(wanted, SOUNDED),
     )
     optimizer = torch.optim.Adam(relaxed.groups(rate))
     loader = DataLoader(TensorDataset(rows, wanted), batch, shuffle=True)
-    train(relaxed, loader, lesson, optimizer, Plan(epochs, seed=seed, checkpoint=checkpoint))
-    sample = Sample(spaced(rows, TABLED).double().numpy(), np.zeros((0, 0, 0)))
+    train(relaxed, loader, objective, optimizer, Plan(epochs, seed=seed, checkpoint=checkpoint))
+    sample = Sample(evenly_spaced(rows, TABLED).double().numpy(), np.zeros((0, 0, 0)))
     latents = bottleneck.latents
     fineness = np.rint(4 * np.log2(latents.sizes.astype(np.float64))).astype(np.int64)
     return bottleneck.with_latents(integer_latents(sample, relaxed.cpu().transform(), latents.layout, fineness))
@@ -109,7 +115,8 @@ def refine(
 def _features(
     bottleneck: Bottleneck, images: Iterable[Any], views: int, augment: Augment
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and answer of every view of every image."""
+    """Rows and answer of every view of every image; before an argmax, where one ends the network."""
+    scored = bottleneck.tail.before_argmax()
     for image in track(list(images), description="features", console=Console(stderr=True)):
         seen = [image]
         if isinstance(image, Tensor) and image.dim() == 4:
@@ -117,14 +124,9 @@ def _features(
         for view in seen:
             with torch.no_grad():
                 features = bottleneck.head(*(view if isinstance(view, tuple) else (view,)))
-                answer = answer_of(bottleneck.tail(*features))
+                wanted = answer(scored(*features))
             rows = bottleneck.latents.layout.rows([feature.cpu().numpy() for feature in features])
-            yield torch.from_numpy(rows.astype(np.float32)), answer.cpu()
-
-
-def answer_of(output: Any) -> Tensor:
-    """What is imitated of a network's output: its first tensor."""
-    return next(leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor))
+            yield torch.from_numpy(rows.astype(np.float32)), wanted.cpu()
 
 
 def divergence(found: Tensor, wanted: Tensor, *, classes: bool) -> Tensor:
@@ -133,7 +135,8 @@ def divergence(found: Tensor, wanted: Tensor, *, classes: bool) -> Tensor:
     Args:
         found: answers (N, …).
         wanted: the network's own.
-        classes: whether they are logits: then nats between the predictions, else 1 − cosine.
+        classes: whether they are logits, classes along dimension 1: then nats between the predictions, of a map the
+            mean over its positions; else 1 − cosine.
 
     Example:
         >>> divergence(torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 4.0]]), classes=True).item()
@@ -141,7 +144,8 @@ def divergence(found: Tensor, wanted: Tensor, *, classes: bool) -> Tensor:
     """
     if classes:
         soft, target = found.log_softmax(1), wanted.log_softmax(1)
-        return functional.kl_div(soft, target, reduction="none", log_target=True).sum(1)
+        nats = functional.kl_div(soft, target, reduction="none", log_target=True).sum(1)
+        return nats if nats.dim() == 1 else nats.flatten(1).mean(1)
     return 1 - functional.cosine_similarity(found.flatten(1).float(), wanted.flatten(1).float())
 
 
@@ -150,7 +154,7 @@ class _FrozenTail:
     """Rows → answers, differentiable in the rows alone."""
 
     def __init__(self, bottleneck: Bottleneck) -> None:
-        self.tail = bottleneck.tail
+        self.tail = bottleneck.tail.before_argmax()
         state = [*self.tail.named_parameters(), *self.tail.named_buffers()]
         self.state = {name: tensor.detach() for name, tensor in state}
         layout = bottleneck.latents.layout
@@ -173,7 +177,7 @@ class _FrozenTail:
 
     def _run(self, features: list[Tensor]) -> Tensor:
         self.state = {name: tensor.to(features[0].device) for name, tensor in self.state.items()}
-        return answer_of(functional_call(self.tail, self.state, tuple(features)))
+        return answer(functional_call(self.tail, self.state, tuple(features)))
 
 
 @final
@@ -185,7 +189,7 @@ class _Refinement:
     of bits: as much as it is along the analytic curve, so that no rate gains by becoming its neighbour.
     """
 
-    relaxed: Relaxed
+    relaxed: DifferentiableBottleneck
     tail: Callable[[Tensor], Tensor]
     apart: Apart
     trained: Tensor
@@ -195,9 +199,14 @@ class _Refinement:
 
     @classmethod
     def of(
-        cls, relaxed: Relaxed, tail: Callable[[Tensor], Tensor], apart: Apart, rows: Tensor, wanted: Tensor
+        cls,
+        relaxed: DifferentiableBottleneck,
+        tail: Callable[[Tensor], Tensor],
+        apart: Apart,
+        rows: Tensor,
+        wanted: Tensor,
     ) -> _Refinement:
-        """The lesson, from how each rate does on these samples."""
+        """The objective, from how each rate does on these samples."""
         losses, bits = [], []
         with torch.no_grad(), torch.random.fork_rng():
             nothing = apart(tail(relaxed.offset.expand_as(rows)), wanted).mean()

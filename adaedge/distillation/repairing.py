@@ -1,13 +1,14 @@
 """Repair of narrower levels without labels: what is a level's own learns from the full width, what is shared stays.
 
-May import: ``levels``; of this part ``batch_norms``, ``lessons``, ``own_affine``, ``regressing`` and ``training``.
+May import: ``levels``; of this part ``batch_norms``, ``batch_norm_fit``, ``objectives``, ``switchable_affine`` and
+``training``.
 
-A level is repaired by training the μ and σ of its batch-norms alone (`OwnAffine`): the full width and every other level
-stay as they are, bit for bit, and no weight is added. (Training nothing but batch-norm's affine goes far: Frankle et
-al., "Training BatchNorm and only BatchNorm", ICLR 2021.)
+A level is repaired by training the μ and σ of its batch-norms alone (`SwitchableAffine`): the full width and every
+other level stay as they are, bit for bit, and no weight is added. (Training nothing but batch-norm's affine goes far:
+Frankle et al., "Training BatchNorm and only BatchNorm", ICLR 2021.)
 
 What is imitated are features and logits, not the predicted distribution: a few hundred images show few of the classes,
-and a level that learns the distribution learns that the others do not occur.
+so matching the distribution on them suppresses all others.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from adaedge.distillation.batch_norms import kept_of, noting
-from adaedge.distillation.lessons import Backward
-from adaedge.distillation.own_affine import OwnAffine
-from adaedge.distillation.regressing import regress
+from adaedge.distillation.batch_norm_fit import regress
+from adaedge.distillation.batch_norms import kept_of, record_activations
+from adaedge.distillation.objectives import Backward
+from adaedge.distillation.switchable_affine import SwitchableAffine
 from adaedge.distillation.training import Plan, Row, train
 from adaedge.levels import Elastic
 
@@ -95,19 +96,19 @@ def repair(
     loader = DataLoader(_Views(images, augment or Crops()), batch, shuffle=True, drop_last=len(images) > batch)
     rows = {}
     for width in elastic.widths[1:] if widths is None else widths:
-        regress(elastic, width, spaced(images, REGRESSED))
-        own = OwnAffine(elastic, width, frozen=True)
-        lesson = _Imitation(elastic, own, kept_of(elastic, width))
-        rows[width] = train(own, loader, lesson, Adam(own.parameters(), rate), Plan(epochs, seed=seed))
+        regress(elastic, width, evenly_spaced(images, REGRESSED))
+        own = SwitchableAffine(elastic, width, frozen=True)
+        objective = _Imitation(elastic, own, kept_of(elastic, width))
+        rows[width] = train(own, loader, objective, Adam(own.parameters(), rate), Plan(epochs, seed=seed))
         own.fold()
     return rows
 
 
-def spaced(images: Tensor, count: int) -> Tensor:
+def evenly_spaced(images: Tensor, count: int) -> Tensor:
     """At most so many images at even distances: a folder is often in the order of its classes.
 
     Example:
-        >>> spaced(torch.arange(10), 4).tolist()
+        >>> evenly_spaced(torch.arange(10), 4).tolist()
         [0, 2, 5, 7]
     """
     places = torch.arange(min(count, len(images))) * len(images) // min(count, len(images))
@@ -133,17 +134,19 @@ class _Imitation:
     """The full width's logits, and its batch-norm outputs as far as the level has the channels."""
 
     elastic: Elastic
-    own: OwnAffine
+    own: SwitchableAffine
     kept: Callable[[str, Tensor], Tensor]
 
     def __call__(self, batch: Tensor, backward: Backward) -> dict[str, Tensor]:
         full, wanted, found = self.elastic.net, dict[str, Tensor](), dict[str, Tensor]()
         with (
             torch.no_grad(),
-            noting({name: full.get_submodule(name) for name in self.own.norms}, wanted.__setitem__, inputs=False),
+            record_activations(
+                {name: full.get_submodule(name) for name in self.own.norms}, wanted.__setitem__, inputs=False
+            ),
         ):
             teacher = full(batch)
-        with noting(self.own.norms, found.__setitem__, inputs=False):
+        with record_activations(self.own.norms, found.__setitem__, inputs=False):
             student = self.own(batch)
         logits = _distance(_centred(student), _centred(teacher))
         features = torch.stack([_distance(found[name], self.kept(name, wanted[name])) for name in found]).mean()

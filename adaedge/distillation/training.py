@@ -1,6 +1,6 @@
 """The one training loop: on accelerate, resumable, with a progress bar.
 
-May import: ``errors``; of this part ``checkpoint``, ``lessons`` and ``schedules``.
+May import: ``errors``; of this part ``checkpoint``, ``objectives`` and ``schedules``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from adaedge.distillation import checkpoint
 from adaedge.distillation.checkpoint import Place
-from adaedge.distillation.lessons import Lesson
+from adaedge.distillation.objectives import Objective
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.errors import TrainingError
 
@@ -39,7 +39,7 @@ class Plan:
     Attributes:
         epochs: passes over the data.
         schedule: of the learning rate; multiplies what the optimiser was made with.
-        seed: of every draw: the data of epoch e come from ``seed`` + e, whatever the lesson draws.
+        seed: of every draw: the data of epoch e come from ``seed`` + e, whatever the objective draws.
         checkpoint: a safetensors file, written every ``every_s`` seconds and after each epoch. A run that finds it goes
             on from there, step for step as if it had never stopped; data of the epoch is drawn again up to the place.
         every_s: time between two checkpoints.
@@ -59,7 +59,7 @@ class Plan:
 def train(
     module: nn.Module,
     loader: DataLoader[Any],
-    lesson: Lesson,
+    objective: Objective,
     optimizer: Optimizer,
     plan: Plan,
     *,
@@ -68,28 +68,29 @@ def train(
     """Train a module in place.
 
     With several processes (``accelerate launch``), each takes its share of the batches; gradients are averaged once a
-    step, after all of a lesson's backward passes. Draws are made with PyTorch's global generator, which is put back.
+    step, after all backward passes. Draws are made with PyTorch's global generator, which is put back.
 
     Args:
         module: what is trained, left in evaluation mode; an `adaedge.Elastic` or any other.
         loader: the data.
-        lesson: what a batch teaches.
+        objective: what a batch teaches.
         optimizer: of the module's parameters.
         plan: epochs, schedule, seed, checkpoint.
         accelerator: device and precision; without one, the best device, in bfloat16 where it is a GPU.
 
     Returns:
-        One row an epoch that this run finished: the mean of each of the lesson's losses.
+        One row an epoch that this run finished: the mean of each of the objective's losses.
 
     Raises:
         TrainingError: if the loader is empty, a loss is not finite, or the checkpoint is of another training.
 
     Example:
-        >>> from adaedge.distillation.lessons import Labels
+        >>> from adaedge.distillation.objectives import CrossEntropy
         >>> data = [(torch.tensor([float(label)]), label) for label in (0, 1)] * 8
         >>> net = nn.Linear(1, 2)
         >>> optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-        >>> rows = train(net, DataLoader(data, batch_size=4, shuffle=True), Labels(net), optimizer, Plan(epochs=20))
+        >>> batches = DataLoader(data, batch_size=4, shuffle=True)
+        >>> rows = train(net, batches, CrossEntropy(net), optimizer, Plan(epochs=20))
         >>> rows[-1]["loss"] < rows[0]["loss"], net(torch.tensor([[0.0], [1.0]])).argmax(1)
         (True, tensor([0, 1]))
     """
@@ -98,7 +99,7 @@ def train(
     for tensor in module.state_dict().values() if accelerator.num_processes > 1 else ():
         torch.distributed.broadcast(tensor, 0)
     with torch.random.fork_rng():
-        return _Run(module, loader, lesson, optimizer, plan, accelerator).epochs()
+        return _Run(module, loader, objective, optimizer, plan, accelerator).epochs()
 
 
 class _Run:
@@ -108,12 +109,12 @@ class _Run:
         self,
         module: nn.Module,
         loader: DataLoader[Any],
-        lesson: Lesson,
+        objective: Objective,
         optimizer: Optimizer,
         plan: Plan,
         accelerator: Accelerator,
     ) -> None:
-        self.module, self.lesson, self.plan, self.accelerator = module, lesson, plan, accelerator
+        self.module, self.objective, self.plan, self.accelerator = module, objective, plan, accelerator
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.plain, self.optimizer = optimizer, AcceleratedOptimizer(optimizer, scaler=accelerator.scaler)
         self.loader = accelerator.prepare_data_loader(loader)
@@ -140,7 +141,7 @@ class _Run:
         return rows
 
     def _epoch(self, place: Place, show: Callable[..., None]) -> Row:
-        """Data and lesson draw from two streams of random numbers, so that a resumed epoch draws its data again."""
+        """Data and objective draw from two streams of random numbers, so that a resumed epoch draws its data again."""
         self.module.train()
         sums: dict[str, Any] = dict(place.sums)
         seed = self.plan.seed + place.epoch
@@ -163,7 +164,7 @@ class _Run:
             group["lr"] = rate * self.plan.schedule(epochs_done / self.plan.epochs)
         self.module.zero_grad()
         with self.accelerator.autocast():
-            losses = self.lesson(batch, self.accelerator.backward)
+            losses = self.objective(batch, self.accelerator.backward)
         if self.accelerator.num_processes > 1:
             for parameter in self.module.parameters():
                 if parameter.grad is not None:

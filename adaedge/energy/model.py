@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,22 @@ class EnergySplit:
             self.wait_j + other.wait_j,
             self.tail_j + other.tail_j,
         )
+
+
+class Prices(NamedTuple):
+    """What each unit of an offload costs at given rates: its joules, tail and promotion aside, are linear in these.
+
+    Attributes:
+        compute_w: joules of a second that the terminal computes.
+        uplink_j_per_byte: joules of a byte sent.
+        downlink_j_per_byte: joules of a byte received.
+        wait_w: joules of a second connected, waiting for the edge server.
+    """
+
+    compute_w: float
+    uplink_j_per_byte: float
+    downlink_j_per_byte: float
+    wait_w: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +135,7 @@ class EnergyModel:
         Raises:
             EnergyError: if a rate is not positive.
         """
-        downlink_bps = rate_bps if downlink_bps is None else downlink_bps
-        if not (_positive(rate_bps) and _positive(downlink_bps)):
-            raise EnergyError(f"a link's rate is above 0 bit/s; got {rate_bps} up, {downlink_bps} down")
+        downlink_bps = _downlink_bps(rate_bps, downlink_bps)
         radio, used = self.radio, payload_bytes != 0
         return EnergySplit(
             compute_j=self.compute.busy_w * compute_s,
@@ -131,6 +145,38 @@ class EnergyModel:
             wait_j=used * ((radio.tail_w + self.compute.wait_w) * wait_s),
             tail_j=used * (radio.tail_w * _least(radio.tail_s, gap_s)),
         )
+
+    def prices(self, rate_bps: float, downlink_bps: float | None = None) -> Prices:
+        """What each unit of an offload costs at these rates: many points are priced by one product.
+
+        Args:
+            rate_bps: rate of the uplink.
+            downlink_bps: rate of the downlink; ``None`` for the uplink's.
+
+        Raises:
+            EnergyError: if a rate is not positive.
+
+        Example:
+            >>> model = EnergyModel(ComputePower(busy_w=4.0, wait_w=0.5), RadioPower("test", uplink_w=1.0, tail_w=0.1))
+            >>> model.prices(1e6)
+            Prices(compute_w=4.0, uplink_j_per_byte=8e-06, downlink_j_per_byte=0.0, wait_w=0.6)
+        """
+        downlink_bps = _downlink_bps(rate_bps, downlink_bps)
+        radio, compute = self.radio, self.compute
+        return Prices(
+            compute.busy_w,
+            radio.uplink_j(1, rate_bps),
+            radio.downlink_j(1, downlink_bps),
+            radio.tail_w + compute.wait_w,
+        )
+
+
+def _downlink_bps(rate_bps: Any, downlink_bps: Any) -> Any:
+    """The rate of the answers, once both are known to be possible."""
+    downlink_bps = rate_bps if downlink_bps is None else downlink_bps
+    if not (_positive(rate_bps) and _positive(downlink_bps)):
+        raise EnergyError(f"a link's rate is above 0 bit/s; got {rate_bps} up, {downlink_bps} down")
+    return downlink_bps
 
 
 def _positive(rates_bps: Any) -> bool:

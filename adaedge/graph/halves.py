@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, final
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from adaedge.errors import SplitError
+from adaedge.graph.scores import before_argmax
 from adaedge.graph.signature import Shape, Signature, fits, shape_of, written
 
 
@@ -66,3 +67,11 @@ class Tail(nn.Module):
                     f" {shape_of(feature)}. Pass what the head returned."
                 )
         return pytree.tree_unflatten(list(self.graph(*features)), self._out_spec)
+
+    def before_argmax(self) -> Tail:
+        """The tail that returns scores, classes along dimension 1, where this one returns the largest one's label.
+
+        It shares this one's parameters; where no output is an argmax over classes, it is this one.
+        """
+        graph = before_argmax(self.graph) if isinstance(self.graph, fx.GraphModule) else None
+        return self if graph is None else Tail(graph, self._name, self._shapes, self._out_spec)

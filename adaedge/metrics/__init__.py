@@ -16,6 +16,7 @@ shape of a model's outputs.
 """
 
 from adaedge.metrics.boxes import BoxF1
+from adaedge.metrics.by_name import metric_named
 from adaedge.metrics.classes import Agreement, Divergence, LabelAccuracy
 from adaedge.metrics.defaults import default_metric
 from adaedge.metrics.features import Cosine
@@ -35,5 +36,6 @@ __all__ = [
     "Score",
     "bootstrap",
     "default_metric",
+    "metric_named",
     "wilson",
 ]

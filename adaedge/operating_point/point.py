@@ -13,6 +13,7 @@ from adaedge.operating_point.level import FP32, FULL, Level
 
 INPUT = "input"
 OUTPUT = "output"
+_KEPT = "kept"
 _INCREMENTAL = "incremental"
 _WRITTEN = re.compile(
     rf"(.+)/w([0-9.]+(?:e-[0-9]+)?)/([^/]+)/([^/]+)(?:/(?!{_INCREMENTAL}$)([^/]+))?(/{_INCREMENTAL})?", re.DOTALL
@@ -25,7 +26,7 @@ class OperatingPoint:
 
     Attributes:
         split: name of the split point; everything before it runs on the terminal. ``input`` is full offload,
-            ``output`` is local execution.
+            ``output`` is local execution; at ``kept`` the last answer stands, and nothing runs at all.
         width: fraction of channels kept, in (0, 1].
         precision: number format of the terminal's arithmetic.
         codec: how the features become bytes; ``raw`` where nothing is sent.
@@ -33,7 +34,8 @@ class OperatingPoint:
         incremental: whether only what changed is computed.
 
     Raises:
-        LevelError: if the split point or the network has no name, or the width is no fraction in (0, 1].
+        LevelError: if the split point or the network has no name, the width is no fraction in (0, 1], or ``kept`` is
+            not alone.
 
     Example:
         >>> str(OperatingPoint("blocks.3", codec="u4+zstd"))
@@ -55,6 +57,9 @@ class OperatingPoint:
         if not self.split:
             raise LevelError("split is the name of a split point; got an empty name")
         Level(self.network, self.width, self.precision)
+        others = self.width, self.precision, self.codec, self.network, self.incremental
+        if self.split == _KEPT and others != (1.0, FP32, "raw", FULL, False):
+            raise LevelError(f"{_KEPT!r} keeps the last answer as it is: no level and no codec; got {others}")
 
     @property
     def level(self) -> Level:
@@ -62,9 +67,14 @@ class OperatingPoint:
         return Level(self.network, self.width, self.precision)
 
     @property
+    def place(self) -> tuple[str, str, float]:
+        """Split point, network and width: two points of one place send the same features, but for their precision."""
+        return self.split, self.network, self.width
+
+    @property
     def is_local(self) -> bool:
         """Whether the terminal answers alone and sends nothing."""
-        return self.split == OUTPUT
+        return self.split in (OUTPUT, _KEPT)
 
     def __str__(self) -> str:
         width = repr(float(self.width)).removesuffix(".0")  # not `:g`, which would not read back

@@ -1,6 +1,6 @@
 """Profile: what every operating point costs, and which levels are no faster. It travels between machines as JSON.
 
-May import: ``errors``; of this part ``cost``, ``level``, ``point``.
+May import: ``errors``; of this part ``cost``, ``kept``, ``level``, ``point``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from adaedge.errors import LevelError, ProfileError
 from adaedge.operating_point.cost import Cost
+from adaedge.operating_point.kept import KeptCurve
 from adaedge.operating_point.level import FP32
 from adaedge.operating_point.point import OperatingPoint
 
@@ -24,7 +25,7 @@ NOT_FASTER = "smaller, not faster"
 REFRESH = 1.0
 """The change of a frame against what is not held: all of it, which is a refresh."""
 PROFILE_FORMAT = "adaedge-profile"
-PROFILE_VERSION = 3
+PROFILE_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
         changes: amounts of change, ascending, at which points with a stateful codec were measured; the last is 1, a
             refresh: that is what the table holds.
         next_costs: of such a point, what a frame costs that builds upon the one before, at each change below 1.
+        kept: how good the answer is where the last one is kept; ``None`` where it never is.
 
     Raises:
         ProfileError: if a point has not as many such costs as there are changes below 1, or the changes do not ascend
@@ -57,6 +59,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
     edge: str
     changes: tuple[float, ...] = (REFRESH,)
     next_costs: Mapping[OperatingPoint, tuple[Cost, ...]] = field(default_factory=dict)
+    kept: KeptCurve | None = None
 
     def __post_init__(self) -> None:
         ascending = all(a < b for a, b in pairwise((-1.0, *self.changes)))
@@ -125,7 +128,8 @@ class Profile(Mapping[OperatingPoint, Cost]):
         next_costs = {
             point: tuple(map(_joined, mine, edge.next_costs[point])) for point, mine in terminal.next_costs.items()
         }
-        return cls(costs, terminal.bundle, terminal.terminal, edge.edge, terminal.changes, next_costs)
+        names = terminal.bundle, terminal.terminal, edge.edge
+        return cls(costs, *names, terminal.changes, next_costs, terminal.kept)
 
     @property
     def labels(self) -> dict[OperatingPoint, str]:
@@ -159,6 +163,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
             "terminal": self.terminal,
             "edge": self.edge,
             "changes": self.changes,
+            "kept": self.kept and asdict(self.kept),
             "points": [asdict(point) | asdict(cost) | self._next(point) for point, cost in self.items()],
             "labels": {str(point): label for point, label in self.labels.items()},  # for readers: follows from the rest
         }
@@ -190,7 +195,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
                     next_costs[point] = tuple(Cost(**cost) for cost in row.pop("next"))
                 costs[point] = Cost(**row)
             names = document["bundle"], document["terminal"], document["edge"]
-            return cls(costs, *names, tuple(document["changes"]), next_costs)
+            return cls(costs, *names, tuple(document["changes"]), next_costs, KeptCurve.of(document["kept"]))
         except (LevelError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProfileError(f"this is not a profile ({error}). Write one with `adaedge profile BUNDLE`.") from error
 
@@ -246,13 +251,9 @@ def not_faster(costs: Mapping[OperatingPoint, Cost]) -> frozenset[OperatingPoint
         >>> [str(point) for point in not_faster({fp32: Cost(head_s=0.01), int8: Cost(head_s=0.02)})]
         ['output/w1/int8/raw']
     """
-    fp32_s = {
-        (point.split, point.network, point.width): cost.head_s
-        for point, cost in costs.items()
-        if point.precision == FP32
-    }
+    fp32_s = {point.place: cost.head_s for point, cost in costs.items() if point.precision == FP32}
     return frozenset(
         point
         for point, cost in costs.items()
-        if point.precision != FP32 and cost.head_s >= fp32_s.get((point.split, point.network, point.width), math.inf)
+        if point.precision != FP32 and cost.head_s >= fp32_s.get(point.place, math.inf)
     )

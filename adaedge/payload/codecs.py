@@ -29,7 +29,7 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.reference import Encoded, Reference
+from adaedge.payload.reference import Encoded, Reference, StandsAlone
 from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _LATENT = re.compile(r"(bottleneck|delta)@(0|[1-9][0-9]?)")
+_RATE = re.compile(r"^(delta)@[0-9]+$")
 BOTTLENECK, DELTA = "bottleneck", "delta"
 """What a bottleneck's codecs are called before its rates are known."""
 
@@ -179,9 +180,22 @@ def is_stateful(name: str) -> bool:
     return _VIDEO.fullmatch(name) is not None or (uses_bottleneck(name) and name.startswith(DELTA))
 
 
+def codec_family(name: str) -> str:
+    """What two codecs have in common where payloads of one can build upon those of the other, as far as names say.
+
+    A latent delta builds upon the same latents, whatever rate they were sent at; a video encoder goes on only as it
+    began; of a codec of one's own nothing else is known.
+
+    Example:
+        >>> codec_family("delta@0") == codec_family("delta@2"), codec_family("h264@28") == codec_family("h264@20")
+        (True, False)
+    """
+    return _RATE.sub(r"\1", name)
+
+
 @final
 @dataclass(frozen=True, slots=True)
-class Features:
+class Features(StandsAlone):
     """Tensors one after another, raw or quantised, as they are or compressed.
 
     Attributes:
@@ -235,11 +249,6 @@ class Features:
             tensors.append(read(header, data[start : start + length]))
             start += length
         return tuple(tensors), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
 
     def _check(self, header: TensorHeader) -> None:
         """Refuse a header that this codec does not write."""

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import AvifImagePlugin, Image, WebPImagePlugin, features
+from PIL import AvifImagePlugin, Image, ImageFile, WebPImagePlugin, features
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.reference import Encoded, Reference
+from adaedge.payload.reference import Encoded, Reference, StandsAlone
 
 Array = npt.NDArray[Any]
 Opened = Callable[[io.BytesIO], Image.Image]
@@ -29,23 +29,26 @@ Opened = Callable[[io.BytesIO], Image.Image]
 _LENGTH = struct.Struct("<I")
 
 
-@final
 @dataclass(frozen=True, slots=True)
-class WebP:
-    """One uint8 tensor (N, H, W, 3) as N lossy WebP files, written with method 6, the slowest and smallest.
+class Pictures(StandsAlone):
+    """One uint8 tensor (N, H, W, 3), or clips of such, as files of a picture format, one for each image.
 
     Attributes:
         quality: 1 to 100.
-
-    Example:
-        >>> frame = np.full((1, 32, 32, 3), 128, np.uint8)
-        >>> headers, segments = WebP(90).encode([frame], [None])[0]
-        >>> WebP(90).decode(headers, segments, max_bytes=2**20)[0][0].shape
-        (1, 32, 32, 3)
     """
 
     quality: int
-    LARGEST_SIDE: ClassVar[int] = 16383
+    FORMAT: ClassVar[str]
+    """Its name."""
+    LARGEST_SIDE: ClassVar[int]
+    """In pixels that the format takes."""
+    OPENED: ClassVar[type[ImageFile.ImageFile]]
+    """What opens a file of it."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its writer is told."""
+        return {"quality": self.quality}
 
     def encode(
         self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
@@ -56,7 +59,7 @@ class WebP:
             CodecError: if the tensors are not one batch of frames.
         """
         del axes, reference  # a picture quantises frequencies, not channels
-        return encode_pictures(tensors, "WebP", self.LARGEST_SIDE, quality=self.quality, method=6), None
+        return encode_pictures(tensors, self.FORMAT, self.LARGEST_SIDE, **self.options), None
 
     def decode(
         self,
@@ -71,68 +74,48 @@ class WebP:
             PayloadError: if the segment is not what the header says, or takes more than ``max_bytes`` once decoded.
         """
         del reference
-        return decode_pictures(
-            headers, segments, max_bytes, "WebP", self.LARGEST_SIDE, WebPImagePlugin.WebPImageFile
-        ), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
+        return decode_pictures(headers, segments, max_bytes, self.FORMAT, self.LARGEST_SIDE, self.OPENED), None
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Avif:
-    """One uint8 tensor (N, H, W, 3) as N AVIF files with 4:2:0 chroma, at Pillow's usual speed, 6.
+class WebP(Pictures):
+    """One uint8 tensor (N, H, W, 3) as N lossy WebP files, written with method 6, the slowest and smallest.
 
-    Attributes:
-        quality: 1 to 100.
+    Example:
+        >>> frame = np.full((1, 32, 32, 3), 128, np.uint8)
+        >>> headers, segments = WebP(90).encode([frame], [None])[0]
+        >>> WebP(90).decode(headers, segments, max_bytes=2**20)[0][0].shape
+        (1, 32, 32, 3)
+    """
+
+    FORMAT, LARGEST_SIDE, OPENED = "WebP", 16383, WebPImagePlugin.WebPImageFile
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its writer is told."""
+        return {"quality": self.quality, "method": 6}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Avif(Pictures):
+    """One uint8 tensor (N, H, W, 3) as N AVIF files with 4:2:0 chroma, at Pillow's usual speed, 6.
 
     Raises:
         CodecError: if this Pillow was built without AVIF.
     """
 
-    quality: int
-    LARGEST_SIDE: ClassVar[int] = 16384
+    FORMAT, LARGEST_SIDE, OPENED = "AVIF", 16384, AvifImagePlugin.AvifImageFile
 
     def __post_init__(self) -> None:
         if not features.check("avif"):
             raise CodecError("this Pillow has no AVIF. Install a wheel of Pillow 11.3 or later, or use webp@QUALITY.")
 
-    def encode(
-        self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
-    ) -> tuple[Encoded, None]:
-        """The header and the segment.
-
-        Raises:
-            CodecError: if the tensors are not one batch of frames.
-        """
-        del axes, reference
-        options = {"quality": self.quality, "speed": 6, "max_threads": 1}
-        return encode_pictures(tensors, "AVIF", self.LARGEST_SIDE, **options), None
-
-    def decode(
-        self,
-        headers: Sequence[TensorHeader],
-        segments: Sequence[Segment],
-        max_bytes: int,
-        reference: Reference | None = None,
-    ) -> tuple[tuple[Array, ...], None]:
-        """The frames.
-
-        Raises:
-            PayloadError: if the segment is not what the header says, or takes more than ``max_bytes`` once decoded.
-        """
-        del reference
-        return decode_pictures(
-            headers, segments, max_bytes, "AVIF", self.LARGEST_SIDE, AvifImagePlugin.AvifImageFile
-        ), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its writer is told."""
+        return {"quality": self.quality, "speed": 6, "max_threads": 1}
 
 
 def encode_pictures(tensors: Sequence[Array], name: str, largest_side: int, **options: Any) -> Encoded:

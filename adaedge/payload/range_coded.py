@@ -22,7 +22,7 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.reference import Encoded, Reference
+from adaedge.payload.reference import Encoded, Reference, StandsAlone
 from adaedge.payload.tensors import pack, quantise, read, unpack
 
 Array = npt.NDArray[Any]
@@ -35,7 +35,7 @@ _OWN, _POOLED = 16, 64
 
 @final
 @dataclass(frozen=True, slots=True)
-class RangeCoded:
+class RangeCoded(StandsAlone):
     """Floating-point tensors in uniform levels of each channel's own range, with an adaptive range coder.
 
     Attributes:
@@ -102,11 +102,6 @@ class RangeCoded:
         )
         return tensors, None
 
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
-
     def _levels(self, stack: Stack, header: TensorHeader) -> Array:
         channels = 1 if header.axis is None else header.shape[header.axis]
         levels = np.zeros((channels, math.prod(header.shape) // max(channels, 1)), np.uint8)
@@ -130,7 +125,7 @@ class RangeCoded:
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedRange:
+class FittedRange(StandsAlone):
     """Floating-point tensors in uniform levels of ranges, and by tables, that were fitted on samples.
 
     Attributes:
@@ -217,11 +212,6 @@ class FittedRange:
             tensors.append(_from_channels(values, header.shape, axis).astype(header.dtype, order="C"))
         _check_end(stack)
         return tuple(tensors), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
 
 
 def _check(headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> None:

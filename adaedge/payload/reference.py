@@ -16,6 +16,17 @@ Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 """How tensors are written, and the bytes."""
 
 
+class StandsAlone:
+    """A codec whose payloads each stand by themselves: none builds upon another."""
+
+    __slots__ = ()
+
+    def accepts(self, reference: Reference) -> bool:
+        """Never: every payload stands by itself."""
+        del reference
+        return False
+
+
 class Reference(Protocol):
     """One end's half of what both hold. It is used once: who has built upon it holds the next one, or none."""
 

@@ -29,14 +29,16 @@ from adaedge.bundle import Bundle, PointEntry, TensorSpec
 from adaedge.bundle.entries import Subgraph
 from adaedge.clip import Clip, as_clip
 from adaedge.engine import Array, Arrays
-from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
+from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
 from adaedge.profiling.playing import Player
-from adaedge.stream import Window
+from adaedge.stream import ChangeDetector, Window
+from adaedge.stream.change import picture_of
+from adaedge.stream.detectors import check_detector
 
 Progress = Callable[[str, int, int], None]
 
-_PREPROCESS = "preprocess"
+_PREPROCESS, _CHANGE = "preprocess", "change"
 _REDUCE, _WRITE, _READ = "answer of outputs", "write answer", "read answer"
 _WARM_UP = 3
 _MAX_FRAMES = 8  # features are made of so many frames, in turn: memory is bounded
@@ -51,6 +53,7 @@ def profile(
     frames: Iterable[Any] | Clip | str | Path | None = None,
     threads: int = 1,
     cautious: bool = False,
+    detector: ChangeDetector | None = None,
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Profile:
@@ -69,8 +72,13 @@ def profile(
         threads: threads inside an operator.
         cautious: take the lower end of an accuracy's 95 % interval instead of its value, so that an accuracy floor
             holds on frames that the bundle was not scored on.
+        detector: what measured the changes of the bundle's kept answers, where that is none of adaedge's. Its time
+            counts as part of every head, and is all that a kept answer takes.
         progress: called as ``progress(what, done, total)``.
         seed: of the order in which the parts are run, and of the random frames.
+
+    Raises:
+        ScheduleError: if the detector is another than that of the bundle's kept answers.
     """
     if threads != bundle.threads:
         bundle = bundle.with_threads(threads)
@@ -84,15 +92,20 @@ def profile(
     players = _players(bundle, played, given or [None for _ in played])
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
         parts[_PREPROCESS] = _Part(window.inputs_of, given[:_MAX_FRAMES])
+    pictures = [picture_of(frame, model) for frame, model in zip(given or [None] * len(played), played, strict=True)]
+    parts |= _change_part(check_detector(bundle.manifest.kept, detector), pictures[:_MAX_FRAMES])
     sides = [side for player in players.values() for side in player.sides]
     timed: list[Timed] = [*parts.values(), *sides]
     _time(timed, repetitions, random.Random(seed), progress)
     seconds = {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
     machine = machine_name(threads)
     costs = {entry.point: _cost(bundle, entry, seconds, answer_bytes, cautious) for entry in bundle.manifest.points}
+    if bundle.manifest.kept:
+        costs[KEPT] = Cost(head_s=seconds.get(_CHANGE, 0.0), accuracy=None)  # it follows from the change
     answer_s = seconds[_READ], seconds[_WRITE]
     next_costs = {point: player.costs(costs[point], *answer_s) for point, player in players.items()}
-    return Profile(costs, bundle.digest, machine, machine, bundle.manifest.changes, next_costs)
+    about = bundle.manifest
+    return Profile(costs, bundle.digest, machine, machine, about.changes, next_costs, about.kept)
 
 
 def machine_name(threads: int) -> str:
@@ -167,6 +180,14 @@ def _add_codec(parts: dict[str, _Part], bundle: Bundle, point: OperatingPoint, f
         parts[half.graph] = _Part(bundle.engine(half).run, [receive(payload) for payload in payloads])
 
 
+def _change_part(detector: ChangeDetector | None, pictures: Sequence[Any]) -> dict[str, _Part]:
+    """What looking at a frame and comparing it with an earlier one takes, where answers are kept."""
+    if detector is None or any(picture is None for picture in pictures):
+        return {}
+    before = detector.look(pictures[0])
+    return {_CHANGE: _Part(lambda picture: detector.change(before, detector.look(picture)), pictures)}
+
+
 def _codec_key(side: str, point: OperatingPoint) -> str:
     """Without the precision: features of one width are alike to a codec, whatever computed them."""
     return f"{side} {replace(point, precision='')}"
@@ -196,7 +217,7 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], answer_b
     point = entry.point
     cut = bundle.manifest.cut(point.split, point.level)
     accuracy = _accuracy(entry, cautious)
-    head_s = seconds.get(_PREPROCESS, 0.0) + _of(cut.head, seconds)
+    head_s = seconds.get(_PREPROCESS, 0.0) + seconds.get(_CHANGE, 0.0) + _of(cut.head, seconds)
     if point.is_local:
         return Cost(head_s=head_s + seconds[_REDUCE], accuracy=accuracy)
     return Cost(

@@ -73,7 +73,8 @@ def verdicts(frontier: Frontier, records: Sequence[FrameRecord]) -> list[str]:
 
 
 def _verdict(when: str, never: DominatedPoints, total: int) -> str:
-    levels = [f"width {width:g}" for width in never.widths] + list(never.precisions)
+    networks = [f"the network {name}" for name in never.networks]
+    levels = networks + [f"width {width:g}" for width in never.widths] + list(never.precisions)
     looked = f"Looked at: the front of energy and accuracy {never.evaluated}."
     if not never.points:
         return f"Every one of the {total} points was worth choosing {when}. {looked}"

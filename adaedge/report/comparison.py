@@ -36,7 +36,7 @@ class Rules:
     """The rules of a comparison: what a policy must keep before its energy counts.
 
     Attributes:
-        accuracy_floor: least agreement with the reference, in [0, 1].
+        accuracy_floor: least score by the metric, or agreement with the reference where none was used, in [0, 1].
         miss_fraction: largest fraction of missed deadlines.
     """
 
@@ -49,7 +49,11 @@ class Rules:
         if summary.deadline_miss_fraction > self.miss_fraction:
             missed, allowed = percent(summary.deadline_miss_fraction, 1), percent(self.miss_fraction)
             broken.append(f"missed {missed} of its deadlines (at most {allowed} is allowed)")
-        if summary.agreement is not None and summary.agreement < self.accuracy_floor:
+        if summary.score is not None:
+            if summary.score < self.accuracy_floor:
+                scored, floor = f"{summary.score:.3f}", f"{self.accuracy_floor:.3f}"
+                broken.append(f"scored {scored} by {summary.metric} (the floor is {floor})")
+        elif summary.agreement is not None and summary.agreement < self.accuracy_floor:
             agreed, floor = percent(summary.agreement, 1), percent(self.accuracy_floor)
             broken.append(f"agreed with the reference on {agreed} of the frames (the floor is {floor})")
         return " and ".join(broken)

@@ -6,7 +6,7 @@ May import: ``operating_point``, ``energy``.
 from __future__ import annotations
 
 from adaedge.energy import EnergySplit
-from adaedge.operating_point import OUTPUT, OperatingPoint
+from adaedge.operating_point import FULL, OUTPUT, OperatingPoint
 
 CAUSES = {
     "compute": ("compute_j",),
@@ -28,14 +28,17 @@ def percent(fraction: float, digits: int = 0) -> str:
 
 
 def short(point: OperatingPoint) -> str:
-    """An operating point without the parts that say nothing: width 1, fp32, raw.
+    """An operating point without the parts that say nothing: the full network, width 1, fp32, raw.
 
     Example:
         >>> short(OperatingPoint("blocks.3", codec="u4+zstd")), short(OperatingPoint("output", width=0.5))
         ('blocks.3 u4+zstd', 'local w0.5')
+        >>> short(OperatingPoint("output", network="student"))
+        'local student'
     """
     words = [
         "local" if point.split == OUTPUT else point.split,
+        "" if point.network == FULL else point.network,
         "" if point.width == 1 else f"w{point.width:g}",
         "" if point.precision == "fp32" else point.precision,
         "" if point.codec == "raw" else point.codec,
@@ -44,13 +47,17 @@ def short(point: OperatingPoint) -> str:
 
 
 def level(point: OperatingPoint) -> str:
-    """The width and the precision of a point.
+    """The network, the width and the precision of a point.
 
     Example:
         >>> level(OperatingPoint("output")), level(OperatingPoint("blocks.3", 0.5, "int8"))
         ('fp32', 'width 0.5, int8')
+        >>> level(OperatingPoint("output", network="student"))
+        'student, fp32'
     """
-    return point.precision if point.width == 1 else f"width {point.width:g}, {point.precision}"
+    network = [] if point.network == FULL else [point.network]
+    width = [] if point.width == 1 else [f"width {point.width:g}"]
+    return ", ".join([*network, *width, point.precision])
 
 
 def by_cause(energy: EnergySplit) -> dict[str, float]:

@@ -51,12 +51,14 @@ class DominatedPoints:
 
     Attributes:
         evaluated: what was looked at, in words.
+        networks: networks of which no point was on a front.
         widths: widths of which no point was on a front.
         precisions: precisions of which no point was on a front.
         points: points that were on no front.
     """
 
     evaluated: str
+    networks: tuple[str, ...]
     widths: tuple[float, ...]
     precisions: tuple[str, ...]
     points: tuple[OperatingPoint, ...]
@@ -125,11 +127,13 @@ class Frontier:
                 found = self._predict(table, rate_bps, residual_s)
                 worth |= on_front(found.energy_j, table.accuracy, found.on_time)
         held = [point for point, kept in zip(table.points, worth, strict=True) if kept]
-        widths, precisions = ({getattr(point, name) for point in held} for name in ("width", "precision"))
+        names = ("network", "width", "precision")
+        networks, widths, precisions = ({getattr(point, name) for point in held} for name in names)
         left = [point for point in self.profile if point not in set(held)]
         return DominatedPoints(
             f"{where}, each with the radio asleep and awake, for answers within {self.limits.deadline_s:g} s,"
             " whatever the accuracy floor",
+            tuple(sorted({point.network for point in left} - networks)),
             tuple(sorted({point.width for point in left} - widths, reverse=True)),
             tuple(sorted({point.precision for point in left} - precisions)),
             tuple(left),

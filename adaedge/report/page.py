@@ -19,6 +19,7 @@ from adaedge.report.distributions import energy_by_policy, latency_distribution,
 from adaedge.report.frontier import Frontier
 from adaedge.report.markup import STYLE, figure, pairs, section, sentences, table
 from adaedge.report.origin import Origin, environment
+from adaedge.report.stretches import stretches
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison, levels
 from adaedge.report.timeline import timeline
@@ -56,6 +57,7 @@ def write_html(
     policies: Mapping[str, Sequence[FrameRecord]],
     *,
     reference_answers: Sequence[int | None] | None = None,
+    scores: Mapping[str, tuple[str, float]] | None = None,
     focus: str | None = None,
     context: Context | None = None,
 ) -> Comparison:
@@ -65,6 +67,7 @@ def write_html(
         path: the file to write.
         policies: name → the records of its run.
         reference_answers: what the reference answered to frame 0, 1, …
+        scores: name → metric and score of its answers; the agreement with the reference is reported without.
         focus: the policy that the page is about; the last by default.
         context: what the records do not say.
 
@@ -81,7 +84,9 @@ def write_html(
     if focus not in policies:
         raise SourceError(f"no policy {focus!r} to report on; there are: {', '.join(policies)}")
     context = context or Context()
-    summaries = {name: summarize(records, reference_answers) for name, records in policies.items()}
+    summaries = {
+        name: summarize(records, reference_answers, (scores or {}).get(name)) for name, records in policies.items()
+    }
     verdict = judge(summaries, focus, context.rules)
     Path(path).write_text(_page(policies, summaries, focus, verdict, context), encoding="utf-8")
     return verdict
@@ -103,6 +108,7 @@ def _page(
         f"{sentences(verdict.reasons)}</header>",
         section("In figures" if alone else "Policies", _tables(summaries, focus, context.origin)),
         section(f"Over time: {focus}", _over_time(policies[focus], context.trace)),
+        section(f"What was chosen, and why: {focus}", table(*stretches(policies[focus]), caption=STRETCHES)),
         section("Energy and latency", _distributions(policies, summaries, focus)),
         section("Worth choosing", worth_choosing(context.frontier, policies[focus])) if context.frontier else "",
         section("How each figure is known", table(*_known(context.origin))),
@@ -115,6 +121,12 @@ def _page(
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n"
     )
     return head + "<body>\n" + "\n".join(part for part in body if part) + "\n</body>\n</html>\n"
+
+
+STRETCHES = (
+    "Stretches of frames at one operating point. Changed: against what both ends held, or against the frame of the kept"
+    " answer; 100 is a refresh. Why: what the scheduler said of the first frame of the stretch."
+)
 
 
 def _tables(summaries: Mapping[str, PolicySummary], focus: str, origin: Origin) -> str:

@@ -47,6 +47,8 @@ class PolicySummary:
         latency_error: median error of the predicted latency, as a fraction of the measured one.
         rate_error: the same for the link rate, over the uploads that crossed; ``None`` where there were none.
         earlier_answers: frames for which nothing was sent, because the answer to an earlier one stands.
+        score: how good the answers were by a metric, in [0, 1]; ``None`` where nobody judged them.
+        metric: its name; empty where nobody did.
     """
 
     frames: int
@@ -63,6 +65,8 @@ class PolicySummary:
     latency_error: float = 0.0
     rate_error: float | None = None
     earlier_answers: int = 0
+    score: float | None = None
+    metric: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """What ``summary.json`` holds of a policy. Keys are added, never renamed."""
@@ -76,15 +80,22 @@ class PolicySummary:
             "points_used": [{"point": str(use.point), "frames": use.frames} for use in self.points_used],
             "switches": self.switches,
             "earlier_answers": self.earlier_answers,
+            "score": self.score,
+            "metric": self.metric,
         }
 
 
-def summarize(records: Iterable[FrameRecord], reference_answers: Sequence[int | None] | None = None) -> PolicySummary:
+def summarize(
+    records: Iterable[FrameRecord],
+    reference_answers: Sequence[int | None] | None = None,
+    judged: tuple[str, float] | None = None,
+) -> PolicySummary:
     """Sum up the records of one run.
 
     Args:
         records: the frames of the run, in order.
         reference_answers: what the reference answered to frame 0, 1, …; frames for which it is ``None`` are left out.
+        judged: a metric, and the score of the answers by it.
 
     Raises:
         SourceError: if there are no records, or fewer reference answers than frames.
@@ -121,6 +132,8 @@ def summarize(records: Iterable[FrameRecord], reference_answers: Sequence[int | 
         latency_error=_error([(frame.decision.latency_s, frame.measurement.latency_s) for frame in frames]) or 0.0,
         rate_error=_error([pair for frame in frames if (pair := rates(frame)) is not None]),
         earlier_answers=sum(frame.measurement.answered_by == "earlier" for frame in frames),
+        metric=judged[0] if judged else "",
+        score=judged[1] if judged else None,
     )
 
 

@@ -47,11 +47,16 @@ def comparison(policies: Mapping[str, PolicySummary], origin: Origin) -> tuple[l
         Column("latency", "p95, ms", known),
         Column("missed", "%", known),
         Column("sent", "KB/frame", known),
-        Column("agrees", "%", "measured"),
+        _quality(policies),
         Column("switches", "", "counted"),
         Column("points used"),
     ]
     return columns, [_row(name, summary) for name, summary in policies.items()]
+
+
+def _quality(policies: Mapping[str, PolicySummary]) -> Column:
+    metric = next((summary.metric for summary in policies.values() if summary.score is not None), None)
+    return Column("agrees", "%", "measured") if metric is None else Column(metric, "0 to 1", "measured")
 
 
 def causes(policies: Mapping[str, PolicySummary]) -> tuple[list[Column], list[list[str]]]:
@@ -102,6 +107,12 @@ def comparison_table(policies: Mapping[str, PolicySummary], origin: Origin) -> r
     return table
 
 
+def _good(summary: PolicySummary) -> str:
+    if summary.score is not None:
+        return f"{summary.score:.3f}"
+    return "–" if summary.agreement is None else f"{100 * summary.agreement:.1f}"
+
+
 def _row(name: str, summary: PolicySummary) -> list[str]:
     return [
         name,
@@ -110,7 +121,7 @@ def _row(name: str, summary: PolicySummary) -> list[str]:
         f"{1e3 * summary.latency_p95_s:.1f}",
         f"{100 * summary.deadline_miss_fraction:.1f}",
         f"{summary.bytes_per_frame / 1e3:.2f}",
-        "–" if summary.agreement is None else f"{100 * summary.agreement:.1f}",
+        _good(summary),
         str(summary.switches),
         _points(summary),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adaedge.operating_point import FP32
+from adaedge.operating_point import FP32, FULL, Level
 from adaedge.report.canvas import BLUE, FAINT, INK, ORANGE, VERMILLION, WIDE_IN, legend_above, new_figure, style, to_svg
 from adaedge.report.formatting import level
 from adaedge.report.frontier import Place
@@ -16,12 +16,12 @@ from adaedge.report.frontier import Place
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MARKERS = "os^Dv"  # by width, the full one first
+MARKERS = "os^DvP*X"  # by network and width, the full ones first
 ROOM = 1.35  # the axis ends at so many times the dearest point of the front
 
 
 def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
-    """The points on time by energy and accuracy: a colour for each precision, a mark for each width.
+    """The points on time by energy and accuracy: a colour for each precision, a mark for each network and width.
 
     The points of the front are filled and numbered by their energy, the least first. Points far dearer than the front,
     or below it, are left out of the picture.
@@ -52,15 +52,20 @@ def _draw_front(axes: Axes, front: Sequence[Place]) -> None:
 
 
 def _draw_levels(axes: Axes, places: Sequence[Place]) -> None:
-    widths = sorted({place.point.width for place in places}, reverse=True)
-    for width, precision in sorted({(p.point.width, p.point.precision) for p in places}, reverse=True):
-        of_level = [p for p in places if (p.point.width, p.point.precision) == (width, precision)]
-        marker = MARKERS[widths.index(width) % len(MARKERS)]
-        colour = BLUE if precision == FP32 else ORANGE
+    levels = sorted({place.point.level for place in places}, key=_full_first)
+    marks = list(dict.fromkeys((one.network, one.width) for one in levels))
+    for one in levels:
+        of_level = [place for place in places if place.point.level == one]
+        marker = MARKERS[marks.index((one.network, one.width)) % len(MARKERS)]
+        colour = BLUE if one.precision == FP32 else ORANGE
         energy_j, accuracy = [p.energy_j for p in of_level], [p.accuracy or 0.0 for p in of_level]
         faces = [colour if p.on_front else "none" for p in of_level]
         label = level(of_level[0].point)
         axes.scatter(energy_j, accuracy, s=26, marker=marker, facecolors=faces, edgecolors=colour, label=label)
+
+
+def _full_first(level: Level) -> tuple[bool, str, float, bool]:
+    return level.network != FULL, level.network, -level.width, level.precision == FP32
 
 
 def _limits(front: Sequence[Place], accuracy_floor: float) -> tuple[tuple[float, float], tuple[float, float]]:

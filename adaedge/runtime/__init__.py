@@ -10,7 +10,8 @@ from adaedge.late import late_names
 from adaedge.runtime.clock import Clock, ManualClock, MonotonicClock, SkippingClock
 from adaedge.runtime.link import GrpcLink, Link, Reply
 from adaedge.runtime.record import FrameRecord, Measurement, read_records, write_records
-from adaedge.runtime.terminal import Result, Terminal
+from adaedge.runtime.result import Result
+from adaedge.runtime.terminal import Terminal
 
 if TYPE_CHECKING:
     from adaedge.runtime.credentials import Credentials, default_folder
@@ -26,8 +27,8 @@ else:
             "Credentials": "credentials",
             "EdgeServer": "server",
             "EdgeSession": "edge_session",
-            "ReplayLink": "shaped",
-            "ShapedLink": "shaped",
+            "ReplayLink": "emulated_links",
+            "ShapedLink": "emulated_links",
             "default_folder": "credentials",
             "frames": "sources",
             "run": "session",

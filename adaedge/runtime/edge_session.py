@@ -27,10 +27,11 @@ FORGOTTEN_BYTES = 32 * 2**20
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """What is held of one stream: the sequence number of its last payload, and what the next may build upon."""
+    """What is held of one stream: its last payload's sequence number and place, and what the next may build upon."""
 
     lock: Lock = field(default_factory=Lock)
     sequence: int = 0
+    place: tuple[str, str, float] | None = None
     reference: Reference | None = None
     held_bytes: int = 0
 
@@ -97,10 +98,11 @@ class EdgeSession:
             return *self._bundle.receive(message)[:2], False
         stream = self._stream(message.stream)
         with stream.lock:
-            held = stream.reference if message.base and stream.sequence == message.base else None
+            known = (stream.sequence, stream.place) == (message.base, message.point.place)
+            held = stream.reference if message.base and known else None
             self._hold(message.stream, stream, None)  # used up, whatever becomes of it
             engine, carried, reference = self._bundle.receive(message, held)
-            stream.sequence = message.sequence
+            stream.sequence, stream.place = message.sequence, message.point.place
             held_now = self._hold(message.stream, stream, reference)
         return engine, carried, held_now
 

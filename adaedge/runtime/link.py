@@ -1,4 +1,4 @@
-"""Link: the way to the edge server. GrpcLink is the real one, `shaped` holds those that follow a rate trace.
+"""Link: the way to the edge server. GrpcLink is the real one, `emulated_links` holds those that follow a rate trace.
 
 May import: ``errors``, ``payload``.
 """
@@ -9,7 +9,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 import grpc
 
@@ -78,6 +78,18 @@ _WORDS = {
 }
 
 
+class _Connection(NamedTuple):
+    """A channel and its calls, bytes in and bytes out: their objects are made once."""
+
+    channel: grpc.Channel
+    calls: dict[str, Any]
+
+    @classmethod
+    def over(cls, channel: grpc.Channel) -> _Connection:
+        names = (rpc.HELLO, rpc.INFER, rpc.PROBE)
+        return cls(channel, {name: channel.unary_unary(rpc.path(name), None, None) for name in names})
+
+
 @final
 class GrpcLink:
     """A link over gRPC. The edge server is trusted by its certificate, the terminal by its token.
@@ -120,7 +132,7 @@ class GrpcLink:
             warnings.warn(f"the link to {address} is not encrypted: frames and token can be read", stacklevel=2)
         self._lock = threading.Lock()
         self._timeouts = 0  # in a row
-        self._channel = self._connect()
+        self._connection = self._connect()
 
     def hello(self, bundle: str, timeout_s: float) -> None:
         """Agree with the edge server on the bundle's hash; after a time-out, over a new connection."""
@@ -136,27 +148,28 @@ class GrpcLink:
 
     def close(self) -> None:
         """Close the connection."""
-        self._channel.close()
+        self._connection.channel.close()
 
-    def _connect(self) -> grpc.Channel:
+    def _connect(self) -> _Connection:
         if self._pem is None:
-            return grpc.insecure_channel(self._address, self._options)
-        return grpc.secure_channel(self._address, grpc.ssl_channel_credentials(self._pem), self._options)
+            return _Connection.over(grpc.insecure_channel(self._address, self._options))
+        trust = grpc.ssl_channel_credentials(self._pem)
+        return _Connection.over(grpc.secure_channel(self._address, trust, self._options))
 
-    def _channel_now(self, trusted: int) -> grpc.Channel:
+    def _connection_now(self, trusted: int) -> _Connection:
         """The connection; a new one after ``trusted`` time-outs, for the old one may lead nowhere and never say so."""
         with self._lock:
             if self._timeouts >= trusted:
-                self._channel.close()
-                self._channel = self._connect()
+                self._connection.channel.close()
+                self._connection = self._connect()
                 self._timeouts = 0
-            return self._channel
+            return self._connection
 
     def _call(self, method: str, request: bytes, timeout_s: float, *, trusted: int = 3) -> bytes:
         if timeout_s <= 0:
             raise LinkTimeoutError(f"no time is left to reach the edge server at {self._address}")
         try:
-            call: Any = self._channel_now(trusted).unary_unary(rpc.path(method), None, None)  # bytes in, bytes out
+            call = self._connection_now(trusted).calls[method]
             reply: bytes = call(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._said(error, timeout_s) from error

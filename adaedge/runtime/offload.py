@@ -1,10 +1,11 @@
 """Offload: one frame's features sent to the edge server, and its answer, or why there is none.
 
-May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``stream``, ``scheduling``.
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``, ``scheduling``.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import final
 
@@ -19,11 +20,14 @@ from adaedge.errors import (
     RefusedError,
     StaleReferenceError,
 )
+from adaedge.operating_point import OperatingPoint
 from adaedge.runtime.clock import Clock, Stopwatch
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.scheduling import UploadRecord
 from adaedge.stream import Stream
+
+_log = logging.getLogger(__name__)
 
 _FAILURES: dict[type[Exception], str] = {
     LinkTimeoutError: "timeout",
@@ -89,6 +93,7 @@ class Offload:
 
     def __init__(self, link: Link, monitor: LinkMonitor, clock: Clock) -> None:
         self._link, self._monitor, self._clock = link, monitor, clock
+        self._told: set[OperatingPoint] = set()
 
     def run(
         self, bound: BoundPoint, features: Arrays, stream: Stream, give_up_s: float, stopwatch: Stopwatch
@@ -124,8 +129,9 @@ class Offload:
         try:
             with stopwatch:
                 payload, kept = route.encode(features, position, reference)
-        except CodecError:
-            return Attempt(failure="unsent")  # infinite features, say: no fault of the link's, which is left alone
+        except CodecError as error:  # a missing encoder, infinite features: no fault of the link's, which is left alone
+            self._tell(route.point, error)
+            return Attempt(failure="unsent")
         stopwatch.pad(bound.sent_after_s)
         start_s = self._clock.now_s()
         if start_s >= give_up_s:
@@ -142,6 +148,12 @@ class Offload:
         stream.keep(position, route.point, kept if whole else None)
         upload = self._monitor.crossed(start_s, end_s, len(payload), header.edge_s + header.queue_s, reply.upload_s)
         return Attempt(answer, "", (upload,), end_s - upload.end_s, len(reply.data), header.lost_segments)
+
+    def _tell(self, point: OperatingPoint, error: CodecError) -> None:
+        """Warn of what keeps a point from being sent, once for each point: it may be so for every frame."""
+        if point not in self._told:
+            self._told.add(point)
+            _log.warning("frames at %s are answered locally: %s", point, error)
 
 
 def _word(error: Exception) -> str:

@@ -29,8 +29,8 @@ class Measurement:
         payload_bytes: bytes sent for this frame, probes included. An offload that timed out counts those that crossed
             where the link knows, all where it does not; one whose connection broke none.
         answer_bytes: bytes received.
-        answered_by: ``edge``, ``terminal``, or ``earlier`` where nothing was sent, because the latent had hardly moved:
-            the answer to an earlier frame stands.
+        answered_by: ``edge``, ``terminal``, or ``earlier`` where the answer to an earlier frame stands: at ``kept``,
+            and where nothing was sent because the latent had hardly moved.
         failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``
             where the features could not be encoded); empty where none did.
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
@@ -38,6 +38,10 @@ class Measurement:
             frame sends a probe and its own payload.
         lost_segments: how many of a bottleneck's last segments did not reach the edge server whole: it answered from
             those before them, at a lower rate.
+        kept_from: number of the frame whose answer was kept; ``None`` where it was not, and in older records.
+        audit_score: of a frame whose answer could have been kept, and was computed to see whether it is right: the
+            score of kept answers against computed ones, at the last few such frames; ``None`` elsewhere.
+        correction: by how much a change counts more from then on, for what audits have found.
     """
 
     latency_s: float
@@ -51,6 +55,9 @@ class Measurement:
     energy: EnergySplit = field(default_factory=EnergySplit)
     probe_bytes: int = 0
     lost_segments: int = 0
+    kept_from: int | None = None
+    audit_score: float | None = None
+    correction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class FrameRecord:
             is neither.
         outputs: each output in short, by the names and nesting of the model: ``{"class": …, "score": …}``, or
             ``{"dtype": …, "shape": …, "crc32": …}``. ``None`` in a simulation, and in older records.
+        change: how much the frame changed against the one before, in [0, 1]; ``None`` in a run, and in a simulation
+            that was not told. Against what both ends held, and priced by: ``decision.change``.
     """
 
     index: int
@@ -76,6 +85,7 @@ class FrameRecord:
     measurement: Measurement
     answer: int | None = None
     outputs: Any = None
+    change: float | None = None
 
     @property
     def missed(self) -> bool:

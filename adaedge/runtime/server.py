@@ -92,7 +92,7 @@ class EdgeServer:
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
         """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
-        points = tuple(points or self._bundle.points)
+        points = [point for point in points or self._bundle.points if not point.is_local]
         for point in points:
             self._bundle.codec(point)
         for half in filter(None, {self._bundle.route(point).edge_half for point in points}):

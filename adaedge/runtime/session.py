@@ -5,15 +5,22 @@ May import: ``bundle``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
 
 from adaedge.runtime.record import FrameRecord
+from adaedge.runtime.result import Result
 from adaedge.runtime.terminal import Terminal
 
 
-def run(terminal: Terminal, frames: Iterable[Any], *, period_s: float | None = None) -> Iterator[FrameRecord]:
+def run(
+    terminal: Terminal,
+    frames: Iterable[Any],
+    *,
+    period_s: float | None = None,
+    heard: Callable[[Result], None] | None = None,
+) -> Iterator[FrameRecord]:
     """Run frames through a terminal and yield a record as each is answered, so that none is lost if the source breaks.
 
     A frame is taken every ``period_s``. A run that falls behind takes the next frame at once and drops none: its frames
@@ -23,6 +30,7 @@ def run(terminal: Terminal, frames: Iterable[Any], *, period_s: float | None = N
         terminal: an entered terminal; its clock paces the run.
         frames: what ``Terminal.infer`` takes.
         period_s: seconds from a frame to the next; the scheduler's unless told.
+        heard: is given each result, of which a record holds the answer in short only.
 
     Raises:
         SourceError: what the source raises, and what ``Terminal.infer`` raises for a frame that does not fit.
@@ -39,6 +47,8 @@ def run(terminal: Terminal, frames: Iterable[Any], *, period_s: float | None = N
             return
         time_s = terminal.clock.now_s() - begin_s
         result = terminal.infer(frame)
+        if heard is not None:
+            heard(result)
         answers, answer = terminal.bundle.answers, result.answer
         outputs, best = answers.described(answer), answers.best_class(answer)
         yield FrameRecord(index, time_s, deadline_s, result.decision, result.measurement, best, outputs)

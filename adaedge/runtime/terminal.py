@@ -8,45 +8,27 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, final
-
-import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.batches import listed
 from adaedge.channel import HarmonicMean, RateEstimator
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
-from adaedge.errors import LinkError, ScheduleError, SourceError
-from adaedge.operating_point import Decision, OperatingPoint
+from adaedge.errors import LinkError, SourceError
+from adaedge.operating_point import KEPT, Decision, LastAnswer, OperatingPoint
 from adaedge.runtime.clock import Clock, MonotonicClock, Stopwatch
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.runtime.offload import Attempt, BoundPoint, Offload
+from adaedge.runtime.preloading import check_points, preload
 from adaedge.runtime.record import Measurement
+from adaedge.runtime.result import Result
 from adaedge.scheduling import ProbePlan, Scheduler, UploadRecord
-from adaedge.stream import Stream
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The answer to one frame.
-
-    Attributes:
-        output: the answer, nested as the model nests its outputs: a tuple of arrays where it returns a tensor or a
-            tuple of tensors, a dictionary of the same names where it returns one, or a dataclass, or an output of
-            transformers. `AnswerFormat.nested` says what becomes of it where the answer codec changes their number.
-        decision: what was chosen and predicted.
-        measurement: what happened.
-        answer: the same arrays in a row.
-    """
-
-    output: Any
-    decision: Decision
-    measurement: Measurement
-    answer: Arrays = ()
+from adaedge.stream import ChangeDetector, Keeping, Stream
+from adaedge.stream.filtering import Latent
 
 
 @final
@@ -74,11 +56,14 @@ class Terminal:
             ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
             a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
         handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
-        tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the standing
+        tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
+        keeping: how answers are kept: the detector of changes, how often that is audited, and by what metric. Where the
+            scheduler has an accuracy floor, and the bundle says how good kept answers are, they are kept.
 
     Raises:
-        ScheduleError: if the profile names points that the bundle does not hold, or the tolerance is below 0.
+        ScheduleError: if the profile names points that the bundle does not hold, the tolerance is below 0, or the
+            detector is not the one that the bundle's kept answers were fitted with.
     """
 
     def __init__(
@@ -94,8 +79,9 @@ class Terminal:
         paced: bool = False,
         handshake_timeout_s: float = 2.0,
         tolerance: float = 0.0,
+        keeping: Keeping | None = None,
     ) -> None:
-        _check_points(scheduler.table.points, bundle)
+        check_points(scheduler.table.points, bundle)
         self.bundle = bundle
         self.scheduler = scheduler
         self.clock: Clock = MonotonicClock() if clock is None else clock
@@ -103,7 +89,7 @@ class Terminal:
         self._preload = preload
         self._paced = paced
         self._meter = EnergyMeter(scheduler.energy)
-        self._tolerance = tolerance
+        self._keeping = replace(keeping or Keeping(), tolerance=tolerance, floor=scheduler.limits.accuracy_floor)
         self._stream = self.stream()
         self._lock = threading.Lock()
         self._monitor = LinkMonitor(
@@ -132,7 +118,7 @@ class Terminal:
         """
         try:
             if self._preload:
-                _preload(self.bundle, self.scheduler.table.points)
+                preload(self.bundle, self.scheduler.table.points)
             if self._monitor.due():
                 self._monitor.probe()
         except LinkError as error:
@@ -153,9 +139,16 @@ class Terminal:
             probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
             return probes + self._meter.close()
 
-    def stream(self) -> Stream:
-        """A stream for another camera. Frames of different streams do not wait for each other."""
-        return Stream(self.bundle, self._tolerance)
+    def stream(self, detector: ChangeDetector | None = None) -> Stream:
+        """A stream for another camera. Frames of different streams do not wait for each other.
+
+        Args:
+            detector: measures its changes since the last answer; the terminal's unless told.
+
+        Raises:
+            ScheduleError: if it is not the one that the bundle's kept answers were fitted with.
+        """
+        return Stream(self.bundle, replace(self._keeping, detector=detector or self._keeping.detector))
 
     def infer(self, frame: Any, stream: Stream | None = None) -> Result:
         """The answer to one frame.
@@ -174,17 +167,28 @@ class Terminal:
         stream = self._stream if stream is None else stream
         start_s = self.clock.now_s()
         stopwatch = Stopwatch(self.clock)
+        number, late = stream.number(), stream.is_prepared_late(frame)
         with stopwatch:
-            inputs = self._inputs_of(stream, frame)
+            inputs = None if late else self._inputs_of(stream, frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
             with stopwatch:
                 changes = stream.changes(frame) if mine else {}
-            decision = self._choose(changes, stream.sent_ratio)
+            decision, promised = self._decide(stream, changes)
+            if decision.point == KEPT:
+                return self._kept(stream, decision, start_s, stopwatch)
+            with stopwatch:
+                inputs = self._inputs_of(stream, frame) if inputs is None else inputs
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
-            answer, attempt, by = self._answered(self._bind(decision.point), inputs, its, start_s, stopwatch)
+            answer, attempt, by, latent = self._answered(self._bind(decision.point), inputs, its, start_s, stopwatch)
             if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
                 stream.sent(decision, attempt.uploads[0].payload_bytes)
+            score = None
+            if by != "earlier":
+                with stopwatch:
+                    whole = answer if not attempt.lost_segments else None
+                    score = its.answered(whole, number, decision.point, latent=latent, promised=promised)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
+            measurement = replace(measurement, audit_score=score, correction=its.keeper.audit.correction)
         self._monitor.refresh()
         return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
 
@@ -207,20 +211,48 @@ class Terminal:
             bound = self._bound[point] = BoundPoint(self.bundle.route(point), *seconds, *paced_s)
         return bound
 
+    def _decide(self, stream: Stream, changes: Mapping[OperatingPoint, float]) -> tuple[Decision, float | None]:
+        """What to do with a frame; of one that is audited, what its kept answer would have scored at least."""
+        keeper = stream.keeper
+        last = keeper.last
+        promised = self.scheduler.kept_accuracy(changes, last and replace(last, correction=0.0))
+        if promised is None:
+            return self._choose(changes, stream.sent_ratio, last), None
+        if not keeper.audit.due:
+            keeper.audit = keeper.audit.passed()
+            return self._choose(changes, stream.sent_ratio, last), None
+        others = {point: change for point, change in changes.items() if point != KEPT}
+        decision = self._choose(others, stream.sent_ratio, None)
+        reason = f"an audit: one in {keeper.audit.every} frames whose answer could be kept is computed"
+        return replace(decision, reasons=(*decision.reasons, reason)), promised
+
+    def _kept(self, stream: Stream, decision: Decision, start_s: float, stopwatch: Stopwatch) -> Result:
+        """The last answer again."""
+        keeper, profiled = stream.keeper, self.scheduler.keeping
+        last = keeper.last
+        assert last is not None
+        assert profiled is not None
+        with stopwatch:
+            answer = keeper.answer()
+        if self._paced:
+            stopwatch.pad(float(profiled.table.terminal_s[-1]))
+        measurement = self._measured(start_s, stopwatch.compute_s, Attempt(), answered_by="earlier")
+        measurement = replace(measurement, kept_from=last.frame, correction=last.correction)
+        self._monitor.refresh()
+        return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
+
     def _answered(
         self, bound: BoundPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
-    ) -> tuple[Arrays, Attempt, str]:
-        """The answer, what became of the offload, and who answered."""
-        route, filtered = bound.route, stream.standing
+    ) -> tuple[Arrays, Attempt, str, Latent | None]:
+        """The answer, what became of the offload, who answered, and what a filter compares the next frame with."""
+        route, keeper = bound.route, stream.keeper
         with stopwatch:
             features = route.head.run(inputs)
-            latent = filtered.latent(route.point, features) if filtered else None
-            standing = filtered.find(route.point, latent) if filtered else None
-            if route.is_local:
-                standing = self.bundle.answers.reduce(features)
+            latent = keeper.latent(route.point, features)
+            standing = self.bundle.answers.reduce(features) if route.is_local else keeper.standing(route.point, latent)
         if standing is not None:
             stopwatch.pad(bound.sent_after_s)
-            return standing, Attempt(), "terminal" if route.is_local else "earlier"
+            return standing, Attempt(), "terminal" if route.is_local else "earlier", latent
         attempt = self._offload.run(bound, features, stream, start_s + bound.timeout_s, stopwatch)
         answer = attempt.answer
         if answer is None:
@@ -228,14 +260,17 @@ class Terminal:
             with stopwatch:
                 answer = self.bundle.answers.reduce(route.finish.run(features))
             stopwatch.pad(begun_s + bound.finish_s)
-        if filtered and not attempt.lost_segments:
-            filtered.keep(route.point, latent, answer)
-        return answer, attempt, "terminal" if attempt.failure else "edge"
+        return answer, attempt, "terminal" if attempt.failure else "edge", latent
 
-    def _choose(self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float]) -> Decision:
+    def _choose(
+        self,
+        changes: Mapping[OperatingPoint, float],
+        sent_ratio: Mapping[OperatingPoint, float],
+        last: LastAnswer | None,
+    ) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            return self.scheduler.choose(self._monitor.estimate(now_s), now_s, changes, sent_ratio)
+            return self.scheduler.choose(self._monitor.estimate(now_s), now_s, changes, sent_ratio, last)
 
     def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
@@ -262,21 +297,3 @@ class Terminal:
 def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
     """What the energy meter takes."""
     return sorted([(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings])
-
-
-def _preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
-    """Load and run once everything that these points may need, their local finish included."""
-    routes = [bundle.route(point) for point in points]
-    zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
-    for route in {(route.point.split, route.point.level): route for route in routes}.values():
-        outputs = route.finish.run(route.head.run(zeros))
-        bundle.answers.write(bundle.answers.reduce(outputs))
-
-
-def _check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:
-    strange = [str(point) for point in points if point not in bundle.points]
-    if strange:
-        raise ScheduleError(
-            f"the profile names points that this bundle does not hold: {', '.join(strange[:3])}."
-            " Profile this bundle with `adaedge profile`."
-        )

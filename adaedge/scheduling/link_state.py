@@ -177,7 +177,7 @@ class LinkState:
     def estimate(self, estimator: RateEstimator, now_s: float) -> RateEstimate | None:
         """The link's rate as ``estimator`` has it; ``None`` while the link is down or nothing was sent yet."""
         known = estimator.estimate(now_s) if self.up else None
-        return known and replace(known, round_trip_s=self.round_trip_s)
+        return known and RateEstimate(known.rate_bps, known.low_bps, self.round_trip_s, known.time_s)
 
     def contacted(self, round_trip_s: float) -> LinkState:
         """After a handshake: the round trip that was measured then. Up it is once a probe has told the rate."""

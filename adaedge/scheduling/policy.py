@@ -69,9 +69,11 @@ class LeastEnergy:
         """The row of least energy among those on time."""
         energy_j, on_time = predictions.energy_j, predictions.on_time
         allowed_j = np.where(on_time, energy_j, np.inf)
-        least_j = allowed_j.min()
+        best = int(allowed_j.argmin())
         # Of points that cost the same, the most accurate: what is chosen is never dominated.
-        best = int(np.where(allowed_j == least_j, table.accuracy, -1.0).argmax())
+        same = (allowed_j == allowed_j[best]).nonzero()[0]
+        if len(same) > 1:
+            best = int(same[table.accuracy[same].argmax()])
         if not on_time[best]:
             fastest = LeastLatency()(table, predictions, previous).row
             return Choice(

@@ -41,17 +41,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel, RadioPower
-from adaedge.scheduling.table import Column, Mask, Table
+from adaedge.scheduling.knots import Column
+from adaedge.scheduling.table import REMOTE, Limits, Mask, Table
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
 _LOGISTIC = 1.702
 _LEAST_SPREAD = 0.1  # no rate is known better than to a tenth
+_RARE_S = 1e9  # a frame in thirty years is as rare as one in infinity, which times nothing is no number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,33 +101,16 @@ def predict(
     """
     if estimate is None or estimate.rate_bps < DOWN_BPS:
         return _without_link(table, energy, residual_s)
-    # A local point sends nothing and has no edge server, so most terms are 0 there by themselves.
-    radio, asleep = energy.radio, residual_s <= 0
-    rate_bps, low_bps = estimate.rate_bps, min(max(estimate.low_bps, DOWN_BPS), estimate.rate_bps)
-    wake_s = radio.promotion_s if asleep else 0.0
-    fixed_s = table.terminal_s + table.edge_s + table.remote * (estimate.round_trip_s + wake_s)
-    latency_s = fixed_s + _transfer_s(table, rate_bps, downlink_bps)
-    late_s = fixed_s + _transfer_s(table, low_bps, downlink_bps)
-    window_s = np.maximum(1e-9, table.timeout_s - fixed_s)
-    risk = _risk(table, window_s, rate_bps, low_bps, downlink_bps)
-    gap_s = np.maximum(0.0, (table.limits.period_s + wake_s) - latency_s + table.terminal_s)
-    steady = energy.offload(
-        table.terminal_s,
-        table.payload_bytes,
-        rate_bps,
-        estimate.round_trip_s + table.edge_s,
-        answer_bytes=table.answer_bytes,
-        downlink_bps=downlink_bps,
-        gap_s=gap_s,
-    )
+    radio, asleep, frames = energy.radio, residual_s <= 0, table.limits.horizon_frames
+    link = _Link.of(estimate, downlink_bps, radio.promotion_s if asleep else 0.0)
+    latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(table, energy, link)
+    np.maximum(gap_s, 0.0, out=gap_s)
+    risk = _risk(needed_s / np.maximum(left_s, 1e-9), link)
+    steady_j += radio.tail_w * np.minimum(gap_s, radio.tail_s)
+    steady_j += risk * np.maximum(finish_j, wasted_j)
     sleep_j = max(0.0, radio.tail_w * residual_s - max(0.0, regret_j))
-    frames = table.limits.horizon_frames
-    wake_j = np.maximum(0.0, _wake_j(radio, gap_s, frames, asleep=asleep) + min(0.0, regret_j))
-    change_j = np.where(table.local, sleep_j, wake_j)
-    sending_s = np.maximum(0.0, window_s - table.payload_bytes * (8.0 / rate_bps))
-    wasted_j = energy.local(table.finish_s).compute_j + radio.uplink_w * sending_s
-    steady_j = np.asarray(steady.total_j + risk * wasted_j)
-    energy_j = steady_j + change_j / frames
+    wake_j = np.maximum(0.0, _wake_j(radio, gap_s, table.limits, asleep=asleep) + min(0.0, regret_j))
+    energy_j = steady_j + (sleep_j / frames + table.columns[REMOTE] * ((wake_j - sleep_j) / frames))
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
     return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
 
@@ -136,8 +122,10 @@ def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, reg
     """
     if predictions.estimate is None:
         return regret_j
-    allowed_j = np.where(predictions.on_time, predictions.steady_j, np.inf)
-    local_j, offload_j = [float(allowed_j[rows].min(initial=np.inf)) for rows in (table.local, ~table.local)]
+    steady_j, on_time = predictions.steady_j, predictions.on_time
+    local_j = min((float(steady_j[row]) for row in table.local_rows if on_time[row]), default=math.inf)
+    offloads_j = np.where(on_time & table.remote, steady_j, np.inf)
+    offload_j = float(offloads_j[offloads_j.argmin()])
     if not (math.isfinite(local_j) and math.isfinite(offload_j)):
         return regret_j
     tail_j = radio.tail_w * radio.tail_s
@@ -145,28 +133,65 @@ def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, reg
     return min(tail_j, max(-wake_j, regret_j + offload_j - local_j))
 
 
-def _transfer_s(table: Table, rate_bps: float, downlink_bps: float | None) -> Column:
-    """Seconds of payload and answer on the link."""
-    return table.payload_bytes * (8.0 / rate_bps) + table.answer_bytes * (8.0 / (downlink_bps or rate_bps))
+class _Link(NamedTuple):
+    """The link as the formulas take it; ``low_bps`` lies between `DOWN_BPS` and the rate."""
+
+    rate_bps: float
+    low_bps: float
+    round_trip_s: float
+    wake_s: float
+    downlink_bps: float | None
+
+    @classmethod
+    def of(cls, estimate: RateEstimate, downlink_bps: float | None, wake_s: float) -> _Link:
+        low_bps = min(max(estimate.low_bps, DOWN_BPS), estimate.rate_bps)
+        return cls(estimate.rate_bps, low_bps, estimate.round_trip_s, wake_s, downlink_bps)
 
 
-def _risk(table: Table, window_s: Column, rate_bps: float, low_bps: float, downlink_bps: float | None) -> Column:
-    """Chance that payload and answer take longer than the window."""
-    if downlink_bps is None:
-        needed_bps = 8.0 * (table.payload_bytes + table.answer_bytes) / window_s
-    else:
-        needed_bps = 8.0 * table.payload_bytes / np.maximum(1e-9, window_s - table.answer_bytes * (8.0 / downlink_bps))
-    steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(rate_bps / low_bps))
-    odds = np.minimum(needed_bps / rate_bps, 1e3) ** steepness
+def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
+    """What is linear in the columns of a table, all in one product.
+
+    Returns:
+        (8, number of points): seconds to the answer at the expected rate; the same at the low rate; seconds that the
+        link has until the give-up (of the upload alone, where the downlink's rate is known); those that it needs;
+        seconds from the answer to the next upload, below 0 where it waits; joules of a local finish; those and the
+        joules of a radio that goes on sending until the give-up; joules of computing, transfer and waiting.
+    """
+    price = energy.prices(link.rate_bps, link.downlink_bps)
+    up, low_up, trip_s = 8.0 / link.rate_bps, 8.0 / link.low_bps, link.round_trip_s + link.wake_s
+    known = link.downlink_bps is not None
+    down, low_down = (8.0 / link.downlink_bps,) * 2 if link.downlink_bps else (up, low_up)
+    gap_s = min(table.limits.period_s, _RARE_S) - link.round_trip_s
+    compute_w, sending_w = price.compute_w, energy.radio.uplink_w
+    waiting_j, up_j, down_j = price.wait_w * link.round_trip_s, price.uplink_j_per_byte, price.downlink_j_per_byte
+    # A local point sends nothing and has no edge server, so most of its terms are 0 by themselves.
+    weights = (  # TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S
+        (1.0, 1.0, up, down, trip_s, 0.0, 0.0),
+        (1.0, 1.0, low_up, low_down, trip_s, 0.0, 0.0),
+        (-1.0, -1.0, 0.0, -down if known else 0.0, -trip_s, 1.0, 0.0),
+        (0.0, 0.0, up, 0.0 if known else down, 0.0, 0.0, 0.0),
+        (0.0, -1.0, -up, -down, gap_s, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, compute_w),
+        (-sending_w, -sending_w, -sending_w * up, 0.0, -sending_w * trip_s, sending_w, compute_w),
+        (compute_w, price.wait_w, up_j, down_j, waiting_j, 0.0, 0.0),
+    )
+    return np.asarray(np.array(weights).dot(table.columns))
+
+
+def _risk(share: Column, link: _Link) -> Column:
+    """Chance that payload and answer take longer than they have, at the expected rate so large a share of it."""
+    steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(link.rate_bps / link.low_bps))
+    odds = np.minimum(share, 1e3) ** steepness
     return np.asarray(odds / (1.0 + odds))
 
 
-def _wake_j(radio: RadioPower, gap_s: Column, frames: float, *, asleep: bool) -> Column:
-    """Joules of the radio's changes of state, if so many frames, those of the horizon, are offloaded."""
+def _wake_j(radio: RadioPower, gap_s: Column, limits: Limits, *, asleep: bool) -> Column | float:
+    """Joules of the radio's changes of state, if all frames of the horizon are offloaded."""
     promotion_j = radio.promotion_w * radio.promotion_s
-    promotions = np.where(gap_s < radio.tail_s, float(asleep), frames)
-    leftover_s = np.maximum(0.0, radio.tail_s - gap_s) if asleep else 0.0
-    return np.asarray(promotions * promotion_j + radio.tail_w * leftover_s)
+    promotions_j: Column | float = asleep * promotion_j
+    if limits.period_s >= radio.tail_s:  # else no gap is as long as the tail
+        promotions_j = np.where(gap_s < radio.tail_s, promotions_j, limits.horizon_frames * promotion_j)
+    return promotions_j + radio.tail_w * np.maximum(0.0, radio.tail_s - gap_s) if asleep else promotions_j
 
 
 def _without_link(table: Table, energy: EnergyModel, residual_s: float) -> Predictions:

@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from adaedge.channel import RateEstimate
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import NOT_FASTER, REFRESH, Cost, Decision, OperatingPoint, Profile
+from adaedge.operating_point import (
+    KEPT,
+    NOT_FASTER,
+    REFRESH,
+    Cost,
+    Decision,
+    LastAnswer,
+    OperatingPoint,
+    Profile,
+)
+from adaedge.scheduling.keeping import Keeping
+from adaedge.scheduling.knots import Named
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
@@ -26,7 +37,7 @@ class State:
     """What a scheduler remembers from one frame to the next.
 
     Attributes:
-        point: what was chosen for the frame before; ``None`` before the first.
+        point: what was chosen for the last frame that was computed; ``None`` before the first.
         now_s: when that was.
         active_s: when the radio carried its last packet, as far as is known; ``-inf`` where it never did.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
@@ -94,10 +105,12 @@ class Scheduler:
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = Table.build(profile, self.limits)
+        self.keeping = Keeping.of(profile, self.table)
         self.energy = energy
         self.policy: Policy = LeastEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
         self.state = State()
+        self._named: Named | None = None  # which points the changes of the frame before named
 
     def choose(
         self,
@@ -105,6 +118,7 @@ class Scheduler:
         now_s: float | None = None,
         changes: Mapping[OperatingPoint, float] | None = None,
         sent_ratio: Mapping[OperatingPoint, float] | None = None,
+        last: LastAnswer | None = None,
     ) -> Decision:
         """The point for a frame that has just arrived.
 
@@ -114,8 +128,14 @@ class Scheduler:
             changes: how much the frame changed, in [0, 1], against what is held for each point that can build upon it,
                 as ``Stream.changes`` says; a point that is not in it refreshes, as if all had changed.
             sent_ratio: of points that are in it, how many times the predicted bytes the stream has really sent.
+            last: what is known of the answer that may be kept, where ``changes`` holds ``OperatingPoint("kept")``;
+                without it, it is taken to be the full network's.
         """
-        table = self.table.at(changes, sent_ratio) if changes else self.table
+        table, changes = self.table, changes or {}
+        accuracy = self.kept_accuracy(changes, last)
+        if self.keeping and accuracy is not None:
+            table = self.keeping.offered(accuracy)
+        table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
         residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
         predictions = predict(
@@ -129,13 +149,24 @@ class Scheduler:
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
         point, knots = table.points[choice.row], table.knots
-        change = (changes or {}).get(point, REFRESH) if knots and point in knots.places else REFRESH
-        decision = _decision(table, predictions, choice, change)
+        by_change = point == KEPT or (knots is not None and point in knots.rows)
+        decision = _decision(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
+        if self.keeping and last and KEPT in changes:
+            reason = self.keeping.reason(changes[KEPT], last, kept=KEPT in table.rows)
+            decision = replace(decision, reasons=(decision.reasons[0], reason, *decision.reasons[1:]))
+        if point == KEPT:
+            # A frame that computes and sends nothing says nothing of what the radio's states would have cost.
+            self.state = replace(self.state, now_s=now_s, active_s=active_s)
+            return decision
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
         regret_j = next_regret_j(predictions, table, self.energy.radio, self.state.regret_j)
-        self.state = State(decision.point, now_s, active_s, regret_j)
+        self.state = State(point, now_s, active_s, regret_j)
         return decision
+
+    def kept_accuracy(self, changes: Mapping[OperatingPoint, float], last: LastAnswer | None) -> float | None:
+        """At least how good the last answer is for a frame; ``None`` where it may not be kept."""
+        return self.keeping.accuracy(changes, last) if self.keeping else None
 
     def timeout_s(self, point: OperatingPoint) -> float:
         """Seconds after the frame arrived at which the terminal gives up waiting for the edge server."""
@@ -169,6 +200,14 @@ class Scheduler:
             return math.inf
         gain_j = float(ideal.steady_j[local].min() - ideal.steady_j[offload].min())
         return gain_j / self.limits.period_s
+
+    def _table_at(
+        self, table: Table, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None
+    ) -> Table:
+        if table.knots is None:
+            return table
+        self._named = table.knots.named(changes, self._named)
+        return table.at(changes, sent_ratio, self._named)
 
     def _times(self, estimate: RateEstimate | None, now_s: float | None) -> tuple[float, float]:
         seen_s = estimate.time_s if estimate is not None else -math.inf

@@ -1,23 +1,26 @@
 """Table: a profile as NumPy columns, with what follows from the limits alone. Limits: what the user asks for.
 
-May import: ``errors``, ``operating_point``. Built once, so that a decision among hundreds of points takes microseconds.
+May import: ``errors``, ``operating_point``. Built once, so that a decision among hundreds of points takes microseconds:
+what a decision weighs lies in one array, so that one product weighs all of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
-from adaedge.operating_point import NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
-from adaedge.operating_point.profile import between
+from adaedge.operating_point import KEPT, NOT_FASTER, REFRESH, Cost, OperatingPoint, Profile, not_faster
 from adaedge.scheduling.deadlines import can_finish_locally, default_margin_s, offload_timeout_s
+from adaedge.scheduling.knots import Column, Knots, Named
 
-Column = npt.NDArray[np.float64]
+TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S = range(7)
+"""The columns of a table that a decision weighs; the first three follow how much a frame changed."""
+_VARYING = 3
 Mask = npt.NDArray[np.bool_]
 
 
@@ -82,56 +85,10 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Knots:
-    """Costs at measured amounts of change, of the points whose codec has a state.
-
-    Attributes:
-        changes: the K amounts, ascending to 1; two or more.
-        places: point → its place among the n here.
-        rows: (n,): their rows of the table.
-        costs: (3, n, K): seconds of the terminal, seconds of the edge server, bytes on the uplink.
-    """
-
-    changes: tuple[float, ...]
-    places: Mapping[OperatingPoint, int]
-    rows: npt.NDArray[np.intp]
-    costs: Column
-    _asked: list[tuple[tuple[OperatingPoint, ...], npt.NDArray[np.intp]]] = field(
-        default_factory=lambda: [((), np.empty(0, np.intp))], repr=False
-    )
-
-    @classmethod
-    def of(cls, profile: Profile, points: Sequence[OperatingPoint]) -> Knots | None:
-        """Those of a profile's points; ``None`` where there are none."""
-        rows = [row for row, point in enumerate(points) if profile.next_costs.get(point)]
-        if not rows:
-            return None
-        stateful = [points[row] for row in rows]
-        costs = [[*map(_varying, (*profile.next_costs[point], profile[point]))] for point in stateful]
-        places = {point: place for place, point in enumerate(stateful)}
-        return cls(profile.changes, places, np.array(rows), np.moveaxis(np.array(costs, np.float64), 2, 0))
-
-    def places_of(self, points: tuple[OperatingPoint, ...]) -> npt.NDArray[np.intp]:
-        """The places of those points that are here.
-
-        A stream asks for the same points frame after frame. Comparing them with those of the last call is quicker than
-        looking each of them up, where they are the same objects.
-        """
-        asked, places = self._asked[0]
-        if points != asked:
-            places = np.array([self.places[point] for point in points if point in self.places], np.intp)
-            self._asked[0] = points, places
-        return places
-
-    def at(self, change: float) -> Column:
-        """(3, n): the costs, interpolated."""
-        after, share = between(self.changes, change)
-        return np.asarray((1 - share) * self.costs[..., after - 1] + share * self.costs[..., after])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """The points that may be chosen, one row each: at or above the accuracy floor, and not labelled `NOT_FASTER`.
+
+    Keeping the last answer is none of them: whether it may be chosen is another question each frame, see ``keeping``.
 
     Treat the arrays as read-only. A level that is smaller but not faster is left out even where its measured accuracy
     is higher: rounding adds no accuracy, so a difference in its favour is one of samples.
@@ -141,13 +98,13 @@ class Table:
         points: the points, in the order of the rows.
         rows: point → row.
         local: whether the terminal answers alone.
-        remote: 0 where it does, 1 elsewhere, to multiply with.
-        terminal_s: terminal: from the frame to the payload (to the answer where local).
-        edge_s: edge server: from the payload to the answer.
-        payload_bytes: on the uplink.
-        answer_bytes: on the downlink.
-        finish_s: terminal: from the features to the answer, when the edge server has not answered.
-        timeout_s: when the terminal gives up waiting, from the frame on.
+        remote: whether it does not.
+        local_rows: where it does.
+        columns: (7, number of points): `TERMINAL_S` (from the frame to the payload, to the answer where local),
+            `EDGE_S` (from the payload to the answer), `PAYLOAD_BYTES` on the uplink, `ANSWER_BYTES` on the downlink,
+            `REMOTE` (1, and 0 where the terminal answers alone), `TIMEOUT_S` (when it gives up waiting, from the frame
+            on), `FINISH_S` (from the features to the answer, when the edge server has not answered). Each but `REMOTE`
+            is a property too, a view of it.
         limit_s: a point counts as on time when its predicted latency is at most this; ``-inf`` where an offload in vain
             would miss a deadline that a local run meets.
         guards: whether a local run fits the deadline, so that one fits after every offload on time that is given up.
@@ -162,13 +119,9 @@ class Table:
     points: tuple[OperatingPoint, ...]
     rows: Mapping[OperatingPoint, int]
     local: Mask
-    remote: Column
-    terminal_s: Column
-    edge_s: Column
-    payload_bytes: Column
-    answer_bytes: Column
-    finish_s: Column
-    timeout_s: Column
+    remote: Mask
+    local_rows: tuple[int, ...]
+    columns: Column
     limit_s: Column
     guards: bool
     accuracy: Column
@@ -187,7 +140,7 @@ class Table:
         if not profile:
             raise ScheduleError("the profile holds no operating point. Profile a bundle with `adaedge profile BUNDLE`.")
         slow = not_faster(profile)
-        offered = {point: cost for point, cost in profile.items() if point not in slow}
+        offered = {point: cost for point, cost in profile.items() if point not in slow and point != KEPT}
         held = {point: cost for point, cost in offered.items() if cost.meets(limits.accuracy_floor)}
         if not held:
             best, cost = max(offered.items(), key=lambda item: item[1].accuracy or 0.0)
@@ -207,13 +160,9 @@ class Table:
             tuple(held),
             {point: row for row, point in enumerate(held)},
             np.array([point.is_local for point in held]),
-            _column(not point.is_local for point in held),
-            _column(cost.terminal_s for cost in costs),
-            _column(cost.edge_s for cost in costs),
-            _column(cost.payload_bytes for cost in costs),
-            _column(cost.answer_bytes for cost in costs),
-            _column(cost.finish_s for cost in costs),
-            _column(offload_timeout_s(cost, limits.deadline_s, limits.margin_s) for cost in costs),
+            np.array([not point.is_local for point in held]),
+            tuple(row for row, point in enumerate(held) if point.is_local),
+            np.array([_weighed(point, cost, limits) for point, cost in held.items()]).T.copy(),
             _column(_limit_s(point, cost, limits, guards) for point, cost in held.items()),
             guards,
             _column(cost.accuracy or 0.0 for cost in costs),
@@ -223,31 +172,62 @@ class Table:
             Knots.of(profile, tuple(held)) if isinstance(profile, Profile) else None,
         )
 
+    @property
+    def terminal_s(self) -> Column:
+        """Terminal: seconds from the frame to the payload; to the answer where local."""
+        return np.asarray(self.columns[TERMINAL_S])
+
+    @property
+    def edge_s(self) -> Column:
+        """Edge server: seconds from the payload to the answer."""
+        return np.asarray(self.columns[EDGE_S])
+
+    @property
+    def payload_bytes(self) -> Column:
+        """On the uplink."""
+        return np.asarray(self.columns[PAYLOAD_BYTES])
+
+    @property
+    def answer_bytes(self) -> Column:
+        """On the downlink."""
+        return np.asarray(self.columns[ANSWER_BYTES])
+
+    @property
+    def timeout_s(self) -> Column:
+        """When the terminal gives up waiting, from the frame on."""
+        return np.asarray(self.columns[TIMEOUT_S])
+
+    @property
+    def finish_s(self) -> Column:
+        """Terminal: seconds from the features to the answer, when the edge server has not answered."""
+        return np.asarray(self.columns[FINISH_S])
+
     def at(
-        self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None = None
+        self,
+        changes: Mapping[OperatingPoint, float],
+        sent_ratio: Mapping[OperatingPoint, float] | None = None,
+        named: Named | None = None,
     ) -> Table:
         """The table for a frame that changed so much; when an offload is given up stays what a refresh asks for.
 
         Args:
             changes: the frame's change against what both ends hold, of the points that can build upon it.
             sent_ratio: of these, how many times the predicted bytes the stream has really sent.
+            named: which points the changes name, where that is known already.
         """
         knots = self.knots
         if knots is None:
             return self
-        columns = self.terminal_s.copy(), self.edge_s.copy(), self.payload_bytes.copy()
-        for change in {*changes.values()}:  # one, unless points build upon different frames
-            held = knots.places_of(tuple(point for point, own in changes.items() if own == change))
-            rows = knots.rows[held]
-            for column, costs in zip(columns, knots.at(change), strict=True):
-                column[rows] = costs[held]
-        terminal_s, edge_s, payload_bytes = columns
+        columns = self.columns.copy()
+        for rows, costs in (named or knots.named(changes)).at(changes):
+            for column, cost in zip(columns[:_VARYING], costs, strict=True):
+                column[rows] = cost
         for point, ratio in (sent_ratio or {}).items():
-            place = knots.places.get(point)
-            if place is not None and point in changes:
+            change = changes.get(point)
+            if change is not None and (row := knots.rows.get(point)) is not None:
                 # What is learned of small changes says nothing of a refresh.
-                payload_bytes[knots.rows[place]] *= 1 + (ratio - 1) * (1 - min(1.0, changes[point]))
-        return replace(self, terminal_s=terminal_s, edge_s=edge_s, payload_bytes=payload_bytes)
+                columns[PAYLOAD_BYTES, row] *= 1 + (ratio - 1) * (1 - min(REFRESH, change))
+        return replace(self, columns=columns)
 
     def row(self, point: OperatingPoint) -> int:
         """The row of a point.
@@ -268,8 +248,11 @@ class Table:
             ) from None
 
 
-def _varying(cost: Cost) -> tuple[float, float, float]:
-    return cost.terminal_s, cost.edge_s, cost.payload_bytes
+def _weighed(point: OperatingPoint, cost: Cost, limits: Limits) -> tuple[float, ...]:
+    timeout_s = offload_timeout_s(cost, limits.deadline_s, limits.margin_s)
+    if point.is_local:
+        return cost.terminal_s, 0.0, 0.0, 0.0, 0.0, timeout_s, cost.finish_s
+    return cost.terminal_s, cost.edge_s, cost.payload_bytes, cost.answer_bytes, 1.0, timeout_s, cost.finish_s
 
 
 def _column(values: object) -> Column:

@@ -1,13 +1,26 @@
 """Replay a rate trace through a scheduler, without a model and without waiting; find what hindsight would have chosen.
 
-May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``. Scheduler, rate estimator,
-probe plan, time-out and energy meter are those of the runtime. What is modelled: computing takes its median time, the
-link takes what the trace says, waking the radio takes its promotion, and nothing else happens. A terminal works on one
-frame at a time and takes the next when it is free.
+May import: ``operating_point``, ``energy``, ``channel``, ``payload``, ``clip``, ``bundle``, ``stream``, ``scheduling``,
+``runtime.record``. Scheduler, rate estimator, probe plan, time-out, energy meter and the rules of what both ends hold
+are those of the runtime. What is modelled: computing takes its median time, the link takes what the trace says, a
+payload what its frame changed, waking the radio its promotion, and nothing else happens. A terminal works on one frame
+at a time and takes the next when it is free.
 """
 
+from adaedge.simulation.changes import Changes, ClipChanges, StepChanges
 from adaedge.simulation.oracle import MISSES_ALLOWED, best_static, clairvoyant, static_runs
 from adaedge.simulation.replay import Outcome, simulate
 from adaedge.simulation.scenario import Scenario
 
-__all__ = ["MISSES_ALLOWED", "Outcome", "Scenario", "best_static", "clairvoyant", "simulate", "static_runs"]
+__all__ = [
+    "MISSES_ALLOWED",
+    "Changes",
+    "ClipChanges",
+    "Outcome",
+    "Scenario",
+    "StepChanges",
+    "best_static",
+    "clairvoyant",
+    "simulate",
+    "static_runs",
+]

@@ -1,22 +1,24 @@
 """Replay: a terminal, its radio and a link, along the time of a trace.
 
-May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``.
+May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``; of this part ``changes``,
+``references``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from adaedge.channel import HarmonicMean, RateEstimate, RateEstimator, Trace
 from adaedge.energy import EnergyMeter, EnergyModel, EnergySplit
-from adaedge.operating_point import Cost, Decision, OperatingPoint, Profile
+from adaedge.operating_point import Cost, Decision
 from adaedge.runtime.record import FrameRecord, Measurement
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, Limits, LinkState, Purpose, Scheduler, offload_timeout_s
+from adaedge.simulation.changes import Changes, as_changes
+from adaedge.simulation.references import Costs, HeldFrames, cost_at
 
 _PROBE_TIMEOUT_S = 2.0
-Costs = Profile | Mapping[OperatingPoint, Cost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def simulate(
     estimator: RateEstimator | None = None,
     round_trip_s: float = 0.02,
     start_s: float = 0.0,
+    changes: Changes | Sequence[float] | None = None,
 ) -> list[FrameRecord]:
     """Replay a trace: one record per frame, as the runtime writes them.
 
@@ -62,19 +65,26 @@ def simulate(
         estimator: turns uploads into a rate; a new ``HarmonicMean`` unless told.
         round_trip_s: seconds that an empty message takes there and back.
         start_s: where in the trace the first frame arrives.
+        changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
+            against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
 
     Returns:
         One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail
         after the last to that.
+
+    Raises:
+        SourceError: if the changes are fewer than the frames, or one is no number in [0, 1].
     """
     # No promotion: an exchange of a replay starts when the radio is awake.
     state = LinkState(scheduler.probe_plan(), round_trip_s=round_trip_s)
     observer = LinkObserver(HarmonicMean() if estimator is None else estimator, state)
 
-    def choose(_: int, now_s: float) -> Decision:
-        return scheduler.choose(observer.estimate(now_s), now_s)
+    held = HeldFrames(profile, as_changes(changes, frames))
 
-    replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, observer)
+    def choose(index: int, now_s: float) -> Decision:
+        return scheduler.choose(observer.estimate(now_s), now_s, held.changes(index), held.sent_ratio)
+
+    replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, held, observer)
     replay.contact(start_s)
     return replay.run(choose, range(frames), period_s, start_s)
 
@@ -121,6 +131,7 @@ class Replay:
         limits: Limits,
         round_trip_s: float,
         downlink_bps: float | None,
+        held: HeldFrames,
         observer: LinkObserver | None = None,
     ) -> None:
         self._profile = profile
@@ -130,6 +141,7 @@ class Replay:
         self._limits = limits
         self._round_trip_s = round_trip_s
         self._downlink_bps = downlink_bps
+        self._held = held
         self._observer = observer
         self._awake_until_s = -math.inf
         self._link_free_s = -math.inf
@@ -154,15 +166,17 @@ class Replay:
             now_s = max(start_s + index * period_s, free_s)
             decision = choose(index, now_s)
             answer = self._local if decision.point.is_local else self._offload
-            measurement = answer(self._profile[decision.point], now_s)
+            measurement = answer(decision, index, now_s)
             free_s = now_s + measurement.latency_s
-            records.append(FrameRecord(index, now_s - start_s, self._limits.deadline_s, decision, measurement))
+            asked = now_s - start_s, self._limits.deadline_s
+            records.append(FrameRecord(index, *asked, decision, measurement, change=self._held.step(index)))
         if records:
             records[0] = _with(records[0], self._before)
             records[-1] = _with(records[-1], self._meter.close())
         return records
 
-    def _local(self, cost: Cost, now_s: float) -> Measurement:
+    def _local(self, decision: Decision, _: int, now_s: float) -> Measurement:
+        cost = self._profile[decision.point]
         end_s = now_s + cost.head_s
         uploads = []
         if self._observer is not None and self._observer.wants_probe(end_s):
@@ -170,9 +184,12 @@ class Replay:
         energy = self._meter.frame(now_s, cost.head_s, uploads, end_s=end_s)
         return Measurement(cost.head_s, cost.head_s, payload_bytes=sum(sent[2] for sent in uploads), energy=energy)
 
-    def _offload(self, cost: Cost, now_s: float) -> Measurement:
+    def _offload(self, decision: Decision, index: int, now_s: float) -> Measurement:
+        # When it is given up is what a refresh asks for, as in the scheduler's table.
+        refresh, change = self._profile[decision.point], self._held.take(decision.point, index)
+        give_up_s = now_s + offload_timeout_s(refresh, self._limits.deadline_s, self._limits.margin_s)
+        cost = cost_at(self._profile, decision.point, change)
         size = math.ceil(cost.payload_bytes)
-        give_up_s = now_s + offload_timeout_s(cost, self._limits.deadline_s, self._limits.margin_s)
         begin_s = self._begin_s(now_s + cost.terminal_s)
         transfer_s = float(self._trace.transfer_s(size, begin_s))
         downlink_s_per_byte = 8 / self._downlink_bps if self._downlink_bps else transfer_s / max(size, 1)
@@ -185,6 +202,7 @@ class Replay:
         answer_bytes = math.ceil(cost.answer_bytes)
         sent = (begin_s, begin_s + transfer_s, size)
         energy = self._meter.frame(now_s, cost.terminal_s, [sent], wait_s, answer_bytes, end_s=end_s)
+        self._held.answered(decision, index, size)
         if self._observer is not None:
             self._observer.exchanged(Exchange(begin_s, end_s, size, edge_s=cost.edge_s, upload_s=transfer_s))
         return Measurement(

@@ -1,17 +1,21 @@
 """Scenario: what every policy of a comparison meets alike.
 
-May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``.
+May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``; of this part ``changes``,
+``references``, ``replay``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adaedge.channel import Trace
 from adaedge.energy import EnergyModel
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits, Policy, Scheduler
-from adaedge.simulation.replay import Costs, simulate
+from adaedge.simulation.changes import Changes
+from adaedge.simulation.references import Costs
+from adaedge.simulation.replay import simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Scenario:
         frames: number of frames.
         round_trip_s: seconds that an empty message takes there and back.
         start_s: where in the trace the first frame arrives.
+        changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
+            against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
 
     Example:
         >>> from adaedge.energy import WIFI_2012, ComputePower
@@ -44,12 +50,14 @@ class Scenario:
     frames: int
     round_trip_s: float = 0.02
     start_s: float = 0.0
+    changes: Changes | Sequence[float] | None = None
 
     def run(self, policy: Policy | None = None) -> list[FrameRecord]:
         """Replay the frames through a fresh scheduler; `LeastEnergy` chooses unless a policy is given.
 
         Raises:
             ScheduleError: if no point has the accuracy.
+            SourceError: if the changes are fewer than the frames, or one is no number in [0, 1].
         """
         limits = self.limits
         scheduler = Scheduler(
@@ -71,4 +79,5 @@ class Scenario:
             period_s=limits.period_s,
             round_trip_s=self.round_trip_s,
             start_s=self.start_s,
+            changes=self.changes,
         )

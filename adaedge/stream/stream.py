@@ -1,11 +1,11 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
-``standing``, ``window``.
+``filtering``, ``held``, ``keeper``, ``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
 is encoded, and put back only when the edge server has answered it and says that it holds it too: whatever goes wrong
-between the two, the next payload is a refresh.
+between the two, the next payload is a refresh. A frame that sends nothing leaves the reference as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from threading import Lock
 from typing import Any, final
 
@@ -22,32 +23,30 @@ import numpy as np
 from adaedge.bundle import Bundle
 from adaedge.bundle.frames import is_clip
 from adaedge.engine import Arrays
-from adaedge.operating_point import REFRESH, Decision, OperatingPoint
+from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
-from adaedge.stream.change import BlockChange, ChangeDetector
-from adaedge.stream.standing import StandingAnswer
+from adaedge.stream.change import BlockChange
+from adaedge.stream.filtering import Latent
+from adaedge.stream.held import HeldPayload
+from adaedge.stream.keeper import Keeper, Keeping
 from adaedge.stream.window import Window
-
-_NEW = 0.2  # weight of the last payload in what is learned of a stream's lengths, on a logarithmic scale
-_MOST = 8.0  # a prediction is corrected by at most so much
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Held:
-    """What both ends hold: of which payload, where it crossed, and this end's half of it.
+class _Left:
+    """What a payload left here that both ends hold.
 
     Attributes:
+        sequence: its number.
+        reference: this end's half of it.
         look: what a change against its frame is measured on.
         seen: how many frames the window had seen.
-        successors: the points that can build upon it.
     """
 
     sequence: int
-    point: OperatingPoint
     reference: Reference
     look: Any
     seen: int
-    successors: list[OperatingPoint]
 
 
 @final
@@ -56,29 +55,29 @@ class Stream:
 
     Args:
         bundle: the model.
-        tolerance: see ``Terminal``.
-        detector: measures how much a frame changed; `BlockChange` unless told.
+        keeping: how its answers are kept.
 
     Attributes:
         name: what names it on the link, at random from 64 bits: no two terminals need to agree.
         sent_ratio: of points whose codec has a state, how many times the predicted bytes their payloads really had.
-        standing: the last answer that was computed, where the tolerance lets it stand; ``None`` where that is 0.
+        keeper: the last answer that was computed.
 
     Raises:
-        ScheduleError: if the tolerance is no number from 0.
+        ScheduleError: if the detector is not the one that the bundle's kept answers were fitted with.
     """
 
-    def __init__(self, bundle: Bundle, tolerance: float = 0.0, detector: ChangeDetector | None = None) -> None:
+    def __init__(self, bundle: Bundle, keeping: Keeping | None = None) -> None:
         self.name = secrets.randbits(63) + 1  # 0 is no stream
-        self.standing = StandingAnswer(bundle, tolerance) if tolerance else None
-        self.sent_ratio: dict[OperatingPoint, float] = {}
+        self.keeper = Keeper(bundle, keeping or Keeping())
         self._bundle = bundle
-        self._detector: ChangeDetector = BlockChange() if detector is None else detector
-        self._stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
+        self._detector = BlockChange()  # what codecs with a state are profiled by
+        self._numbers = count()
+        stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
+        self._held: HeldPayload[_Left] | None = HeldPayload(stateful, self._accepts) if stateful else None
+        self.sent_ratio: dict[OperatingPoint, float] = self._held.sent_ratio if self._held else {}
         self._window = Window(bundle.manifest.preprocessing)
         self._sequence = 0
         self._look: Any = None
-        self._held: _Held | None = None
         self._turn = Lock()
 
     def inputs_of(self, frame: Any) -> Arrays:
@@ -103,31 +102,66 @@ class Stream:
                 self._turn.release()
 
     def changes(self, frame: Any) -> dict[OperatingPoint, float]:
-        """How much a frame changed against what both ends hold, for each point that can build upon it.
+        """How much a frame changed against what is held, for each point that can build upon it.
+
+        That is what both ends hold, for a codec with a state, and the last answer, for ``OperatingPoint("kept")``.
 
         Args:
             frame: uint8 (H, W, 3) as the camera gives it, or a clip, of which the last counts. Of anything else nothing
                 is known: all of it changed. Of a window, so much has changed at least as the share of its frames that
                 are new, if more than one is.
         """
-        if not self._stateful:
-            return {}
         newest = _newest(frame)
+        changes = {} if self._held is None else self._codec_changes(newest, self._held)
+        change = self.keeper.change(newest, self._window.new_share(self.keeper.seen))
+        return changes if change is None else {**changes, KEPT: change}
+
+    def _codec_changes(self, newest: Any, held: HeldPayload[_Left]) -> dict[OperatingPoint, float]:
         self._look = None if newest is None else self._detector.look(newest)
-        held = self._held
-        if held is None:
-            return {}
-        known = held.look is not None and self._look is not None
-        change = self._detector.change(held.look, self._look) if known else REFRESH
-        change = max(change, self._window.new_share(held.seen))
-        return dict.fromkeys(held.successors, change)
+        return held.changes(self._change_since)
+
+    def _change_since(self, left: _Left) -> float:
+        known = left.look is not None and self._look is not None
+        change = self._detector.change(left.look, self._look) if known else REFRESH
+        return max(change, self._window.new_share(left.seen))
+
+    def number(self) -> int:
+        """The number of the next frame, from 0; each call counts one."""
+        return next(self._numbers)
+
+    def is_prepared_late(self, frame: Any) -> bool:
+        """Whether a frame can wait to be resized until its answer is not kept: not where a window holds it."""
+        preprocessing = self._bundle.manifest.preprocessing
+        by_itself = preprocessing is not None and preprocessing.frames == 1
+        return by_itself and self.keeper.measures and _newest(frame) is frame
+
+    def answered(
+        self,
+        answer: Arrays | None,
+        number: int,
+        point: OperatingPoint,
+        *,
+        latent: Latent | None = None,
+        promised: float | None = None,
+    ) -> float | None:
+        """Hold the answer to the frame whose changes were asked for last. Returns what an audit found, if it is one.
+
+        Args:
+            answer: what was computed; ``None`` where that is worse than its point's: then none is held.
+            number: of the frame.
+            point: where it was computed.
+            latent: what crossed, at a point with a bottleneck.
+            promised: of an audit, what the answer that was held scores at least.
+        """
+        keeper = self.keeper
+        score = None if promised is None else keeper.audited(answer, promised)
+        keeper.computed(answer, number, point, self._window.seen, latent)
+        return score
 
     def sent(self, decision: Decision, payload_bytes: int) -> None:
         """Learn from a payload that built upon another how far its predicted length was from the real one."""
-        point, known = decision.point, self.sent_ratio.get(decision.point, 1.0)
-        if decision.change < REFRESH and decision.payload_bytes > 0:
-            found = known * payload_bytes / decision.payload_bytes
-            self.sent_ratio[point] = known ** (1 - _NEW) * min(max(found, 1 / _MOST), _MOST) ** _NEW
+        if self._held is not None:
+            self._held.sent(decision, payload_bytes)
 
     def next(self, point: OperatingPoint, codec: Codec, deadline_s: float) -> tuple[StreamPosition, Reference | None]:
         """The next payload's position, and what it may build upon; that is taken, and ``keep`` puts the next in place.
@@ -137,21 +171,20 @@ class Stream:
             codec: what encodes it.
             deadline_s: seconds that the edge server has left.
         """
-        held, self._held = self._held, None
+        left = None if self._held is None else self._held.take(point)
         self._sequence += 1
-        usable = held is not None and _place(held.point) == _place(point) and codec.accepts(held.reference)
-        if held is None or not usable:
+        if left is None or not codec.accepts(left.reference):
             return StreamPosition(self.name, self._sequence, 0, deadline_s), None
-        return StreamPosition(self.name, self._sequence, held.sequence, deadline_s), held.reference
+        return StreamPosition(self.name, self._sequence, left.sequence, deadline_s), left.reference
 
     def keep(self, position: StreamPosition, point: OperatingPoint, reference: Reference | None) -> None:
         """Hold what a payload left, now that the edge server is known to hold it as well."""
-        if reference is None:
-            self._held = None
-            return
-        places = [other for other in self._stateful if _place(other) == _place(point)]
-        successors = [other for other in places if self._bundle.codec(other).accepts(reference)]
-        self._held = _Held(position.sequence, point, reference, self._look, self._window.seen, successors)
+        if self._held is not None:
+            left = None if reference is None else _Left(position.sequence, reference, self._look, self._window.seen)
+            self._held.keep(point, left)
+
+    def _accepts(self, point: OperatingPoint, left: _Left) -> bool:
+        return self._bundle.codec(point).accepts(left.reference)
 
 
 def _newest(frame: Any) -> Any:
@@ -160,8 +193,3 @@ def _newest(frame: Any) -> Any:
         *_, frame = (None, *frame)
     is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
     return frame if is_frame else None
-
-
-def _place(point: OperatingPoint) -> tuple[str, str, float]:
-    """What must not change between a payload and the one that it builds upon; the codec looks at the rest."""
-    return point.split, point.network, point.width

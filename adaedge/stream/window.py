@@ -67,10 +67,23 @@ class Window:
 
     def new_share(self, before: int) -> float:
         """Of its frames, about what share came after so many had come; 0 where that is one at most."""
-        if self._preprocessing is None:
-            return 0.0
-        new = -(-(self.seen - before) // self._preprocessing.stride)
-        return min(1.0, new / self._preprocessing.frames) if new > 1 else 0.0
+        return new_share(self._preprocessing, self.seen - before)
+
+
+def new_share(preprocessing: Preprocessing | None, came: int) -> float:
+    """Of the window of a bundle, about what share is new once so many frames came; 0 where that is one at most."""
+    return 0.0 if preprocessing is None else share_of_new(came, preprocessing.frames, preprocessing.stride)
+
+
+def share_of_new(came: int, frames: int, stride: int) -> float:
+    """Of a window, about what share is new once so many frames of the camera came; 0 where that is one at most.
+
+    Example:
+        >>> share_of_new(4, frames=8, stride=2), share_of_new(2, frames=8, stride=2)
+        (0.25, 0.0)
+    """
+    new = -(-came // stride)
+    return min(1.0, new / frames) if new > 1 and frames > 1 else 0.0
 
 
 def slid(frames: Frames, preprocessing: Preprocessing) -> list[Arrays]:

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 from adaedge import AnalogBottleneck, Bottleneck
 from adaedge.bottleneck import AnySnr, Awgn, Rayleigh
 from adaedge.channel import allocate
-from adaedge.distillation import Plan, UnderNoise, train
+from adaedge.distillation import NoisyChannelObjective, Plan, train
 from adaedge.errors import CodecError
 from adaedge.payload.latent import coefficients, features, moved, variances
 
@@ -162,7 +162,9 @@ def test_training_under_noise_lowers_the_loss_and_leaves_the_network(bottleneck,
     optimizer = torch.optim.Adam(analog.trained_parameters(), lr=3e-3)
     with torch.no_grad():
         data = bottleneck.head(torch.cat(images(128, seed=5)))[0]
-    train(analog, DataLoader(data, batch_size=32, shuffle=True), UnderNoise(analog), optimizer, Plan(epochs=15))
+    train(
+        analog, DataLoader(data, batch_size=32, shuffle=True), NoisyChannelObjective(analog), optimizer, Plan(epochs=15)
+    )
 
     def loss(one):
         torch.manual_seed(1)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from adaedge import Bottleneck, Splittable
-from adaedge.bottleneck import class_loss, direction_loss
-from adaedge.bottleneck.fisher import Sample, apart, loss_for
+from adaedge import Bottleneck
+from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.fitting import fit_latents
 from adaedge.bottleneck.transform import fit_transform
-from adaedge.payload.latent import Layout
+from adaedge.payload.latent import Layout, compress
+from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 
 class Features(nn.Module):
@@ -23,40 +23,6 @@ class Features(nn.Module):
 
     def forward(self, tokens):
         return self.norm(self.mix(self.embed(tokens).relu()).relu())[:, 0]
-
-
-def tail_of(net, example, split):
-    return Splittable(net.eval(), (example,)).at(split)[1]
-
-
-def test_classes_are_told_from_features():
-    image = torch.zeros(1, 3, 8, 8)
-    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()]
-    assert loss_for(tail_of(nn.Sequential(*layers, nn.Linear(144, 5)), image, "0")) is class_loss
-    assert loss_for(tail_of(nn.Sequential(*layers), image, "0")) is direction_loss
-    assert loss_for(tail_of(nn.Sequential(*layers, nn.Linear(144, 5), nn.LayerNorm(5)), image, "0")) is direction_loss
-    assert loss_for(tail_of(nn.Sequential(*layers[:2], nn.Conv2d(4, 2, 1)), image, "0")) is direction_loss
-    assert loss_for(tail_of(Features(), torch.zeros(1, 17, 6), "embed")) is direction_loss
-
-
-@pytest.mark.parametrize("loss", [class_loss, direction_loss])
-def test_half_the_expected_square_of_gradient_times_error_is_the_loss(loss):
-    torch.manual_seed(0)
-    output, error = torch.randn(1, 6), 0.01 * torch.randn(1, 6)
-    generator, squares = torch.Generator().manual_seed(0), []
-    for _ in range(4000):
-        leaf = output.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(leaf, generator), leaf)
-        squares.append(float((gradient * error).sum()) ** 2)
-    assert np.mean(squares) / 2 == pytest.approx(apart(output + error, output, loss), rel=0.1)
-
-
-def test_of_another_loss_nothing_is_measured():
-    assert apart(torch.zeros(1, 2), torch.zeros(1, 2), lambda output, generator: output.sum()) is None
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).eval()
-    images = [torch.randn(1, 3, 8, 8) for _ in range(6)]
-    own = Bottleneck.fit(net, (images[0],), split="1", images=images, loss=lambda output, _: output.square().sum())
-    assert len(own.rates) == 10
 
 
 def correlated(layout, count=200, seed=0):
@@ -141,3 +107,41 @@ def test_a_network_without_classes_keeps_its_direction():
         found = torch.cat([bottleneck(one) for one in tokens])
         wanted = torch.cat([net(one) for one in tokens])
     assert 1 - nn.functional.cosine_similarity(found, wanted).mean() < 0.02
+
+
+def standing(layout, count=24, noise=0.3, seed=0):
+    """Rows of a camera that stands still: a scene, and what changes before it."""
+    generator = np.random.default_rng(seed)
+    scene = 10 * np.random.default_rng(99).normal(size=(1, layout.positions, layout.width))
+    rows = scene + noise * generator.normal(size=(count, layout.positions, layout.width))
+    return Sample(rows, np.float32(generator.normal(size=rows.shape)))
+
+
+@pytest.mark.parametrize("layout", [
+    Layout.of([(1, 4, 6, 5)], [1], ["float32"]), Layout.of([(1, 18, 4)], [2], ["float32"]),
+], ids=["image", "tokens"])  # fmt: skip
+def test_where_the_camera_stands_still_each_position_has_its_mean(layout, tmp_path):
+    sample = standing(layout)
+    transform = fit_transform(sample, layout, ridge=0.03, shrinkage=5.0)
+    assert transform.mean.shape == (layout.positions, layout.width)
+    assert np.allclose(transform.mean, sample.rows.mean(axis=0))
+    latents = fit_latents(sample, transform, layout, rates=6, finest=1.0)
+    again = from_bytes(to_bytes("here", latents), "file")[1]
+    assert again.fingerprint == latents.fingerprint
+    new, other = (
+        standing(layout, 8, seed=5).rows,
+        10 * np.random.default_rng(7).normal(size=(4, *sample.rows.shape[1:])),
+    )
+    lengths = [np.mean([len(compress(again, 5, layout.tensors(np.float32(one[None])))) for one in rows])
+               for rows in (new, other)]  # fmt: skip
+    assert lengths[0] < lengths[1], "the scene itself is not sent; another one is"
+    for rows, most in ((new, 0.6), (other, 0.6)):
+        found = again.synthesise(again.quantise(again.analyse(rows), 5), 5)
+        assert np.sqrt(np.square(found - rows).mean()) < most
+
+
+@pytest.mark.parametrize("count", [4, 24])
+def test_without_a_scene_or_with_few_images_one_mean_serves_all(count):
+    layout = Layout.of([(1, 4, 6, 5)], [1], ["float32"])
+    sample = standing(layout, count) if count < 8 else correlated(layout, count)
+    assert fit_transform(sample, layout, ridge=0.03, shrinkage=5.0).mean.shape == (1, 4)

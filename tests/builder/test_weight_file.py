@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaedge.builder.halves import cut
-from adaedge.builder.weight_file import NarrowerWeights, WeightFile
+from adaedge.builder.weight_file import LevelWeights, WeightFile
 from adaedge.bundle import Slice
 from adaedge.bundle.weights import part
 
@@ -30,7 +30,7 @@ def file(full):
 
 def narrower(file, **index):
     names = {name.replace("_", "."): value for name, value in index.items()}
-    return NarrowerWeights(file, "@w0.5", names)
+    return LevelWeights(file, "@w0.5", names)
 
 
 def test_a_prefix_is_found_without_an_index(file, full):
@@ -86,7 +86,7 @@ def test_any_positions_come_back(data):
     kept = array[np.ix_(*(np.arange(n) if p is None else p for n, p in zip(shape, positions, strict=True)))]
     file = WeightFile()
     file.add("w", array)
-    name = NarrowerWeights(file, "@", {"w": positions}).add("w", kept)
+    name = LevelWeights(file, "@", {"w": positions}).add("w", kept)
     assert len(file.tensors) == 1, "never stored again"
     found = part(file.tensors, file.slices[name]) if name in file.slices else file.tensors[name]
     assert np.array_equal(found, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -17,8 +18,8 @@ from typer.testing import CliRunner
 import adaedge
 from adaedge import cli
 from adaedge.cli.measure import _profile_table
-from adaedge.errors import LevelError
-from adaedge.operating_point import OperatingPoint, Profile
+from adaedge.errors import LevelError, ModelError
+from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer
 
 COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
@@ -145,6 +146,26 @@ def test_simulate_replays_a_trace_by_every_policy(profile, trace):
     assert found["static"]["energy_j_per_frame"] <= found["local"]["energy_j_per_frame"] * (1 + 1e-9)
 
 
+def test_simulate_prices_a_video_codec_by_what_a_clip_changes(tmp_path, trace):
+    film, found = tmp_path / "still.mp4", tmp_path / "video.json"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        still = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+        for packet in [*itertools.chain(*(stream.encode(still) for _ in range(10))), *stream.encode()]:
+            container.mux(packet)
+    video = OperatingPoint("input", codec="h264@28")
+    costs = {OperatingPoint("output"): Cost(0.1), video: Cost(0.0, payload_bytes=3000.0, finish_s=0.1)}
+    Profile(costs, "", "hand", "hand", (0.0, 1.0), {video: (Cost(0.0, payload_bytes=60.0, finish_s=0.1),)}).save(found)
+    options = ("--trace", trace, "--policy", str(video), "--frames", 20, "--json")
+    assert json.loads(adaedge_command("simulate", found, *options))["bytes_per_frame"] == 3000
+    told = json.loads(adaedge_command("simulate", found, *options, "--clip", film))
+    assert told["clip"] == str(film)
+    assert told["bytes_per_frame"] == pytest.approx((3000 + 19 * 60) / 20, abs=9)
+    words = failing_command("simulate", found, "--trace", trace, "--clip", tmp_path / "none.mp4")
+    assert "there is no file" in words
+
+
 def test_simulate_and_report_meet_in_a_record(tmp_path, profile, trace):
     record, page = tmp_path / "run.jsonl", tmp_path / "report.html"
     adaedge_command("simulate", profile, "--trace", trace, "--frames", 20, "--record", record)
@@ -203,6 +224,30 @@ def test_build_takes_every_level(tmp_path, photographs):
 def test_a_level_that_cannot_be_built_is_one_line(tmp_path, options, words):
     arguments = ("build", "timm:test_resnet", "-o", str(tmp_path / "b"), "--random-weights", *options)
     with pytest.raises(LevelError, match=re.escape(words)):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+
+
+def test_build_takes_a_student(tmp_path, photographs):
+    options = ("--splits", "layer2,stages.1", "--widths", "1", "--precisions", "fp32", "--codecs", "u8", "--images")
+    options += (photographs, "--random-weights", "--network", "student=timm:test_convnext", "--json")
+    found = json.loads(adaedge_command("build", "timm:test_resnet", "-o", tmp_path / "b", *options))
+    places = {(point["network"], point["split"]) for point in found["points"]}
+    inner = {("full", "layer2"), ("student", "stages.1")}
+    assert places == inner | {("full", "input"), ("full", "output"), ("student", "output")}
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (("student",), "--network takes NAME=MODEL, each name once, such as student=timm:resnet10t; got 'student'"),
+        (("s=timm:test_convnext", "s=timm:test_resnet"), "each name once, such as student=timm:resnet10t; got 's="),
+        (("s=timm:test_byobnet",), "the network 's' wants pixels of mean (0.485, 0.456, 0.406) and standard"),
+    ],
+)
+def test_a_network_that_cannot_be_is_one_line(tmp_path, network, words):
+    options = [word for one in network for word in ("--network", one)]
+    arguments = ("build", "timm:test_resnet", "-o", str(tmp_path / "b"), "--random-weights", *options)
+    with pytest.raises(ModelError, match=re.escape(words)):
         CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
 
 

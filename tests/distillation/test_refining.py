@@ -10,7 +10,7 @@ from torch import nn
 from adaedge import Bottleneck, Splittable
 from adaedge.distillation import refine
 from adaedge.distillation.refining import divergence
-from adaedge.distillation.relaxing import Relaxed
+from adaedge.distillation.straight_through import DifferentiableBottleneck
 from adaedge.errors import CodecError, TrainingError
 
 
@@ -111,7 +111,7 @@ def test_network_and_bottleneck_stay_as_they_are(net, fitted):
 
 
 def test_it_starts_from_what_the_integers_do(fitted):
-    relaxed = Relaxed(fitted.latents)
+    relaxed = DifferentiableBottleneck(fitted.latents)
     features = torch.cat([fitted.head(image)[0] for image in pictures(10, 4)]).detach().numpy()
     rows = fitted.latents.layout.rows([features])
     for rate in fitted.rates:
@@ -135,7 +135,7 @@ def test_without_training_the_maps_are_the_same(fitted):
 
 
 def test_the_decoder_undoes_whatever_the_encoder_learns(fitted):
-    relaxed, before = Relaxed(fitted.latents), Relaxed(fitted.latents).transform()
+    relaxed, before = DifferentiableBottleneck(fitted.latents), DifferentiableBottleneck(fitted.latents).transform()
     torch.manual_seed(0)
     for parameter in (relaxed.mix, *relaxed.turns):
         parameter.data = 0.05 * torch.randn_like(parameter)
@@ -149,7 +149,7 @@ def test_the_decoder_undoes_whatever_the_encoder_learns(fitted):
 
 
 def test_gradients_reach_every_matrix(fitted):
-    relaxed = Relaxed(fitted.latents)
+    relaxed = DifferentiableBottleneck(fitted.latents)
     rows = torch.from_numpy(fitted.latents.layout.rows([fitted.head(pictures(1, 5)[0])[0].detach().numpy()]))
     rebuilt, bits = relaxed(rows.requires_grad_(), torch.tensor([7]))
     assert torch.autograd.grad(rebuilt.square().sum(), rows, retain_graph=True)[0].abs().sum() > 10  # through rounding

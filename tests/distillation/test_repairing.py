@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from adaedge import Elastic
-from adaedge.distillation import Crops, Labels, OwnAffine, Plan, repair, train
-from adaedge.distillation.regressing import regress
+from adaedge.distillation import Crops, CrossEntropy, Plan, SwitchableAffine, repair, train
+from adaedge.distillation.batch_norm_fit import regress
 from adaedge.errors import LevelError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -30,7 +30,7 @@ def trained():
     train(
         net,
         torch.utils.data.DataLoader(data, batch_size=None),
-        Labels(net),
+        CrossEntropy(net),
         torch.optim.Adam(net.parameters(), 0.01),
         Plan(10),
     )
@@ -69,7 +69,7 @@ def test_only_the_level_s_own_statistics_change(trained):
 
 def test_folding_keeps_what_was_trained(trained):
     elastic = Elastic(trained, (IMAGES[:1],), widths=(1.0, 0.5)).eval()
-    own = OwnAffine(elastic, 0.5)
+    own = SwitchableAffine(elastic, 0.5)
     for parameter in own.parameters():
         nn.init.normal_(parameter, std=0.3)
     with torch.no_grad():

@@ -47,8 +47,8 @@ def test_gradients_are_the_labels_at_full_width_and_the_full_width_s_predictions
 
 def test_full_and_narrowest_always_learn_and_others_take_turns():
     made = elastic((1.0, 0.9, 0.75, 0.5, 0.25))
-    lesson = Sandwich(made.train(), others=1)
-    seen = Counter(name for _ in range(30) for name in lesson((IMAGES, LABELS), torch.Tensor.backward))
+    objective = Sandwich(made.train(), others=1)
+    seen = Counter(name for _ in range(30) for name in objective((IMAGES, LABELS), torch.Tensor.backward))
     assert seen["width 1"] == seen["width 0.25"] == 30
     assert seen["width 0.9"] + seen["width 0.75"] + seen["width 0.5"] == 30
     assert min(seen.values()) > 3

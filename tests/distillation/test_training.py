@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from adaedge import Elastic
-from adaedge.distillation import Labels, Plan, Sandwich, WarmCosine, train
+from adaedge.distillation import CrossEntropy, Plan, Sandwich, WarmCosine, train
 from adaedge.errors import TrainingError
 
 
@@ -51,16 +51,16 @@ class KilledError(Exception):
 
 
 class Mortal:
-    """A lesson that is killed before a step."""
+    """An objective that is killed before a step."""
 
-    def __init__(self, lesson, dies_at):
-        self.lesson, self.left = lesson, dies_at
+    def __init__(self, objective, dies_at):
+        self.objective, self.left = objective, dies_at
 
     def __call__(self, batch, backward):
         if self.left == 0:
             raise KilledError
         self.left -= 1
-        return self.lesson(batch, backward)
+        return self.objective(batch, backward)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
@@ -68,14 +68,14 @@ class Mortal:
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(tmp_path, kind, dies_at):
     plan = Plan(3, checkpoint=tmp_path / "run.safetensors", every_s=0.0)
     whole = net()
-    wanted = train(whole, loader(), Labels(whole), optimizer_of(whole, kind), Plan(3))
+    wanted = train(whole, loader(), CrossEntropy(whole), optimizer_of(whole, kind), Plan(3))
 
     killed = net()
     with pytest.raises(KilledError):
-        train(killed, loader(), Mortal(Labels(killed), dies_at), optimizer_of(killed, kind), plan)
+        train(killed, loader(), Mortal(CrossEntropy(killed), dies_at), optimizer_of(killed, kind), plan)
     torch.manual_seed(99)  # another process draws from elsewhere
     resumed = net()
-    rows = train(resumed, loader(), Labels(resumed), optimizer_of(resumed, kind), plan)
+    rows = train(resumed, loader(), CrossEntropy(resumed), optimizer_of(resumed, kind), plan)
 
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
@@ -99,9 +99,9 @@ def test_a_killed_sandwich_goes_on_with_every_level_s_statistics(tmp_path):
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     module, plan = net(), Plan(1, checkpoint=tmp_path / "deep" / "run.safetensors")
-    assert len(train(module, loader(), Labels(module), optimizer_of(module, "sgd"), plan)) == 1
+    assert len(train(module, loader(), CrossEntropy(module), optimizer_of(module, "sgd"), plan)) == 1
     before = copy.deepcopy(module.state_dict())
-    assert train(module, loader(), Labels(module), optimizer_of(module, "sgd"), plan) == []
+    assert train(module, loader(), CrossEntropy(module), optimizer_of(module, "sgd"), plan) == []
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run.safetensors"]
 
@@ -109,7 +109,7 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path):
 def test_it_learns_and_leaves_the_callers_random_numbers_alone():
     module = net(dropout=0.0)
     state = torch.get_rng_state()
-    rows = train(module, loader(), Labels(module), optimizer_of(module, "adamw"), Plan(8))
+    rows = train(module, loader(), CrossEntropy(module), optimizer_of(module, "adamw"), Plan(8))
     assert torch.equal(state, torch.get_rng_state())
     assert not module.training
     assert rows[-1]["loss"] < 0.1 < rows[0]["loss"]
@@ -118,11 +118,11 @@ def test_it_learns_and_leaves_the_callers_random_numbers_alone():
 def test_the_learning_rate_follows_the_schedule():
     rates, module = [], net()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
-    lesson = Labels(module)
+    objective = CrossEntropy(module)
 
     def watching(batch, backward):
         rates.append(optimizer.param_groups[0]["lr"])
-        return lesson(batch, backward)
+        return objective(batch, backward)
 
     train(module, loader(), watching, optimizer, Plan(2, WarmCosine(0.25)))
     assert rates == pytest.approx([0.5 * WarmCosine(0.25)(step / 12) for step in range(12)])
@@ -139,10 +139,10 @@ def test_a_schedule_stays_between_nothing_and_all(warm_up, progress):
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     plan = Plan(1, checkpoint=tmp_path / "run.safetensors")
     module = net()
-    train(module, loader(), Labels(module), optimizer_of(module, "sgd"), plan)
+    train(module, loader(), CrossEntropy(module), optimizer_of(module, "sgd"), plan)
     other = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
     with pytest.raises(TrainingError, match=r"(?s)run\.safetensors is a checkpoint of another training .*another file"):
-        train(other, loader(), Labels(other), optimizer_of(other, "sgd"), plan)
+        train(other, loader(), CrossEntropy(other), optimizer_of(other, "sgd"), plan)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content, text):
     path.write_bytes(content)
     module = net()
     with pytest.raises(TrainingError, match=f"{text}.*delete it to start anew"):
-        train(module, loader(), Labels(module), optimizer_of(module, "sgd"), Plan(1, checkpoint=path))
+        train(module, loader(), CrossEntropy(module), optimizer_of(module, "sgd"), Plan(1, checkpoint=path))
 
 
 def test_a_loss_that_explodes_stops_the_run_and_is_not_saved(tmp_path):
     path, module = tmp_path / "run.safetensors", net()
     optimizer = torch.optim.SGD(module.parameters(), lr=1e30)
     with pytest.raises(TrainingError, match=r"the loss of loss became (nan|inf); lower the learning rate"):
-        train(module, loader(), Labels(module), optimizer, Plan(1, lambda _: 1.0, checkpoint=path))
+        train(module, loader(), CrossEntropy(module), optimizer, Plan(1, lambda _: 1.0, checkpoint=path))
     assert not path.exists()
 
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_is_refused():
     module = net()
     few = DataLoader(Noisy(), batch_size=100, drop_last=True)
     with pytest.raises(TrainingError, match="the loader holds no batch; give more data"):
-        train(module, few, Labels(module), optimizer_of(module, "sgd"), Plan(1))
+        train(module, few, CrossEntropy(module), optimizer_of(module, "sgd"), Plan(1))
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from adaedge.energy import EnergySplit
@@ -69,3 +71,10 @@ def test_one_run_alone_is_described_not_praised():
 def test_a_rival_without_energy_is_no_division_by_zero():
     assert not judge({"idle": spent(0.0), "adaptive": spent(0.1)}, "adaptive", RULES).won
     assert judge({"idle": spent(0.0), "adaptive": spent(0.0)}, "adaptive", RULES).won
+
+
+def test_a_score_below_the_floor_is_said_with_its_metric():
+    low = replace(spent(0.1), score=0.82, metric="divergence")
+    found = judge({"local": spent(0.2), "adaptive": low}, "adaptive", Rules(accuracy_floor=0.905))
+    assert not found.won
+    assert "it scored 0.820 by divergence (the floor is 0.905)" in found.headline

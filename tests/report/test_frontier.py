@@ -64,6 +64,25 @@ def test_the_front_at_a_good_rate_by_hand(frontier):
     assert [place.energy_j for place in places] == sorted(place.energy_j for place in places)
 
 
+def test_a_network_that_is_never_worth_choosing_is_named(make):
+    worse = OperatingPoint("output", network="student")
+    costs = {LOCAL: Cost(0.01, accuracy=1.0), worse: Cost(0.02, accuracy=0.9)}
+    never = Frontier(profile(costs), ENERGY, Limits.of(0.2)).at_any_rate()
+    assert (never.networks, never.widths, never.precisions) == (("student",), (), ())
+    run = [make.frame(index, rate_bps=1e6) for index in range(3)]
+    words = verdicts(Frontier(profile(costs), ENERGY, Limits.of(0.2)), run)[1]
+    assert words.startswith(
+        "Never worth choosing at any link rate: the network student at all, and in all 1 of 2 points"
+    )
+
+
+def test_the_picture_tells_networks_apart():
+    student = OperatingPoint("output", network="student")
+    costs = {LOCAL: Cost(0.02, accuracy=1.0), student: Cost(0.01, accuracy=0.9)}
+    image = tradeoff(Frontier(profile(costs), ENERGY, Limits.of(0.2)).at(None), 0.0)
+    assert "student, fp32" in image
+
+
 def test_what_is_never_worth_choosing_names_levels_and_points(frontier, make):
     slow = [make.frame(index, rate_bps=1e4) for index in range(3)]
     never = frontier.in_run([*slow, make.frame(3)])

@@ -65,6 +65,7 @@ def test_the_page_has_its_parts_in_order(page):
         "walk",
         "Policies",
         "Over time: adaptive",
+        "What was chosen, and why: adaptive",
         "Energy and latency",
         "How each figure is known",
         "Settings",

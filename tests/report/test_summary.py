@@ -16,6 +16,8 @@ KEYS = [
     "points_used",
     "switches",
     "earlier_answers",
+    "score",
+    "metric",
 ]
 
 

@@ -4,8 +4,11 @@ Known difference: the simulation knows no handshake. Of what timed out both char
 link knows them.
 """
 
+import sys
 from dataclasses import fields
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +20,12 @@ from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Reply, Terminal, run
 from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, Scheduler
-from adaedge.simulation import simulate
+from adaedge.simulation import ClipChanges, simulate
 from adaedge.simulation.replay import LinkObserver
+from adaedge.stream import BlockChange, Playback
+
+sys.path.append(str(Path(__file__).parents[2]))
+from benchmarks.tiny_bundle import tiny_bundle
 
 FEATURES = OperatingPoint("relu", codec="u8")
 LOCAL = OperatingPoint("output")
@@ -70,6 +77,71 @@ def test_the_joules_of_a_replayed_run_are_those_of_its_simulation(bundle, costs,
     assert ran.total_j == pytest.approx(expected.total_j, rel=0.01)
     for cause in fields(EnergySplit):
         assert getattr(ran, cause.name) == pytest.approx(getattr(expected, cause.name), rel=0.02), cause.name
+
+
+VIDEO = OperatingPoint("input", codec="h264@20")
+CUT = 20  # the frame that shows another scene; the outage comes after it
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Frames that stand still, before and after a cut."""
+    draw = np.random.default_rng(1)
+    before, after = (draw.integers(60, 190, (64, 64, 3), dtype=np.uint8) for _ in range(2))
+    return [before if index < CUT else after for index in range(FRAMES)]
+
+
+@pytest.fixture(scope="module")
+def filming():
+    return tiny_bundle(codecs=["h264@20"])
+
+
+@pytest.fixture(scope="module")
+def video_costs(filming, scenes):
+    """What the video sends as a refresh, at the cut, and of a frame that stands still."""
+    looks = [BlockChange().look(frame) for frame in scenes]
+    playback, answer = Playback(filming, VIDEO), EdgeSession(filming).answer
+    sizes, answers = [], []
+    for frame in scenes[: 2 * CUT]:
+        payload = playback.encode(filming.head("input").run((frame[None],)))
+        playback.receive(payload)
+        sizes.append(len(payload))
+        answers.append(len(answer(payload)))
+
+    def cost(size):
+        return Cost(0.002, 0.001, payload_bytes=size, answer_bytes=answers[0], finish_s=0.05)
+
+    changes = (0.0, BlockChange().change(looks[CUT - 1], looks[CUT]), 1.0)
+    still = float(np.mean(sizes[1:CUT] + sizes[CUT + 1 :]))
+    costs = {VIDEO: cost(sizes[0]), LOCAL: Cost(head_s=0.1)}
+    return Profile(costs, filming.digest, "hand", "hand", changes, {VIDEO: (cost(still), cost(sizes[CUT]))})
+
+
+def test_a_video_takes_the_joules_and_the_points_of_its_simulation(filming, video_costs, scenes):
+    """Frames that stand still, a cut, an outage, and the refresh after it."""
+    clock = ManualClock()
+    link = ReplayLink(TRACE, EdgeSession(filming).answer, clock, round_trip_s=ROUND_TRIP_S)
+    terminal = Terminal(filming, scheduler(video_costs), link, clock=clock, preload=False, paced=True)
+    with terminal:
+        records = list(run(terminal, scenes))
+        records[-1] = records[-1].plus(terminal.close())
+    told = {"frames": FRAMES, "period_s": PERIOD_S, "round_trip_s": ROUND_TRIP_S}
+    changes = ClipChanges.of_clip(scenes)
+    simulated = simulate(video_costs, ENERGY, TRACE, scheduler(video_costs), changes=changes, **told)
+    assert [record.decision.point for record in records] == [record.decision.point for record in simulated]
+    assert [record.decision.change for record in records] == [record.decision.change for record in simulated]
+    assert [record.measurement.failure for record in records] == [record.measurement.failure for record in simulated]
+    refreshes = [
+        record.index for record in simulated if not record.decision.point.is_local and record.decision.change == 1.0
+    ]
+    assert refreshes[0] == 0
+    assert refreshes[-1] > 80, "after the outage"
+    assert [r.index for r in simulated if 0 < r.decision.change < 1] == [CUT]
+    for index in (0, CUT, refreshes[-1]):
+        ran, expected = records[index].measurement, simulated[index].measurement
+        # A header names the stream by up to eight bytes more than that of a playback.
+        assert ran.payload_bytes - ran.probe_bytes == pytest.approx(expected.payload_bytes, abs=8)
+    assert joules(records).total_j == pytest.approx(joules(simulated).total_j, rel=0.01)
 
 
 class Scripted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -164,13 +165,16 @@ def test_a_payload_that_contradicts_its_base_is_refused(bundle, session):
         session.answer(renamed(bundle, first, sequence=2, base=1))
 
 
-def test_a_missing_encoder_leaves_the_frame_to_the_terminal_and_the_link_up(terminal, monkeypatch):
+def test_a_missing_encoder_leaves_the_frame_to_the_terminal_and_the_link_up(terminal, monkeypatch, caplog):
     missing = Library("libnothing", "none", {}, 0, 0)
     blind = replace(video_codec("h264@20"), family=Family("h264", missing, H264.decoder, 51))
     monkeypatch.setattr(terminal.bundle.route(VIDEO), "codec", blind)
     result = terminal.infer(frame())
     assert_answered(terminal, result, frame(), by="terminal")
     assert (result.measurement.failure, terminal.recording.sent, terminal.offloads) == ("unsent", [], True)
+    terminal.infer(frame())
+    (told,) = caplog.messages  # not for each frame
+    assert re.match(r"frames at input/w1/fp32/h264@20 are answered locally: .*libnothing", told)
     monkeypatch.undo()
     assert_answered(terminal, terminal.infer(frame()), frame())
 

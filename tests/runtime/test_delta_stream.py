@@ -61,7 +61,7 @@ def scheduler_of(bundle, points, chosen):
 
 
 def test_frames_cross_as_what_changed(bundle, points):
-    point = points[4]
+    point = points[-1]
     credentials, session = Credentials.create(), EdgeSession(bundle)
     with EdgeServer(bundle, credentials=credentials, session=session) as server:
         link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)

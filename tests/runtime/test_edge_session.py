@@ -18,7 +18,7 @@ from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, presets
 from adaedge.errors import BundleError, LinkTimeoutError, PayloadError, StaleReferenceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.payload import StreamPosition, get_codec
+from adaedge.payload import StreamPosition, get_codec, is_stateful
 from adaedge.runtime import EdgeServer, EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, Terminal
 from adaedge.scheduling import Fixed, ProbePlan, Scheduler
 from adaedge.stream import Stream
@@ -40,6 +40,7 @@ ENERGY = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
 def with_a_state():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codecs, "get_codec", lambda name, *more: Deltas() if name == "u8" else get_codec(name, *more))
+        patch.setattr(codecs, "is_stateful", lambda name: name == "u8" or is_stateful(name))
         yield
 
 

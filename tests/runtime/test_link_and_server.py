@@ -268,18 +268,18 @@ def test_a_hello_after_a_timeout_connects_anew(server, credentials, bundle):
         link = GrpcLink(address, certificate=credentials.certificate, token=credentials.token)
         with pytest.raises(LinkTimeoutError):
             link.probe(0, 0.1)
-        before = link._channel
+        before = link._connection
         for _ in range(2):
             with pytest.raises(LinkTimeoutError):
                 link.exchange(b"", 0.1)
-        assert link._channel is before
+        assert link._connection is before
         with pytest.raises(LinkError):
             link.exchange(b"", 0.1)  # after three
-        assert link._channel is not before
-        before = link._channel
+        assert link._connection is not before
+        before = link._connection
         with pytest.raises(LinkError):
             link.hello(bundle.digest, 0.1)
-        assert link._channel is not before
+        assert link._connection is not before
         link.close()
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.answers import label_maps
 from adaedge.payload.answers.checks import check_plain, check_size, only
 from adaedge.payload.answers.interpolation import bilinear
 from adaedge.payload.message import Segment, TensorHeader
@@ -78,6 +77,8 @@ class LabelMap:
         if len(answer) != 1 or not self._is_ours(answer[0].dtype.name, answer[0].shape):
             got = ", ".join(f"{one.dtype} {one.shape}" for one in answer)
             raise CodecError(f"{self.name} writes one label map (N, H, W); got {got}. Reduce the outputs first.")
+        from adaedge.payload.answers import label_maps  # late: its tables take as long as three of these files
+
         (maps,) = answer
         return (TensorHeader(maps.dtype.name, maps.shape),), (label_maps.encode(maps),)
 
@@ -89,6 +90,8 @@ class LabelMap:
             raise PayloadError(f"corrupted payload: {self.name} carries one label map (N, H, W); its header says {got}")
         check_plain(headers[0])
         check_size(headers[0].nbytes, max_bytes)
+        from adaedge.payload.answers import label_maps
+
         return (label_maps.decode(segment, headers[0].dtype, headers[0].shape),)
 
     def _is_ours(self, dtype: str, shape: Sequence[int]) -> bool:

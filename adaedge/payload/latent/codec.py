@@ -24,7 +24,7 @@ from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.tables import SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import TransformCode
 from adaedge.payload.message import Segment, TensorHeader
-from adaedge.payload.reference import Encoded, Reference
+from adaedge.payload.reference import Encoded, Reference, StandsAlone
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ _EMPTY_BYTES = 3
 
 @final
 @dataclass(frozen=True, slots=True)
-class LatentCodec:
+class LatentCodec(StandsAlone):
     """A bottleneck at one rate, as a codec.
 
     Attributes:
@@ -82,11 +82,6 @@ class LatentCodec:
         """
         del reference
         return self.rebuild(segments, self.batch(headers, max_bytes)), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
 
     def batch(self, headers: Sequence[TensorHeader], max_bytes: int) -> int:
         """How many samples headers speak of.
@@ -144,7 +139,7 @@ class LatentCodec:
 
 @final
 @dataclass(frozen=True, slots=True)
-class FoldedCodec:
+class FoldedCodec(StandsAlone):
     """A bottleneck at one rate, whose decoder is part of the tail: a payload holds coefficients.
 
     Attributes:
@@ -173,11 +168,6 @@ class FoldedCodec:
         """
         del reference
         return (self.codec.coefficients(segments, self.codec.batch(headers, max_bytes)),), None
-
-    def accepts(self, reference: Reference) -> bool:
-        """Never: every payload stands by itself."""
-        del reference
-        return False
 
 
 def segment_words(total: int) -> list[int]:

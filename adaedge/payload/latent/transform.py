@@ -53,7 +53,8 @@ class TransformCode:
 
     Attributes:
         layout: how the crossing tensors become rows.
-        mean: int32 (1 + prefix, width), in units of 2**-fraction: of all positions, and of each before the grid.
+        mean: int32 (1 + prefix, width), in units of 2**-fraction: of all positions, and of each before the grid; or
+            (positions, width), of each by itself.
         fraction: bits behind the point of a row's value.
         channels: int16 (width, components), the encoder's map of a row.
         shift: bits that are dropped after it.
@@ -101,7 +102,8 @@ class TransformCode:
     def __post_init__(self) -> None:
         sides = self.layout.sides if self.places.size else ()
         wanted = sum(side**2 for side in sides)
-        if self.places.size != wanted or self.back_places.size != wanted or len(self.mean) != 1 + self.layout.prefix:
+        fits = len(self.mean) in (1 + self.layout.prefix, self.layout.positions)
+        if self.places.size != wanted or self.back_places.size != wanted or not fits:
             raise CodecError(f"maps along sides {sides} have {wanted} entries; got {self.places.size}. Fit it again.")
         stages = magnitudes(self.channels, [np.abs(one) for one in self.maps(self.places)], self.shift)
         if not (max(stages) < EXACT and self.shift >= 0 and (self.steps > 0).all()):
@@ -115,7 +117,7 @@ class TransformCode:
         maps = self.maps(self.places)
         dropped = [PLACE_BITS] * (len(maps) - 1) + [0]  # nothing is dropped after the last
         scaled = tuple(along * 2.0**-bits for along, bits in zip(maps, dropped, strict=False))
-        means = self._means()
+        means = positioned(self.mean, self.layout)
         object.__setattr__(self, "_largest_mean", float(np.abs(means).max()))
         kind = np.float32 if self._largest_mean < 2**23 else np.float64  # exact: below 2**24 with what is subtracted
         object.__setattr__(self, "_exact", (means.astype(kind), channels, scaled))
@@ -207,14 +209,6 @@ class TransformCode:
         ends = np.cumsum([side**2 for side in sides])[:-1]
         return [one.reshape(side, side) for one, side in zip(np.split(flat, ends), sides, strict=True)] if sides else []
 
-    def _means(self) -> Array:
-        """The mean of each position, (positions, width), or one for all."""
-        before = self.mean[1:]
-        if not len(before):
-            return self.mean
-        rest = np.broadcast_to(self.mean[:1], (self.layout.positions - len(before), self.mean.shape[1]))
-        return np.concatenate([before, rest])
-
     def quantise(self, analysed: Doubles, rate: int) -> npt.NDArray[np.int32]:
         """The latents (N, coefficients) that a rate sends.
 
@@ -253,10 +247,23 @@ class TransformCode:
         with one_thread():
             for axis, along in enumerate(self._back_maps):
                 grid = _turned(grid, along, self.layout, axis)
-            rows = np.concatenate([before, grid], axis=1) if len(self.mean) > 1 else grid
+            rows = np.concatenate([before, grid], axis=1) if self.layout.prefix else grid
             rebuilt: Floats = self._back.T @ rows.swapaxes(1, 2)  # as images lie: channels first
         rebuilt += self.offset.T
         return rebuilt.swapaxes(1, 2)
+
+
+def positioned(mean: Array, layout: Layout) -> Array:
+    """The mean of each position, (positions, width), or one for all, (1, width), where all have the same.
+
+    Args:
+        mean: of all positions, and of each before the grid; or of each position.
+        layout: how features become rows.
+    """
+    if len(mean) == layout.positions or not layout.prefix:
+        return mean
+    rest = np.broadcast_to(mean[:1], (layout.positions - layout.prefix, mean.shape[1]))
+    return np.concatenate([mean[1:], rest])
 
 
 def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adaedge import Elastic
-from adaedge.distillation import OwnAffine, Plan, Sandwich, train
+from adaedge.distillation import Plan, Sandwich, SwitchableAffine, train
 
 IMAGES, LABELS = torch.rand(16, 3, 8, 8), torch.arange(16) % 5
 
@@ -37,7 +37,7 @@ def elastic(request):
 
 
 def drawn(elastic, width=0.5, **settings):
-    own = OwnAffine(elastic, width, **settings)
+    own = SwitchableAffine(elastic, width, **settings)
     for parameter in own.parameters():
         nn.init.normal_(parameter, std=0.3)
     return own
@@ -95,7 +95,7 @@ def test_a_width_alone_has_the_gradient_of_its_own_batch_norm(elastic):
 
 
 def test_the_sandwich_trains_it_and_the_full_width_knows_nothing_of_it(elastic):
-    own = {width: OwnAffine(elastic, width) for width in elastic.widths[1:]}
+    own = {width: SwitchableAffine(elastic, width) for width in elastic.widths[1:]}
     student = nn.ModuleList([elastic, *own.values()])
     data = [(IMAGES, LABELS)] * 4
     loader = torch.utils.data.DataLoader(data, batch_size=None)

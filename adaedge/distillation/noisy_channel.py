@@ -1,4 +1,4 @@
-"""A lesson for an analog bottleneck: predict behind a noisy radio channel what the network predicts without one.
+"""An objective for an analog bottleneck: predict behind a noisy radio channel what the network predicts without one.
 
 May import: ``bottleneck``; of this part ``losses``.
 """
@@ -18,7 +18,7 @@ from adaedge.distillation.losses import SoftTargets
 
 @final
 @dataclass(frozen=True, slots=True)
-class UnderNoise:
+class NoisyChannelObjective:
     """Distillation through the radio channel. Head and tail stay as they are.
 
     A batch is what the head returned, kept from one pass over the images: (N, …), or a list of such tensors. The
@@ -41,7 +41,8 @@ class UnderNoise:
         >>> with torch.no_grad():
         ...     features = [analog.head(image)[0][0] for image in images]
         >>> optimizer = torch.optim.Adam(analog.trained_parameters(), lr=1e-3)
-        >>> rows = train(analog, DataLoader(features, batch_size=4), UnderNoise(analog), optimizer, Plan(epochs=2))
+        >>> objective = NoisyChannelObjective(analog)
+        >>> rows = train(analog, DataLoader(features, batch_size=4), objective, optimizer, Plan(epochs=2))
         >>> len(rows)
         2
     """

@@ -12,7 +12,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from adaedge.distillation.batch_norms import BatchNorm, kept_of, norms_of, noting, set_statistics, statistics
+from adaedge.distillation.batch_norms import (
+    BatchNorm,
+    kept_of,
+    norms_of,
+    record_activations,
+    set_statistics,
+    statistics,
+)
 from adaedge.levels import Elastic
 
 LEAST = 1e-3  # of the scale that mean and deviation alone give: a channel that says nothing is all but switched off
@@ -45,9 +52,9 @@ def regress(elastic: Elastic, width: float, images: Tensor) -> None:
         _fit(norms[name], features, wanted.pop(name))
 
     with torch.no_grad():
-        with noting(full, want, inputs=True):
+        with record_activations(full, want, inputs=True):
             elastic.net(images)
-        with noting(norms, fit, inputs=True):
+        with record_activations(norms, fit, inputs=True):
             elastic.level(width)(images)
 
 

@@ -28,8 +28,8 @@ from adaedge.runtime import (
     session,
 )
 from adaedge.scheduling import Scheduler
-from adaedge.stream import calibrate_tolerance, largest_tolerance, replay, standing
-from adaedge.stream.standing import latent_of
+from adaedge.stream import calibrate_tolerance, filtering, largest_tolerance, replay
+from adaedge.stream.filtering import latent_of
 
 POINT = OperatingPoint("1", codec="bottleneck@9")
 LOCAL = OperatingPoint("output")
@@ -103,13 +103,13 @@ def test_head_and_encoder_are_charged_and_the_radio_is_not(bundle):
 
 def test_the_time_that_the_comparison_takes_is_computing(bundle, monkeypatch):
     with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
-        looked = terminal._stream.standing.latent
+        looked = terminal._stream.keeper.latent
 
         def slowly(point, features):
             terminal.clock.sleep_until(terminal.clock.now_s() + 0.004)
             return looked(point, features)
 
-        monkeypatch.setattr(type(terminal._stream.standing), "latent", lambda self, *args: slowly(*args))
+        monkeypatch.setattr(type(terminal._stream.keeper), "latent", lambda self, *args: slowly(*args))
         assert [terminal.infer(clip(2)[0]).measurement.compute_s for _ in range(2)] == pytest.approx([0.004] * 2)
 
 
@@ -146,7 +146,7 @@ def test_what_the_terminal_finished_itself_stands_as_well(bundle):
         done = terminal.infer(frame).measurement
         assert (done.answered_by, done.failure) == ("terminal", "down")
         features = bundle.head("1").run((bundle.preprocess(frame),))
-        standing = terminal._stream.standing.find(POINT, latent_of(bundle, POINT, features))
+        standing = terminal._stream.keeper.standing(POINT, latent_of(bundle, POINT, features))
     assert np.array_equal(standing[0], bundle.tail("1").run(features)[0])
 
 
@@ -167,10 +167,10 @@ def test_local_frames_are_answered_anew(bundle):
 
 def test_another_rate_sends_again(bundle):
     with terminal_of(bundle, tolerance=TOLERANCE) as terminal:
-        latent = terminal._stream.standing.latent(POINT, bundle.head("1").run((bundle.preprocess(clip(2)[0]),)))
-        terminal._stream.standing.keep(POINT, latent, (np.zeros(3),))
-        assert terminal._stream.standing.find(POINT, latent) is not None
-        assert terminal._stream.standing.find(dataclasses.replace(POINT, codec="bottleneck@3"), latent) is None
+        latent = terminal._stream.keeper.latent(POINT, bundle.head("1").run((bundle.preprocess(clip(2)[0]),)))
+        terminal._stream.keeper.computed((np.zeros(3),), 0, POINT, 0, latent)
+        assert terminal._stream.keeper.standing(POINT, latent) is not None
+        assert terminal._stream.keeper.standing(dataclasses.replace(POINT, codec="bottleneck@3"), latent) is None
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf")])
@@ -220,7 +220,7 @@ def test_calibrated_from_a_clip_it_keeps_the_floor_on_it(bundle):
 
 def test_it_is_calibrated_on_classes_whatever_the_answer_codec(bundle, monkeypatch):
     seen = []
-    monkeypatch.setattr(standing, "largest_tolerance", lambda latents, answers, floor: seen.append(answers))
+    monkeypatch.setattr(filtering, "largest_tolerance", lambda latents, answers, floor: seen.append(answers))
     for name in ("raw", "best@3"):
         answering = Bundle(dataclasses.replace(bundle.manifest, answer=name), bundle._files)
         calibrate_tolerance(answering, POINT, clip(6, seed=3), floor=0.95)

@@ -24,7 +24,7 @@ from adaedge.levels.batch_norm import recalibrate
 
 
 @final
-class OwnAffine(nn.Module):
+class SwitchableAffine(nn.Module):
     """A level with γ · exp(scale) for γ, and β − γ · exp(scale) · shift for β.
 
     Args:
@@ -38,7 +38,7 @@ class OwnAffine(nn.Module):
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
         >>> elastic = Elastic(net, (torch.rand(1, 3, 8, 8),), widths=(1.0, 0.5)).eval()
-        >>> own = OwnAffine(elastic, 0.5)
+        >>> own = SwitchableAffine(elastic, 0.5)
         >>> _ = nn.init.normal_(own.scales[0])
         >>> image = torch.rand(1, 3, 8, 8)
         >>> wanted = own(image)

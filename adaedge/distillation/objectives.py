@@ -1,6 +1,6 @@
 """What one batch teaches: forward and backward passes, no optimiser.
 
-May import: ``errors``, ``levels``; of this part ``losses`` and ``own_affine``.
+May import: ``errors``, ``levels``; of this part ``losses`` and ``switchable_affine``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adaedge.distillation.losses import SoftTargets
-from adaedge.distillation.own_affine import OwnAffine
+from adaedge.distillation.switchable_affine import SwitchableAffine
 from adaedge.errors import TrainingError
 from adaedge.levels import Elastic
 
 Backward = Callable[[Tensor], Any]
 
 
-class Lesson(Protocol):
+class Objective(Protocol):
     """Turns a batch into gradients. Bring your own for another objective."""
 
     def __call__(self, batch: Any, backward: Backward) -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ class Lesson(Protocol):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Labels:
+class CrossEntropy:
     """Cross-entropy of a network against labels; a batch is (images, labels)."""
 
     net: nn.Module
@@ -65,7 +65,7 @@ class Sandwich:
     others: int = 2
     loss: Callable[[Tensor, Tensor], Tensor] = field(default_factory=SoftTargets)
     weight: float = 1.0
-    own: Mapping[float, OwnAffine] = field(default_factory=dict)
+    own: Mapping[float, SwitchableAffine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.elastic.widths) < 2:

@@ -30,7 +30,7 @@ SPREAD_RATE = 5.0  # the widths' learning rate, relative to the matrices'
 
 
 @final
-class Relaxed(nn.Module):
+class DifferentiableBottleneck(nn.Module):
     """Encoder, quantiser and decoder of a bottleneck, with residual matrices that start at zero.
 
     With A and T behind the encoder's maps goes their inverse in front of the decoder's: where steps are small, the

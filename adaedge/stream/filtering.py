@@ -1,16 +1,15 @@
 """Temporal filtering: an answer stands while the latent has hardly moved since the frame that it was given to.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``. ``replay`` and ``largest_tolerance``
-decide from arrays alone; `StandingAnswer` remembers. Why a tolerance is in nats: ``docs/explanation/noisy-links.md``.
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``; of this part ``window``. ``replay``
+and ``largest_tolerance`` decide from arrays alone; a `Stream` remembers the answer. Why a tolerance is in nats:
+``docs/explanation/noisy-links.md``.
 """
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,54 +126,3 @@ def latent_of(bundle: Bundle, point: OperatingPoint, features: Arrays) -> Latent
     from adaedge.payload.latent import LatentCodec, coefficients  # late: who sends no latents needs neither
 
     return coefficients(codec.latents, features) if isinstance(codec, LatentCodec) else None
-
-
-@final
-class StandingAnswer:
-    """The last answer at a point with a bottleneck, and the latent of its frame. Safe to use from several threads.
-
-    Args:
-        bundle: the model.
-        tolerance: by how much a latent may move before its frame is sent: 0 sends every frame.
-
-    Raises:
-        ScheduleError: if the tolerance is no number from 0.
-    """
-
-    def __init__(self, bundle: Bundle, tolerance: float) -> None:
-        if not (math.isfinite(tolerance) and tolerance >= 0):
-            raise ScheduleError(f"a tolerance is 0, which sends every frame, or some nats more; got {tolerance}")
-        self._bundle = bundle
-        self._tolerance = tolerance
-        self._kept: tuple[OperatingPoint, Latent, Arrays] | None = None
-        self._lock = threading.Lock()
-
-    def latent(self, point: OperatingPoint, features: Arrays) -> Latent | None:
-        """What is compared; ``None`` where nothing is filtered, or the features hold what no bottleneck carries."""
-        if not self._tolerance:
-            return None
-        try:
-            return latent_of(self._bundle, point, features)
-        except CodecError:
-            return None  # sending them says what is wrong
-
-    def find(self, point: OperatingPoint, latent: Latent | None) -> Arrays | None:
-        """The answer, if it stands: it was given at this point, to a frame whose latent is less than so far away."""
-        with self._lock:
-            kept = self._kept
-        if latent is None or kept is None or kept[0] != point:
-            return None
-        from adaedge.payload.latent import moved  # late, as in `latent_of`
-
-        return None if moved(kept[1], latent) >= self._tolerance else _copied(kept[2])
-
-    def keep(self, point: OperatingPoint, latent: Latent | None, outputs: Arrays) -> None:
-        """From now on, this answer stands."""
-        if latent is not None:
-            with self._lock:
-                self._kept = (point, latent, _copied(outputs))
-
-
-def _copied(outputs: Arrays) -> Arrays:
-    """The caller may write into an answer."""
-    return tuple(output.copy() for output in outputs)

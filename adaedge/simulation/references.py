@@ -1,0 +1,70 @@
+"""HeldFrames: of which frame both ends hold a payload, in a replay, and so how much each payload has to carry.
+
+May import: ``operating_point``, ``payload``, ``stream``; of this part ``changes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from adaedge.operating_point import REFRESH, Cost, Decision, OperatingPoint, Profile
+from adaedge.payload import codec_family
+from adaedge.simulation.changes import Changes
+from adaedge.stream import HeldPayload
+
+Costs = Profile | Mapping[OperatingPoint, Cost]
+
+
+@final
+class HeldFrames:
+    """What both ends of a replayed link hold: `HeldPayload`, as a terminal's stream has it, of frame numbers.
+
+    Args:
+        costs: the points that have costs at several amounts of change are those whose codecs have a state.
+        changes: of the frames; ``None``: nothing is ever held.
+    """
+
+    def __init__(self, costs: Costs, changes: Changes | None) -> None:
+        self._changes = changes
+        self._stateful = frozenset(costs.next_costs) if changes and isinstance(costs, Profile) else frozenset()
+        self._held: HeldPayload[tuple[str, int]] = HeldPayload(self._stateful, _accepts)
+
+    @property
+    def sent_ratio(self) -> Mapping[OperatingPoint, float]:
+        """As of a stream."""
+        return self._held.sent_ratio
+
+    def step(self, frame: int) -> float | None:
+        """How much a frame changed against the one before; ``None`` where nobody said."""
+        if self._changes is None:
+            return None
+        return self._changes.of(frame, frame - 1) if frame else REFRESH
+
+    def changes(self, frame: int) -> dict[OperatingPoint, float]:
+        """How much a frame changed against what both ends hold, for each point that can build upon it."""
+        return self._held.changes(lambda left: self._since(left, frame))
+
+    def take(self, point: OperatingPoint, frame: int) -> float:
+        """By how much change the payload that is made now is priced; nothing is held from now on."""
+        left = self._held.take(point)
+        usable = left is not None and point in self._stateful and _accepts(point, left)
+        return self._since(left, frame) if left is not None and usable else REFRESH
+
+    def answered(self, decision: Decision, frame: int, payload_bytes: int) -> None:
+        """The payload of a frame was answered: both ends hold it, and its length is known."""
+        self._held.sent(decision, payload_bytes)
+        self._held.keep(decision.point, (decision.point.codec, frame) if decision.point in self._stateful else None)
+
+    def _since(self, left: tuple[str, int], frame: int) -> float:
+        assert self._changes is not None  # else nothing is held
+        return self._changes.of(frame, left[1])
+
+
+def _accepts(point: OperatingPoint, left: tuple[str, int]) -> bool:
+    return codec_family(point.codec) == codec_family(left[0])
+
+
+def cost_at(costs: Costs, point: OperatingPoint, change: float) -> Cost:
+    """What a frame costs that changed so much; a table without amounts of change has refreshes only."""
+    return costs.at(point, change) if isinstance(costs, Profile) else costs[point]

@@ -1,0 +1,99 @@
+"""Engines that are loaded beside the caller are those that the caller gets, and nobody waits for another's."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from adaedge.bundle import Bundle, engines, open_aside
+from adaedge.engine import FakeEngine
+from adaedge.errors import BundleError
+
+PATIENCE_S = 30.0
+
+
+class Loader:
+    """In the place of `OnnxEngine`: notes what is loaded, holds some graphs back, and fails as often as it is told."""
+
+    def __init__(self, held=(), failures=0):
+        self.loaded, self.held, self.failures = [], held, failures
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, graph, weights, threads):
+        self.loaded.append(graph)
+        if graph in self.held:
+            self.begun.set()
+            assert self.go_on.wait(PATIENCE_S)
+        if self.failures:
+            self.failures -= 1
+            raise BundleError("no memory is left")
+        return FakeEngine(lambda *inputs: inputs)
+
+
+@pytest.fixture
+def fresh(bundle):
+    """The same bundle, nothing of it loaded."""
+    return Bundle(bundle.manifest, bundle._files)
+
+
+def partial(bundle):
+    """Points at whose split points both halves hold something, one of each."""
+    points = {point.split: point for point in bundle.points if point.split not in ("input", "output")}
+    return [*points.values()]
+
+
+def test_whoever_asks_gets_what_was_loaded_aside_once(fresh, monkeypatch):
+    loader = Loader()
+    monkeypatch.setattr(engines, "OnnxEngine", loader)
+    point = partial(fresh)[0]
+    opening = [open_aside(fresh, [point]) for _ in range(4)]
+    route = fresh.route(point)
+    head, finish = route.head, route.finish
+    for one in opening:
+        one.join(PATIENCE_S)
+    assert len(loader.loaded) == len({*loader.loaded}) == 2
+    assert (head, finish) == (fresh.route(point).head, fresh.route(point).finish)
+
+
+def test_what_is_being_loaded_keeps_only_those_waiting_who_ask_for_it(fresh, monkeypatch):
+    first, *_ = points = partial(fresh)
+    other = next(point for point in points if fresh.manifest.cut(point.split, point.level).head != _head(fresh, first))
+    loader = Loader(held=(fresh._files[_head(fresh, first).graph],))
+    monkeypatch.setattr(engines, "OnnxEngine", loader)
+    opening = open_aside(fresh, [first])
+    assert loader.begun.wait(PATIENCE_S)
+    assert fresh.route(other).head is not None
+    asked = threading.Thread(target=lambda: fresh.route(first).head)
+    asked.start()
+    asked.join(0.05)
+    assert asked.is_alive(), "a half was handed out before it was loaded, or loaded twice"
+    loader.go_on.set()
+    for one in (opening, asked):
+        one.join(PATIENCE_S)
+        assert not one.is_alive()
+    assert len(loader.loaded) == len({*loader.loaded})
+
+
+def _head(bundle, point):
+    return bundle.manifest.cut(point.split, point.level).head
+
+
+def test_what_cannot_be_loaded_aside_raises_for_whoever_asks_for_it(fresh, monkeypatch):
+    monkeypatch.setattr(engines, "OnnxEngine", Loader(failures=2))
+    point = partial(fresh)[0]
+    open_aside(fresh, [point]).join(PATIENCE_S)
+    with pytest.raises(BundleError, match="no memory is left"):
+        _ = fresh.route(point).head
+    assert fresh.route(point).head is not None, "a failure is not kept"
+
+
+def test_real_engines_loaded_at_once_answer_as_those_loaded_one_by_one(bundle, fresh, frames):
+    opening = [open_aside(fresh, [point]) for point in bundle.points]
+    for one in opening:
+        one.join(PATIENCE_S)
+    inputs = bundle.inputs_of(frames[0])
+    for point in bundle.points:
+        alone, aside = bundle.run(point, inputs), fresh.run(point, inputs)
+        assert all(np.array_equal(one, other) for one, other in zip(alone, aside, strict=True))
