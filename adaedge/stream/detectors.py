@@ -13,16 +13,14 @@ import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import REFRESH, KeptCurve
-from adaedge.stream.change import BlockChange, ChangeDetector, Frame
+from adaedge.stream.change import LEVELS, BlockChange, ChangeDetector, Frame, largest_of_blocks
 
 Luma = npt.NDArray[np.uint8]
 
-_BLOCK = 4  # sides of a block, in looked-at pixels
 _GAINS = 0.7, 1.4  # a lamp does so much; what looks like more is something else
 _NOISES = 4.0  # a block has moved if it differs by so many deviations of the noise
 _NOISY = 2  # a median difference of so many grey levels is noise; less is a codec's, which an answer may follow
 _MOST = 40.0  # more always is one
-_LEVELS = 64.0  # a block that differs by so many levels, or more, has moved altogether
 _MEDIAN_OF_NORMAL = 0.6745  # of a normal distribution's absolute values, in deviations
 
 
@@ -81,10 +79,9 @@ class MovedBlocks:
         apart = np.maximum(before.luma, lit) - np.minimum(before.luma, lit)
         middle = _median(np.bincount(apart.ravel(), minlength=256))
         noise = middle / _MEDIAN_OF_NORMAL if middle >= _NOISY else 0.0
-        rows = apart.reshape(apart.shape[0] // _BLOCK, _BLOCK, -1).max(axis=1)
-        largest = rows.reshape(len(rows), -1, _BLOCK).max(axis=2)
+        largest = largest_of_blocks(apart)
         still = largest <= min(_NOISES * noise, _MOST)
-        return float(np.where(still, 0, np.minimum(largest, np.uint8(_LEVELS))).mean() / _LEVELS)
+        return float(np.where(still, 0, np.minimum(largest, np.uint8(LEVELS))).mean() / LEVELS)
 
 
 def _median(counts: npt.NDArray[np.intp]) -> int:
