@@ -6,7 +6,7 @@ May import: ``errors``, ``operating_point``; of this part ``change``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,10 @@ class MovedBlocks:
 
     def look(self, frame: Frame) -> _Look:
         """The luma of the pixels that are looked at, whole blocks of them."""
-        luma = BlockChange().look(frame)
+        return self.look_at(BlockChange().look(frame))
+
+    def look_at(self, luma: Luma) -> _Look:
+        """The same of a frame whose luma is at hand, as `BlockChange` looks at it."""
         is_bright = luma > _median(np.bincount(luma.ravel(), minlength=256))
         bright, count = int(luma[is_bright].sum(dtype=np.int64)), int(np.count_nonzero(is_bright))
         dark = (int(luma.sum(dtype=np.int64)) - bright) / (luma.size - count)
@@ -108,6 +111,19 @@ def _in_the_light_of(before: _Look, after: Luma) -> Luma:
 
 
 DETECTORS: tuple[ChangeDetector, ...] = (MovedBlocks(), BlockChange())
+
+
+def look_by(detector: ChangeDetector, frame: Frame, luma: Luma | None) -> Any:
+    """What a detector compares of a frame.
+
+    Args:
+        detector: one of adaedge's, or the user's.
+        frame: uint8 (H, W, 3).
+        luma: what `BlockChange` compares of it, where that is at hand: adaedge's detectors need no more.
+    """
+    if luma is not None and isinstance(detector, MovedBlocks):
+        return detector.look_at(luma)
+    return luma if luma is not None and isinstance(detector, BlockChange) else detector.look(frame)
 
 
 def check_detector(curve: KeptCurve | None, own: ChangeDetector | None) -> ChangeDetector | None:
