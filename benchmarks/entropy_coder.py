@@ -25,6 +25,7 @@ from constriction import stream
 
 from adaedge import Bottleneck
 from adaedge.payload.entropy import FrequencyTables, Stack, plain, stack
+from adaedge.payload.latent import loops
 from adaedge.payload.latent.tables import Classes, shifted
 from benchmarks import result
 from benchmarks.rate_accuracy import CASES, SPLIT, Case, Scorer
@@ -166,12 +167,13 @@ def in_python(arm: Callable[[], Any]) -> Callable[[], Any]:
 
 @contextmanager
 def python_loops() -> Iterator[None]:
-    """As where the extension was not compiled."""
-    before, stack.LOOPS = stack.LOOPS, plain
+    """As where the extensions were not compiled."""
+    before = stack.LOOPS, loops.LOOPS
+    stack.LOOPS, loops.LOOPS = plain, loops.Plain
     try:
         yield
     finally:
-        stack.LOOPS = before
+        stack.LOOPS, loops.LOOPS = before
 
 
 if __name__ == "__main__":
