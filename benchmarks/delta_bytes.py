@@ -18,133 +18,76 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from adaedge import Bottleneck, OperatingPoint, Space, build
+from adaedge import Bottleneck, Space, Splittable, build
 from adaedge.clip import decode
-from adaedge.graph import Splittable
-from adaedge.operating_point import INPUT, OUTPUT
-from adaedge.stream import Playback
-from benchmarks.rate_accuracy import CASES, loaded
 from benchmarks.result import write
-from benchmarks.video_bytes import CRFS, NATS, Network, bytes_at, codecs
+from benchmarks.video_bytes import AT, CRFS, bytes_at, codecs, half
 from benchmarks.video_clips import CLIPS, count
+from benchmarks.video_networks import FITTED, NATS, NETWORKS, Network, tensor_of
+from benchmarks.video_playing import Row
 
 SPLIT = "blocks.3"
 FAMILIES = ("bottleneck", "delta")
-FITTED, IN_ORDER, FRAMES = 64, 50, 40
+IN_ORDER, FRAMES = 50, 40
 SMALL_BYTES = 100
 BAR, EACH = 2.5, 1.2
-Row = dict[str, Any]
-Frames = Sequence[np.ndarray[Any, Any]]
 
 
 def network_of(clip: Path, frames: int = FITTED, in_order: int = IN_ORDER) -> Network:
     """The network in a bundle with a bottleneck and its deltas, fitted on a clip's first half."""
-    model, half = loaded(CASES["lite0"]), count(clip) // 2
-    plain = build(model.module, model.args, Space(), preprocessing=model.preprocessing)
-    every = max(half // frames, 1)
-    wanted = {*range(0, half, every), *range(min(in_order, half))}
+    plain, half = NETWORKS["efficientnet_lite0"](), count(clip) // 2
+    apart = sorted({round(at * (half - 1) / (frames - 1)) for at in range(frames)})
+    ordered = range(min(in_order, half))
     shown = {
-        at: plain.preprocess(picture) for at, picture in enumerate(islice(decode(str(clip)), half)) if at in wanted
+        at: tensor_of(plain, plain.prepare(picture))
+        for at, picture in enumerate(islice(decode(str(clip)), half))
+        if at in {*apart, *ordered}
     }
-    mean, std = (np.array(one, np.float32) for one in (model.preprocessing.mean, model.preprocessing.std))
-    tensors = {
-        at: torch.from_numpy(((pixels.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2))
-        for at, pixels in shown.items()
-    }
-    images = [tensors[at] for at in range(0, half, every)][:frames]
-    own = Bottleneck.fit(Splittable(model.module, model.args), (), split=SPLIT, images=images)
-    own = own.fit_changes([[tensors[at] for at in range(min(in_order, half))]])
+    own = Bottleneck.fit(Splittable(plain.module, plain.example), (), split=SPLIT, images=[shown[at] for at in apart])
+    own = own.fit_changes([[shown[at] for at in ordered]])
     space = Space([SPLIT], codecs=[own, "delta"])
-    bundle = build(model.module, model.args, space, preprocessing=model.preprocessing)
-    return Network(bundle, bundle.preprocess, lambda outputs: outputs, "divergence", NATS)
+    return replace(plain, bundle=build(plain.module, plain.example, space, preprocessing=plain.geometry))
 
 
-def play(network: Network, frames: Frames, expected: Sequence[Any], point: OperatingPoint) -> Row:
-    """One operating point on some frames in order."""
-    playback, head = Playback(network.bundle, point), None
-    if point.split != INPUT:
-        head = network.bundle.head(point.split)
-    sizes, bodies, seconds, given = [], [], [], []
-    for pixels in frames:
-        features = (pixels,) if head is None else head.run((pixels,))
-        start_s = time.perf_counter()
-        payload = playback.encode(features)
-        seconds.append(time.perf_counter() - start_s)
-        engine, carried = playback.receive(payload)
-        sizes.append(len(payload))
-        bodies.append(sum(map(len, network.bundle.read(payload).segments)))
-        given.append(network.reduce(engine.run(carried)))
-    return {
-        "codec": point.codec,
-        "split": point.split,
-        "bytes_per_frame": statistics.fmean(sizes),
-        "body_bytes_per_frame": statistics.fmean(bodies),
-        "score": network.score(expected, given, ""),
-        "metric": network.metric,
-        "encode_ms": 1e3 * statistics.median(seconds),
-    }
+def families_of(network: Network) -> dict[str, list[str]]:
+    """Family → its codecs, the fewest bytes first, as ``half`` takes them."""
+    inner = [point.codec for point in network.bundle.points if point.split == SPLIT]
+    latents = {name: [f"{codec}{AT}{SPLIT}" for codec in inner if family(codec) == name] for name in FAMILIES}
+    return latents | {name: each for name, each in codecs().items() if name.removesuffix("-444") in CRFS}
 
 
-def points_of(network: Network) -> dict[str, list[OperatingPoint]]:
-    """Family → its operating points, the fewest bytes first."""
-    inner = [point for point in network.bundle.points if point.split == SPLIT]
-    latents = {name: [point for point in inner if point.codec.startswith(f"{name}@")] for name in FAMILIES}
-    videos = {name: each for name, each in codecs().items() if name.removesuffix("-444") in CRFS}
-    return latents | {name: [OperatingPoint(INPUT, codec=codec) for codec in each] for name, each in videos.items()}
+def family(codec: str) -> str:
+    """What a codec is called without its rate."""
+    return codec.partition("@")[0]
 
 
 def latent_rows(clip: Path, limit: int) -> list[Row]:
     """Every rate of ``bottleneck@`` and ``delta@`` on the beginning of a clip's second half."""
     network = network_of(clip)
-    return half(network, clip, True, limit, {name: points_of(network)[name] for name in FAMILIES}, whole=True)
-
-
-def half(
-    network: Network,
-    clip: Path,
-    second: bool,
-    limit: int,
-    families: dict[str, list[OperatingPoint]],
-    *,
-    whole: bool = False,
-) -> list[Row]:
-    """Families on the beginning of one half of a clip, each up to the target, or the whole of it."""
-    total = count(clip)
-    begin, end = (total // 2, total) if second else (0, total // 2)
-    shown = islice(decode(str(clip)), begin, min(begin + limit, end))
-    frames = [network.prepare(picture) for picture in shown]
-    expected = [network.reduce(network.bundle.run(OperatingPoint(OUTPUT), (pixels,))) for pixels in frames]
-    rows = []
-    for family, points in families.items():
-        for point in points:
-            row = play(network, frames, expected, point)
-            rows.append({"clip": clip.name, "half": "second" if second else "first", "family": family} | row)
-            if network.good(row["score"]) and not whole:
-                break
-    return rows
+    families = families_of(network)
+    return half(network, clip, True, limit, {name: families[name] for name in FAMILIES}, whole=True)
 
 
 def at_target(rows: Sequence[Row], network: Network, *, body: bool) -> dict[str, float | None]:
     """Family → bytes at the target, with the header or without; ``None`` where it is not reached."""
     name = "body_bytes_per_frame" if body else "bytes_per_frame"
-    own = {family: [row | {"bytes_per_frame": row[name]} for row in rows if row["family"] == family]
-           for family in dict.fromkeys(row["family"] for row in rows)}  # fmt: skip
-    return {family: bytes_at(each, [row["codec"] for row in each], network) for family, each in own.items()}
+    judged = [row | {"bytes_per_frame": row[name]} for row in rows]
+    names = dict.fromkeys(family(row["codec"]) for row in rows)
+    own = {name: [row["codec"] for row in rows if family(row["codec"]) == name] for name in names}
+    return {name: bytes_at(judged, each, network) for name, each in own.items()}
 
 
 def compared(clip: Path, limit: int) -> tuple[list[Row], Row]:
     """Both halves of a clip, and what is chosen on the first."""
     network = network_of(clip)
-    halves = [half(network, clip, second, limit, points_of(network)) for second in (False, True)]
+    halves = [half(network, clip, second, limit, families_of(network)) for second in (False, True)]
     first = at_target(halves[0], network, body=False)
     videos = [name for name in first if name not in FAMILIES]
     chosen = min(videos, key=lambda name: first[name] or math.inf)
@@ -154,7 +97,12 @@ def compared(clip: Path, limit: int) -> tuple[list[Row], Row]:
     judged = bodies if small else whole
     ratio = judged[chosen] / judged["delta"] if judged[chosen] and judged["delta"] else None
     about = {"clip": clip.name, "chosen": chosen, "judged_on": "body" if small else "payload", "times_fewer": ratio}
-    return [*halves[0], *halves[1]], about | {"payload_bytes": whole, "body_bytes": bodies}
+    rows = [
+        {"clip": clip.name, "half": name, "family": family(row["codec"])} | row
+        for name, each in zip(("first", "second"), halves, strict=True)
+        for row in each
+    ]
+    return rows, about | {"payload_bytes": whole, "body_bytes": bodies}
 
 
 def main() -> None:

@@ -22,10 +22,11 @@ import torch
 from adaedge import OperatingPoint
 from adaedge.clip import decode
 from adaedge.payload.latent import DeltaCodec
-from benchmarks.delta_bytes import SPLIT, Network, network_of
+from benchmarks.delta_bytes import SPLIT, network_of
 from benchmarks.result import write
 from benchmarks.timing import spread, timed
 from benchmarks.video_clips import CLIPS, count
+from benchmarks.video_networks import Network
 
 SHOWN = ("one-by-one-person-detection", "bikes")
 RATES = (3, 5, 7)

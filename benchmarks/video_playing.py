@@ -24,10 +24,13 @@ Inputs = tuple[npt.NDArray[np.uint8]]
 def play(
     network: Network, name: str, frames: Sequence[Inputs], expected: Sequence[Any], codec: str, split: str = INPUT
 ) -> Row:
-    """One codec at a split point, on some frames in order; its seconds are the encoder's, without the head's."""
+    """One codec at a split point, on some frames in order; its seconds are the encoder's, without the head's.
+
+    Bytes are those of the payload, and those of its body, without the message's header.
+    """
     playback = Playback(network.bundle, OperatingPoint(split, codec=codec))
     head = None if split == INPUT else network.bundle.head(split)
-    sizes, seconds, given = [], [], []
+    sizes, bodies, seconds, given = [], [], [], []
     for inputs in frames:
         features = inputs if head is None else head.run(inputs)
         start_s = time.perf_counter()
@@ -35,11 +38,13 @@ def play(
         seconds.append(time.perf_counter() - start_s)
         engine, carried = playback.receive(payload)
         sizes.append(len(payload))
+        bodies.append(sum(map(len, network.bundle.read(payload).segments)))
         given.append(network.reduce(engine.run(carried)))
     return {
         "codec": codec,
         "split": split,
         "bytes_per_frame": statistics.fmean(sizes),
+        "body_bytes_per_frame": statistics.fmean(bodies),
         "score": network.score(expected, given, name),
         "metric": network.metric,
         "encode_ms": 1e3 * statistics.median(seconds),

@@ -22,7 +22,7 @@ Luma = npt.NDArray[np.uint8]
 
 _ROWS = 72  # about so many rows of a frame are looked at: enough for what a network sees, whatever the camera gives
 _BLOCK = 4  # sides of a block, in looked-at pixels: 20 of 360 rows
-_LEVELS = 64.0  # a difference in luma that counts as a block replaced
+LEVELS = 64.0  # a difference in luma that counts as a block replaced
 _WEIGHTS = (77, 150, 29)  # of red, green and blue in luma, in 256ths (ITU-R BT.601)
 
 
@@ -100,10 +100,14 @@ class BlockChange:
         """How much changed; frames of different sizes have nothing in common."""
         if before.shape != after.shape:
             return REFRESH
-        apart = np.maximum(before, after) - np.minimum(before, after)
-        rows = _largest(apart.reshape(len(apart) // _BLOCK, _BLOCK, -1))
-        largest = np.minimum(_largest(rows.T.reshape(-1, _BLOCK, len(rows))), np.uint8(_LEVELS))
-        return int(largest.sum(dtype=np.int64)) / (_LEVELS * largest.size)
+        largest = np.minimum(largest_of_blocks(np.maximum(before, after) - np.minimum(before, after)), np.uint8(LEVELS))
+        return int(largest.sum(dtype=np.int64)) / (LEVELS * largest.size)
+
+
+def largest_of_blocks(apart: Luma) -> Luma:
+    """The largest difference within each block, of what was looked at: (height, width) → (columns, rows) of blocks."""
+    rows = _largest(apart.reshape(len(apart) // _BLOCK, _BLOCK, -1))
+    return _largest(rows.T.reshape(-1, _BLOCK, len(rows)))
 
 
 def _largest(lines: Luma) -> Luma:

@@ -113,7 +113,7 @@ class Stream:
         """
         newest = _newest(frame)
         changes = {} if self._held is None else self._codec_changes(newest, self._held)
-        change = self.keeper.change(newest, self._window.new_share(self.keeper.seen))
+        change = self.keeper.change(newest, self._window.new_share(self.keeper.seen), self._look)
         return changes if change is None else {**changes, KEPT: change}
 
     def _codec_changes(self, newest: Any, held: HeldPayload[_Left]) -> dict[OperatingPoint, float]:

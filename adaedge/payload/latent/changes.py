@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import PayloadError
-from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
+from adaedge.payload.entropy import Stack
 from adaedge.payload.latent.change_tables import ESCAPE, ChangeTables
 from adaedge.payload.latent.contexts import Contexts, Group, pace_row
-from adaedge.payload.latent.tables import LIMIT
+from adaedge.payload.latent.tables import LIMIT, pop_values, push_values
 
 Array = npt.NDArray[Any]
 
 Coded = list[tuple[Array, Array]]
 """Of each group its tables' rows, and its symbols."""
-
-_BYTES = FrequencyTables(np.full((1, 256), TOTAL // 256))
 
 
 def symbols_of(change: Array, held: Array) -> Array:
@@ -88,11 +86,15 @@ def choose(progress: Progress, values: Array) -> tuple[Array, Coded]:
     for group, rows, own in progress.groups():
         held = progress.held[group.start : group.stop]
         apart = values[group.start : group.stop] - held
-        far = np.abs(apart)
-        change = np.where(far >= thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
-        own[:] = np.clip(held + np.copysign(change, apart), -LIMIT, LIMIT) - held
+        moved = np.flatnonzero(np.abs(apart) >= np.take(thresholds, rows))  # few: the rest is done on these alone
+        symbols = np.zeros(len(own), np.int32)
+        if moved.size:
+            before, apart = held[moved], apart[moved]
+            whole = np.copysign(np.maximum(np.floor(np.abs(apart) + 0.5), 1), apart)
+            own[moved] = np.clip(before + whole, -LIMIT, LIMIT) - before
+            symbols[moved] = symbols_of(own[moved], before)
         every.append(own)
-        coded.append((rows, symbols_of(own, held)))
+        coded.append((rows, symbols))
     return np.concatenate(every), coded
 
 
@@ -101,9 +103,8 @@ def push(stack: Stack, progress: Progress, change: Array, coded: Coded) -> None:
     for group, (rows, symbols) in reversed(list(zip(progress.contexts.groups, coded, strict=True))):
         escaped = np.flatnonzero(symbols == ESCAPE)
         if escaped.size:
-            new = progress.held[group.start : group.stop][escaped] + change[group.start : group.stop][escaped]
-            halves = (new + LIMIT).astype("<u2").view(np.uint8)
-            stack.push(halves, np.zeros(halves.size, np.uint32), _BYTES)
+            held, own = progress.held[group.start : group.stop], change[group.start : group.stop]
+            push_values(stack, held[escaped] + own[escaped])
         stack.push(symbols, rows, progress.tables.coded)
 
 
@@ -117,11 +118,11 @@ def pop(stack: Stack, progress: Progress) -> Array:
     for group, rows, own in progress.groups():
         held = progress.held[group.start : group.stop]
         symbols = stack.pop(rows, progress.tables.coded)
-        own[:] = changes_of(symbols, held)
+        moved = np.flatnonzero(symbols)
+        own[moved] = changes_of(symbols[moved], held[moved])
         escaped = np.flatnonzero(symbols == ESCAPE)
         if escaped.size:
-            halves = stack.pop(np.zeros(2 * escaped.size, np.uint32), _BYTES).astype(np.uint8)
-            own[escaped] = halves.view("<u2").astype(np.int32) - LIMIT - held[escaped]
+            own[escaped] = pop_values(stack, escaped.size) - held[escaped]
         if group.stop > group.start and int(np.abs(held + own).max()) > LIMIT:
             raise PayloadError(f"corrupted payload: a latent passes {LIMIT}, which none does")
         every.append(own)

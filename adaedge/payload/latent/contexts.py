@@ -111,9 +111,11 @@ def pace_row(changed: int, of: int) -> int:
 
 def next_activity(activity: Array, change: Array) -> npt.NDArray[np.uint8]:
     """Activity once a frame's changes are known: a decaying mean of their magnitudes; 64 where it changes by one."""
-    now: Array = activity.astype(np.int64)
-    now += 16 * np.minimum(np.abs(change), 3) - (now + 3 >> 2)
-    return np.maximum(now, 0).astype(np.uint8)
+    now: Array = activity.astype(np.int16)
+    now -= now + 3 >> 2
+    moved = np.flatnonzero(change)
+    now[moved] += (16 * np.minimum(np.abs(change[moved]), 3)).astype(np.int16)
+    return now.astype(np.uint8)
 
 
 def _neighbours(latents: TransformCode, order: Array) -> Ints:

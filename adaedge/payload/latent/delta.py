@@ -28,7 +28,7 @@ from adaedge.payload.latent.change_tables import PACE, ChangeTables
 from adaedge.payload.latent.changes import Progress, choose, pop, push
 from adaedge.payload.latent.codec import LatentCodec
 from adaedge.payload.latent.contexts import START, Contexts, contexts, next_activity, pace_row
-from adaedge.payload.latent.tables import LIMIT, SHIFTS, shifted
+from adaedge.payload.latent.tables import LIMIT, SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import TransformCode
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference
@@ -42,8 +42,8 @@ _ONE = np.zeros(1, np.uint32)
 _WORD_BYTES = 4
 _Sample = tuple[Array, Array, int]
 """What is held of a sample once a payload is known: latents, activity, pace."""
-_FEW = 4
-"""Where fewer than this part of what is held changed, to send all again cannot take fewer bytes."""
+_MOST = 0.75
+"""Where fewer than this share of what is held changed, to send all again would hardly take fewer bytes."""
 
 
 @final
@@ -116,7 +116,7 @@ class DeltaCodec:
         stack, after = Stack(), []
         for at in reversed(range(batch)):  # the first sample lies on top
             sample = analysed[at : at + 1]
-            after.append(self._push_whole(stack, sample) if held is None else self._push(stack, held[at], sample))
+            after.append(self._push(stack, None if held is None else held[at], sample))
         headers = tuple(TensorHeader(plane.dtype, (batch, *plane.shape)) for plane in latents.layout.planes)
         return (headers, (_to_bytes(stack),)), self._after(after[::-1])
 
@@ -170,30 +170,27 @@ class DeltaCodec:
         rows = zip(held, activity, reference.paces, strict=True)
         return [Progress(self._tables, self._contexts, *row) for row in rows]
 
-    def _push(self, stack: Stack, held: Progress, analysed: Array) -> _Sample:
-        """A sample (1, positions, components): what changed, or all where that takes fewer bytes."""
+    def _push(self, stack: Stack, held: Progress | None, analysed: Array) -> _Sample:
+        """A sample (1, positions, components): what changed, or all where nothing is held or that takes fewer bytes."""
+        if held is None:
+            return self._push_whole(stack, *self.codec.latents_of(analysed))
         latents, rate = self.codec.latents, self.codec.rate
-        order, usual = latents.sent(rate)
+        order, _ = latents.sent(rate)
         change, coded = choose(held, analysed.reshape(-1)[order] * (1 / float(latents.steps[rate])))
-        if np.count_nonzero(change) * _FEW > np.count_nonzero(held.held):
-            still = latents.quantise(analysed, rate)
-            classes = shifted(usual, latents.tables.shift(still, usual))
-            if latents.tables.bits(still, classes) < self._tables.bits(coded):
-                return self._push_whole(stack, analysed)
+        if np.count_nonzero(change) > _MOST * np.count_nonzero(held.held):
+            values, classes, shift = self.codec.latents_of(analysed)
+            if latents.tables.bits(values, classes) < self._tables.bits(coded):
+                return self._push_whole(stack, values, classes, shift)
         push(stack, held, change, coded)
         stack.push([_CHANGES], _ONE, _MODES)
         return self._next(held, change)
 
-    def _push_whole(self, stack: Stack, analysed: Array) -> _Sample:
-        """A sample (1, positions, components) as it is."""
-        latents = self.codec.latents
-        still = latents.quantise(analysed, self.codec.rate)
-        _, usual = latents.sent(self.codec.rate)
-        shift = latents.tables.shift(still, usual)
-        latents.tables.push(stack, still, shifted(usual, shift))
+    def _push_whole(self, stack: Stack, values: Array, classes: Classes, shift: int) -> _Sample:
+        """A sample's latents (1, coefficients) as they are."""
+        self.codec.latents.tables.push(stack, values, classes)
         stack.push([shift % len(SHIFTS)], _ONE, _SHIFTS)
         stack.push([_WHOLE], _ONE, _MODES)
-        return self._refreshed(still[0])
+        return self._refreshed(values[0])
 
     def _pop(self, stack: Stack, held: Progress | None) -> _Sample:
         (mode,) = stack.pop(_ONE, _MODES)

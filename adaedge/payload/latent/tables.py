@@ -163,7 +163,7 @@ class Tables:
         if loops.LOOPS.symbols(values, largest, symbols):
             escaped = np.clip(values[np.abs(values) > largest], -LIMIT, LIMIT)
         stack.push(symbols, _repeated(classes.rows, batch), self.coded)
-        _push_alike(stack, (escaped + LIMIT).astype("<u2").view(np.uint8), _BYTES)
+        push_values(stack, escaped)
         _push_alike(stack, _digits(escaped.size), _DIGITS)
 
     def decode(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int, *, whole: bool = True) -> Array:
@@ -226,7 +226,17 @@ def _escaped(stack: Stack, most: int) -> Array:
     while digit == _MANY and count <= most:
         digit = int(stack.pop(np.zeros(1, np.uint32), _DIGITS).sum())  # where the words end there is none
         count += digit
-    halves = stack.pop(np.zeros(2 * min(count, most), np.uint32), _BYTES).astype(np.uint8)
+    return pop_values(stack, min(count, most))
+
+
+def push_values(stack: Stack, values: Array) -> None:
+    """Values of at most ``LIMIT``, two bytes each, the lower one first."""
+    _push_alike(stack, (values + LIMIT).astype("<u2").view(np.uint8), _BYTES)
+
+
+def pop_values(stack: Stack, count: int) -> npt.NDArray[np.int32]:
+    """The inverse; of leading words those values that are whole."""
+    halves = stack.pop(np.zeros(2 * count, np.uint32), _BYTES).astype(np.uint8)
     return halves[: len(halves) // 2 * 2].view("<u2").astype(np.int32) - LIMIT
 
 
