@@ -137,8 +137,9 @@ def symbols_of(bottleneck: Bottleneck, feature: np.ndarray) -> tuple[np.ndarray,
     values = latents.quantise(latents.analyse(latents.layout.rows([feature])), bottleneck.rate)
     usual = latents.sent(bottleneck.rate)[1]
     classes = shifted(usual, latents.tables.shift(values, usual))
-    symbols = values[0] + classes.largest
-    return np.where(np.abs(values[0]) > classes.largest, classes.escapes, symbols).astype(np.int32), classes
+    symbols = np.empty_like(values[0])
+    loops.LOOPS.symbols(values[0], classes.largest, symbols)
+    return symbols, classes
 
 
 def pushed(symbols: np.ndarray, classes: Classes, tables: FrequencyTables) -> np.ndarray:
