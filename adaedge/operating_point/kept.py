@@ -65,9 +65,6 @@ class KeptCurve:
         (0.97, 0.0)
         >>> curve.largest_change(0.95), curve.largest_change(0.98)
         (0.02, None)
-        >>> longer = KeptCurve("blocks", "of blocks moved", "iou", (*curve.knots, KeptKnot(0.04, 0.93, 0.87, 300)))
-        >>> round(longer.low(0.03), 3), round(longer.largest_change(0.92), 3)
-        (0.92, 0.03)
     """
 
     detector: str
@@ -88,32 +85,22 @@ class KeptCurve:
 
     def expected(self, change: float) -> float:
         """Mean score of an answer that is kept over so much change; 0 where nothing was measured."""
-        at = self._after(change)
-        return self.knots[at].expected if at < len(self.knots) else 0.0
+        knot = self._knot(change)
+        return knot.expected if knot else 0.0
 
     def low(self, change: float) -> float:
-        """What a floor is compared with where answers are kept up to a change; 0 where nothing was measured.
-
-        On the straight line between two knots.
-        """
-        at = self._after(change)
-        if not 0 < at < len(self.knots):
-            return 0.0 if at else self.knots[0].low
-        before, after = self.knots[at - 1 : at + 1]
-        share = (change - before.change) / (after.change - before.change)
-        return before.low + share * (after.low - before.low)
+        """What a floor is compared with where answers are kept up to a change; 0 where nothing was measured."""
+        knot = self._knot(change)
+        return knot.low if knot else 0.0
 
     def largest_change(self, floor: float) -> float | None:
         """Up to what change an answer may be kept under an accuracy floor; ``None`` where at none."""
-        held = sum(knot.low >= floor for knot in self.knots)
-        if not 0 < held < len(self.knots):
-            return self.knots[-1].change if held else None
-        last, next_ = self.knots[held - 1 : held + 1]
-        return last.change + (last.low - floor) / (last.low - next_.low) * (next_.change - last.change)
+        held = [knot.change for knot in self.knots if knot.low >= floor]
+        return held[-1] if held else None
 
-    def _after(self, change: float) -> int:
-        """Which knot is the first at or above a change."""
-        return bisect_left([knot.change for knot in self.knots], change)
+    def _knot(self, change: float) -> KeptKnot | None:
+        at = bisect_left([knot.change for knot in self.knots], change)
+        return self.knots[at] if at < len(self.knots) else None
 
     @classmethod
     def of(cls, document: dict[str, Any] | None) -> Self | None:
