@@ -109,8 +109,11 @@ def predict(
     steady_j += radio.tail_w * np.minimum(gap_s, radio.tail_s)
     steady_j += risk * np.maximum(finish_j, wasted_j)
     sleep_j = max(0.0, radio.tail_w * residual_s - max(0.0, regret_j))
-    wake_j = np.maximum(0.0, _wake_j(radio, gap_s, table.limits, asleep=asleep) + min(0.0, regret_j))
-    energy_j = steady_j + (sleep_j / frames + table.columns[REMOTE] * ((wake_j - sleep_j) / frames))
+    wake_j = _wake_j(radio, gap_s, table.limits, asleep=asleep) + min(0.0, regret_j)
+    wake_j = np.maximum(0.0, wake_j) if isinstance(wake_j, np.ndarray) else max(0.0, wake_j)
+    energy_j = table.columns[REMOTE] * ((wake_j - sleep_j) / frames)
+    energy_j += steady_j
+    energy_j += sleep_j / frames
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
     return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
 
@@ -123,7 +126,7 @@ def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, reg
     if predictions.estimate is None:
         return regret_j
     steady_j, on_time = predictions.steady_j, predictions.on_time
-    local_j = min((float(steady_j[row]) for row in table.local_rows if on_time[row]), default=math.inf)
+    local_j = min([float(steady_j[row]) for row in table.local_rows if on_time[row]], default=math.inf)
     offloads_j = np.where(on_time & table.remote, steady_j, np.inf)
     offload_j = float(offloads_j[offloads_j.argmin()])
     if not (math.isfinite(local_j) and math.isfinite(offload_j)):
@@ -181,8 +184,9 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
 def _risk(share: Column, link: _Link) -> Column:
     """Chance that payload and answer take longer than they have, at the expected rate so large a share of it."""
     steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(link.rate_bps / link.low_bps))
-    odds = np.minimum(share, 1e3) ** steepness
-    return np.asarray(odds / (1.0 + odds))
+    odds = np.minimum(share, 1e3)
+    odds **= steepness
+    return np.asarray(odds / (odds + 1.0))
 
 
 def _wake_j(radio: RadioPower, gap_s: Column, limits: Limits, *, asleep: bool) -> Column | float:
