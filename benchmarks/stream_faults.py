@@ -240,7 +240,9 @@ def real_bundle(folder: Path, shown: Sequence[Any]) -> Bundle:
 def measured(bundle: Bundle, shown: Sequence[Any]) -> Profile:
     """The points of this benchmark, as this machine takes them."""
     here = profile(bundle, frames=shown, repetitions=10)
-    return replace(here, costs={point: here[point] for point in (*STATEFUL, *OTHERS, LOCAL, KEPT)})
+    wanted = (*STATEFUL, *OTHERS, LOCAL, KEPT)
+    following = {point: costs for point, costs in here.next_costs.items() if point in wanted}
+    return replace(here, costs={point: here[point] for point in wanted}, next_costs=following)
 
 
 def run(folder: Path, shown: Sequence[Any], faults: Sequence[str]) -> list[dict[str, Any]]:
