@@ -1,6 +1,6 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
+May import: ``errors``, ``clip``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
 ``filtering``, ``held``, ``keeper``, ``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
@@ -18,10 +18,9 @@ from itertools import count
 from threading import Lock
 from typing import Any, final
 
-import numpy as np
-
 from adaedge.bundle import Bundle
 from adaedge.bundle.frames import is_clip
+from adaedge.clip import is_frame
 from adaedge.engine import Arrays
 from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
@@ -191,5 +190,4 @@ def _newest(frame: Any) -> Any:
     """The frame that is looked at; ``None`` where there is none."""
     if is_clip(frame) and isinstance(frame, Iterable):
         *_, frame = (None, *frame)
-    is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
-    return frame if is_frame else None
+    return frame if is_frame(frame) else None
