@@ -77,7 +77,7 @@ class LeastEnergy:
         if not on_time[best]:
             fastest = LeastLatency()(table, predictions, previous).row
             return Choice(
-                fastest, f"no point meets {table.limits}: smallest latency, {predictions.late_s[fastest]:.3f} s"
+                fastest, f"no point meets {table.limits.text}: smallest latency, {predictions.late_s[fastest]:.3f} s"
             )
         if previous is not None and previous != best and on_time[previous]:
             kept_j, best_j = energy_j.item(previous), energy_j.item(best)
@@ -86,7 +86,7 @@ class LeastEnergy:
                 return Choice(previous, f"kept: {table.names[best]} would save only {100 * saving:.1f} %")
         count = int(np.count_nonzero(on_time))
         points = "1 point that meets" if count == 1 else f"{count} points that meet"
-        return Choice(best, f"least energy of {points} {table.limits}")
+        return Choice(best, f"least energy of {points} {table.limits.text}")
 
 
 @final

@@ -29,7 +29,7 @@ from adaedge.scheduling.knots import Named
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
-from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.table import PAYLOAD_BYTES, Limits, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ def _decision(table: Table, predictions: Predictions, choice: Choice, change: fl
         table.accuracy.item(row) if table.measured[row] else None,
         None if estimate is None else estimate.rate_bps,
         tuple(reasons),
-        table.payload_bytes.item(row),
+        table.columns.item(PAYLOAD_BYTES, row),
         change,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S = r
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """What the user asks for.
 
@@ -73,12 +74,14 @@ class Limits:
         margin_s = default_margin_s(deadline_s) if margin_s is None else margin_s
         return cls(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
 
-    @property
+    @cached_property
     def horizon_frames(self) -> float:
         """Frames over which a change of the radio's state is spread; at least one."""
         return max(1.0, self.horizon_s / self.period_s)
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """What a point has to meet, for people."""
         floor = f" and {self.accuracy_floor:.4g}" if self.accuracy_floor else ""
         return f"{self.deadline_s:.3f} s{floor}"
 

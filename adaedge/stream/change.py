@@ -1,7 +1,7 @@
 """How much a frame differs from another: what decides how much a stateful codec has to send.
 
-May import: ``errors``, ``operating_point``. It is measured on the frame as the camera gives it, before resizing spreads
-what moved.
+May import: ``errors``, ``clip``, ``operating_point``. It is measured on the frame as the camera gives it, before
+resizing spreads what moved.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, final
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.errors import SourceError
+from adaedge.clip import check_frame, is_frame
 from adaedge.operating_point import REFRESH
 
 Frame = npt.NDArray[np.uint8]
@@ -81,8 +81,7 @@ class BlockChange:
 
     def look(self, frame: Frame) -> Luma:
         """The luma of the pixels that are looked at, whole blocks of them."""
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            raise SourceError(f"a frame is uint8 (height, width, 3); got {frame.dtype} {frame.shape}")
+        check_frame(frame)
         step = max(1, frame.shape[0] // _ROWS)
         seen = frame[::step, ::step]
         # Few calls: between two frames a network has run, and neither the frame nor NumPy is in any cache.
@@ -138,8 +137,7 @@ def picture_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Frame | None:
     image = frame
     if not isinstance(frame, np.ndarray):
         image = inputs[0][0, -1] if inputs[0].ndim == 5 else inputs[0][0] if inputs[0].ndim == 4 else inputs[0]
-    is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
-    return image if is_frame else None
+    return image if is_frame(image) else None
 
 
 def change_between(before: Luma | None, after: Luma | None) -> float:
