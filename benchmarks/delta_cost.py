@@ -22,7 +22,7 @@ import torch
 from adaedge import OperatingPoint
 from adaedge.clip import decode
 from adaedge.payload.latent import DeltaCodec
-from benchmarks.delta_bytes import SPLIT, network_of
+from benchmarks.delta_bytes import CASES, network_of
 from benchmarks.result import write
 from benchmarks.timing import spread, timed
 from benchmarks.video_clips import CLIPS, count
@@ -31,6 +31,7 @@ from benchmarks.video_networks import Network
 SHOWN = ("one-by-one-person-detection", "bikes")
 RATES = (3, 5, 7)
 FRAMES, ROUNDS, BAR = 30, 150, 0.25
+SPLIT = CASES["efficientnet_lite0"].split
 MAX_BYTES = 2**24
 
 
