@@ -22,6 +22,7 @@ more. Goal: 4 and 1.5; 2.5 and 6.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -154,6 +155,18 @@ def measured(model: str, clip: Path, limit: int) -> tuple[list[Row], list[Row]]:
     return rows, summaries
 
 
+def once(folder: Path | None, model: str, clip: Path, limit: int) -> tuple[list[Row], list[Row]]:
+    """The same, read from a folder where it was measured before."""
+    if folder is None:
+        return measured(model, clip, limit)
+    path = folder / f"{model}-{clip.stem}-{limit}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(measured(model, clip, limit)), encoding="utf-8")
+    rows, summaries = json.loads(path.read_text(encoding="utf-8"))
+    return rows, summaries
+
+
 def held(summaries: Sequence[Row]) -> tuple[float, bool]:
     """The geometric mean of the classifier's ratios, and whether every bar is met."""
     classified = [one["times_fewer"] for one in summaries if one["metric"] == "divergence" and one["times_fewer"]]
@@ -172,6 +185,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, help="this clip only; nothing written")
     parser.add_argument("--model", choices=CASES, help="this network only; nothing written")
     parser.add_argument("--frames", type=int, default=FRAMES, help="of each half")
+    parser.add_argument("--kept", type=Path, help="a folder: clips that are measured are kept here, and not again")
     parser.add_argument("--smoke", action="store_true", help="six frames of one clip, nothing written")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -180,7 +194,7 @@ def main() -> None:
     for model in models:
         every = [clip for clip in clips(NETWORKS[model]()) if "indoor" not in clip.stem]
         for clip in [options.clip] if options.clip else every[: 1 if options.smoke else None]:
-            found, its = measured(model, clip, 6 if options.smoke else options.frames)
+            found, its = once(options.kept, model, clip, 6 if options.smoke else options.frames)
             rows += found
             summaries += its
             print(*its, sep="\n", flush=True)
