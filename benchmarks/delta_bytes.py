@@ -35,8 +35,8 @@ import torch
 from adaedge import Bottleneck, Space, Splittable, build
 from adaedge.clip import decode
 from benchmarks.result import write
-from benchmarks.video_bytes import AT, CRFS, bytes_at, clips, codecs, half, shown_from
-from benchmarks.video_clips import count
+from benchmarks.video_bytes import AT, CRFS, bytes_at, codecs, half, shown_from
+from benchmarks.video_clips import CLIPS, class_of, count
 from benchmarks.video_networks import FITTED, NATS, NETWORKS, Network, tensor_of
 from benchmarks.video_playing import Row
 
@@ -58,24 +58,45 @@ class Case:
 CASES = {"efficientnet_lite0": Case("blocks.3", (NATS,)), "deeplabv3": Case("blocks.2", tuple(PERSON))}
 
 
-def network_of(
-    clip: Path, model: str = "efficientnet_lite0", *, frames: int = FITTED, in_order: int = IN_ORDER
-) -> Network:
-    """The network in a bundle with a bottleneck and its deltas, fitted on a clip's first half."""
-    plain, case, half = NETWORKS[model](), CASES[model], count(clip) // 2
-    apart = sorted({round(at * (half - 1) / (frames - 1)) for at in range(frames)})
-    begin = shown_from(plain, clip, 0, half, in_order)
-    ordered = range(begin, min(begin + in_order, half))
-    shown = {
-        at: tensor_of(plain, plain.prepare(picture))
-        for at, picture in enumerate(islice(decode(str(clip)), half))
-        if at in {*apart, *ordered}
-    }
-    cut, images = Splittable(plain.module, plain.example), [shown[at] for at in apart]
-    own = Bottleneck.fit(cut, (), split=case.split, images=images).fit_changes([[shown[at] for at in ordered]])
+def network_of(clip: Path, model: str = "efficientnet_lite0", *, kept: Path | None = None) -> Network:
+    """The network in a bundle with a bottleneck and its deltas, fitted on a clip's first half.
+
+    Args:
+        clip: whose first half is looked at.
+        model: one of ``CASES``.
+        kept: a folder in which what is fitted is kept.
+    """
+    plain, case = NETWORKS[model](), CASES[model]
+    cut, path = Splittable(plain.module, plain.example), kept and kept / f"{model}-{clip.stem}.bottleneck"
+    if path and path.exists():
+        own = Bottleneck.load(path, cut)
+    else:
+        own = fitted(plain, clip, cut, case.split)
+        if path:
+            own.save(path)
     space = Space([case.split], codecs=[own, "delta"])
     bundle = build(plain.module, plain.example, space, preprocessing=plain.geometry)
     return replace(plain, bundle=bundle, target=case.targets[-1])
+
+
+def fitted(network: Network, clip: Path, cut: Splittable, split: str) -> Bottleneck:
+    """A bottleneck and tables of changes, of a clip's first half."""
+    half = count(clip) // 2
+    apart = sorted({round(at * (half - 1) / (FITTED - 1)) for at in range(FITTED)})
+    begin = shown_from(network, clip, 0, half, IN_ORDER)
+    ordered = range(begin, min(begin + IN_ORDER, half))
+    shown = {
+        at: tensor_of(network, network.prepare(picture))
+        for at, picture in enumerate(islice(decode(str(clip)), half))
+        if at in {*apart, *ordered}
+    }
+    own = Bottleneck.fit(cut, (), split=split, images=[shown[at] for at in apart])
+    return own.fit_changes([[shown[at] for at in ordered]])
+
+
+def clips_of(model: str) -> list[Path]:
+    """The clips that a network is measured on: a segmenter on those with its classes."""
+    return [clip for clip in CLIPS if class_of(clip.stem) or (model != "deeplabv3" and "indoor" not in clip.stem)]
 
 
 def families_of(network: Network, split: str) -> dict[str, list[str]]:
@@ -135,9 +156,9 @@ def compared(halves: Sequence[Sequence[Row]], network: Network) -> Row:
     }
 
 
-def measured(model: str, clip: Path, limit: int) -> tuple[list[Row], list[Row]]:
+def measured(model: str, clip: Path, limit: int, kept: Path | None = None) -> tuple[list[Row], list[Row]]:
     """Both halves of a clip, and what they come to at each target."""
-    network, case = network_of(clip, model), CASES[model]
+    network, case = network_of(clip, model, kept=kept), CASES[model]
     families = families_of(network, case.split)
     halves = [half(network, clip, second, limit, families) for second in (False, True)]
     slow, summaries = too_slow(halves), []
@@ -162,7 +183,7 @@ def once(folder: Path | None, model: str, clip: Path, limit: int) -> tuple[list[
     path = folder / f"{model}-{clip.stem}-{limit}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(measured(model, clip, limit)), encoding="utf-8")
+        path.write_text(json.dumps(measured(model, clip, limit, folder)), encoding="utf-8")
     rows, summaries = json.loads(path.read_text(encoding="utf-8"))
     return rows, summaries
 
@@ -192,8 +213,7 @@ def main() -> None:
     models = [options.model] if options.model else list(CASES)[: 1 if options.smoke or options.clip else None]
     rows, summaries = [], []
     for model in models:
-        every = [clip for clip in clips(NETWORKS[model]()) if "indoor" not in clip.stem]
-        for clip in [options.clip] if options.clip else every[: 1 if options.smoke else None]:
+        for clip in [options.clip] if options.clip else clips_of(model)[: 1 if options.smoke else None]:
             found, its = once(options.kept, model, clip, 6 if options.smoke else options.frames)
             rows += found
             summaries += its
