@@ -32,8 +32,8 @@ from adaedge.payload.latent.change_tables import (
     UNIT,
     ChangeTables,
 )
-from adaedge.payload.latent.changes import Progress, choose, symbols_of
-from adaedge.payload.latent.contexts import START, Contexts, contexts, next_activity, pace_row
+from adaedge.payload.latent.changes import Progress, choose
+from adaedge.payload.latent.contexts import START, Contexts, contexts, pace_row
 from adaedge.payload.latent.threads import one_thread
 
 Array = npt.NDArray[Any]
@@ -154,13 +154,15 @@ def _watch(latents: TransformCode, tables: ChangeTables, play: Sequence[Array], 
     held = latents.quantise(play[0][None].reshape(1, *latents.spread.shape), rate)[0]
     activity, pace = np.full(len(order), START, np.uint8), PACE - 1
     for frame in play[1:]:
-        values = frame[order] / float(latents.steps[rate])
-        change, coded = choose(Progress(tables, of, held, activity, pace), values)
+        scale = 1 / float(latents.steps[rate])
+        progress = Progress(tables, of, held, activity, pace)
+        coded, change = choose(progress, frame, order, scale), progress.changes
         rows = _rows(of, activity, change, pace)
-        loss = float(np.square(values - held - change).sum()) * float(latents.sizes[rate]) ** 2 / 2
-        yield _Seen(rows, held != 0, symbols_of(change, held).astype(np.int8), tables.bits(coded), loss)
-        held, activity = held + change, next_activity(activity, change)
-        pace = pace_row(int(np.count_nonzero(change)), len(change))
+        loss = float(np.square(frame[order] * scale - held - change).sum()) * float(latents.sizes[rate]) ** 2 / 2
+        symbols = np.concatenate([symbols for _, symbols, _ in coded]).astype(np.int8)
+        yield _Seen(rows, held != 0, symbols, tables.bits(coded), loss)
+        after, activity, pace = progress.after()
+        held = after.astype(np.int32)
 
 
 def _rows(of: Contexts, activity: Array, change: Array, pace: int) -> npt.NDArray[np.int16]:
