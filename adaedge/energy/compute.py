@@ -18,7 +18,7 @@ def check_figure(name: str, value: float) -> None:
     Raises:
         EnergyError: if it is negative or not finite.
     """
-    if not (math.isfinite(value) and value >= 0):
+    if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
         raise EnergyError(f"{name} is a finite number, at least 0, above idle; got {value}")
 
 

@@ -7,8 +7,10 @@ your own terminal (``adaedge.energy.calibrate``) before you quote a joule.
 from __future__ import annotations
 
 from adaedge.energy.compute import ComputePower
+from adaedge.energy.nr_drx import NrDrx
 from adaedge.energy.provenance import Provenance
-from adaedge.energy.radio import RadioPower
+from adaedge.energy.radio import Radio
+from adaedge.energy.radio_power import RadioPower
 
 RASPBERRY_PI_4 = ComputePower(
     busy_w=6.4 - 2.7,
@@ -111,3 +113,24 @@ WIFI_2012 = RadioPower(
     tail_w=0.12,
     source=f"{_HUANG} Promotion and tail are assumed as well.",
 )
+
+NR_DRX = NrDrx()
+"""Connected for 10 s after the last packet, with 3GPP's C-DRX for file transfer; then RRC inactive."""
+
+NR_DRX_FAST_RELEASE = NrDrx("5G C-DRX, fast release", assisted_release_s=0.040)
+"""The same with release assistance (Release 16): released 40 ms after the answer. That time is assumed."""
+
+NR_AWAKE = NrDrx("5G, awake anyway", awake=True)
+"""Other traffic keeps the radio listening: only what a payload adds to that counts."""
+
+RADIOS: dict[str, Radio] = {
+    "nr-drx": NR_DRX,
+    "nr-drx-fast-release": NR_DRX_FAST_RELEASE,
+    "nr-awake": NR_AWAKE,
+    "nr-low-band": NR_LOW_BAND,
+    "nr-mmwave": NR_MMWAVE,
+    "lte-2021": LTE_2021,
+    "lte-2012": LTE_2012,
+    "wifi-2012": WIFI_2012,
+}
+"""The radios by the names that the command line takes."""
