@@ -115,6 +115,19 @@ def test_no_module_bears_the_name_of_a_public_function(part):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_energy_knows_how_a_radio_falls_asleep(path):
+    """Others ask `Radio`. (A `Cost` has a ``tail_s`` as well: the second part of a network.)"""
+    if part_of(path) == "energy":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = node.attr if isinstance(node, ast.Attribute) else node.arg if isinstance(node, ast.keyword) else None
+        of_radio = isinstance(node, ast.Attribute) and "radio" in ast.unparse(node.value).lower()
+        assert name not in ("tail_w", "promotion_s", "promotion_w"), f"{path.name} reads {name}"
+        assert not (name == "tail_s" and of_radio), f"{path.name} reads a radio's tail"
+    assert not re.search(r"\bRadioPower\b|\bNrDrx\b", path.read_text(encoding="utf-8")), "ask the protocol, Radio"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_head_of_a_file_names_the_parts_that_it_imports(path):
     """Those of ``errors`` and what has no content of its own may go unsaid."""
     head = re.search(

@@ -111,13 +111,13 @@ def predict(
         _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
     risk = _risk(needed_s / np.maximum(left_s, 1e-9), link)
-    again_j = radio.ready_j(gap_s)
-    steady_j += radio.idle_j(0.0, gap_s) + again_j
+    idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
+    steady_j += idle_j + again_j
     steady_j += risk * np.maximum(finish_j, wasted_j)
     sleep_j = max(0.0, left_j - max(0.0, regret_j))
     wake_j = radio.ready_j(idle_s) - again_j
     if left_j <= 0:  # fast asleep
-        wake_j += radio.idle_j(gap_s, math.inf)
+        wake_j += radio.idle_j(0.0, math.inf) - idle_j
     wake_j = np.maximum(0.0, wake_j + min(0.0, regret_j))
     energy_j = steady_j + (sleep_j / frames + table.columns[REMOTE] * ((wake_j - sleep_j) / frames))
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
@@ -204,7 +204,7 @@ def _hold(
     """Where the radio pauses while it waits, late answers wait for it, and pauses save joules. Changes the columns."""
     radio, remote = energy.radio, table.columns[REMOTE]
     wait_s = table.edge_s + link.round_trip_s
-    if wait_s.max() <= radio.listen_s:
+    if wait_s.max() < radio.listen_s:
         return
     hold_s = remote * radio.hold_s(wait_s)
     for column in longer_s:

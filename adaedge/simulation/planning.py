@@ -226,9 +226,9 @@ def _offloads(foresight: Foresight, families: tuple[Rows, ...], idle_s: Floats) 
 
 
 def _alike(foresight: Foresight, idle_s: Floats) -> list[tuple[float, npt.NDArray[np.bool_]]]:
-    """Ages at which the radio is woken alike, within a millisecond: seconds since the last packet at one, and which."""
+    """Ages at which it takes nearly as long and as much to wake the radio: seconds since the last packet, and which."""
     radio = foresight.scenario.energy.radio
-    waking = np.stack([np.round(radio.ready_s(idle_s), 3), np.round(radio.ready_j(idle_s), 4)])
+    waking = np.stack([np.round(radio.ready_s(idle_s), 2), np.round(radio.ready_j(idle_s), 3)])  # 10 ms, 1 mJ
     _, first, kinds = np.unique(waking, axis=1, return_index=True, return_inverse=True)
     return [(float(idle_s[age]), kinds.ravel() == kind) for kind, age in enumerate(first)]
 

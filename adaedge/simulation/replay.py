@@ -39,6 +39,15 @@ class Outcome:
         energy_j = sum(record.measurement.energy.total_j for record in records)
         return cls(energy_j / len(records), sum(record.missed for record in records) / len(records))
 
+    def regret(self, oracle: Outcome) -> float:
+        """By what fraction it took more joules than what a clairvoyant chose for the same frames.
+
+        Example:
+            >>> round(Outcome(0.22, 0.0).regret(Outcome(0.2, 0.0)), 6)
+            0.1
+        """
+        return self.energy_j_per_frame / oracle.energy_j_per_frame - 1 if oracle.energy_j_per_frame else 0.0
+
 
 def simulate(
     profile: Costs,

@@ -146,6 +146,18 @@ def test_simulate_replays_a_trace_by_every_policy(profile, trace):
     assert found["static"]["energy_j_per_frame"] <= found["local"]["energy_j_per_frame"] * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("radio", ["nr-drx", "nr-drx-fast-release", "nr-low-band"])
+def test_simulate_tells_what_the_oracle_would_have_saved_under_a_radio(profile, trace, radio):
+    options = ("--trace", trace, "--frames", 50, "--radio", radio, "--json")
+    adaptive = json.loads(adaedge_command("simulate", profile, *options))
+    oracle = json.loads(adaedge_command("simulate", profile, *options, "--policy", "clairvoyant"))
+    assert adaptive["radio"] == radio
+    assert adaptive["miss_fraction"] == adaptive["deadline_miss_fraction"]
+    assert oracle["regret"] == 0
+    told = adaptive["energy_j_per_frame"] / oracle["energy_j_per_frame"] - 1
+    assert adaptive["regret"] == pytest.approx(told)
+
+
 def test_simulate_prices_a_video_codec_by_what_a_clip_changes(tmp_path, trace):
     film, found = tmp_path / "still.mp4", tmp_path / "video.json"
     with av.open(str(film), "w") as container:
