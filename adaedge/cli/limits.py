@@ -9,11 +9,9 @@ from typing import Annotated
 
 import typer
 
-from adaedge.energy import JETSON_NANO, RADIOS, RASPBERRY_PI_4, ComputePower, EnergyModel, Provenance
+from adaedge.energy import COMPUTE, RADIOS, ComputePower, EnergyModel, Provenance
 from adaedge.energy import Radio as RadioModel
 from adaedge.errors import EnergyError
-
-COMPUTE: dict[str, ComputePower] = {"raspberry-pi-4": RASPBERRY_PI_4, "jetson-nano": JETSON_NANO}
 
 DeadlineS = Annotated[float, typer.Option(help="Seconds that an answer may take.")]
 AccuracyFloor = Annotated[float, typer.Option(help="Least accuracy of an operating point, as the bundle measured it.")]

@@ -18,8 +18,10 @@ from adaedge.late import late_names
 if TYPE_CHECKING:
     from adaedge.energy.calibration import calibrate
     from adaedge.energy.presets import (
+        COMPUTE,
         JETSON_AGX_ORIN_J_PER_MAC,
         JETSON_NANO,
+        JETSON_ORIN,
         LTE_2012,
         LTE_2021,
         NR_AWAKE,
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
         NR_DRX_FAST_RELEASE,
         NR_LOW_BAND,
         NR_MMWAVE,
+        PHONE_NPU,
         RADIOS,
         RASPBERRY_PI_4,
+        RASPBERRY_PI_5,
         WIFI_2012,
     )
 else:
@@ -37,6 +41,10 @@ else:
         {
             "JETSON_AGX_ORIN_J_PER_MAC": "presets",
             "JETSON_NANO": "presets",
+            "RASPBERRY_PI_5": "presets",
+            "PHONE_NPU": "presets",
+            "JETSON_ORIN": "presets",
+            "COMPUTE": "presets",
             "LTE_2012": "presets",
             "LTE_2021": "presets",
             "NR_AWAKE": "presets",
@@ -52,10 +60,12 @@ else:
     )
 
 __all__ = [
+    "COMPUTE",
     "FR1",
     "FR2",
     "JETSON_AGX_ORIN_J_PER_MAC",
     "JETSON_NANO",
+    "JETSON_ORIN",
     "LTE_2012",
     "LTE_2021",
     "NR_AWAKE",
@@ -63,8 +73,10 @@ __all__ = [
     "NR_DRX_FAST_RELEASE",
     "NR_LOW_BAND",
     "NR_MMWAVE",
+    "PHONE_NPU",
     "RADIOS",
     "RASPBERRY_PI_4",
+    "RASPBERRY_PI_5",
     "WIFI_2012",
     "ComputePower",
     "EnergyMeter",
