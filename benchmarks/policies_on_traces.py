@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from adaedge.energy import (
     LTE_2021,
     NR_LOW_BAND,
     NR_MMWAVE,
+    RADIOS,
     RASPBERRY_PI_4,
     WIFI_2012,
     ComputePower,
     EnergyModel,
-    RadioPower,
+    Radio,
 )
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord
@@ -63,7 +64,7 @@ class Link:
     name: str
     origin: str
     trace: Trace
-    radio: RadioPower
+    radio: Radio
 
 
 def lite0() -> Case:
@@ -209,8 +210,11 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, help="a video; without one every payload is a refresh")
     parser.add_argument("--deadline", type=float, default=0.2)
     parser.add_argument("--floor", type=float, default=0.95)
+    parser.add_argument("--radio", choices=RADIOS, help="of every link; the one of its own time unless told")
     arguments = parser.parse_args()
     chosen = [*recorded(), *synthesised()][-2 if arguments.smoke else 0 :]
+    if arguments.radio:
+        chosen = [replace(link, radio=RADIOS[arguments.radio]) for link in chosen]
     rows, totals = [], []
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)
@@ -223,6 +227,7 @@ def main() -> None:
     if not arguments.smoke:
         profile = "modelled" if arguments.profile is None else "measured"
         name = "policies_on_traces" if arguments.clip is None else f"policies_on_traces_{arguments.clip.stem}"
+        name += f"_{arguments.radio}" if arguments.radio else ""
         result.write(name, rows, summaries=totals, profile=profile, energy="modelled", trace_s=TRACE_S)
 
 

@@ -16,7 +16,7 @@ import adaedge
 
 ROOT = Path(adaedge.__file__).parent
 UPPER = ["_version", "errors", "extras", "late", "clip", "operating_point", "energy", "channel", "payload", "metrics"]
-UPPER += ["engine", "bundle", "stream", "profiling", "scheduling", "runtime", "simulation", "report"]
+UPPER += ["engine", "bundle", "stream", "profiling", "scheduling", "runtime", "simulation", "report", "forecast"]
 LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli", "__main__"]
 ORDER = UPPER + LOWER
 # What prepares models; onnx and onnxscript write graphs, which a terminal never does.
@@ -112,6 +112,19 @@ def test_no_module_bears_the_name_of_a_public_function(part):
     modules = {path.stem for path in (ROOT / part).iterdir()}
     functions = {name for name in getattr(package, "__all__", ()) if inspect.isfunction(getattr(package, name))}
     assert not modules & functions
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_energy_knows_how_a_radio_falls_asleep(path):
+    """Others ask `Radio`. (A `Cost` has a ``tail_s`` as well: the second part of a network.)"""
+    if part_of(path) == "energy":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = node.attr if isinstance(node, ast.Attribute) else node.arg if isinstance(node, ast.keyword) else None
+        of_radio = isinstance(node, ast.Attribute) and "radio" in ast.unparse(node.value).lower()
+        assert name not in ("tail_w", "promotion_s", "promotion_w"), f"{path.name} reads {name}"
+        assert not (name == "tail_s" and of_radio), f"{path.name} reads a radio's tail"
+    assert not re.search(r"\bRadioPower\b|\bNrDrx\b", path.read_text(encoding="utf-8")), "ask the protocol, Radio"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

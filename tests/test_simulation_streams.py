@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adaedge.bundle import Preprocessing
 from adaedge.channel import Trace
 from adaedge.clip import Clip
-from adaedge.energy import RASPBERRY_PI_4, ComputePower, EnergyModel, RadioPower
+from adaedge.energy import NR_DRX, NR_DRX_FAST_RELEASE, RASPBERRY_PI_4, ComputePower, EnergyModel, RadioPower
 from adaedge.errors import SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.scheduling import Choice, Fixed, Limits
@@ -267,7 +267,7 @@ class Whim:
     profiles(),
     st.lists(CHANGE, min_size=80, max_size=80),
     st.lists(st.floats(0.0, 5e6), min_size=2, max_size=20),
-    st.sampled_from([RADIO, RadioPower("none", uplink_w=1.0), replace(RADIO, tail_s=0.3)]),
+    st.sampled_from([RADIO, RadioPower("none", uplink_w=1.0), replace(RADIO, tail_s=0.3), NR_DRX, NR_DRX_FAST_RELEASE]),
     st.integers(0, 2**32 - 1),
 )
 def test_no_policy_takes_less_than_the_clairvoyant(costs, changes, rates, radio, seed) -> None:
@@ -275,7 +275,7 @@ def test_no_policy_takes_less_than_the_clairvoyant(costs, changes, rates, radio,
     asked = scenario(changes, Trace(np.arange(len(rates) + 1), [*rates, 1e6]), energy, costs, frames=80)
     ideal_j = joules(clairvoyant(asked))
     # The plan counts a tail in whole frames, and the first probe is nobody's choice.
-    slack_j = radio.promotion_w * radio.promotion_s + radio.tail_w * (radio.tail_s + 0.4)
+    slack_j = radio.wake_j + radio.idle_j(0.0, np.inf) + radio.listen_w * 0.4
     for records in (asked.run(), asked.run(Whim(seed)), *static_runs(asked).values()):
         assert not any(record.missed for record in records), "a local finish fits"
         assert ideal_j <= joules(records) + slack_j + 0.02 * joules(records)

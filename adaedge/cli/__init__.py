@@ -1,7 +1,7 @@
-"""The command line: ``adaedge inspect | build | profile | serve | run | simulate | report | demo``.
+"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | report | demo``.
 
 May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate`` and ``report`` need no
-torch.
+torch, nor does ``estimate`` of a bundle or a profile.
 An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
 """
 
@@ -15,6 +15,7 @@ import typer
 
 from adaedge._version import __version__
 from adaedge.cli import measure, operate, prepare, show
+from adaedge.cli.estimate import estimate
 from adaedge.errors import AdaedgeError
 from adaedge.extras import explained
 
@@ -26,8 +27,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for command in (
-    prepare.inspect, prepare.build, measure.profile, operate.serve, operate.run, measure.simulate, measure.report,
-    prepare.demo,
+    prepare.inspect, estimate, prepare.build, measure.profile, operate.serve, operate.run, measure.simulate,
+    measure.report, prepare.demo,
 ):  # fmt: skip
     app.command()(command)
 

@@ -9,28 +9,9 @@ from typing import Annotated
 
 import typer
 
-from adaedge.energy import (
-    JETSON_NANO,
-    LTE_2012,
-    LTE_2021,
-    NR_LOW_BAND,
-    NR_MMWAVE,
-    RASPBERRY_PI_4,
-    WIFI_2012,
-    ComputePower,
-    EnergyModel,
-    Provenance,
-)
+from adaedge.energy import COMPUTE, RADIOS, ComputePower, EnergyModel, Provenance
+from adaedge.energy import Radio as RadioModel
 from adaedge.errors import EnergyError
-
-COMPUTE: dict[str, ComputePower] = {"raspberry-pi-4": RASPBERRY_PI_4, "jetson-nano": JETSON_NANO}
-RADIO = {
-    "nr-low-band": NR_LOW_BAND,
-    "nr-mmwave": NR_MMWAVE,
-    "lte-2021": LTE_2021,
-    "lte-2012": LTE_2012,
-    "wifi-2012": WIFI_2012,
-}
 
 DeadlineS = Annotated[float, typer.Option(help="Seconds that an answer may take.")]
 AccuracyFloor = Annotated[float, typer.Option(help="Least accuracy of an operating point, as the bundle measured it.")]
@@ -38,7 +19,7 @@ PeriodS = Annotated[float, typer.Option(help="Seconds from one frame to the next
 Compute = Annotated[
     str, typer.Option(help=f"The terminal's computing power: {', '.join(COMPUTE)}, or your own watts above idle.")
 ]
-Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIO)}.")]
+Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIOS)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -48,9 +29,18 @@ def energy_model(compute: str, radio: str) -> EnergyModel:
     Raises:
         EnergyError: naming the presets that there are.
     """
-    if radio not in RADIO:
-        raise EnergyError(f"no radio preset {radio!r}; there are: {', '.join(RADIO)}")
-    return EnergyModel(_compute(compute), RADIO[radio])
+    return EnergyModel(_compute(compute), radio_named(radio))
+
+
+def radio_named(name: str) -> RadioModel:
+    """The radio of that name.
+
+    Raises:
+        EnergyError: naming those that there are.
+    """
+    if name not in RADIOS:
+        raise EnergyError(f"no radio preset {name!r}; there are: {', '.join(RADIOS)}")
+    return RADIOS[name]
 
 
 def _compute(text: str) -> ComputePower:

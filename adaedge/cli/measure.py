@@ -128,19 +128,22 @@ def simulate(
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
     from adaedge.scheduling import Limits
-    from adaedge.simulation import ClipChanges, Scenario
+    from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant
 
     costs, energy = Profile.load(profile), energy_model(compute, radio)
     limits = Limits.of(deadline, accuracy_floor, period)
     changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period, frames=frames)
-    records = _replay(Scenario(costs, energy, read_trace(trace), limits, frames, changes=changes), policy)
+    scenario = Scenario(costs, energy, read_trace(trace), limits, frames, changes=changes)
+    records = _replay(scenario, policy)
     if record is not None:
         write_records(records, record)
     summary = summarize(records)
     if as_json:
         frontier = Frontier(costs, energy, limits).as_dict(records)
-        named = {"policy": policy, "trace": str(trace)} | ({"clip": str(clip)} if clip else {})
-        show.document(json.dumps(named | summary.as_dict() | {"frontier": frontier}, indent=1))
+        named = {"policy": policy, "trace": str(trace), "radio": radio} | ({"clip": str(clip)} if clip else {})
+        outcome, best = Outcome.of(records), Outcome.of(clairvoyant(scenario))
+        judged = {"miss_fraction": outcome.miss_fraction, "regret": outcome.regret(best)}
+        show.document(json.dumps(named | summary.as_dict() | judged | {"frontier": frontier}, indent=1))
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
 

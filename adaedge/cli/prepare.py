@@ -1,7 +1,7 @@
 """Commands that prepare a model: ``inspect``, ``build``, ``demo``. They need torch.
 
 May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``, ``bundle``, ``clip``, ``report``,
-``runtime``, ``operating_point``.
+``runtime``, ``operating_point``, ``energy``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import typer
 from rich.table import Table
 
 from adaedge.cli import show
+from adaedge.cli.limits import radio_named
+from adaedge.energy import RADIOS
 from adaedge.errors import LevelError, ModelError
 
 if TYPE_CHECKING:
@@ -209,6 +211,9 @@ def demo(
     ),
     frames: Annotated[int | None, typer.Option(min=1, help="Show so many frames of each scene.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthesised trace.")] = 0,
+    radio: Annotated[
+        list[str] | None, typer.Option(help=f"A radio, once for each: {', '.join(RADIOS)}. Three unless told.")
+    ] = None,
 ) -> None:
     """A robot watches: real clips, a real network, two processes, a fading link, three radios, every technique.
 
@@ -216,11 +221,14 @@ def demo(
     """
     import logging
 
-    from adaedge.demo import run
+    from adaedge.demo import material, run
 
+    radios = tuple(radio or material.RADIOS)
+    for name in radios:
+        radio_named(name)
     logging.getLogger("adaedge").setLevel(logging.ERROR)  # that a link is down is part of the film; reports count it
     with show.progress() as report:
-        result = run(out, frames=frames, seed=seed, progress=report)
+        result = run(out, frames=frames, seed=seed, progress=report, radios=radios)
     show.console.print(result.table)
     for headline in result.headlines:
         show.console.print(headline, style="bold")

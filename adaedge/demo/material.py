@@ -1,6 +1,6 @@
 """What the demo runs on besides its film: a real network, a link with a fade in it, and three radios.
 
-May import: ``errors``, ``channel``, ``energy``, ``models``.
+May import: ``errors``, ``channel``, ``models``.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, synthesize
-from adaedge.energy import LTE_2021, NR_LOW_BAND, WIFI_2012, RadioPower
 from adaedge.errors import SourceError
 from adaedge.models import Model, load
 
 MODEL = "timm:efficientnet_lite0"
-RADIOS: dict[str, RadioPower] = {"nr-low-band": NR_LOW_BAND, "lte-2021": LTE_2021, "wifi-2012": WIFI_2012}
+RADIOS = ("nr-low-band", "lte-2021", "wifi-2012")
+"""Of those that `adaedge.energy.RADIOS` names."""
 
 
 def network() -> Model:

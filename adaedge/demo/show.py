@@ -6,7 +6,7 @@ May import everything but ``cli``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from adaedge.demo import film, material, policies, tables
 from adaedge.demo.edge import edge_server
 from adaedge.demo.playing import ACCURACY_FLOOR, DEADLINE_S, METRIC, PERIOD_S, Run, Stage, answers_of, play
 from adaedge.demo.policies import ADAPTIVE, LOCAL, STATIC
-from adaedge.energy import RASPBERRY_PI_4, EnergyModel
+from adaedge.energy import RADIOS, RASPBERRY_PI_4, EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile
 from adaedge.report import Comparison, Context, Frontier, Origin, PolicySummary, Rules, summarize, write_html
@@ -56,7 +56,9 @@ class Shown:
     headlines: tuple[str, ...]
 
 
-def run(out: Path, *, frames: int | None, seed: int, progress: Progress) -> Shown:
+def run(
+    out: Path, *, frames: int | None, seed: int, progress: Progress, radios: Sequence[str] = material.RADIOS
+) -> Shown:
     """Run the demo and leave ``summary.json``, a report for each radio, the bundle, the profile and the records.
 
     Args:
@@ -64,6 +66,7 @@ def run(out: Path, *, frames: int | None, seed: int, progress: Progress) -> Show
         frames: of each scene at most so many.
         seed: of the synthesised trace.
         progress: called as ``progress(what, done, total)``.
+        radios: names of radios, as the command line takes them.
     """
     out.mkdir(parents=True, exist_ok=True)
     each = FRAMES_A_SCENE if frames is None else min(frames, FRAMES_A_SCENE)
@@ -76,7 +79,7 @@ def run(out: Path, *, frames: int | None, seed: int, progress: Progress) -> Show
     with edge_server(out / "lite0.bundle", out / "edge") as edge:
         stage = Stage(
             bundle=bundle,
-            energy=_energy(next(iter(material.RADIOS))),
+            energy=_energy(radios[0]),
             trace=trace,
             scenes=scenes,
             expected=answers_of(bundle, scenes),
@@ -84,7 +87,7 @@ def run(out: Path, *, frames: int | None, seed: int, progress: Progress) -> Show
             certificate=Path(edge["certificate"]).read_bytes(),
             token=Path(edge["token"]).read_text(encoding="utf-8").strip(),
         )
-        runs = _play_all(stage, here.slowed(slowdown), progress)
+        runs = _play_all(stage, here.slowed(slowdown), progress, radios)
     return _conclude(out, stage, here.slowed(slowdown), runs, {"terminal_slowdown": slowdown, "seed": seed})
 
 
@@ -113,15 +116,15 @@ def slowdown_of(bundle: Bundle, here: Profile) -> float:
 
 
 def _energy(radio: str) -> EnergyModel:
-    return EnergyModel(RASPBERRY_PI_4, material.RADIOS[radio])
+    return EnergyModel(RASPBERRY_PI_4, RADIOS[radio])
 
 
-def _play_all(stage: Stage, costs: Profile, progress: Progress) -> dict[str, dict[str, Run]]:
+def _play_all(stage: Stage, costs: Profile, progress: Progress, radios: Sequence[str]) -> dict[str, dict[str, Run]]:
     """Radio → policy → its run. What never sends is the same under each radio, and runs once."""
     fixed = policies.always(costs, ACCURACY_FLOOR)
     local = play(stage, *policies.fixed(costs, fixed.pop(LOCAL)), LOCAL, progress)
     found = {}
-    for radio in material.RADIOS:
+    for radio in radios:
         its = replace(stage, energy=_energy(radio))
         static = policies.best_static(_scenario(its, costs), costs)
         arms: dict[str, tuple[Profile, Policy]] = {

@@ -13,8 +13,10 @@ import numpy as np
 
 from adaedge.energy.compute import ComputePower
 from adaedge.energy.model import EnergyModel
+from adaedge.energy.nr_drx import NrDrx
 from adaedge.energy.provenance import Provenance
-from adaedge.energy.radio import RadioPower
+from adaedge.energy.radio import Radio
+from adaedge.energy.radio_power import RadioPower
 from adaedge.errors import EnergyError
 
 Reading = tuple[float, float]
@@ -33,7 +35,8 @@ def calibrate(
 ) -> EnergyModel:
     """An energy model from readings of the whole terminal's power; what was not read keeps the figure of ``base``.
 
-    Give every power as the meter shows it: ``idle_w`` is subtracted here.
+    Give every power as the meter shows it: ``idle_w`` is subtracted here. Of an `NrDrx` the watts per unit are fitted
+    to whatever was read of uplink and downlink; of a `RadioPower` each figure by itself.
 
     Args:
         base: figures for what was not read, for example ``EnergyModel(RASPBERRY_PI_4, LTE_2021)``.
@@ -46,7 +49,7 @@ def calibrate(
         tail: (seconds, watts) of the radio between the last packet and idle.
 
     Raises:
-        EnergyError: if a reading is below idle, or no line with non-negative terms fits.
+        EnergyError: if a reading is below idle, no line with non-negative terms fits, or the radio has no such figure.
 
     Example:
         >>> from adaedge.energy import LTE_2021, RASPBERRY_PI_4
@@ -61,6 +64,12 @@ def calibrate(
         compute = ComputePower(_above(busy_w, idle_w, "busy_w"), wait, Provenance.CALIBRATED, "calibrated")
     elif wait_w is not None:
         raise EnergyError("wait_w was read, busy_w was not; read the power while the model runs as well")
+    if isinstance(base.radio, NrDrx):
+        if promotion is not None or tail is not None:
+            raise EnergyError(
+                f"{base.radio.name} has no promotion and no tail to read; uplink and downlink tell its watts per unit"
+            )
+        return EnergyModel(compute, _per_unit(base.radio, idle_w, uplink, downlink))
     figures: dict[str, float] = {}
     for direction, readings in (("uplink", uplink), ("downlink", downlink)):
         if readings:
@@ -72,9 +81,23 @@ def calibrate(
     return EnergyModel(compute, _replaced(base.radio, figures))
 
 
-def _replaced(radio: RadioPower, figures: dict[str, Any]) -> RadioPower:
+def _per_unit(radio: NrDrx, idle_w: float, uplink: Sequence[Reading], downlink: Sequence[Reading]) -> NrDrx:
+    """The radio with watts per unit that fit the readings best, whatever their rates."""
+    units = [radio.slots.sending(radio.transmit_dbm)] * len(uplink) + [radio.slots.receiving] * len(downlink)
+    if not units:
+        return radio
+    watts = np.array([_above(power_w, idle_w, "power of a transfer") for _, power_w in (*uplink, *downlink)])
+    above = np.array(units) - radio.slots.deep.units
+    unit_w = float(above @ watts / (above @ above))
+    provenance = dict(radio.provenance) | {"unit_w": Provenance.CALIBRATED}
+    return replace(radio, unit_w=unit_w, provenance=provenance, source=f"calibrated: unit_w; the rest: {radio.source}")
+
+
+def _replaced(radio: Radio, figures: dict[str, Any]) -> Radio:
     if not figures:
         return radio
+    if not isinstance(radio, RadioPower):
+        raise EnergyError(f"{', '.join(figures)} are figures of a RadioPower; {radio.name} is none")
     provenance = dict(radio.provenance) | dict.fromkeys(figures, Provenance.CALIBRATED)
     source = f"calibrated: {', '.join(figures)}; the rest: {radio.source}"
     return replace(radio, **figures, provenance=provenance, source=source)

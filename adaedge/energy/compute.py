@@ -18,7 +18,7 @@ def check_figure(name: str, value: float) -> None:
     Raises:
         EnergyError: if it is negative or not finite.
     """
-    if not (math.isfinite(value) and value >= 0):
+    if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
         raise EnergyError(f"{name} is a finite number, at least 0, above idle; got {value}")
 
 
@@ -31,20 +31,46 @@ class ComputePower:
         wait_w: while it waits for the edge server (a processor that does not reach its idle state); often 0.
         provenance: how the figures are known.
         source: where they come from, for people.
+        macs_per_s: multiply-accumulates that it does in a second, in int8 unless ``source`` says otherwise; ``None``
+            where nobody knows. Times are measured; this serves to estimate what was not.
 
     Example:
         >>> ComputePower(busy_w=4.0).busy_w * 0.020  # joules of 20 ms
         0.08
+        >>> ComputePower(busy_w=4.0, macs_per_s=8e9).j_per_mac
+        5e-10
     """
 
     busy_w: float
     wait_w: float = 0.0
     provenance: Provenance = Provenance.ASSUMED
     source: str = ""
+    macs_per_s: float | None = None
 
     def __post_init__(self) -> None:
         check_figure("busy_w", self.busy_w)
         check_figure("wait_w", self.wait_w)
+        if self.macs_per_s is not None and not (math.isfinite(self.macs_per_s) and self.macs_per_s > 0):
+            raise EnergyError(f"macs_per_s is a finite number above 0; got {self.macs_per_s}")
+
+    @property
+    def j_per_mac(self) -> float:
+        """Joules of one multiply-accumulate.
+
+        Raises:
+            EnergyError: if the throughput is not known.
+        """
+        return self.busy_w * self.seconds(1.0)
+
+    def seconds(self, macs: float) -> float:
+        """Seconds of so many multiply-accumulates.
+
+        Raises:
+            EnergyError: if the throughput is not known.
+        """
+        if self.macs_per_s is None:
+            raise EnergyError("the processor's macs_per_s is not known. Profile a bundle on it, or give a preset.")
+        return macs / self.macs_per_s
 
     @classmethod
     def from_cmos(
@@ -80,7 +106,7 @@ class ComputePower:
             >>> round(ComputePower.from_efficiency(6e-12, 1e12).busy_w, 6)
             6.0
         """
-        return cls(j_per_mac * macs_per_s, 0.0, provenance, source)
+        return cls(j_per_mac * macs_per_s, 0.0, provenance, source, macs_per_s)
 
 
 def cmos_energy_j(cycles: float, frequency_hz: float, kappa: float = 1e-28) -> float:

@@ -1,6 +1,7 @@
 """EnergyMeter: the joules of what really happened, frame after frame.
 
-May import: ``errors``. Holds the radio's state explicitly: one meter for one terminal, used by one thread at a time.
+May import: ``errors``. Holds explicitly when the radio was last used: one meter for one terminal, used by one
+thread at a time.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class EnergyMeter:
     def __init__(self, model: EnergyModel) -> None:
         self._model = model
         self._charged_s = -math.inf  # the radio's joules are counted until here
-        self._tail_end_s = -math.inf  # the radio is idle from here on, if nothing happens
+        self._packet_s = -math.inf  # when it carried its last packet
 
     def frame(
         self,
@@ -66,34 +67,35 @@ class EnergyMeter:
         radio = self._model.radio
         promote_j = transmit_j = receive_j = wait_j = tail_j = 0.0
         for begin_s, sent_s, payload_bytes in uploads:
-            tail_j += self._tail_j(begin_s)
-            promote_j += radio.promotion_w * radio.promotion_s if begin_s > self._tail_end_s else 0.0
-            transmit_j += radio.uplink_w_per_bps * 8 * payload_bytes + radio.uplink_w * (sent_s - begin_s)
-            self._connected_until(sent_s)
+            tail_j += self._idle_j(begin_s)
+            promote_j += radio.ready_j(begin_s - self._packet_s)
+            transmit_j += radio.sending_j(payload_bytes, sent_s - begin_s)
+            self._used_until(sent_s)
         if uploads:
             rate_bps = _rate_bps(*uploads[-1])
-            self._connected_until(self._charged_s + wait_s + 8 * answer_bytes / rate_bps)
+            self._used_until(self._charged_s + wait_s + 8 * answer_bytes / rate_bps)
             receive_j = radio.downlink_j(answer_bytes, rate_bps)
-            wait_j = (radio.tail_w + self._model.compute.wait_w) * wait_s
-        tail_j += self._tail_j(end_s)
+            wait_j = radio.wait_j(wait_s) + self._model.compute.wait_w * wait_s
+        tail_j += self._idle_j(end_s)
         compute_j = self._model.compute.busy_w * compute_s
         return EnergySplit(compute_j, promote_j, transmit_j, receive_j, wait_j, tail_j)
 
     def close(self, end_s: float = math.inf) -> EnergySplit:
-        """Joules of the tail that remains, until ``end_s`` at most; the radio is idle afterwards."""
-        remaining_j = self._tail_j(end_s)
-        self._tail_end_s = -math.inf
+        """Joules of the tail that remains, until ``end_s`` at most; the radio sleeps afterwards."""
+        remaining_j = self._idle_j(end_s)
+        self._packet_s = -math.inf
         return EnergySplit(tail_j=remaining_j)
 
-    def _tail_j(self, until_s: float) -> float:
-        """Charge the tail from where the radio was last charged."""
-        lasted_s = min(until_s, self._tail_end_s) - self._charged_s
-        self._charged_s = max(self._charged_s, until_s)
-        return self._model.radio.tail_w * lasted_s if lasted_s > 0 else 0.0
+    def _idle_j(self, until_s: float) -> float:
+        """Charge the radio from where it was last charged, with nothing to do since its last packet."""
+        begin_s, self._charged_s = self._charged_s, max(self._charged_s, until_s)
+        if until_s <= begin_s or math.isinf(self._packet_s):
+            return 0.0
+        return float(self._model.radio.idle_j(begin_s - self._packet_s, until_s - self._packet_s))
 
-    def _connected_until(self, time_s: float) -> None:
+    def _used_until(self, time_s: float) -> None:
         self._charged_s = max(self._charged_s, time_s)
-        self._tail_end_s = max(self._tail_end_s, time_s + self._model.radio.tail_s)
+        self._packet_s = max(self._packet_s, time_s)
 
 
 def _rate_bps(begin_s: float, end_s: float, payload_bytes: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adaedge.energy.compute import ComputePower
-from adaedge.energy.radio import RadioPower
+from adaedge.energy.radio import Radio
 from adaedge.errors import EnergyError
 
 
@@ -26,7 +26,7 @@ class EnergySplit:
         transmit_j: sending payloads and probes.
         receive_j: receiving answers.
         wait_j: connected, waiting for the edge server.
-        tail_j: the radio's tail: connected after the last packet, with nothing to send.
+        tail_j: the radio's tail: what it draws after the last packet, with nothing to send, until it is fast asleep.
 
     Example:
         >>> (EnergySplit(compute_j=0.2) + EnergySplit(tail_j=0.1)).total_j
@@ -57,13 +57,13 @@ class EnergySplit:
 
 
 class Prices(NamedTuple):
-    """What each unit of an offload costs at given rates: its joules, tail and promotion aside, are linear in these.
+    """What each unit of an offload costs at given rates: its joules, changes of the radio's state aside, are linear.
 
     Attributes:
         compute_w: joules of a second that the terminal computes.
         uplink_j_per_byte: joules of a byte sent.
         downlink_j_per_byte: joules of a byte received.
-        wait_w: joules of a second connected, waiting for the edge server.
+        wait_w: joules of a second of waiting for the edge server, while the radio listens without a pause.
     """
 
     compute_w: float
@@ -81,6 +81,7 @@ class EnergyModel:
         radio: the radio.
 
     Example:
+        >>> from adaedge.energy import RadioPower
         >>> model = EnergyModel(ComputePower(busy_w=4.0), RadioPower("test", uplink_w=1.0, tail_s=10.0, tail_w=0.1))
         >>> model.local(compute_s=0.05).total_j
         0.2
@@ -89,7 +90,7 @@ class EnergyModel:
     """
 
     compute: ComputePower
-    radio: RadioPower
+    radio: Radio
 
     @property
     def provenance(self) -> str:
@@ -114,13 +115,13 @@ class EnergyModel:
         answer_bytes: Any = 0.0,
         downlink_bps: Any = None,
         gap_s: Any = math.inf,
-        radio_idle: bool = False,
+        idle_s: Any = 0.0,
     ) -> EnergySplit:
         """Joules of a frame that crosses the link.
 
-        ``transmit = (α R + β) · 8 bytes / R`` and likewise for receiving; ``wait = (tail_w + wait_w) · wait_s``;
-        ``tail = tail_w · min(tail_s, gap_s)``; ``promote = promotion_w · promotion_s`` where the radio was idle.
-        Arguments may be arrays of one shape; where ``payload_bytes`` is 0 the radio is not used.
+        The radio says what waking it, sending, receiving, waiting and being left alone until the next upload cost; the
+        processor adds ``wait_w · wait_s``. Arguments may be arrays of one shape; where ``payload_bytes`` is 0 the radio
+        is not used.
 
         Args:
             compute_s: seconds that the terminal computes.
@@ -129,8 +130,8 @@ class EnergyModel:
             wait_s: seconds from the payload's arrival until the answer begins to arrive.
             answer_bytes: bytes received.
             downlink_bps: rate of the downlink; ``None`` for the uplink's.
-            gap_s: seconds from the answer to the next upload; the radio's tail lasts no longer.
-            radio_idle: whether the radio must be woken.
+            gap_s: seconds from the answer to the next upload: the radio is left alone for no longer.
+            idle_s: seconds from the radio's last packet to this upload; ``inf`` for a radio that is fast asleep.
 
         Raises:
             EnergyError: if a rate is not positive.
@@ -139,11 +140,11 @@ class EnergyModel:
         radio, used = self.radio, payload_bytes != 0
         return EnergySplit(
             compute_j=self.compute.busy_w * compute_s,
-            promote_j=used * (radio.promotion_w * radio.promotion_s * radio_idle),
+            promote_j=used * radio.ready_j(idle_s),
             transmit_j=radio.uplink_j(payload_bytes, rate_bps),
             receive_j=used * radio.downlink_j(answer_bytes, downlink_bps),
-            wait_j=used * ((radio.tail_w + self.compute.wait_w) * wait_s),
-            tail_j=used * (radio.tail_w * _least(radio.tail_s, gap_s)),
+            wait_j=used * (radio.wait_j(wait_s) + self.compute.wait_w * wait_s),
+            tail_j=used * radio.idle_j(0.0, gap_s),
         )
 
     def prices(self, rate_bps: float, downlink_bps: float | None = None) -> Prices:
@@ -157,6 +158,7 @@ class EnergyModel:
             EnergyError: if a rate is not positive.
 
         Example:
+            >>> from adaedge.energy import RadioPower
             >>> model = EnergyModel(ComputePower(busy_w=4.0, wait_w=0.5), RadioPower("test", uplink_w=1.0, tail_w=0.1))
             >>> model.prices(1e6)
             Prices(compute_w=4.0, uplink_j_per_byte=8e-06, downlink_j_per_byte=0.0, wait_w=0.6)
@@ -167,7 +169,7 @@ class EnergyModel:
             compute.busy_w,
             radio.uplink_j(1, rate_bps),
             radio.downlink_j(1, downlink_bps),
-            radio.tail_w + compute.wait_w,
+            radio.listen_w + compute.wait_w,
         )
 
 
@@ -181,7 +183,3 @@ def _downlink_bps(rate_bps: Any, downlink_bps: Any) -> Any:
 
 def _positive(rates_bps: Any) -> bool:
     return bool((rates_bps > 0).all()) if isinstance(rates_bps, np.ndarray) else bool(rates_bps > 0)
-
-
-def _least(limit_s: float, gap_s: Any) -> Any:
-    return np.minimum(limit_s, gap_s) if isinstance(gap_s, np.ndarray) else min(limit_s, gap_s)

@@ -5,6 +5,7 @@ May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -103,8 +104,7 @@ class Frontier:
         Each is taken to answer every frame while the link stays as it is: no change of the radio's state counts.
         """
         table = self._table(_FOR_EVER_S)
-        often = self.limits.period_s < self.energy.radio.tail_s
-        predictions = self._predict(table, rate_bps, self.energy.radio.tail_s if often else 0.0)
+        predictions = self._predict(table, rate_bps, self.limits.period_s)
         front = on_front(predictions.energy_j, table.accuracy, predictions.on_time)
         accuracy = [value if known else None for value, known in zip(table.accuracy, table.measured, strict=True)]
         energy_j, on_time = predictions.energy_j.tolist(), predictions.on_time.tolist()
@@ -114,7 +114,7 @@ class Frontier:
     def never_worth(self, rates_bps: Sequence[float | None], where: str) -> DominatedPoints:
         """What is on no front at any of the rates, with a radio that sleeps and with one that is awake.
 
-        Both states count, for waking the radio is charged to an offload and its tail to a local run.
+        Both states count, for waking the radio is charged to an offload and its falling asleep to a local run.
 
         Args:
             rates_bps: link rates; ``None`` for no link.
@@ -123,8 +123,8 @@ class Frontier:
         table = self._table(self.limits.horizon_s)
         worth = np.zeros(len(table.points), dtype=bool)
         for rate_bps in rates_bps:
-            for residual_s in (0.0, self.energy.radio.tail_s):
-                found = self._predict(table, rate_bps, residual_s)
+            for idle_s in (math.inf, 0.0):
+                found = self._predict(table, rate_bps, idle_s)
                 worth |= on_front(found.energy_j, table.accuracy, found.on_time)
         held = [point for point, kept in zip(table.points, worth, strict=True) if kept]
         names = ("network", "width", "precision")
@@ -169,9 +169,9 @@ class Frontier:
     def _table(self, horizon_s: float) -> Table:
         return Table.build(self.profile, replace(self.limits, accuracy_floor=0.0, horizon_s=horizon_s))
 
-    def _predict(self, table: Table, rate_bps: float | None, residual_s: float) -> Predictions:
+    def _predict(self, table: Table, rate_bps: float | None, idle_s: float) -> Predictions:
         estimate = None if rate_bps is None else RateEstimate(rate_bps, rate_bps, self.round_trip_s)
-        return predict(table, self.energy, estimate, residual_s=residual_s)
+        return predict(table, self.energy, estimate, idle_s=idle_s)
 
 
 def on_front(energy_j: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64], allowed: Mask) -> Mask:

@@ -69,7 +69,11 @@ class Origin:
             ),
             ("bytes", self.known, "length of what was sent, headers and probes included"),
             ("agreement", "measured", f"same answer as {self.reference}"),
-            ("joules", str(Provenance.MODELLED), "power × time, above idle; promotion and tail of the radio included"),
+            (
+                "joules",
+                str(Provenance.MODELLED),
+                "power × time, above idle; the radio's waking and tail included",
+            ),
         ]
         if self.energy is None:
             return [*rows, ("power", "not recorded", "the energy model that the run was configured with")]

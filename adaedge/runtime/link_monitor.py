@@ -1,6 +1,6 @@
 """LinkMonitor: sends probes and handshakes over one link, and keeps its `LinkState` for several threads.
 
-May import: ``errors``, ``channel``, ``scheduling``.
+May import: ``errors``, ``energy``, ``channel``, ``scheduling``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import final
 
 from adaedge.channel import RateEstimate, RateEstimator
+from adaedge.energy import Radio
 from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.link import HELLO_BYTES, Link, Reply
@@ -41,8 +42,7 @@ class LinkMonitor:
         clock: the time.
         plan: when to probe.
         handshake_timeout_s: seconds that a handshake or a probe has.
-        promotion_s: seconds that the radio takes to wake up.
-        tail_s: seconds that the radio stays awake after its last packet.
+        radio: the terminal's; what it takes to wake is no part of an upload.
     """
 
     def __init__(
@@ -53,16 +53,14 @@ class LinkMonitor:
         clock: Clock,
         plan: ProbePlan,
         handshake_timeout_s: float,
-        *,
-        promotion_s: float = 0.0,
-        tail_s: float = 0.0,
+        radio: Radio | None = None,
     ) -> None:
         self._link = link
         self._bundle = bundle
         self._estimator = estimator
         self._clock = clock
         self._timeout_s = handshake_timeout_s
-        self._state = LinkState(plan, promotion_s=promotion_s, tail_s=tail_s)
+        self._state = LinkState(plan, radio=radio)
         self._told = False  # somebody knows that it is down
         self._probes: list[UploadRecord] = []
         self._lock = threading.Condition()

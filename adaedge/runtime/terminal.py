@@ -99,8 +99,7 @@ class Terminal:
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
             handshake_timeout_s,
-            promotion_s=scheduler.energy.radio.promotion_s,
-            tail_s=scheduler.energy.radio.tail_s,
+            radio=scheduler.energy.radio,
         )
         self._offload = Offload(link, self._monitor, self.clock)
         self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]

@@ -1,7 +1,7 @@
 """LinkState: whether the edge server can be used, how fast the link is, and when to probe it.
 
-May import: ``errors``, ``channel``. Pure: what was sent over the link is told with its times, and each event gives a
-new state. The terminal's link monitor and the simulation share it, so both decide alike.
+May import: ``errors``, ``energy``, ``channel``. Pure: what was sent over the link is told with its times,
+and each event gives a new state. The terminal's link monitor and the simulation share it, so both decide alike.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from adaedge.channel import RateEstimate, RateEstimator, Upload
+from adaedge.energy import Radio
 from adaedge.errors import ScheduleError
 from adaedge.scheduling.probing import ProbePlan
 
@@ -94,7 +95,7 @@ class Exchange:
 class UploadRecord:
     """An upload that happened, for the energy meter: when it began and ended, and its bytes.
 
-    It begins when the radio is awake: the meter charges the promotion by itself. One that timed out counts as sending
+    It begins when the radio is awake: the meter charges the waking by itself. One that timed out counts as sending
     until it was given up: the bytes that crossed where the link knows them, all where it does not. One whose connection
     broke has no bytes.
     """
@@ -130,11 +131,10 @@ class LinkState:
     Attributes:
         plan: when an unused link is probed.
         round_trip_s: seconds that an empty message takes there and back.
-        promotion_s: seconds that the radio takes to wake up. Where the link does not tell how long an upload took, they
-            are taken off the first one after a sleep, unless it was too short to hold them. They come from the energy
-            model: over a cable that is modelled as a radio, such an upload then seems up to ten times as fast. 0 where
-            ``start_s`` of an exchange is when the radio was awake.
-        tail_s: seconds that the radio stays awake after its last packet.
+        radio: the terminal's. Where the link does not tell how long an upload took, what the radio took to wake is
+            taken off it, unless it was too short to hold that. It comes from the energy model: over a cable that is
+            modelled as a radio, such an upload then seems up to ten times as fast. ``None`` where ``start_s`` of an
+            exchange is when the radio was awake.
         up: whether the edge server can be used.
         timeouts: frames in a row that timed out.
         probing: whether a probe is under way.
@@ -153,17 +153,15 @@ class LinkState:
 
     plan: ProbePlan
     round_trip_s: float = 0.0
-    promotion_s: float = 0.0
-    tail_s: float = 0.0
+    radio: Radio | None = None
     up: bool = False
     timeouts: int = 0
     probing: bool = False
     active_s: float = -math.inf
 
     def __post_init__(self) -> None:
-        seconds = (self.round_trip_s, self.promotion_s, self.tail_s)
-        if not (min(seconds) >= 0 and math.isfinite(sum(seconds))):
-            raise ScheduleError(f"round trip, promotion and tail are finite seconds, at least 0; got {seconds}")
+        if not (self.round_trip_s >= 0 and math.isfinite(self.round_trip_s)):
+            raise ScheduleError(f"a round trip takes finite seconds, at least 0; got {self.round_trip_s}")
 
     @property
     def next_probe_s(self) -> float:
@@ -227,9 +225,11 @@ class LinkState:
         return woken_s, upload_s - woken_s
 
     def _woken_s(self, start_s: float, lasted_s: float) -> float:
-        """Seconds of an upload in which the radio woke up; a tenth is left for the upload, for promotions vary."""
-        asleep = start_s > self.active_s + self.tail_s
-        return min(self.promotion_s, 0.9 * lasted_s) if asleep and lasted_s > self.promotion_s else 0.0
+        """Seconds of an upload in which the radio woke up; a tenth is left for the upload, for wakings vary."""
+        if self.radio is None:
+            return 0.0
+        ready_s = float(self.radio.ready_s(start_s - self.active_s))
+        return min(ready_s, 0.9 * lasted_s) if lasted_s > ready_s else 0.0
 
     def _lesson(self, exchange: Exchange, upload_s: float) -> Upload | None:
         if exchange.purpose is Purpose.HANDSHAKE or not exchange.payload_bytes:

@@ -3,7 +3,9 @@
 May import: ``operating_point``, ``energy``, ``channel``.
 
 **Latency** of an offload at rate R:
-``head + encode + promotion (radio asleep) + round trip + 8·payload/R + decode + tail + 8·answer/downlink``.
+``head + encode + ready(idle) + 8·payload/R + wait + hold(wait) + 8·answer/downlink``, where *ready* is what the radio
+takes to wake so long after its last packet, *wait* is the round trip and the edge server's computing, and *hold* is how
+long an answer that is ready then waits until the radio listens.
 
 **Deadline.** Where a local run fits it, an offload that is given up is finished locally in time, so the deadline is met
 whatever the link does. Such a point is judged at the expected rate, and what may go wrong is a matter of energy: *risk*
@@ -14,24 +16,24 @@ distribution is approximated by the logistic one with the usual factor 1.702, so
 comes just before the give-up. Where not even a local run fits, nothing catches a slow upload, and the deadline is
 judged at ``low_bps``.
 
-**Energy** of a frame has to look further than the frame, because a radio remembers: after the last packet it stays
-awake for ``tail_s`` (10 s in cellular networks) at ``tail_w``. Take the link to stay as it is for N frames
+**Energy** of a frame has to look further than the frame, because a radio remembers: after the last packet it falls
+asleep in steps, which take 10 s in cellular networks (``Radio.idle_j``). Take the link to stay as it is for N frames
 (``horizon_s``), and compare doing the same thing for all of them, which is best while nothing changes:
 
-- offloading N frames: N·(compute + transfer + wait + tail_w·min(tail_s, gap)), where *gap* is the time from an answer
-  to the next upload; plus, where the radio sleeps now, the promotion and the rest of the tail after the last frame,
-  tail_w·(tail_s − min(tail_s, gap));
-- answering N frames locally: N·compute, plus what is left of the tail now, tail_w·residual.
+- offloading N frames: N·(compute + transfer + wait + idle(0, gap) + wake(gap)), where *gap* is the time from an answer
+  to the next upload; plus what waking the radio costs now beyond wake(gap); plus, where it sleeps now, what it draws
+  after the last frame, idle(gap, ∞);
+- answering N frames locally: N·compute, plus what the radio draws if it is left alone now, idle(since its last packet,
+  ∞).
 
-Divided by N, these are the two columns. From sleep, an offload must earn its promotion and one whole tail within the
-horizon: a single frame would have to earn them at once (stuck local), and a rule that ignores them would wake the radio
-for every small gain. While the radio is awake the tail is there in any case: going local in a short fade saves nothing
-of it, so the rest of it is charged to the local run; only over a horizon longer than the tail does staying local save
-power. Between the two lies a band in which the scheduler goes on with what it does, as a cost of change asks for. Where
-the gap is longer than the tail, every frame pays its promotion.
+Divided by N, these are the two columns. From sleep, an offload must earn the waking and one whole falling asleep within
+the horizon: a single frame would have to earn them at once (stuck local), and a rule that ignores them would wake the
+radio for every small gain. While it is awake it falls asleep in any case: going local in a short fade saves nothing
+of that, so the rest of it is charged to the local run; only over a longer horizon does staying local save power.
+Between the two lies a band in which the scheduler goes on with what it does, as a cost of change asks for.
 
 **Regret.** In that band a look ahead alone would keep an awake radio awake for ever, though every frame costs a little
-more than a local one: the tail that is left is the same after an hour. So what the frames so far would have cost less
+more than a local one: what is left to draw is the same after an hour. So what the frames so far would have cost less
 with the radio in its other state counts towards the change, as rent already paid counts towards buying (the work
 function of Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task system", Journal of the ACM 39(4),
 1992, for two states): `next_regret_j`.
@@ -46,9 +48,9 @@ from typing import NamedTuple
 import numpy as np
 
 from adaedge.channel import RateEstimate
-from adaedge.energy import EnergyModel, RadioPower
+from adaedge.energy import EnergyModel, Radio
 from adaedge.scheduling.knots import Column
-from adaedge.scheduling.table import REMOTE, Limits, Mask, Table
+from adaedge.scheduling.table import REMOTE, Mask, Table
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
@@ -66,7 +68,7 @@ class Predictions:
         late_s: the same at the low rate.
         risk: chance that the edge server does not answer before the terminal gives up, in [0, 1].
         energy_j: expected joules of the terminal per frame, state changes of the radio spread over the horizon.
-        steady_j: the same without state changes of the radio.
+        steady_j: the same without those that are not repeated frame by frame.
         on_time: whether the point meets the deadline.
         estimate: the link that was assumed; ``None`` where it is unknown or down, then only local points are on time.
     """
@@ -85,7 +87,7 @@ def predict(
     energy: EnergyModel,
     estimate: RateEstimate | None,
     *,
-    residual_s: float = 0.0,
+    idle_s: float = math.inf,
     regret_j: float = 0.0,
     downlink_bps: float | None = None,
 ) -> Predictions:
@@ -95,30 +97,36 @@ def predict(
         table: the points.
         energy: the terminal's energy model.
         estimate: the link; ``None`` where it is unknown or down.
-        residual_s: seconds that the radio stays awake after its last packet, from now; 0 where it sleeps.
+        idle_s: seconds since the radio's last packet; infinite where it sleeps.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         downlink_bps: rate of the answer; that of the uplink where it is ``None``.
     """
     if estimate is None or estimate.rate_bps < DOWN_BPS:
-        return _without_link(table, energy, residual_s)
-    radio, asleep, frames = energy.radio, residual_s <= 0, table.limits.horizon_frames
-    link = _Link.of(estimate, downlink_bps, radio.promotion_s if asleep else 0.0)
+        return _without_link(table, energy, idle_s)
+    radio, frames = energy.radio, table.limits.horizon_frames
+    left_j = radio.idle_j(idle_s, math.inf)
+    link = _Link.of(estimate, downlink_bps, float(radio.ready_s(idle_s)))
     latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(table, energy, link)
+    if radio.listen_s < math.inf:
+        _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
     risk = _risk(needed_s / np.maximum(left_s, 1e-9), link)
-    steady_j += radio.tail_w * np.minimum(gap_s, radio.tail_s)
+    idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
+    steady_j += idle_j + again_j
     steady_j += risk * np.maximum(finish_j, wasted_j)
-    sleep_j = max(0.0, radio.tail_w * residual_s - max(0.0, regret_j))
-    wake_j = _wake_j(radio, gap_s, table.limits, asleep=asleep) + min(0.0, regret_j)
-    wake_j = np.maximum(0.0, wake_j) if isinstance(wake_j, np.ndarray) else max(0.0, wake_j)
-    energy_j = table.columns[REMOTE] * ((wake_j - sleep_j) / frames)
+    sleep_j = max(0.0, left_j - max(0.0, regret_j))
+    wake_j = radio.ready_j(idle_s) - again_j
+    if left_j <= 0:  # fast asleep
+        wake_j += radio.idle_j(0.0, math.inf) - idle_j
+    wake_j += min(0.0, regret_j)
+    energy_j = table.columns[REMOTE] * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
     energy_j += steady_j
     energy_j += sleep_j / frames
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
     return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
 
 
-def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, regret_j: float) -> float:
+def next_regret_j(predictions: Predictions, table: Table, radio: Radio, regret_j: float) -> float:
     """The regret after a frame: the best offload's joules less the best local point's are added.
 
     It is kept within what a change of the radio's state costs, so that it forgets what was before the last one.
@@ -131,9 +139,8 @@ def next_regret_j(predictions: Predictions, table: Table, radio: RadioPower, reg
     offload_j = float(offloads_j[offloads_j.argmin()])
     if not (math.isfinite(local_j) and math.isfinite(offload_j)):
         return regret_j
-    tail_j = radio.tail_w * radio.tail_s
-    wake_j = radio.promotion_w * radio.promotion_s + tail_j
-    return min(tail_j, max(-wake_j, regret_j + offload_j - local_j))
+    sleep_j = float(radio.idle_j(0.0, math.inf))
+    return min(sleep_j, max(-radio.wake_j - sleep_j, regret_j + offload_j - local_j))
 
 
 class _Link(NamedTuple):
@@ -165,7 +172,7 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
     known = link.downlink_bps is not None
     down, low_down = (8.0 / link.downlink_bps,) * 2 if link.downlink_bps else (up, low_up)
     gap_s = min(table.limits.period_s, _RARE_S) - link.round_trip_s
-    compute_w, sending_w = price.compute_w, energy.radio.uplink_w
+    compute_w, sending_w = price.compute_w, energy.radio.sending_j(0.0, 1.0)
     waiting_j, up_j, down_j = price.wait_w * link.round_trip_s, price.uplink_j_per_byte, price.downlink_j_per_byte
     # A local point sends nothing and has no edge server, so most of its terms are 0 by themselves.
     weights = (  # TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S
@@ -189,32 +196,35 @@ def _risk(share: Column, link: _Link) -> Column:
     return np.asarray(odds / (odds + 1.0))
 
 
-def _wake_j(radio: RadioPower, gap_s: Column, limits: Limits, *, asleep: bool) -> Column | float:
-    """Joules of the radio's changes of state, if all frames of the horizon are offloaded."""
-    promotion_j = radio.promotion_w * radio.promotion_s
-    promotions_j: Column | float = asleep * promotion_j
-    if limits.period_s >= radio.tail_s:  # else no gap is as long as the tail
-        promotions_j = np.where(gap_s < radio.tail_s, promotions_j, limits.horizon_frames * promotion_j)
-    return promotions_j + radio.tail_w * np.maximum(0.0, radio.tail_s - gap_s) if asleep else promotions_j
+def _hold(
+    table: Table,
+    energy: EnergyModel,
+    link: _Link,
+    longer_s: tuple[Column, Column],
+    shorter_s: tuple[Column, Column],
+    steady_j: Column,
+) -> None:
+    """Where the radio pauses while it waits, late answers wait for it, and pauses save joules. Changes the columns."""
+    radio, remote = energy.radio, table.columns[REMOTE]
+    wait_s = table.edge_s + link.round_trip_s
+    if wait_s.max() < radio.listen_s:
+        return
+    hold_s = remote * radio.hold_s(wait_s)
+    for column in longer_s:
+        column += hold_s
+    for column in shorter_s:
+        column -= hold_s
+    paused_j = radio.wait_j(wait_s + hold_s) - radio.listen_w * wait_s
+    steady_j += remote * paused_j + energy.compute.wait_w * hold_s
 
 
-def _without_link(table: Table, energy: EnergyModel, residual_s: float) -> Predictions:
+def _without_link(table: Table, energy: EnergyModel, idle_s: float) -> Predictions:
     # An offload would be given up and finished locally: finite numbers, but no reason to try one.
     latency_s = np.where(table.local, table.terminal_s, table.timeout_s + table.finish_s)
     compute_s = table.terminal_s + np.where(table.local, 0.0, table.finish_s)
-    tail_j = energy.radio.tail_w * residual_s / table.limits.horizon_frames
+    left_j = energy.radio.idle_j(idle_s, math.inf) / table.limits.horizon_frames
     steady_j = np.asarray(energy.local(compute_s).total_j)
     on_time = table.local & (latency_s <= table.limit_s)
     return Predictions(
-        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + tail_j, steady_j, on_time, None
+        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + left_j, steady_j, on_time, None
     )
-
-
-def residual_tail_s(tail_s: float, active_s: float, now_s: float) -> float:
-    """Seconds that the radio stays awake, from now, when its last packet was at ``active_s`` (``-inf``: never).
-
-    Example:
-        >>> residual_tail_s(10.0, active_s=3.0, now_s=5.0)
-        8.0
-    """
-    return max(0.0, active_s + tail_s - now_s) if math.isfinite(active_s) else 0.0

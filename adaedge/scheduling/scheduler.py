@@ -27,7 +27,7 @@ from adaedge.operating_point import (
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
-from adaedge.scheduling.prediction import Predictions, next_regret_j, predict, residual_tail_s
+from adaedge.scheduling.prediction import Predictions, next_regret_j, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.table import PAYLOAD_BYTES, Limits, Table
 
@@ -62,8 +62,8 @@ class Scheduler:
         policy: how to choose.
         margin_s: seconds kept in reserve for a local finish; where it is ``None``, a tenth of the deadline, at most
             10 ms.
-        horizon_s: seconds that the link is taken to stay as it is (see ``prediction``); by default twice the tail of a
-            cellular radio.
+        horizon_s: seconds that the link is taken to stay as it is (see ``prediction``); by default twice as long as
+            a cellular radio takes to fall asleep.
         downlink_bps: rate of the answers; that of the uplink where it is ``None``.
 
     Raises:
@@ -136,12 +136,11 @@ class Scheduler:
             table = self.keeping.offered(accuracy)
         table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
-        residual_s = residual_tail_s(self.energy.radio.tail_s, active_s, now_s)
         predictions = predict(
             table,
             self.energy,
             estimate,
-            residual_s=residual_s,
+            idle_s=max(0.0, now_s - active_s),
             regret_j=self.state.regret_j,
             downlink_bps=self.downlink_bps,
         )
@@ -183,7 +182,7 @@ class Scheduler:
         """
         always_local = isinstance(self.policy, Fixed) and self.policy.point.is_local
         gain_w = 0.0 if always_local else self._offload_gain_w()
-        probe = self.energy.offload(0.0, PROBE_BYTES, 1e6, radio_idle=True)
+        probe = self.energy.offload(0.0, PROBE_BYTES, 1e6, idle_s=math.inf)
         if gain_w * self.limits.horizon_s <= float(probe.total_j - probe.tail_j):
             return ProbePlan.never()
         longest_s = math.sqrt(2 * float(probe.total_j) * self.limits.horizon_s / gain_w)
@@ -191,7 +190,7 @@ class Scheduler:
 
     def _offload_gain_w(self) -> float:
         """Watts that the best offload saves against the best local point, on a link without limits, the radio awake."""
-        ideal = predict(self.table, self.energy, RateEstimate(1e12, 1e12), residual_s=self.energy.radio.tail_s)
+        ideal = predict(self.table, self.energy, RateEstimate(1e12, 1e12), idle_s=0.0)
         local, offload = ideal.on_time & self.table.local, ideal.on_time & ~self.table.local
         if not offload.any():
             return 0.0

@@ -3,7 +3,7 @@
 May import: ``operating_point``, ``energy``, ``channel``, ``payload``, ``clip``, ``bundle``, ``stream``, ``scheduling``,
 ``runtime.record``. Scheduler, rate estimator, probe plan, time-out, energy meter and the rules of what both ends hold
 are those of the runtime. What is modelled: computing takes its median time, the link takes what the trace says, a
-payload what its frame changed, waking the radio its promotion, and nothing else happens. A terminal works on one frame
+payload what its frame changed, waking the radio what it takes, and nothing else happens. A terminal works on one frame
 at a time and takes the next when it is free.
 """
 

@@ -5,12 +5,12 @@ May import: ``operating_point``, ``energy``, ``channel``, ``payload``, ``schedul
 
 **State** of a frame: when the last payload was sent, in frames, and what it left at both ends, which is nothing or the
 frame of that payload in one family of codecs at one place. Both follow from one number and one name, because only the
-last payload can be built upon. The number says whether the radio is awake, too. **Moves**: answer locally, which leaves
+last payload can be built upon. The number says how deep the radio sleeps, too. **Moves**: answer locally, which leaves
 the reference and makes it a frame older; send a payload that leaves none; or one that leaves this frame's in some
 family. Where that family is held the payload costs what the frame changed against the held one, elsewhere a refresh.
 
-**Exact** are transfers, time-outs, changes and the costs that follow from them. **Approximate**: a tail is counted in
-whole frames, and latencies are taken to be within the period. **Bounded**: a reference is planned with for
+**Exact** are transfers, time-outs, changes and the costs that follow from them. **Approximate**: the radio falls
+asleep in whole frames, and latencies are taken to be within the period. **Bounded**: a reference is planned with for
 `OLDEST_REFERENCE` frames; one that is older counts as lost, so a plan may refresh where it had to only in part.
 """
 
@@ -83,12 +83,12 @@ class Foresight:
         assert changes is not None  # else there is no family
         return np.array([changes.of(frame, frame - age) if frame >= age else REFRESH for frame in range(frames)])
 
-    def outcomes(self, rows: Rows, wake: bool, change: Floats | None = None) -> Outcomes:
+    def outcomes(self, rows: Rows, idle_s: float | Floats, change: Floats | None = None) -> Outcomes:
         """Each frame at points as it would go, (frames, points).
 
         Args:
             rows: of the table: the same points for each frame, (1, points), or for each its own, (frames, 1).
-            wake: whether the radio must be woken.
+            idle_s: seconds since the radio's last packet, of all frames or of each, (frames, 1).
             change: (frames,): by how much change a payload is priced that builds upon another; ``None``: refreshes.
         """
         table, scenario, energy = self.table, self.scenario, self.scenario.energy
@@ -98,10 +98,11 @@ class Foresight:
             column[rows] for column in (table.local, table.answer_bytes, table.finish_s, table.timeout_s)
         )
         payload_bytes = np.where(local, 1.0, payload_bytes)  # a local point has none; its column is replaced
-        begin_s = terminal_s + energy.radio.promotion_s * wake
+        begin_s = terminal_s + energy.radio.ready_s(idle_s)
         transfer_s = np.maximum(1e-6, scenario.trace.transfer_s(payload_bytes, arrivals_s + begin_s))
         rate_bps = 8 * payload_bytes / transfer_s
         wait_s = scenario.round_trip_s + edge_s
+        wait_s = wait_s + energy.radio.hold_s(wait_s)
         latency_s = begin_s + transfer_s + wait_s + 8 * answer_bytes / rate_bps
         in_vain = latency_s > timeout_s
         # An offload in vain sends what fits, is finished locally, and has woken the radio.
@@ -113,7 +114,7 @@ class Foresight:
             np.where(in_vain, 0.0, wait_s),
             answer_bytes=np.where(in_vain, 0.0, answer_bytes),
             gap_s=np.maximum(0.0, table.limits.period_s - np.minimum(latency_s, timeout_s) + begin_s),
-            radio_idle=wake,
+            idle_s=idle_s,
         ).total_j
         latency_s = np.where(in_vain, timeout_s + finish_s, latency_s)
         latency_s = np.where(local, terminal_s, latency_s)
@@ -156,25 +157,25 @@ def cheapest_plan(foresight: Foresight) -> list[Decision]:
     """The decisions of least energy."""
     radio, period_s = foresight.scenario.energy.radio, foresight.table.limits.period_s
     families = foresight.families
-    oldest = max(int(radio.tail_s / period_s) + 1, OLDEST_REFERENCE if families else 0)
-    residual_s = np.append(np.maximum(0.0, radio.tail_s - np.arange(1, oldest + 1) * period_s), 0.0)
-    asleep = residual_s <= 0
-    tail_j = radio.tail_w * np.minimum(residual_s, period_s)
-    local = _best(foresight, np.flatnonzero(foresight.table.local), wake=False)
-    offloads = _offloads(foresight, families, asleep)
-    rows, states = _walk(local, offloads, tail_j)
-    return _decisions(foresight, rows, states, asleep, families)
+    oldest = max(int(radio.settled_s / period_s) + 1, OLDEST_REFERENCE if families else 0)
+    # Seconds since the last packet when a frame arrives, by its age; the last stands for sleep.
+    idle_s = np.append(np.arange(1, oldest + 1) * period_s, np.inf)
+    idle_j = np.append(radio.idle_j(idle_s[:-1], idle_s[:-1] + period_s), 0.0)
+    local = _best(foresight, np.flatnonzero(foresight.table.local), 0.0)
+    offloads = _offloads(foresight, families, idle_s)
+    rows, states = _walk(local, offloads, idle_j)
+    return _decisions(foresight, rows, states, idle_s, families)
 
 
-def _walk(local: Best, offloads: _Offloads, tail_j: Floats) -> tuple[Rows, Rows]:
+def _walk(local: Best, offloads: _Offloads, idle_j: Floats) -> tuple[Rows, Rows]:
     """Per frame the row of the least energy, and the state that it meets: what is held, and the age, from 0."""
-    nothing, sleep = offloads.energy_j.shape[2] - 1, len(tail_j) - 1
+    nothing, sleep = offloads.energy_j.shape[2] - 1, len(idle_j) - 1
     older = np.minimum(np.arange(sleep + 1) + 1, sleep)
     frames = len(local[0])
     ahead_j = np.zeros((nothing + 1, sleep + 1))
     moves = np.zeros((frames, nothing + 1, sleep + 1), np.intp)  # 0: local; from 1: an offload, by what it leaves
     for frame in reversed(range(frames)):
-        local_j = local[0][frame] + tail_j + ahead_j[:, older]
+        local_j = local[0][frame] + idle_j + ahead_j[:, older]
         options_j = np.concatenate((local_j[None], offloads.energy_j[:, frame] + ahead_j[:, 0, None, None]))
         moves[frame] = options_j.argmin(axis=0)
         ahead_j = options_j.min(axis=0)
@@ -193,9 +194,9 @@ def _walk(local: Best, offloads: _Offloads, tail_j: Floats) -> tuple[Rows, Rows]
     return rows, states
 
 
-def _offloads(foresight: Foresight, families: tuple[Rows, ...], asleep: npt.NDArray[np.bool_]) -> _Offloads:
+def _offloads(foresight: Foresight, families: tuple[Rows, ...], idle_s: Floats) -> _Offloads:
     """Each family's points by what they cost where it is held; everywhere else as refreshes."""
-    count, ages, frames = len(families), len(asleep), foresight.scenario.frames
+    count, ages, frames = len(families), len(idle_s), foresight.scenario.frames
     stateless = np.setdiff1d(np.flatnonzero(~foresight.table.local), np.concatenate([[], *families]).astype(np.intp))
     energy_j = np.full((count + 1, frames, count + 1, ages), np.inf)
     rows = np.zeros(energy_j.shape, np.intp)
@@ -208,31 +209,38 @@ def _offloads(foresight: Foresight, families: tuple[Rows, ...], asleep: npt.NDAr
         rows[left][:, held, age] = np.where(own_j < known_j, own, known)
         energy_j[left][:, held, age] = np.minimum(own_j, known_j)
 
-    for wake in (False, True):
-        some = asleep == wake
-        offer(count, slice(None), some, _best(foresight, stateless, wake=wake))
+    for since_s, some in _alike(foresight, idle_s):
+        offer(count, slice(None), some, _best(foresight, stateless, since_s))
         for family, points in enumerate(families):
-            answered, in_vain = _by_outcome(foresight, points, wake=wake)
+            answered, in_vain = _by_outcome(foresight, points, since_s)
             for held in (other for other in range(count + 1) if other != family):
                 offer(family, held, some, answered)
                 offer(count, held, some, in_vain)
     for age in range(ages - 1 if families else 0):
-        wake, change = bool(asleep[age]), foresight.since(age + 1)
+        change = foresight.since(age + 1)
         for family, points in enumerate(families):
-            answered, in_vain = _by_outcome(foresight, points, wake=wake, change=change)
+            answered, in_vain = _by_outcome(foresight, points, float(idle_s[age]), change)
             offer(family, family, age, answered)
             offer(count, family, age, in_vain)
     return _Offloads(energy_j, rows)
 
 
-def _best(foresight: Foresight, points: Rows, *, wake: bool) -> Best:
+def _alike(foresight: Foresight, idle_s: Floats) -> list[tuple[float, npt.NDArray[np.bool_]]]:
+    """Ages at which it takes nearly as long and as much to wake the radio: seconds since the last packet, and which."""
+    radio = foresight.scenario.energy.radio
+    waking = np.stack([np.round(radio.ready_s(idle_s), 2), np.round(radio.ready_j(idle_s), 3)])  # 10 ms, 1 mJ
+    _, first, kinds = np.unique(waking, axis=1, return_index=True, return_inverse=True)
+    return [(float(idle_s[age]), kinds.ravel() == kind) for kind, age in enumerate(first)]
+
+
+def _best(foresight: Foresight, points: Rows, idle_s: float) -> Best:
     """Per frame the least joules among some points, and which point that is."""
-    return _least(foresight.outcomes(points[None], wake).energy_j, points)
+    return _least(foresight.outcomes(points[None], idle_s).energy_j, points)
 
 
-def _by_outcome(foresight: Foresight, points: Rows, *, wake: bool, change: Floats | None = None) -> tuple[Best, Best]:
+def _by_outcome(foresight: Foresight, points: Rows, idle_s: float, change: Floats | None = None) -> tuple[Best, Best]:
     """The same among those that the edge server answers, and among those that it does not."""
-    found = foresight.outcomes(points[None], wake, change)
+    found = foresight.outcomes(points[None], idle_s, change)
     answered_j, in_vain_j = (np.where(which, found.energy_j, np.inf) for which in (found.answered, ~found.answered))
     return _least(answered_j, points), _least(in_vain_j, points)
 
@@ -245,22 +253,19 @@ def _least(energy_j: Floats, points: Rows) -> Best:
 
 
 def _decisions(
-    foresight: Foresight, rows: Rows, states: Rows, asleep: npt.NDArray[np.bool_], families: tuple[Rows, ...]
+    foresight: Foresight, rows: Rows, states: Rows, idle_s: Floats, families: tuple[Rows, ...]
 ) -> list[Decision]:
     table, changes = foresight.table, foresight.changes
     change = np.full(len(rows), REFRESH)
     for frame, (row, (held, age)) in enumerate(zip(rows, states, strict=True)):
         if changes is not None and held < len(families) and row in families[held]:
             change[frame] = changes.of(frame, frame - int(age) - 1)
-    awake, woken = (foresight.outcomes(rows[:, None], wake, change) for wake in (False, True))
-    wakes = asleep[states[:, 1]]
-    energy_j = np.where(wakes, woken.energy_j[:, 0], awake.energy_j[:, 0])
-    latency_s = np.where(wakes, woken.latency_s[:, 0], awake.latency_s[:, 0])
+    found = foresight.outcomes(rows[:, None], idle_s[states[:, 1], None], change)
     return [
         Decision(
             table.points[row],
-            float(latency_s[frame]),
-            float(energy_j[frame] % _PENALTY_J),
+            float(found.latency_s[frame, 0]),
+            float(found.energy_j[frame, 0] % _PENALTY_J),
             float(table.accuracy[row]) if table.measured[row] else None,
             None,
             ("every future rate was known",),

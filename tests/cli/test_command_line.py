@@ -22,7 +22,7 @@ from adaedge.errors import LevelError, ModelError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer
 
-COMMANDS = ("inspect", "build", "profile", "serve", "run", "simulate", "report", "demo")
+COMMANDS = ("inspect", "estimate", "build", "profile", "serve", "run", "simulate", "report", "demo")
 MODEL = "timm:resnet10t"
 
 
@@ -144,6 +144,38 @@ def test_simulate_replays_a_trace_by_every_policy(profile, trace):
     assert found["local"]["bytes_per_frame"] == 0
     assert found["layer2/w1/fp32/u4+zstd"]["bytes_per_frame"] > 0
     assert found["static"]["energy_j_per_frame"] <= found["local"]["energy_j_per_frame"] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("radio", ["nr-drx", "nr-drx-fast-release", "nr-low-band"])
+def test_simulate_tells_what_the_oracle_would_have_saved_under_a_radio(profile, trace, radio):
+    options = ("--trace", trace, "--frames", 50, "--radio", radio, "--json")
+    adaptive = json.loads(adaedge_command("simulate", profile, *options))
+    oracle = json.loads(adaedge_command("simulate", profile, *options, "--policy", "clairvoyant"))
+    assert adaptive["radio"] == radio
+    assert adaptive["miss_fraction"] == adaptive["deadline_miss_fraction"]
+    assert oracle["regret"] == 0
+    told = adaptive["energy_j_per_frame"] / oracle["energy_j_per_frame"] - 1
+    assert adaptive["regret"] == pytest.approx(told)
+
+
+def test_estimate_says_what_pays_from_a_profile_a_bundle_and_a_name(profile, bundle, tmp_path):
+    for model in (profile, bundle, MODEL):
+        picture = tmp_path / "window.svg"
+        options = ("--compute", "raspberry-pi-4", "--radio", "nr-drx", "--rate", 10, "--plot", picture, "--json")
+        found = json.loads(adaedge_command("estimate", model, *options))
+        assert {"local_j", "full_j", "partial_j", "best", "window"} <= set(found)
+        joules = {mode: found[f"{mode}_j"] for mode in ("local", "full", "partial")}
+        assert found["best"] == min(joules, key=joules.get)
+        assert found["window"]["local_j"] == found["local_j"]
+        assert "svg" in picture.read_text()
+    light = adaedge_command("estimate", MODEL, "--compute", "phone-npu", "--rate", 1)
+    assert "Stay local: it takes" in light
+    assert "Assumed: a JPEG takes 2 bits a pixel" in " ".join(light.split())
+    own = json.loads(adaedge_command("estimate", MODEL, "--compute", "4", "--macs-per-s", "1e9", "--rate", 1, "--json"))
+    assert own["local_j"] == pytest.approx(4 * 0.55, rel=0.5)
+    assert "macs_per_s is not known" in failing_command("estimate", MODEL, "--compute", "4", "--rate", 1)
+    said = failing_command("estimate", profile, "--rate", 1, "--plot", tmp_path / "window.txt")
+    assert "a picture is .svg, .png or .pdf" in said
 
 
 def test_simulate_prices_a_video_codec_by_what_a_clip_changes(tmp_path, trace):

@@ -109,9 +109,9 @@ def test_standing_still_is_held_against_the_best_that_keeps_the_floor():
 
 @pytest.mark.slow
 def test_the_demo_leaves_its_figures_and_its_reports(tmp_path):
-    shown = run(tmp_path, frames=4, seed=0, progress=lambda *_: None)
+    shown = run(tmp_path, frames=4, seed=0, progress=lambda *_: None, radios=["nr-drx", "wifi-2012"])
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert list(summary["radios"]) == list(material.RADIOS)
+    assert list(summary["radios"]) == ["nr-drx", "wifi-2012"]
     for radio in summary["radios"].values():
         names = list(radio["policies"])
         assert names[:4] == ["local int8", "JPEG always", "H.264 always", "best static"]
@@ -122,8 +122,8 @@ def test_the_demo_leaves_its_figures_and_its_reports(tmp_path):
             assert list(policy["scenes"]) == [*film.MOVING, film.STANDING]
         without = radio["policies"]["adaptive without video codecs"]["points_used"]
         assert not any("h264" in used["point"] for used in without)
-    assert len(shown.headlines) == 2 * len(material.RADIOS)
-    for radio in material.RADIOS:
+    assert len(shown.headlines) == 4
+    for radio in summary["radios"]:
         page = (tmp_path / f"report-{radio}.html").read_text()
         assert "<svg" in page
         assert "What was chosen, and why" in page

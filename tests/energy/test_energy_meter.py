@@ -171,7 +171,7 @@ def test_a_steady_stream_costs_what_the_model_says(radio, model, period_s, paylo
         wait_s,
         answer_bytes=answer_bytes,
         gap_s=gap_s,
-        radio_idle=gap_s > radio.tail_s,
+        idle_s=gap_s,
     )
     for field in fields(alone):
         assert getattr(splits[-1], field.name) == pytest.approx(getattr(alone, field.name), rel=1e-6, abs=1e-9), (

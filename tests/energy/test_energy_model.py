@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ def test_every_term_by_hand(model):
         answer_bytes=1_000,
         downlink_bps=8e6,
         gap_s=2.0,
-        radio_idle=True,
+        idle_s=math.inf,
     )
     assert split.compute_j == pytest.approx(0.08)  # 4 W * 20 ms
     assert split.promote_j == pytest.approx(0.3)  # 1.5 W * 0.2 s
@@ -41,12 +43,12 @@ def test_defaults_are_a_whole_tail_an_awake_radio_and_the_uplinks_rate(model):
 
 def test_local_is_compute_alone(model):
     assert model.local(0.05) == EnergySplit(compute_j=0.2)
-    assert model.offload(0.05, 0, 4e6, radio_idle=True) == model.local(0.05)
+    assert model.offload(0.05, 0, 4e6, idle_s=11.0) == model.local(0.05)
 
 
-@given(st.floats(1e3, 1e9), st.integers(1, 10**7), st.floats(0, 20), st.booleans())
-def test_arrays_give_what_numbers_give(model, rate_bps, payload_bytes, gap_s, radio_idle):
-    options = {"answer_bytes": 300.0, "radio_idle": radio_idle}
+@given(st.floats(1e3, 1e9), st.integers(1, 10**7), st.floats(0, 20), st.sampled_from([0.0, 11.0]))
+def test_arrays_give_what_numbers_give(model, rate_bps, payload_bytes, gap_s, idle_s):
+    options = {"answer_bytes": 300.0, "idle_s": idle_s}
     compute_s, wait_s = np.array([0.01, 0.02]), np.array([0.0, 0.03])
     sizes, gaps = np.array([payload_bytes, 0]), np.array([gap_s, gap_s])
     table = model.offload(compute_s, sizes, rate_bps, wait_s, gap_s=gaps, **options)

@@ -8,7 +8,7 @@ import pytest
 
 from adaedge.bundle.route import Route
 from adaedge.channel import HarmonicMean, LastUpload, Trace
-from adaedge.energy import ComputePower, EnergyModel, EnergySplit, presets
+from adaedge.energy import ComputePower, EnergyModel, EnergySplit, RadioPower, presets
 from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal
@@ -461,7 +461,8 @@ def test_an_answer_whose_times_cannot_be_is_corrupted(bundle, profile, faulty, f
 
 
 def waking(bundle, faulty):
-    return LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, promotion_s=0.26, tail_s=10.0)
+    radio = RadioPower("waking", promotion_s=0.26, tail_s=10.0)
+    return LinkMonitor(faulty, bundle.digest, LastUpload(), faulty.clock, PLAN, 1.0, radio=radio)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adaedge.channel import RateEstimate
-from adaedge.energy import NR_LOW_BAND, WIFI_2012, ComputePower, EnergyModel
+from adaedge.energy import NR_DRX, NR_DRX_FAST_RELEASE, NR_LOW_BAND, WIFI_2012, ComputePower, EnergyModel
 from adaedge.errors import EnergyError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.scheduling import Fixed, Limits, Scheduler, Table, predict
@@ -31,15 +31,17 @@ def profile(seed: int, points: int = 12) -> Profile:
     return Profile(costs, "", "", "", CHANGES, after)
 
 
-def worked(point, cost, limits, guards, energy, link, residual_s, regret_j, downlink_bps):
+def worked(point, cost, limits, guards, energy, link, idle_s, regret_j, downlink_bps):
     """Latency, late latency, risk, joules, steady joules, whether on time: in the words of ``prediction``."""
-    radio, wake_s = energy.radio, 0.0 if residual_s > 0 else energy.radio.promotion_s
-    sleep_j = max(0.0, radio.tail_w * residual_s - max(0.0, regret_j)) / limits.horizon_frames
+    radio, left_j = energy.radio, energy.radio.idle_j(idle_s, math.inf)
+    sleep_j = max(0.0, left_j - max(0.0, regret_j)) / limits.horizon_frames
     if point.is_local:
         steady_j = energy.local(cost.terminal_s).total_j
         return cost.head_s, cost.head_s, 0.0, steady_j + sleep_j, steady_j, cost.head_s <= limits.deadline_s
     low_bps, down_bps = min(link.low_bps, link.rate_bps), downlink_bps or link.rate_bps
-    fixed_s = cost.terminal_s + wake_s + link.round_trip_s + cost.edge_s
+    wake_s, wait_s = radio.ready_s(idle_s), link.round_trip_s + cost.edge_s
+    hold_s = radio.hold_s(wait_s)
+    fixed_s = cost.terminal_s + wake_s + wait_s + hold_s
     latency_s = fixed_s + 8 * cost.payload_bytes / link.rate_bps + 8 * cost.answer_bytes / down_bps
     late_s = fixed_s + 8 * cost.payload_bytes / low_bps + 8 * cost.answer_bytes / (downlink_bps or low_bps)
     finishes = cost.terminal_s + cost.finish_s + limits.margin_s <= limits.deadline_s
@@ -56,22 +58,22 @@ def worked(point, cost, limits, guards, energy, link, residual_s, regret_j, down
         cost.terminal_s,
         cost.payload_bytes,
         link.rate_bps,
-        link.round_trip_s + cost.edge_s,
+        wait_s + hold_s,
         answer_bytes=cost.answer_bytes,
         downlink_bps=downlink_bps,
         gap_s=gap_s,
     )
-    sending_s = max(0.0, window_s - 8 * cost.payload_bytes / link.rate_bps)
-    steady_j = spent.total_j + risk * (energy.compute.busy_w * cost.finish_s + radio.uplink_w * sending_s)
-    promotions = (residual_s <= 0) if gap_s < radio.tail_s else limits.horizon_frames
-    leftover_s = max(0.0, radio.tail_s - gap_s) if residual_s <= 0 else 0.0
-    wake_j = promotions * radio.promotion_w * radio.promotion_s + radio.tail_w * leftover_s + min(0.0, regret_j)
+    sending_s = max(0.0, timeout_s - (fixed_s - hold_s) - 8 * cost.payload_bytes / link.rate_bps)
+    steady_j = spent.total_j + risk * (energy.compute.busy_w * cost.finish_s + radio.sending_j(0, 1.0) * sending_s)
+    steady_j += radio.ready_j(gap_s)  # the radio is woken for every frame
+    leftover_j = radio.idle_j(gap_s, math.inf) if left_j <= 0 else 0.0
+    wake_j = radio.ready_j(idle_s) - radio.ready_j(gap_s) + leftover_j + min(0.0, regret_j)
     energy_j = steady_j + max(0.0, wake_j) / limits.horizon_frames
     may = finishes or not guards
     return latency_s, late_s, risk, energy_j, steady_j, may and (latency_s if guards else late_s) <= timeout_s
 
 
-@pytest.mark.parametrize("radio", [WIFI_2012, NR_LOW_BAND])
+@pytest.mark.parametrize("radio", [WIFI_2012, NR_LOW_BAND, NR_DRX, NR_DRX_FAST_RELEASE], ids=lambda radio: radio.name)
 @pytest.mark.parametrize("period_s", [0.2, 15.0, math.inf])
 @pytest.mark.parametrize("deadline_s", [0.05, 0.25])
 def test_each_row_is_what_the_formulas_say(radio, period_s, deadline_s):
@@ -81,20 +83,18 @@ def test_each_row_is_what_the_formulas_say(radio, period_s, deadline_s):
         table, rng = Table.build(costs, limits), np.random.default_rng(seed)
         rate_bps = 10 ** rng.uniform(5, 8)
         link = RateEstimate(rate_bps, rate_bps * rng.random(), 0.02 * rng.random())
-        for residual_s, regret_j, downlink_bps in (
-            (0.0, 0.0, None),
-            (0.0, -0.4, 3e7),
-            (7.0, 0.2, None),
-            (7.0, -1, 1e6),
+        for idle_s, regret_j, downlink_bps in (
+            (math.inf, 0.0, None),
+            (math.inf, -0.4, 3e7),
+            (0.1, 0.2, None),
+            (0.1, -1, 1e6),
         ):
-            found = predict(table, energy, link, residual_s=residual_s, regret_j=regret_j, downlink_bps=downlink_bps)
+            found = predict(table, energy, link, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps)
             rows = zip(
                 found.latency_s, found.late_s, found.risk, found.energy_j, found.steady_j, found.on_time, strict=True
             )
             for point, row in zip(table.points, rows, strict=True):
-                wanted = worked(
-                    point, costs[point], limits, table.guards, energy, link, residual_s, regret_j, downlink_bps
-                )
+                wanted = worked(point, costs[point], limits, table.guards, energy, link, idle_s, regret_j, downlink_bps)
                 assert row == pytest.approx(wanted, rel=1e-9, abs=1e-12), point
 
 
@@ -144,7 +144,7 @@ def test_regret_is_of_the_best_points_on_time():
     wake_j = NR_LOW_BAND.promotion_w * NR_LOW_BAND.promotion_s + tail_j
     for seed in range(8):
         table = Table.build(profile(seed), limits)
-        found = predict(table, energy, RateEstimate(2e7, 1e7), residual_s=9.0)
+        found = predict(table, energy, RateEstimate(2e7, 1e7), idle_s=1.6)
         best_j = [
             min(found.steady_j[row] for row, p in enumerate(table.points) if found.on_time[row] and p.is_local is local)
             for local in (True, False)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaedge.channel import HarmonicMean, LastUpload
+from adaedge.energy import RadioPower
 from adaedge.errors import ScheduleError
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose
 from adaedge.scheduling.link_state import SHORTEST_S
@@ -123,9 +124,9 @@ def test_an_exchange_cannot_end_before_it_starts():
         frame(2.0, 1.0)
 
 
-@pytest.mark.parametrize("more", [{"round_trip_s": -1.0}, {"promotion_s": math.inf}, {"tail_s": math.nan}])
+@pytest.mark.parametrize("more", [{"round_trip_s": -1.0}, {"round_trip_s": math.inf}, {"round_trip_s": math.nan}])
 def test_a_state_is_of_seconds_that_can_be(more):
-    with pytest.raises(ScheduleError, match="round trip, promotion and tail are finite seconds, at least 0; got"):
+    with pytest.raises(ScheduleError, match="a round trip takes finite seconds, at least 0; got"):
         LinkState(ProbePlan(), **more)
 
 
@@ -144,7 +145,7 @@ EXCHANGES = st.builds(
 
 @given(st.lists(EXCHANGES, max_size=12), st.floats(0.0, 0.5), st.floats(0.0, 0.5), st.floats(0.0, 5.0))
 def test_any_sequence_of_exchanges_leaves_records_and_lessons_that_can_be(exchanges, round_trip_s, promotion_s, tail_s):
-    state = LinkState(ProbePlan(), round_trip_s, promotion_s, tail_s)
+    state = LinkState(ProbePlan(), round_trip_s, RadioPower("any", promotion_s=promotion_s, tail_s=tail_s))
     estimator = HarmonicMean()
     for exchange in exchanges:
         step = state.after(exchange)

@@ -87,15 +87,15 @@ def link(mbps: float, low: float | None = None, round_trip_s: float = 0.01, time
 
 def test_latency_by_hand() -> None:
     table = Table.build(profile(), Limits(0.2, period_s=0.2))
-    awake = predict(table, ENERGY, link(8, low=4), residual_s=5.0)
+    awake = predict(table, ENERGY, link(8, low=4), idle_s=5.0)
     # 5 ms encode + 17 ms payload at 8 Mbit/s + 10 ms round trip + 10 ms edge + 4 ms answer
     assert awake.latency_s[1] == pytest.approx(0.046)
     # at 4 Mbit/s payload and answer take twice as long
     assert awake.late_s[1] == pytest.approx(0.067)
-    asleep = predict(table, ENERGY, link(8, low=4), residual_s=0.0)
+    asleep = predict(table, ENERGY, link(8, low=4), idle_s=math.inf)
     assert asleep.latency_s[1] == pytest.approx(0.096), "waking the radio takes 50 ms"
     assert asleep.latency_s[0] == awake.latency_s[0] == 0.15, "no radio in a local run"
-    down = predict(table, ENERGY, link(8), residual_s=5.0, downlink_bps=32e6)
+    down = predict(table, ENERGY, link(8), idle_s=5.0, downlink_bps=32e6)
     assert down.latency_s[1] == pytest.approx(0.043)
 
 
@@ -107,15 +107,15 @@ def test_energy_of_an_offload_by_hand() -> None:
     steady_j = transfer_j + 0.5 * gap_s
     # what the tail still costs after the last of 100 frames, and one promotion of 1 W · 50 ms
     leftover_j = 0.5 * (10 - gap_s) / 100
-    assert predict(table, ENERGY, link(8), residual_s=9.0).energy_j[1] == pytest.approx(steady_j)
-    assert predict(table, ENERGY, link(8), residual_s=0.0).energy_j[1] == pytest.approx(steady_j + leftover_j + 0.0005)
+    assert predict(table, ENERGY, link(8), idle_s=1.0).energy_j[1] == pytest.approx(steady_j)
+    assert predict(table, ENERGY, link(8), idle_s=math.inf).energy_j[1] == pytest.approx(steady_j + leftover_j + 0.0005)
 
 
 def test_energy_of_a_local_run_by_hand() -> None:
     table = Table.build(profile(), Limits(0.2, period_s=0.2, horizon_s=20.0))
-    assert predict(table, ENERGY, link(8), residual_s=0.0).energy_j[0] == pytest.approx(0.6)
+    assert predict(table, ENERGY, link(8), idle_s=math.inf).energy_j[0] == pytest.approx(0.6)
     # the radio stays awake for 9 s more, spread over 100 frames
-    assert predict(table, ENERGY, link(8), residual_s=9.0).energy_j[0] == pytest.approx(0.6 + 0.5 * 9 / 100)
+    assert predict(table, ENERGY, link(8), idle_s=1.0).energy_j[0] == pytest.approx(0.6 + 0.5 * 9 / 100)
 
 
 def test_frames_rarer_than_the_tail_pay_a_promotion_and_a_tail_each() -> None:
@@ -322,10 +322,10 @@ def test_a_label_is_of_a_head_so_it_holds_for_every_codec_and_no_other_split() -
 
 def test_what_the_radio_cost_so_far_counts_towards_a_change_of_its_state() -> None:
     table = Table.build({LOCAL: costs()[LOCAL], FULL: costs()[FULL]}, Limits(0.2, period_s=0.2, horizon_s=20.0))
-    plain = predict(table, ENERGY, link(8), residual_s=9.0)
+    plain = predict(table, ENERGY, link(8), idle_s=1.0)
     assert plain.energy_j[0] - plain.steady_j[0] == pytest.approx(0.5 * 9 / 100)
     for regret_j, left_j in ((1.5, 3.0), (4.5, 0.0), (5.0, 0.0), (-3.0, 4.5)):
-        leaving = predict(table, ENERGY, link(8), residual_s=9.0, regret_j=regret_j)
+        leaving = predict(table, ENERGY, link(8), idle_s=1.0, regret_j=regret_j)
         assert leaving.energy_j[0] - leaving.steady_j[0] == pytest.approx(left_j / 100)
     asleep = predict(table, ENERGY, link(8))
     whole_j = 100 * (asleep.energy_j[1] - asleep.steady_j[1])
@@ -337,12 +337,12 @@ def test_what_the_radio_cost_so_far_counts_towards_a_change_of_its_state() -> No
 
 def test_regret_adds_up_what_the_other_state_would_have_saved() -> None:
     table = Table.build({LOCAL: costs()[LOCAL], FULL: costs()[FULL]}, Limits(0.2, period_s=0.2))
-    seen = predict(table, ENERGY, link(100), residual_s=9.0)
+    seen = predict(table, ENERGY, link(100), idle_s=1.0)
     more_j = float(seen.steady_j[1] - seen.steady_j[0])
     assert next_regret_j(seen, table, ROUND, 1.0) == pytest.approx(1.0 + more_j)
     assert next_regret_j(seen, table, ROUND, 9.0) == pytest.approx(5.0), "a tail is the most that leaving costs"
     assert next_regret_j(seen, table, ROUND, -9.0) == pytest.approx(-5.05), "promotion and tail: the most of waking"
-    unknown = predict(table, ENERGY, None, residual_s=9.0)
+    unknown = predict(table, ENERGY, None, idle_s=1.0)
     assert next_regret_j(unknown, table, ROUND, 1.0) == 1.0
 
 
@@ -504,9 +504,9 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
         before, now_s = scheduler.state, 1.0 * frame
         decision = scheduler.choose(estimate, now_s)
         seen_s = -math.inf if estimate is None else estimate.time_s
-        residual_s = max(0.0, max(before.active_s, seen_s) + ROUND.tail_s - now_s)
+        idle_s = max(0.0, now_s - max(before.active_s, seen_s))
 
-        def judged_s(point: OperatingPoint, estimate=estimate, residual_s=residual_s) -> float:
+        def judged_s(point: OperatingPoint, estimate=estimate, idle_s=idle_s) -> float:
             # Written again from the words of the law, point by point, without the table.
             cost = table[point]
             if point.is_local:
@@ -514,7 +514,7 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
             if estimate is None or estimate.rate_bps < 1:
                 return math.inf
             rate = estimate.rate_bps if local_fits else min(max(estimate.low_bps, 1.0), estimate.rate_bps)
-            wake_s = 0.0 if residual_s > 0 else ROUND.promotion_s
+            wake_s = ROUND.promotion_s if idle_s > ROUND.tail_s else 0.0
             return (
                 cost.terminal_s + wake_s + estimate.round_trip_s + cost.edge_s
                 + 8 * (cost.payload_bytes + cost.answer_bytes) / rate
@@ -535,7 +535,7 @@ def test_laws(table: Profile, links: list[RateEstimate | None], deadline_s: floa
         surely = [point for point in eligible if on_time(point, -1e-9)]
         if surely:
             assert on_time(decision.point, 1e-9), "some point meets the deadline, so the chosen one does"
-            predictions = predict(scheduler.table, ENERGY, estimate, residual_s=residual_s)
+            predictions = predict(scheduler.table, ENERGY, estimate, idle_s=idle_s)
             rows = scheduler.table.rows
             least_j = min(predictions.energy_j[rows[point]] for point in surely)
             bound = 1 - (LeastEnergy().hysteresis if decision.point == before.point else 0.0)
