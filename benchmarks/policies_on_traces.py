@@ -215,6 +215,8 @@ def main() -> None:
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)
         clip, period_s = arguments.clip, case.period_s
+        if clip is not None and not case.profile.next_costs:
+            parser.error(f"--clip changes what codecs with a state cost, and {case.name} has none: name a --profile")
         changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period_s, frames=frames)
         found = [replay(case, link, frames, changes) for link in track(chosen, description=case.name)]
         totals.append(summary(found))
