@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 GLIBC = "2.28"
 # Each machine's name, and its number in the header of an ELF file.
 MACHINES = {"x86_64": 62, "aarch64": 183}
-EXTENSION = "adaedge/payload/entropy/_ans.abi3.so"
+EXTENSIONS = ("adaedge/payload/entropy/_ans.abi3.so", "adaedge/payload/latent/_loops.abi3.so")
 
 
 def main() -> None:
@@ -53,13 +53,15 @@ def build(machine: str, target: Path) -> None:
 
 
 def check(wheel: Path, machine: str) -> None:
-    """Stop if the extension is missing, as it may (it is optional), or is for another machine."""
+    """Stop if an extension is missing, as it may (they are optional), or is for another machine."""
     with zipfile.ZipFile(wheel) as archive:
-        if EXTENSION not in archive.namelist():
-            sys.exit(f"{wheel.name} has no {EXTENSION}: see what the compiler said with `pip wheel --verbose`")
-        (number,) = struct.unpack_from("<H", archive.read(EXTENSION), 18)
-    if number != MACHINES[machine]:
-        sys.exit(f"{wheel.name}: {EXTENSION} is for ELF machine {number}, not for {machine} ({MACHINES[machine]})")
+        for extension in EXTENSIONS:
+            if extension not in archive.namelist():
+                sys.exit(f"{wheel.name} has no {extension}: see what the compiler said with `pip wheel --verbose`")
+            (number,) = struct.unpack_from("<H", archive.read(extension), 18)
+            if number != MACHINES[machine]:
+                wanted = f"{machine} ({MACHINES[machine]})"
+                sys.exit(f"{wheel.name}: {extension} is for ELF machine {number}, not for {wanted}")
 
 
 if __name__ == "__main__":

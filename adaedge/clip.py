@@ -1,4 +1,4 @@
-"""Clip: frames of one camera in order, for calibration and profiling; and the one reader of videos.
+"""Clip: frames of one camera in order; what a frame is; and the one reader of videos.
 
 May import: ``errors``.
 """
@@ -23,6 +23,28 @@ _WAY_OUT = {
     None: "Does a player show it? Copy it again, or convert it to H.264 in MP4.",
     "v4l2": "Is the camera connected, free, and readable by this user?",
 }
+
+
+def is_frame(sample: object) -> bool:
+    """Whether it is a frame: uint8 (height, width, 3), neither of them 0.
+
+    Example:
+        >>> is_frame(np.zeros((48, 64, 3), np.uint8)), is_frame(np.zeros((48, 64, 3))), is_frame("frame.png")
+        (True, False, False)
+    """
+    if not isinstance(sample, np.ndarray):
+        return False
+    return sample.dtype == np.uint8 and sample.ndim == 3 and sample.shape[2] == 3 and sample.size > 0
+
+
+def check_frame(sample: object) -> None:
+    """Refuse what is no frame.
+
+    Raises:
+        SourceError: if it is none.
+    """
+    if not is_frame(sample):
+        raise SourceError(f"a frame is uint8 (height, width, 3); got {_said(sample)}")
 
 
 @final
@@ -71,7 +93,7 @@ class Clip:
         """The frames, each checked."""
         first: tuple[int, ...] | None = None
         for index, frame in enumerate(self.frames):
-            if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            if not is_frame(frame):
                 raise SourceError(f"a frame is uint8 (height, width, 3); frame {index} of the clip is {_said(frame)}")
             first = frame.shape if first is None else first
             if frame.shape != first:

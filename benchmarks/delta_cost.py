@@ -22,14 +22,16 @@ import torch
 from adaedge import OperatingPoint
 from adaedge.clip import decode
 from adaedge.payload.latent import DeltaCodec
-from benchmarks.delta_bytes import SPLIT, Network, network_of
+from benchmarks.delta_bytes import CASES, network_of
 from benchmarks.result import write
 from benchmarks.timing import spread, timed
 from benchmarks.video_clips import CLIPS, count
+from benchmarks.video_networks import Network
 
 SHOWN = ("one-by-one-person-detection", "bikes")
 RATES = (3, 5, 7)
 FRAMES, ROUNDS, BAR = 30, 150, 0.25
+SPLIT = CASES["efficientnet_lite0"].split
 MAX_BYTES = 2**24
 
 
@@ -94,12 +96,13 @@ def main() -> None:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--kept", type=Path, help="a folder in which bottlenecks are kept, as of delta_bytes")
     parser.add_argument("--smoke", action="store_true", help="one clip, one rate, five rounds; nothing written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
     for clip in [clip for clip in CLIPS if clip.stem in SHOWN][: 1 if options.smoke else None]:
-        network = network_of(clip)
+        network = network_of(clip, kept=options.kept)
         for rate in RATES[: 1 if options.smoke else None]:
             rows.append(row_of(network, clip, rate, 5 if options.smoke else options.rounds))
             print(rows[-1], flush=True)

@@ -25,6 +25,7 @@ from constriction import stream
 
 from adaedge import Bottleneck
 from adaedge.payload.entropy import FrequencyTables, Stack, plain, stack
+from adaedge.payload.latent import loops
 from adaedge.payload.latent.tables import Classes, shifted
 from benchmarks import result
 from benchmarks.rate_accuracy import CASES, SPLIT, Case, Scorer
@@ -136,8 +137,9 @@ def symbols_of(bottleneck: Bottleneck, feature: np.ndarray) -> tuple[np.ndarray,
     values = latents.quantise(latents.analyse(latents.layout.rows([feature])), bottleneck.rate)
     usual = latents.sent(bottleneck.rate)[1]
     classes = shifted(usual, latents.tables.shift(values, usual))
-    symbols = values[0] + classes.largest
-    return np.where(np.abs(values[0]) > classes.largest, classes.escapes, symbols).astype(np.int32), classes
+    symbols = np.empty_like(values[0])
+    loops.LOOPS.symbols(values[0], classes.largest, symbols)
+    return symbols, classes
 
 
 def pushed(symbols: np.ndarray, classes: Classes, tables: FrequencyTables) -> np.ndarray:
@@ -166,12 +168,13 @@ def in_python(arm: Callable[[], Any]) -> Callable[[], Any]:
 
 @contextmanager
 def python_loops() -> Iterator[None]:
-    """As where the extension was not compiled."""
-    before, stack.LOOPS = stack.LOOPS, plain
+    """As where the extensions were not compiled."""
+    before = stack.LOOPS, loops.LOOPS
+    stack.LOOPS, loops.LOOPS = plain, loops.Plain
     try:
         yield
     finally:
-        stack.LOOPS = before
+        stack.LOOPS, loops.LOOPS = before
 
 
 if __name__ == "__main__":

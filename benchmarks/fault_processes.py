@@ -47,7 +47,7 @@ def serve(bundle: str, credentials: str, port: str) -> None:
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, become)
     EdgeSession.answer = spoiled  # type: ignore[method-assign]
-    server.hmac = SimpleNamespace(compare_digest=compared)
+    vars(server)["hmac"] = SimpleNamespace(compare_digest=compared)
     running = EdgeServer(Bundle.load(bundle), address=f"127.0.0.1:{port}", credentials=Credentials.stored(credentials))
     running.preload()
     threading.Timer(0.01, print, ("ready",), {"flush": True}).start()

@@ -322,8 +322,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             fitted = next(row for row in mine if row["codec"] == "16 levels")
             here = at(curves["bottleneck"], 0.98, measure)
             for row in (four, fitted):
-                times = {"times": row["bytes"] / here["bytes"], "times_of_cheapest": row["bytes"] / here["cheapest"]}
-                lines.append(row | {name: round(value, 2) for name, value in times.items()})
+                ratios = {"times": row["bytes"] / here["bytes"], "times_of_cheapest": row["bytes"] / here["cheapest"]}
+                lines.append(row | {name: round(value, 2) for name, value in ratios.items()})
     return lines
 
 

@@ -2,10 +2,12 @@
 
 EfficientNet-Lite0 with its weights, a clip, an edge server's process over gRPC and TLS, and between them a link that
 loses, repeats, reorders, damages and delays when it is told to. Each fault hits a stream that builds upon what it sent
-before: a video codec. What must hold: every frame has its answer in the deadline; every picture that the edge server
-decodes is, by its checksum, what PyAV alone decodes of the packets that the terminal's encoder wrote for it; every
-answer is the network's to that picture; and the first payload that reaches a sound edge server again is accepted. The
-second part opens streams and leaves them: ``benchmarks/stream_memory.py``.
+before: a video codec, or deltas of a bottleneck's latents. Every fourth frame whose answer may be kept gets the answer
+before. What must hold: every frame has its answer in the deadline; every picture that the edge server decodes is, by
+its checksum, what PyAV alone decodes of the packets that the terminal's encoder wrote for it, and all latents are what
+the payloads say one after another; every answer is the network's to them, or the one before where it is kept; and the
+first payload that reaches a sound edge server again is accepted. The second part opens streams and leaves them:
+``benchmarks/stream_memory.py``.
 
     python -m benchmarks.stream_faults [--smoke]
 """
@@ -34,11 +36,12 @@ from rich.progress import track
 
 from adaedge.builder import Space, build
 from adaedge.bundle import Bundle
-from adaedge.demo import material
+from adaedge.clip import Clip
+from adaedge.demo import film, material
 from adaedge.energy import ComputePower, EnergyModel, RadioPower
-from adaedge.operating_point import OperatingPoint, Profile
+from adaedge.operating_point import KEPT, OperatingPoint, Profile
 from adaedge.profiling import profile
-from adaedge.runtime import GrpcLink, Terminal, frames
+from adaedge.runtime import GrpcLink, Result, Terminal, frames
 from adaedge.scheduling import ProbePlan, Scheduler
 from adaedge.scheduling.policy import Choice
 from adaedge.scheduling.prediction import Predictions
@@ -51,6 +54,8 @@ from benchmarks.stream_processes import Edge
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 VIDEO = tuple(OperatingPoint("input", codec=codec) for codec in ("h264@28", "hevc@28", "av1@35"))
+DELTA = tuple(OperatingPoint("blocks.2", codec=codec) for codec in ("delta@3", "delta@6"))
+STATEFUL = (*VIDEO, *DELTA)
 OTHERS = (OperatingPoint("input", codec="jpeg@90"), OperatingPoint("blocks.2", codec="u5+zstd"))
 LOCAL = OperatingPoint("output")
 PROCESS_FAULTS = ("restarted while idle", "killed", "stopped")
@@ -58,6 +63,8 @@ KINDS = (*FAULTS, "evicted, then lost", "changed point", *PROCESS_FAULTS)
 DEADLINE_S, MARGIN_S, PERIOD_S = 0.25, 0.03, 0.05
 MAX_STREAMS, MAX_BYTES = 4, 2**25
 PATIENCE_S = 20.0
+KEPT_SHARE = 0.25
+FLOOR = 0.01  # so low that every point, and every kept answer that the bundle says anything of, is above it
 PLAN = ProbePlan(interval_s=0.05, longest_s=0.2)
 
 
@@ -70,6 +77,7 @@ class Tally:
     failed_offloads: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     late: list[dict[str, Any]] = field(default_factory=list)
+    kept: int = 0
     wrong_answers: int = 0
     decoded: int = 0
     wrong_reconstructions: int = 0
@@ -89,6 +97,7 @@ class Tally:
             "without_an_answer": self.unanswered,
             "later_than_the_deadline": len(self.late),
             "late_frames": self.late,
+            "kept_answers": self.kept,
             "wrong_answers": self.wrong_answers,
             "decoded_by_the_edge": self.decoded,
             "wrong_reconstructions": self.wrong_reconstructions,
@@ -102,13 +111,15 @@ class Tally:
 
 
 class Wanted:
-    """A policy: the point that is asked for, and the local one while the link is down."""
+    """A policy: the answer before now and then, else the point that is asked for, and a local one without a link."""
 
     def __init__(self) -> None:
         self.point = VIDEO[0]
 
     def __call__(self, table: Table, predictions: Predictions, previous: int | None) -> Choice:  # noqa: ARG002
         """The row."""
+        if KEPT in table.rows and random.random() < KEPT_SHARE:
+            return Choice(table.row(KEPT), "kept")
         down = predictions.estimate is None
         return Choice(table.row(LOCAL), "down") if down else Choice(table.row(self.point), "asked for")
 
@@ -123,6 +134,7 @@ class Camera:
         self._shown = cycle([*shown, *shown[-2:0:-1]])  # forwards and backwards: neighbours stay neighbours
         self.offloaded = self.accepted = False
         self.base = 0
+        self.answer: Any = None
 
     def one(self, tally: Tally) -> None:
         """Send one frame; afterwards ``offloaded``, ``accepted`` and ``base`` say what became of it."""
@@ -145,17 +157,23 @@ class Camera:
         self.offloaded, self.accepted = bool(self.link.sent), done.answered_by == "edge"
         if self.link.stale > stale and done.failure in ("", "stale"):
             tally.down_after_stale += not self.terminal.offloads
-        self._check(tally, frame, result.output[0])
+        self._check(tally, frame, result)
         time.sleep(max(0.0, start_s + PERIOD_S - time.monotonic()))
 
-    def _check(self, tally: Tally, frame: Any, output: Any) -> None:
+    def _check(self, tally: Tally, frame: Any, result: Result) -> None:
         for payload in self.link.sent:
             self.base = self.pictures.sent(payload)
         for stream, number, crc in self.edge.decoded():
             tally.decoded += 1
             tally.wrong_reconstructions += not self.pictures.right(stream, number, crc)
-        expected = self.pictures.expected(self.link.sent[-1]) if self.accepted else self.pictures.locally(frame)
+        (output,), kept = result.answer, result.decision.point == KEPT
+        tally.kept += kept
+        if kept:
+            expected = self.answer
+        else:
+            expected = self.pictures.expected(self.link.sent[-1]) if self.accepted else self.pictures.locally(frame)
         tally.wrong_answers += not np.allclose(output, expected, rtol=1e-4, atol=1e-5)
+        self.answer = output
 
     def until(self, tally: Tally, done: Callable[[], bool]) -> int:
         """Send frames until something holds; how many of them were offloaded."""
@@ -186,10 +204,10 @@ def inject(camera: Camera, kind: str, tally: Tally) -> None:
     elif kind == "stopped":
         camera.during(tally, lambda: (edge.stop(), time.sleep(random.uniform(0.2, 2) * DEADLINE_S), edge.go_on())[2])
     elif kind == "changed point":
-        for point in random.sample((*VIDEO, *OTHERS), 4):
+        for point in random.sample((*STATEFUL, *OTHERS), 4):
             camera.policy.point = point
             camera.one(tally)
-        camera.policy.point = random.choice([point for point in VIDEO if point != camera.policy.point])
+        camera.policy.point = random.choice([point for point in STATEFUL if point != camera.policy.point])
     else:
         link.faults = ["evicted", "payload lost"] if kind == "evicted, then lost" else [kind]
         while link.pending:
@@ -198,7 +216,7 @@ def inject(camera: Camera, kind: str, tally: Tally) -> None:
 
 def suffer(camera: Camera, kind: str, tally: Tally, steady: Tally) -> None:
     """One fault to a stream that builds upon what it has sent, and what comes after it."""
-    camera.policy.point = random.choice(VIDEO)
+    camera.policy.point = random.choice(STATEFUL)
     camera.until(steady, lambda: camera.accepted and camera.base > 0)
     tally.injected += 1
     inject(camera, kind, tally)
@@ -211,25 +229,29 @@ def real_bundle(folder: Path, shown: Sequence[Any]) -> Bundle:
     """EfficientNet-Lite0 with its weights, all points of this benchmark."""
     model = material.network()
     codecs = [point.codec for point in (*VIDEO, *OTHERS)]
-    space = Space(splits=["input", "blocks.2", "output"], codecs=codecs)
+    space = Space(splits=["input", "blocks.2", "output"], codecs=[*codecs, "delta"], kept=True)
     about: dict[str, Any] = {"preprocessing": model.preprocessing, "labels": model.labels, "name": model.name}
-    build(model.module, model.args, space, calibrate=list(shown), **about).save(folder / "real.bundle")
+    build(model.module, model.args, space, calibrate=[Clip(shown, fps=1 / PERIOD_S)], **about).save(
+        folder / "real.bundle"
+    )
     return Bundle.load(folder / "real.bundle")
 
 
 def measured(bundle: Bundle, shown: Sequence[Any]) -> Profile:
     """The points of this benchmark, as this machine takes them."""
     here = profile(bundle, frames=shown, repetitions=10)
-    return replace(here, costs={point: here[point] for point in (*VIDEO, *OTHERS, LOCAL)})
+    wanted = (*STATEFUL, *OTHERS, LOCAL, KEPT)
+    following = {point: costs for point, costs in here.next_costs.items() if point in wanted}
+    return replace(here, costs={point: here[point] for point in wanted}, next_costs=following)
 
 
 def run(folder: Path, shown: Sequence[Any], faults: Sequence[str]) -> list[dict[str, Any]]:
     """Inject the faults, in random order."""
-    bundle, policy = real_bundle(folder, shown[:8]), Wanted()
+    bundle, policy = real_bundle(folder, shown), Wanted()
     edge = Edge(folder, max_streams=MAX_STREAMS, max_bytes=MAX_BYTES)
     try:
         energy = EnergyModel(ComputePower(3.7), RadioPower("nearly free", uplink_w=0.01))
-        limits = {"deadline_s": DEADLINE_S, "margin_s": MARGIN_S, "period_s": PERIOD_S}
+        limits = {"deadline_s": DEADLINE_S, "margin_s": MARGIN_S, "period_s": PERIOD_S, "accuracy_floor": FLOOR}
         scheduler = Scheduler(measured(bundle, shown[:8]), energy, policy=policy, **limits)
         real = GrpcLink(edge.address, certificate=edge.credentials.certificate, token=edge.credentials.token)
         link = FaultyLink(real, evicting(bundle, VIDEO[0], shown[0], MAX_STREAMS), random.Random(random.random()))
@@ -263,7 +285,8 @@ def main() -> None:
     favoured = not asked.smoke and favour(-10)
     random.seed(asked.seed)
     path = DATA / "clips" / "one-by-one-person-detection.mp4"
-    shown = list(islice(frames(path), 300, 300 + 120)) if path.exists() and not asked.smoke else material.clip()[:40]
+    robot = film.scenes(40, half=1)[0]
+    shown = list(islice(frames(path), 300, 300 + 120)) if path.exists() and not asked.smoke else list(robot.frames)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         faults = run(folder, shown, order(len(KINDS) if asked.smoke else asked.faults))
@@ -274,7 +297,7 @@ def main() -> None:
     if not asked.smoke:
         settings = {"deadline_s": DEADLINE_S, "margin_s": MARGIN_S, "period_s": PERIOD_S, "seed": asked.seed}
         limits = {"max_streams": MAX_STREAMS, "max_bytes": MAX_BYTES}
-        clip = path.name if path.exists() else material.CLIP
+        clip = path.name if path.exists() else robot.name
         result.write("stream_faults", rows, clip=clip, favoured=favoured, edge_limits=limits, **settings)
 
 

@@ -1,4 +1,4 @@
-"""What an edge server should decode and answer: for ``benchmarks.stream_faults``, by PyAV alone."""
+"""What an edge server should decode and answer: for ``benchmarks.stream_faults``, pictures by PyAV alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from av.video.reformatter import Interpolation
 
 from adaedge.bundle import Bundle
 from adaedge.operating_point import OperatingPoint
-from adaedge.payload import Message
+from adaedge.payload import Message, Reference
 from adaedge.runtime import GrpcLink
 from adaedge.stream import Stream
 from benchmarks.stream_processes import checksum
@@ -38,6 +38,7 @@ class Pictures:
         self._bundle = bundle
         self._decoders: dict[tuple[int, int], Any] = {}
         self._tensors: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
+        self._latents: dict[tuple[int, int], Reference] = {}
         self._others: dict[int, int] = {}
 
     def sent(self, payload: bytes) -> int:
@@ -46,12 +47,21 @@ class Pictures:
         place = message.stream, message.sequence
         if message.point.codec.partition("@")[0] in _DECODERS:
             self._tensors[place] = (self._picture(message),)
+        elif message.point.codec.startswith("delta@"):
+            self._tensors[place] = self._carried(message)
         else:
             assert not message.base, "a codec without a state builds upon nothing"
             self._tensors[place] = self._bundle.decode(payload)[1]
         while len(self._tensors) > _REMEMBERED:
             del self._tensors[next(iter(self._tensors))]
         return message.base
+
+    def _carried(self, message: Message) -> tuple[np.ndarray, ...]:
+        before = self._latents.pop((message.stream, message.base)) if message.base else None  # a KeyError, as below
+        _, carried, latents = self._bundle.receive(message, before)
+        assert latents is not None, "a codec of deltas leaves what the next payload builds upon"
+        self._latents = {(message.stream, message.sequence): latents}
+        return carried
 
     def _picture(self, message: Message) -> np.ndarray:
         name = _DECODERS[message.point.codec.partition("@")[0]]
@@ -74,8 +84,7 @@ class Pictures:
     def expected(self, payload: bytes) -> np.ndarray:
         """The network's answer to what the edge server should have decoded of a payload."""
         message = self._bundle.read(payload)
-        tail = self._bundle.tail(message.point.split, message.point.level)
-        return tail.run(self._tensors[message.stream, message.sequence])[0]
+        return self._bundle.route(message.point).edge.run(self._tensors[message.stream, message.sequence])[0]
 
     def locally(self, frame: Any) -> np.ndarray:
         """The network's answer to a frame."""

@@ -17,10 +17,11 @@ Bar: at 0.10 nats and at an IoU of .90, video takes at most 0.30 times the bytes
 clips; a clip on which the video does not reach the target counts 1.0.
 
 With ``--clip`` and ``--model``: that clip's second half alone, as a table or, with ``--json``, as a list of
-``{codec, split, bytes_per_frame, score, metric, encode_ms}``. There ``--splits`` adds ``bottleneck@…`` at each of these
+``{codec, split, bytes_per_frame, body_bytes_per_frame, score, metric, encode_ms}``, the body without the message's
+header. There ``--splits`` adds ``bottleneck@…`` at each of these
 split points, fitted on the first half: each frame by itself, where a video codec builds on the one before. Of
-EfficientNet-Lite0 there are also rows ``bottleneck@…`` and ``delta@…``, with ``body_bytes_per_frame``, fitted on the
-clip's first half as in ``delta_bytes``.
+EfficientNet-Lite0 there are also rows ``bottleneck@…`` and ``delta@…``, fitted on the clip's first half as in
+``delta_bytes``.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def main() -> None:
             families |= bottlenecks(network, options.splits)
         rows = half(network, options.clip, True, options.frames, families, whole=True)
         if options.model in (None, "efficientnet_lite0"):
-            from benchmarks.delta_bytes import latent_rows  # late: it takes the codecs and the scores from here
+            from benchmarks.delta_bytes import latent_rows  # late: it compares by what is here
 
             rows += latent_rows(options.clip, options.frames)
         shown(rows, as_json=options.json)

@@ -161,7 +161,7 @@ def encoding(codec: Video, shown: list[np.ndarray]) -> Callable[[], Any]:
 def encoding_alone(codec: Video, shown: list[np.ndarray]) -> Callable[[], Any]:
     size = padded_size(*shown[0].shape[1:3], codec.family.smallest_side)
     source = endless([padded(frame[0], *size) for frame in shown])
-    context = av.CodecContext.create(codec.family.encoder.name, "w")
+    context: Any = av.CodecContext.create(codec.family.encoder.name, "w")
     context.height, context.width = size
     context.pix_fmt, context.thread_count = PIXEL_FORMATS[codec.full_chroma], 1
     context.color_range, context.colorspace = LIMITED_RANGE, BT601
@@ -193,7 +193,7 @@ def decoding(codec: Video, shown: list[np.ndarray], rounds: int) -> Callable[[],
 
 def decoding_alone(codec: Video, shown: list[np.ndarray], rounds: int) -> Callable[[], Any]:
     source = ahead(packets(codec, shown), rounds)
-    context = av.CodecContext.create(codec.family.decoder.name, "r")
+    context: Any = av.CodecContext.create(codec.family.decoder.name, "r")
     context.thread_count, context.options = 1, dict(codec.family.decoder.options)
 
     def arm() -> np.ndarray:

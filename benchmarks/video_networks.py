@@ -89,15 +89,15 @@ def with_bottlenecks(network: Network, clip: Path, splits: Sequence[str], fitted
     half = count(clip) // 2
     every = max(half // fitted, 1)
     pictures = islice(decode(str(clip)), 0, half, every)
-    images = [_tensor(network, network.prepare(picture)) for _, picture in zip(range(fitted), pictures, strict=False)]
+    images = [tensor_of(network, network.prepare(picture)) for _, picture in zip(range(fitted), pictures, strict=False)]
     cut = Splittable(network.module, network.example)
     bottlenecks = [Bottleneck.fit(cut, (), split=split, images=images, limit=fitted) for split in splits]
     space = Space(splits, codecs=bottlenecks)
     return replace(network, bundle=build(network.module, network.example, space, preprocessing=network.geometry))
 
 
-def _tensor(network: Network, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Pixels (N, H, W, 3) as the network itself takes them."""
+def tensor_of(network: Network, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Pixels (N, H, W, 3) as the network itself takes them, in PyTorch."""
     if network.geometry is None:
         raise ValueError("the network says nothing of how its frames are normalised")
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (network.geometry.mean, network.geometry.std))

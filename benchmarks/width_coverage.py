@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 from adaedge import Elastic
 from adaedge.levels.masking import masking
 from benchmarks import result
-from benchmarks.model_list import ENTRIES, Entry, ExampleCall, build, image, timm_entry, transformers_entry
+from benchmarks.model_list import ENTRIES, Call, Entry, build, image, timm_entry, transformers_entry
 from benchmarks.worker import collect
 
 WIDTH, ENOUGH, RIGHT = 0.5, 0.55, 1e-4
@@ -36,7 +36,7 @@ PARTIAL = result.RESULTS / "width_coverage.partial.jsonl"
 _SMALL = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536, "image_size": 64, "num_frames": 4}
 
 
-def _frames(batch: int, generator: torch.Generator) -> ExampleCall:
+def _frames(batch: int, generator: torch.Generator) -> Call:
     return (torch.rand(batch, 4, 3, 64, 64, generator=generator),), {}
 
 

@@ -4,11 +4,13 @@ May import: ``errors``; ``payload.entropy``, ``payload.latent``.
 
 Which table a change is coded by follows from a sum of weights; these are those of a logistic regression of whether a
 coefficient changes. What the encoder sends depends on the tables, and these on what it sends, so both are found in
-turns.
+turns. Several ways to weigh bits against error are tried on the clips; the one with the fewest bits at equal loss
+stays.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,8 +32,8 @@ from adaedge.payload.latent.change_tables import (
     UNIT,
     ChangeTables,
 )
-from adaedge.payload.latent.changes import Progress, choose, symbols_of
-from adaedge.payload.latent.contexts import START, Contexts, contexts, next_activity, pace_row
+from adaedge.payload.latent.changes import Progress, choose
+from adaedge.payload.latent.contexts import START, Contexts, contexts, pace_row
 from adaedge.payload.latent.threads import one_thread
 
 Array = npt.NDArray[Any]
@@ -39,11 +41,15 @@ Features = Sequence[Array]
 
 STRIDES = (1, 4)
 """Clips are looked at at these strides: so much changes from frame to frame where a terminal is slower."""
-THRIFT = (0.5, 0.35, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.1)
-"""How much squared error, in squares of a step, a bit is worth, by the share that changed in the frame before. Where
-hardly anything moves, most of what would be sent is noise that the next frame takes back; where much does, the error
-of what is not sent stays for frames to come. The last is the frame after a refresh."""
-_TURNS = 2
+THRIFTS = (
+    (0.05,) * PACE,
+    (0.3, 0.2, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.1),
+    (0.5, 0.35, 0.15, 0.08, 0.05, 0.05, 0.05, 0.05, 0.2),
+)
+"""What is tried on the clips: how much squared error, in squares of a step, a bit is worth, by the share that changed
+in the frame before; the last is the frame after a refresh. Where a camera stands still and is noisy, most of what would
+be sent is taken back by the next frame, so that a bit is worth much; where what moves stays where it went, little."""
+_EVERY = 2  # rate is looked at
 _NARROWEST, _WIDEST = 0.55, 3.0
 _SAMPLES = 100_000
 _STEPS = 8  # of Newton's method
@@ -53,11 +59,30 @@ _PRIOR = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One frame at one rate: rows of what was known of each coefficient (parts, n), what was held, and its symbol."""
+    """One frame at one rate.
+
+    Attributes:
+        rows: (parts, n), of what was known of each coefficient.
+        held: whether what was held of it was not 0.
+        symbols: of its change.
+        bits: what all changes take.
+        loss: half the squared error that is left, in the metric's unit.
+    """
 
     rows: npt.NDArray[np.int16]
     held: npt.NDArray[np.bool_]
     symbols: npt.NDArray[np.int8]
+    bits: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """All frames, and of each rate that is looked at the bits and the loss of all."""
+
+    seen: list[_Seen]
+    bits: Array
+    losses: Array
 
 
 def fit_changes(latents: TransformCode, clips: Sequence[Sequence[Features]]) -> TransformCode:
@@ -80,14 +105,38 @@ def fit_changes(latents: TransformCode, clips: Sequence[Sequence[Features]]) -> 
         [latents.analyse(latents.layout.rows(tensors)).reshape(len(tensors[0]), -1)[0].copy() for tensors in play]
         for play in plays
     ]
-    tables = _first()
-    for _ in range(_TURNS):
-        seen = [
-            one for play in analysed for rate in range(latents.rates) for one in _watch(latents, tables, play, rate)
-        ]
-        weights = _regressed(seen)
-        tables = _counted(seen, weights)
-    return replace(latents, changes=tables)
+    first = _passed(latents, _first(), analysed)
+    tables = _counted(first.seen, _regressed(first.seen), THRIFTS[0])
+    trials = [
+        _passed(latents, replace(tables, thresholds=_thresholds(tables.frequencies, thrift)), analysed)
+        for thrift in THRIFTS
+    ]
+    best = int(np.argmin(_compared(trials)))
+    seen = trials[best].seen
+    return replace(latents, changes=_counted(seen, _regressed(seen), THRIFTS[best]))
+
+
+def _passed(latents: TransformCode, tables: ChangeTables, plays: Sequence[Sequence[Array]]) -> _Pass:
+    """What the encoder does with clips, by these tables."""
+    every = [
+        [one for play in plays for one in _watch(latents, tables, play, rate)]
+        for rate in range(0, latents.rates, _EVERY)
+    ]
+    bits, losses = ([sum(getattr(one, name) for one in seen) for seen in every] for name in ("bits", "loss"))
+    return _Pass([one for seen in every for one in seen], np.array(bits), np.array(losses))
+
+
+def _compared(trials: Sequence[_Pass]) -> list[float]:
+    """Of each trial, the mean logarithm of its bits at losses that all of them reach."""
+    reached = [(trial.losses.min(), trial.losses.max()) for trial in trials]
+    low, high = max(low for low, _ in reached), min(high for _, high in reached)
+    at = np.linspace(math.log(max(low, 1e-30)), math.log(max(high, 1e-30)), 9)
+    found = []
+    for trial in trials:
+        order = np.argsort(trial.losses)
+        losses, bits = np.log(np.maximum(trial.losses[order], 1e-30)), np.log(np.maximum(trial.bits[order], 1))
+        found.append(float(np.interp(at, losses, bits).mean()))
+    return found
 
 
 def _first() -> ChangeTables:
@@ -105,11 +154,15 @@ def _watch(latents: TransformCode, tables: ChangeTables, play: Sequence[Array], 
     held = latents.quantise(play[0][None].reshape(1, *latents.spread.shape), rate)[0]
     activity, pace = np.full(len(order), START, np.uint8), PACE - 1
     for frame in play[1:]:
-        change, _ = choose(Progress(tables, of, held, activity, pace), frame[order] / float(latents.steps[rate]))
+        scale = 1 / float(latents.steps[rate])
+        progress = Progress(tables, of, held, activity, pace)
+        coded, change = choose(progress, frame, order, scale), progress.changes
         rows = _rows(of, activity, change, pace)
-        yield _Seen(rows, held != 0, symbols_of(change, held).astype(np.int8))
-        held, activity = held + change, next_activity(activity, change)
-        pace = pace_row(int(np.count_nonzero(change)), len(change))
+        loss = float(np.square(frame[order] * scale - held - change).sum()) * float(latents.sizes[rate]) ** 2 / 2
+        symbols = np.concatenate([symbols for _, symbols, _ in coded]).astype(np.int8)
+        yield _Seen(rows, held != 0, symbols, tables.bits(coded), loss)
+        after, activity, pace = progress.after()
+        held = after.astype(np.int32)
 
 
 def _rows(of: Contexts, activity: Array, change: Array, pace: int) -> npt.NDArray[np.int16]:
@@ -166,7 +219,7 @@ def _thinned(rows: Array, changed: Array) -> tuple[Array, Array, Array]:
     return rows[:, at], changed[at].astype(np.float32), np.concatenate(counts)
 
 
-def _counted(seen: Sequence[_Seen], weights: npt.NDArray[np.int32]) -> ChangeTables:
+def _counted(seen: Sequence[_Seen], weights: npt.NDArray[np.int32], thrift: Sequence[float]) -> ChangeTables:
     """Tables from how often each symbol came in each row, and the thresholds that follow."""
     counts = np.zeros((2 * ROWS, SYMBOLS))
     for one in seen:
@@ -179,6 +232,14 @@ def _counted(seen: Sequence[_Seen], weights: npt.NDArray[np.int32]) -> ChangeTab
     prior = np.concatenate([1 - chance, chance * sizes / sizes.sum()], axis=1)
     mixed = counts + _PRIOR * prior
     tables = FrequencyTables.near(np.maximum(np.rint(1e3 * mixed), 1).astype(np.int64))
-    bits = np.log2(tables.frequencies[:, 0] / np.maximum(tables.frequencies[:, 1:3].mean(axis=1), 1))
-    thresholds = np.clip((1 + np.multiply.outer(THRIFT, bits)) / 2, _NARROWEST, _WIDEST).astype(np.float32)
-    return ChangeTables(weights, tables.frequencies.astype(np.int32), thresholds)
+    frequencies = tables.frequencies.astype(np.int32)
+    return ChangeTables(weights, frequencies, _thresholds(frequencies, thrift))
+
+
+def _thresholds(frequencies: Array, thrift: Sequence[float]) -> npt.NDArray[np.float32]:
+    """From where on a change is worth its bits."""
+    bits = np.log2(frequencies[:, 0] / np.maximum(frequencies[:, 1:3].mean(axis=1), 1))
+    found: npt.NDArray[np.float32] = np.clip((1 + np.multiply.outer(thrift, bits)) / 2, _NARROWEST, _WIDEST).astype(
+        np.float32
+    )
+    return found

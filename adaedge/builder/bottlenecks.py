@@ -30,7 +30,7 @@ from adaedge.payload.latent import Layout, TransformCode
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 
 MOST_SAMPLES = 64  # more saturate
-MOST_MOVING = 160  # frames in order, of all clips together
+MOST_MOVING = 100  # frames in order, of all clips together
 
 
 @dataclass(slots=True)

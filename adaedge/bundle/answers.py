@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, final
 
@@ -18,8 +18,8 @@ from adaedge.bundle.entries import TensorSpec
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.structure import nest
 from adaedge.engine import Array, Arrays
-from adaedge.errors import BundleError, CodecError, PayloadError
-from adaedge.payload import Request, TensorHeader
+from adaedge.errors import BundleError, CodecError
+from adaedge.payload import Request
 from adaedge.payload.answers import Best, answer_codec, wire
 from adaedge.payload.answers.wire import AnswerHeader
 from adaedge.payload.message import Segment
@@ -62,13 +62,13 @@ class AnswerFormat:
         return tuple(TensorSpec(name, one.dtype.name, one.shape) for name, one in zip(names, answer, strict=True))
 
     @cached_property
-    def _headers(self) -> tuple[TensorHeader, ...]:
-        """How every answer is written: the codec's headers hang on types and shapes alone."""
-        return self.codec.encode([np.zeros(spec.shape, spec.dtype) for spec in self.specs])[0]
+    def _decode(self) -> Callable[[Segment], Arrays]:
+        return self.codec.decoder(self.codec.encode([np.zeros(spec.shape, spec.dtype) for spec in self.specs])[0])
 
     @cached_property
-    def _bytes(self) -> int:
-        return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.specs)
+    def _most_bytes(self) -> int:
+        answer_bytes = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.specs)
+        return _MARGIN_BYTES + _FACTOR * answer_bytes
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:
         """The answer: what a user gets of the model's outputs, wherever they were computed.
@@ -85,8 +85,7 @@ class AnswerFormat:
             CodecError: if it is no answer of this bundle.
         """
         check(answer, self.specs, CodecError, f"answers of {self.codec.name}")
-        _, (segment,) = self.codec.encode(answer)
-        return segment
+        return self.codec.encode(answer)[1]
 
     def read(self, data: Segment, request: Request) -> tuple[AnswerHeader, Arrays]:
         """What an answer says, and the answer.
@@ -94,10 +93,8 @@ class AnswerFormat:
         Raises:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or the answer to something else.
         """
-        header, segment = wire.decode(data, request, max_bytes=_MARGIN_BYTES + _FACTOR * self._bytes)
-        answer = self.codec.decode(self._headers, [segment], self._bytes)
-        check(answer, self.specs, PayloadError, "answer")
-        return header, answer
+        header, segment = wire.decode(data, request, max_bytes=self._most_bytes)
+        return header, self._decode(segment)
 
     def nested(self, answer: Sequence[Any]) -> Any:
         """An answer as the model itself nests its outputs, in plain dictionaries, lists and tuples.

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from adaedge.bundle.preprocessing import INTERPOLATIONS, Preprocessing
+from adaedge.clip import as_clip, check_frame
 from adaedge.errors import SourceError
 
 _FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
@@ -42,8 +43,7 @@ def prepare(frame: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArra
         >>> prepare(np.zeros((480, 640, 3), np.uint8), Preprocessing(size=(224, 224))).shape
         (1, 224, 224, 3)
     """
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise SourceError(f"a frame is uint8 (height, width, 3); got {frame.dtype} {frame.shape}")
+    check_frame(frame)
     height, width = preprocessing.size
     size = _resized(frame.shape[:2], preprocessing)
     if preprocessing.interpolation == "nearest":
@@ -122,8 +122,6 @@ def is_clip(sample: Any) -> bool:
 
 
 def _window(sample: Any, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    from adaedge.clip import as_clip  # late: who takes frames one by one needs no more than this
-
     frames = list(as_clip(sample))
     if len(frames) < preprocessing.span:
         raise SourceError(

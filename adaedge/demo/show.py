@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from adaedge.profiling import profile
 from adaedge.report import Comparison, Context, Frontier, Origin, PolicySummary, Rules, summarize, write_html
 from adaedge.runtime import write_records
 from adaedge.scheduling import Fixed, Limits, Policy
-from adaedge.simulation import Scenario
+from adaedge.simulation import ClipChanges, Scenario
 from adaedge.stream import BlockChange
 
 Progress = Callable[[str, int, int], None]
@@ -140,11 +139,9 @@ def _play_all(stage: Stage, costs: Profile, progress: Progress, radios: Sequence
 
 def _scenario(stage: Stage, costs: Profile) -> Scenario:
     """This very film over this very trace, as the simulation sees it."""
-    detector = BlockChange()
-    looks = [detector.look(frame) for frame in stage.frames]
-    changes = [1.0, *(detector.change(before, after) for before, after in pairwise(looks))]
+    changes = ClipChanges(map(BlockChange().look, stage.frames))
     limits = Limits.of(DEADLINE_S, ACCURACY_FLOOR, PERIOD_S)
-    return Scenario(costs, stage.energy, stage.trace, limits, len(looks), round_trip_s=LOOPBACK_S, changes=changes)
+    return Scenario(costs, stage.energy, stage.trace, limits, len(changes), round_trip_s=LOOPBACK_S, changes=changes)
 
 
 def _conclude(

@@ -42,7 +42,6 @@ _RANGED = re.compile(r"u([1-8])\+range")
 _PICTURE = re.compile(r"(jpeg|jpeg444|webp|avif)@([1-9][0-9]?|100)")
 _VIDEO = re.compile(r"(?:h264|hevc|av1)(?:-444)?@[0-9]+")
 _LATENT = re.compile(r"(bottleneck|delta)@(0|[1-9][0-9]?)")
-_RATE = re.compile(r"^(delta)@[0-9]+$")
 BOTTLENECK, DELTA = "bottleneck", "delta"
 """What a bottleneck's codecs are called before its rates are known."""
 
@@ -177,7 +176,7 @@ def is_stateful(name: str) -> bool:
         >>> is_stateful("h264@28"), is_stateful("delta@3"), is_stateful("jpeg@90")
         (True, True, False)
     """
-    return _VIDEO.fullmatch(name) is not None or (uses_bottleneck(name) and name.startswith(DELTA))
+    return _VIDEO.fullmatch(name) is not None or _is_delta(name)
 
 
 def codec_family(name: str) -> str:
@@ -190,7 +189,11 @@ def codec_family(name: str) -> str:
         >>> codec_family("delta@0") == codec_family("delta@2"), codec_family("h264@28") == codec_family("h264@20")
         (True, False)
     """
-    return _RATE.sub(r"\1", name)
+    return DELTA if _is_delta(name) else name
+
+
+def _is_delta(name: str) -> bool:
+    return uses_bottleneck(name) and name.startswith(DELTA)
 
 
 @final

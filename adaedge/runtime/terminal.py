@@ -281,14 +281,14 @@ class Terminal:
         return Measurement(
             latency_s=end_s - start_s,
             compute_s=compute_s,
-            upload_s=sum(crossing.end_s - crossing.start_s for crossing in own),
+            upload_s=sum([crossing.end_s - crossing.start_s for crossing in own]),
             wait_s=attempt.wait_s,
-            payload_bytes=sum(size_bytes for _, _, size_bytes in uploads),
+            payload_bytes=sum([size_bytes for _, _, size_bytes in uploads]),
             answer_bytes=attempt.answer_bytes,
             answered_by=answered_by,
             failure=attempt.failure,
             energy=energy,
-            probe_bytes=sum(probe.payload_bytes for probe in probes),
+            probe_bytes=sum([probe.payload_bytes for probe in probes]),
             lost_segments=attempt.lost_segments,
         )
 

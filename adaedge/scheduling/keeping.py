@@ -61,7 +61,7 @@ class Keeping:
         """The table with the row, so accurate."""
         column = self.table.accuracy.copy()
         column[-1] = accuracy
-        return replace(self.table, accuracy=column)
+        return self.table.with_(accuracy=column)
 
     def reason(self, change: float, last: LastAnswer, *, kept: bool) -> str:
         """What changed since the frame of the last answer, for people."""
@@ -78,6 +78,7 @@ def _with_row(table: Table, cost: Cost) -> Table:
     return replace(
         table,
         points=(*table.points, KEPT),
+        names=(*table.names, str(KEPT)),
         rows={**table.rows, KEPT: row},
         local=np.append(table.local, True),
         remote=np.append(table.remote, False),

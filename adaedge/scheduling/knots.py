@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.operating_point import Cost, OperatingPoint, Profile
+from adaedge.operating_point import REFRESH, Cost, OperatingPoint, Profile
 from adaedge.operating_point.profile import between
 
 Column = npt.NDArray[np.float64]
@@ -24,30 +25,40 @@ class Named:
 
     Attributes:
         points: all that they name, in their order.
-        which: (m,): of these, which have such costs.
-        rows: (m,): the rows of those in the table.
+        known: of these, whether each has such costs.
+        places: of each that has (there are m), where it stands among them.
+        rows: (m,): their rows in the table.
         changes: the K amounts, ascending to 1; two or more.
         costs: (K, 3, m): seconds of the terminal, seconds of the edge server, bytes on the uplink.
     """
 
     points: tuple[OperatingPoint, ...]
-    which: Rows
+    known: tuple[bool, ...]
+    places: Mapping[OperatingPoint, int]
     rows: Rows
     changes: tuple[float, ...]
     costs: Column
 
-    def at(self, changes: Mapping[OperatingPoint, float]) -> list[tuple[Rows, Column]]:
-        """Rows of points that changed by the same amount, and their costs, (3, so many), interpolated.
+    def at(self, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float]) -> Column:
+        """What the points cost that changed so much, (3, m): interpolated, the bytes as the stream has really sent."""
+        amounts = [*compress(changes.values(), self.known)]
+        costs = self._interpolated(amounts)
+        sent_bytes = costs[-1]
+        for point, ratio in sent_ratio.items():
+            place = self.places.get(point)
+            if place is not None:
+                # What is learned of small changes says nothing of a refresh.
+                sent_bytes[place] *= 1 + (ratio - 1) * (1 - min(REFRESH, amounts[place]))
+        return costs
 
-        It is one amount, unless points build upon different frames.
-        """
-        amounts = {*changes.values()}
-        if len(amounts) == 1:
-            (amount,) = amounts
-            return [(self.rows, self._between(amount))]
-        values = np.fromiter(changes.values(), np.float64)[self.which]
-        same = [(amount, values == amount) for amount in amounts]
-        return [(self.rows[own], self._between(amount)[:, own]) for amount, own in same]
+    def _interpolated(self, amounts: list[float]) -> Column:
+        if amounts.count(amounts[0]) == len(amounts):  # but where points build upon different frames
+            return self._between(amounts[0])
+        costs, values = np.empty(self.costs.shape[1:]), np.array(amounts)
+        for amount in {*amounts}:
+            same = values == amount
+            costs[:, same] = self._between(amount)[:, same]
+        return costs
 
     def _between(self, change: float) -> Column:
         after, share = between(self.changes, change)
@@ -86,12 +97,12 @@ class Knots:
         points = tuple(changes)
         if before is not None and points == before.points:
             return before
-        which = [index for index, point in enumerate(points) if point in self.rows]
-        rows = np.array([self.rows[points[index]] for index in which], np.intp)
-        costs = np.empty((len(self.changes), 3, len(which)))
-        for place, index in enumerate(which):
-            costs[..., place] = self.costs[points[index]]
-        return Named(points, np.array(which, np.intp), rows, self.changes, costs)
+        known = tuple(point in self.rows for point in points)
+        own = [*compress(points, known)]
+        places = {point: place for place, point in enumerate(own)}
+        rows = np.array([self.rows[point] for point in own], np.intp)
+        costs = np.stack([self.costs[point] for point in own], axis=-1) if own else np.empty(0)
+        return Named(points, known, places, rows, self.changes, costs)
 
 
 def _varying(cost: Cost) -> tuple[float, float, float]:

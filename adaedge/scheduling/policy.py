@@ -71,22 +71,22 @@ class LeastEnergy:
         allowed_j = np.where(on_time, energy_j, np.inf)
         best = int(allowed_j.argmin())
         # Of points that cost the same, the most accurate: what is chosen is never dominated.
-        same = (allowed_j == allowed_j[best]).nonzero()[0]
+        (same,) = (allowed_j == allowed_j[best]).nonzero()
         if len(same) > 1:
             best = int(same[table.accuracy[same].argmax()])
         if not on_time[best]:
             fastest = LeastLatency()(table, predictions, previous).row
             return Choice(
-                fastest, f"no point meets {table.limits}: smallest latency, {predictions.late_s[fastest]:.3f} s"
+                fastest, f"no point meets {table.limits.text}: smallest latency, {predictions.late_s[fastest]:.3f} s"
             )
         if previous is not None and previous != best and on_time[previous]:
-            kept_j, best_j = float(energy_j[previous]), float(energy_j[best])
+            kept_j, best_j = energy_j.item(previous), energy_j.item(best)
             if kept_j - best_j < self.hysteresis * kept_j or kept_j == best_j:
                 saving = 1 - best_j / kept_j if kept_j else 0.0
-                return Choice(previous, f"kept: {table.points[best]} would save only {100 * saving:.1f} %")
+                return Choice(previous, f"kept: {table.names[best]} would save only {100 * saving:.1f} %")
         count = int(np.count_nonzero(on_time))
         points = "1 point that meets" if count == 1 else f"{count} points that meet"
-        return Choice(best, f"least energy of {points} {table.limits}")
+        return Choice(best, f"least energy of {points} {table.limits.text}")
 
 
 @final

@@ -118,8 +118,10 @@ def predict(
     wake_j = radio.ready_j(idle_s) - again_j
     if left_j <= 0:  # fast asleep
         wake_j += radio.idle_j(0.0, math.inf) - idle_j
-    wake_j = np.maximum(0.0, wake_j + min(0.0, regret_j))
-    energy_j = steady_j + (sleep_j / frames + table.columns[REMOTE] * ((wake_j - sleep_j) / frames))
+    wake_j += min(0.0, regret_j)
+    energy_j = table.columns[REMOTE] * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
+    energy_j += steady_j
+    energy_j += sleep_j / frames
     on_time = (latency_s if table.guards else late_s) <= table.limit_s
     return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
 
@@ -132,7 +134,7 @@ def next_regret_j(predictions: Predictions, table: Table, radio: Radio, regret_j
     if predictions.estimate is None:
         return regret_j
     steady_j, on_time = predictions.steady_j, predictions.on_time
-    local_j = min((float(steady_j[row]) for row in table.local_rows if on_time[row]), default=math.inf)
+    local_j = min([float(steady_j[row]) for row in table.local_rows if on_time[row]], default=math.inf)
     offloads_j = np.where(on_time & table.remote, steady_j, np.inf)
     offload_j = float(offloads_j[offloads_j.argmin()])
     if not (math.isfinite(local_j) and math.isfinite(offload_j)):
@@ -189,8 +191,9 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
 def _risk(share: Column, link: _Link) -> Column:
     """Chance that payload and answer take longer than they have, at the expected rate so large a share of it."""
     steepness = _LOGISTIC / max(_LEAST_SPREAD, math.log(link.rate_bps / link.low_bps))
-    odds = np.minimum(share, 1e3) ** steepness
-    return np.asarray(odds / (1.0 + odds))
+    odds = np.minimum(share, 1e3)
+    odds **= steepness
+    return np.asarray(odds / (odds + 1.0))
 
 
 def _hold(

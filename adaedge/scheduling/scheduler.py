@@ -29,7 +29,7 @@ from adaedge.scheduling.knots import Named
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
-from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.table import PAYLOAD_BYTES, Limits, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,7 @@ class Scheduler:
                 without it, it is taken to be the full network's.
         """
         table, changes = self.table, changes or {}
-        accuracy = self.kept_accuracy(changes, last)
-        if self.keeping and accuracy is not None:
+        if self.keeping and (accuracy := self.keeping.accuracy(changes, last)) is not None:
             table = self.keeping.offered(accuracy)
         table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
@@ -148,12 +147,12 @@ class Scheduler:
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
         point, knots = table.points[choice.row], table.knots
-        by_change = point == KEPT or (knots is not None and point in knots.rows)
+        by_change = point is KEPT or (knots is not None and point in knots.rows)
         decision = _decision(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
         if self.keeping and last and KEPT in changes:
             reason = self.keeping.reason(changes[KEPT], last, kept=KEPT in table.rows)
             decision = replace(decision, reasons=(decision.reasons[0], reason, *decision.reasons[1:]))
-        if point == KEPT:
+        if point is KEPT:
             # A frame that computes and sends nothing says nothing of what the radio's states would have cost.
             self.state = replace(self.state, now_s=now_s, active_s=active_s)
             return decision
@@ -232,12 +231,12 @@ def _decision(table: Table, predictions: Predictions, choice: Choice, change: fl
         reasons.append(f"{_points(len(table.not_faster), 'is', 'are')} left out: {NOT_FASTER} than fp32")
     return Decision(
         table.points[row],
-        float(predictions.latency_s[row]),
-        float(predictions.energy_j[row]),
-        float(table.accuracy[row]) if table.measured[row] else None,
+        predictions.latency_s.item(row),
+        predictions.energy_j.item(row),
+        table.accuracy.item(row) if table.measured[row] else None,
         None if estimate is None else estimate.rate_bps,
         tuple(reasons),
-        float(table.payload_bytes[row]),
+        table.columns.item(PAYLOAD_BYTES, row),
         change,
     )
 

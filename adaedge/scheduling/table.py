@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
-from adaedge.operating_point import KEPT, NOT_FASTER, REFRESH, Cost, OperatingPoint, Profile, not_faster
+from adaedge.operating_point import KEPT, NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
 from adaedge.scheduling.deadlines import can_finish_locally, default_margin_s, offload_timeout_s
 from adaedge.scheduling.knots import Column, Knots, Named
 
 TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S = range(7)
 """The columns of a table that a decision weighs; the first three follow how much a frame changed."""
-_VARYING = 3
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """What the user asks for.
 
@@ -74,17 +74,19 @@ class Limits:
         margin_s = default_margin_s(deadline_s) if margin_s is None else margin_s
         return cls(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
 
-    @property
+    @cached_property
     def horizon_frames(self) -> float:
         """Frames over which a change of the radio's state is spread; at least one."""
         return max(1.0, self.horizon_s / self.period_s)
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """What a point has to meet, for people."""
         floor = f" and {self.accuracy_floor:.4g}" if self.accuracy_floor else ""
         return f"{self.deadline_s:.3f} s{floor}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Table:
     """The points that may be chosen, one row each: at or above the accuracy floor, and not labelled `NOT_FASTER`.
 
@@ -96,6 +98,7 @@ class Table:
     Attributes:
         limits: what the user asks for.
         points: the points, in the order of the rows.
+        names: the same, in writing.
         rows: point → row.
         local: whether the terminal answers alone.
         remote: whether it does not.
@@ -117,6 +120,7 @@ class Table:
 
     limits: Limits
     points: tuple[OperatingPoint, ...]
+    names: tuple[str, ...]
     rows: Mapping[OperatingPoint, int]
     local: Mask
     remote: Mask
@@ -158,6 +162,7 @@ class Table:
         return cls(
             limits,
             tuple(held),
+            tuple(map(str, held)),
             {point: row for row, point in enumerate(held)},
             np.array([point.is_local for point in held]),
             np.array([not point.is_local for point in held]),
@@ -219,15 +224,17 @@ class Table:
         if knots is None:
             return self
         columns = self.columns.copy()
-        for rows, costs in (named or knots.named(changes)).at(changes):
-            for column, cost in zip(columns[:_VARYING], costs, strict=True):
-                column[rows] = cost
-        for point, ratio in (sent_ratio or {}).items():
-            change = changes.get(point)
-            if change is not None and (row := knots.rows.get(point)) is not None:
-                # What is learned of small changes says nothing of a refresh.
-                columns[PAYLOAD_BYTES, row] *= 1 + (ratio - 1) * (1 - min(REFRESH, change))
-        return replace(self, columns=columns)
+        named = named or knots.named(changes)
+        if named.places:
+            for column, costs in enumerate(named.at(changes, sent_ratio or {})):
+                columns[column][named.rows] = costs
+        return self.with_(columns=columns)
+
+    def with_(self, **columns: Column) -> Table:
+        """The same table with other columns. It is asked for at every frame, so fields that stay are not looked at."""
+        table = object.__new__(Table)
+        table.__dict__.update(self.__dict__, **columns)
+        return table
 
     def row(self, point: OperatingPoint) -> int:
         """The row of a point.

@@ -1,7 +1,7 @@
 """How much a frame differs from another: what decides how much a stateful codec has to send.
 
-May import: ``errors``, ``operating_point``. It is measured on the frame as the camera gives it, before resizing spreads
-what moved.
+May import: ``errors``, ``clip``, ``operating_point``. It is measured on the frame as the camera gives it, before
+resizing spreads what moved.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, final
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.errors import SourceError
+from adaedge.clip import check_frame, is_frame
 from adaedge.operating_point import REFRESH
 
 Frame = npt.NDArray[np.uint8]
@@ -22,8 +22,8 @@ Luma = npt.NDArray[np.uint8]
 
 _ROWS = 72  # about so many rows of a frame are looked at: enough for what a network sees, whatever the camera gives
 _BLOCK = 4  # sides of a block, in looked-at pixels: 20 of 360 rows
-_LEVELS = 64.0  # a difference in luma that counts as a block replaced
-_WEIGHTS = (77, 150, 29)  # of red, green and blue in luma, in 256ths (ITU-R BT.601)
+LEVELS = 64.0  # a difference in luma that counts as a block replaced
+_WEIGHTS = np.array([[[77]], [[150]], [[29]]], np.uint16)  # of red, green and blue in luma, in 256ths (ITU-R BT.601)
 
 
 class ChangeDetector(Protocol):
@@ -81,29 +81,39 @@ class BlockChange:
 
     def look(self, frame: Frame) -> Luma:
         """The luma of the pixels that are looked at, whole blocks of them."""
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            raise SourceError(f"a frame is uint8 (height, width, 3); got {frame.dtype} {frame.shape}")
+        check_frame(frame)
         step = max(1, frame.shape[0] // _ROWS)
         seen = frame[::step, ::step]
-        height, width = seen.shape[:2]
-        red, green, blue = (seen[..., channel] * np.uint16(weight) for channel, weight in enumerate(_WEIGHTS))
+        # Few calls: between two frames a network has run, and neither the frame nor NumPy is in any cache.
+        red, green, blue = seen.transpose(2, 0, 1).copy() * _WEIGHTS
         red += green
         red += blue
-        whole = np.empty((height + -height % _BLOCK, width + -width % _BLOCK), np.uint8)
-        np.right_shift(red, 8, out=whole[:height, :width], casting="unsafe")
-        # A last block that is not whole is made so by its own last pixels.
-        whole[height:, :width] = whole[height - 1, :width]
-        whole[:, width:] = whole[:, width - 1 : width]
-        return whole
+        return _whole((red >> 8).astype(np.uint8))
 
     def change(self, before: Luma, after: Luma) -> float:
         """How much changed; frames of different sizes have nothing in common."""
         if before.shape != after.shape:
             return REFRESH
-        apart = np.maximum(before, after) - np.minimum(before, after)
-        rows = _largest(apart.reshape(len(apart) // _BLOCK, _BLOCK, -1))
-        largest = np.minimum(_largest(rows.T.reshape(-1, _BLOCK, len(rows))), np.uint8(_LEVELS))
-        return int(largest.sum(dtype=np.int64)) / (_LEVELS * largest.size)
+        largest = np.minimum(largest_of_blocks(np.maximum(before, after) - np.minimum(before, after)), np.uint8(LEVELS))
+        return sum(largest.tobytes()) / (LEVELS * largest.size)
+
+
+def largest_of_blocks(apart: Luma) -> Luma:
+    """The largest difference within each block, of what was looked at: (height, width) → (columns, rows) of blocks."""
+    rows = _largest(apart.reshape(len(apart) // _BLOCK, _BLOCK, -1))
+    return _largest(rows.T.reshape(-1, _BLOCK, len(rows)))
+
+
+def _whole(luma: Luma) -> Luma:
+    """With a last block that is not whole made so by its own last pixels."""
+    height, width = luma.shape
+    if height % _BLOCK == width % _BLOCK == 0:
+        return luma
+    whole = np.empty((height + -height % _BLOCK, width + -width % _BLOCK), np.uint8)
+    whole[:height, :width] = luma
+    whole[height:, :width] = luma[-1]
+    whole[:, width:] = whole[:, width - 1 : width]
+    return whole
 
 
 def _largest(lines: Luma) -> Luma:
@@ -127,8 +137,7 @@ def picture_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Frame | None:
     image = frame
     if not isinstance(frame, np.ndarray):
         image = inputs[0][0, -1] if inputs[0].ndim == 5 else inputs[0][0] if inputs[0].ndim == 4 else inputs[0]
-    is_frame = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
-    return image if is_frame else None
+    return image if is_frame(image) else None
 
 
 def change_between(before: Luma | None, after: Luma | None) -> float:

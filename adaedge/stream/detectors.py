@@ -6,23 +6,21 @@ May import: ``errors``, ``operating_point``; of this part ``change``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import REFRESH, KeptCurve
-from adaedge.stream.change import BlockChange, ChangeDetector, Frame
+from adaedge.stream.change import LEVELS, BlockChange, ChangeDetector, Frame, largest_of_blocks
 
 Luma = npt.NDArray[np.uint8]
 
-_BLOCK = 4  # sides of a block, in looked-at pixels
 _GAINS = 0.7, 1.4  # a lamp does so much; what looks like more is something else
 _NOISES = 4.0  # a block has moved if it differs by so many deviations of the noise
 _NOISY = 2  # a median difference of so many grey levels is noise; less is a codec's, which an answer may follow
 _MOST = 40.0  # more always is one
-_LEVELS = 64.0  # a block that differs by so many levels, or more, has moved altogether
 _MEDIAN_OF_NORMAL = 0.6745  # of a normal distribution's absolute values, in deviations
 
 
@@ -67,7 +65,10 @@ class MovedBlocks:
 
     def look(self, frame: Frame) -> _Look:
         """The luma of the pixels that are looked at, whole blocks of them."""
-        luma = BlockChange().look(frame)
+        return self.look_at(BlockChange().look(frame))
+
+    def look_at(self, luma: Luma) -> _Look:
+        """The same of a frame whose luma is at hand, as `BlockChange` looks at it."""
         is_bright = luma > _median(np.bincount(luma.ravel(), minlength=256))
         bright, count = int(luma[is_bright].sum(dtype=np.int64)), int(np.count_nonzero(is_bright))
         dark = (int(luma.sum(dtype=np.int64)) - bright) / (luma.size - count)
@@ -81,10 +82,9 @@ class MovedBlocks:
         apart = np.maximum(before.luma, lit) - np.minimum(before.luma, lit)
         middle = _median(np.bincount(apart.ravel(), minlength=256))
         noise = middle / _MEDIAN_OF_NORMAL if middle >= _NOISY else 0.0
-        rows = apart.reshape(apart.shape[0] // _BLOCK, _BLOCK, -1).max(axis=1)
-        largest = rows.reshape(len(rows), -1, _BLOCK).max(axis=2)
+        largest = largest_of_blocks(apart)
         still = largest <= min(_NOISES * noise, _MOST)
-        return float(np.where(still, 0, np.minimum(largest, np.uint8(_LEVELS))).mean() / _LEVELS)
+        return float(np.where(still, 0, np.minimum(largest, np.uint8(LEVELS))).mean() / LEVELS)
 
 
 def _median(counts: npt.NDArray[np.intp]) -> int:
@@ -111,6 +111,19 @@ def _in_the_light_of(before: _Look, after: Luma) -> Luma:
 
 
 DETECTORS: tuple[ChangeDetector, ...] = (MovedBlocks(), BlockChange())
+
+
+def look_by(detector: ChangeDetector, frame: Frame, luma: Luma | None) -> Any:
+    """What a detector compares of a frame.
+
+    Args:
+        detector: one of adaedge's, or the user's.
+        frame: uint8 (H, W, 3).
+        luma: what `BlockChange` compares of it, where that is at hand: adaedge's detectors need no more.
+    """
+    if luma is not None and isinstance(detector, MovedBlocks):
+        return detector.look_at(luma)
+    return luma if luma is not None and isinstance(detector, BlockChange) else detector.look(frame)
 
 
 def check_detector(curve: KeptCurve | None, own: ChangeDetector | None) -> ChangeDetector | None:

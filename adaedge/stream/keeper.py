@@ -17,7 +17,7 @@ from adaedge.errors import CodecError, MetricError, ScheduleError
 from adaedge.operating_point import LastAnswer, OperatingPoint
 from adaedge.stream.audit import EVERY, TOGETHER, Audit
 from adaedge.stream.change import ChangeDetector
-from adaedge.stream.detectors import check_detector
+from adaedge.stream.detectors import check_detector, look_by
 from adaedge.stream.filtering import Latent, latent_of
 
 if TYPE_CHECKING:
@@ -111,16 +111,17 @@ class Keeper:
         held = self._computed
         return None if held is None else LastAnswer(held.frame, held.point, self.audit.correction)
 
-    def change(self, picture: Any, new_share: float) -> float | None:
+    def change(self, picture: Any, new_share: float, luma: Any = None) -> float | None:
         """How much a frame changed since the one of the last answer; ``None`` where that cannot be kept.
 
         Args:
             picture: uint8 (H, W, 3); ``None`` where there is none.
             new_share: of a window, what share of its frames is new.
+            luma: what `BlockChange` compares of it, where that is at hand.
         """
         if self._detector is None:
             return None
-        self._look = None if picture is None else self._detector.look(picture)
+        self._look = None if picture is None else look_by(self._detector, picture, luma)
         held = self._computed
         if held is None or held.look is None or self._look is None:
             return None

@@ -1,6 +1,6 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
-May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
+May import: ``errors``, ``clip``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
 ``filtering``, ``held``, ``keeper``, ``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
@@ -18,10 +18,9 @@ from itertools import count
 from threading import Lock
 from typing import Any, final
 
-import numpy as np
-
 from adaedge.bundle import Bundle
-from adaedge.bundle.frames import is_clip
+from adaedge.bundle.frames import inputs_of, is_clip
+from adaedge.clip import is_frame
 from adaedge.engine import Arrays
 from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
@@ -75,7 +74,9 @@ class Stream:
         stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
         self._held: HeldPayload[_Left] | None = HeldPayload(stateful, self._accepts) if stateful else None
         self.sent_ratio: dict[OperatingPoint, float] = self._held.sent_ratio if self._held else {}
-        self._window = Window(bundle.manifest.preprocessing)
+        self._preprocessing = bundle.manifest.preprocessing
+        windows = self._preprocessing is not None and self._preprocessing.frames > 1
+        self._window = Window(self._preprocessing) if windows else None  # an image is no window
         self._sequence = 0
         self._look: Any = None
         self._turn = Lock()
@@ -89,7 +90,7 @@ class Stream:
         Raises:
             SourceError: if the frame is nothing that the bundle takes; the window is left as it was.
         """
-        return self._window.inputs_of(frame)
+        return inputs_of(frame, self._preprocessing) if self._window is None else self._window.inputs_of(frame)
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[bool]:
@@ -113,7 +114,9 @@ class Stream:
         """
         newest = _newest(frame)
         changes = {} if self._held is None else self._codec_changes(newest, self._held)
-        change = self.keeper.change(newest, self._window.new_share(self.keeper.seen))
+        if not self.keeper.measures:
+            return changes
+        change = self.keeper.change(newest, self._new_share(self.keeper.seen), self._look)
         return changes if change is None else {**changes, KEPT: change}
 
     def _codec_changes(self, newest: Any, held: HeldPayload[_Left]) -> dict[OperatingPoint, float]:
@@ -123,7 +126,14 @@ class Stream:
     def _change_since(self, left: _Left) -> float:
         known = left.look is not None and self._look is not None
         change = self._detector.change(left.look, self._look) if known else REFRESH
-        return max(change, self._window.new_share(left.seen))
+        return max(change, self._new_share(left.seen))
+
+    @property
+    def _seen(self) -> int:
+        return 0 if self._window is None else self._window.seen
+
+    def _new_share(self, before: int) -> float:
+        return 0.0 if self._window is None else self._window.new_share(before)
 
     def number(self) -> int:
         """The number of the next frame, from 0; each call counts one."""
@@ -131,9 +141,8 @@ class Stream:
 
     def is_prepared_late(self, frame: Any) -> bool:
         """Whether a frame can wait to be resized until its answer is not kept: not where a window holds it."""
-        preprocessing = self._bundle.manifest.preprocessing
-        by_itself = preprocessing is not None and preprocessing.frames == 1
-        return by_itself and self.keeper.measures and _newest(frame) is frame
+        by_itself = self._preprocessing is not None and self._window is None
+        return by_itself and self.keeper.measures and is_frame(frame)
 
     def answered(
         self,
@@ -155,7 +164,7 @@ class Stream:
         """
         keeper = self.keeper
         score = None if promised is None else keeper.audited(answer, promised)
-        keeper.computed(answer, number, point, self._window.seen, latent)
+        keeper.computed(answer, number, point, self._seen, latent)
         return score
 
     def sent(self, decision: Decision, payload_bytes: int) -> None:
@@ -180,7 +189,7 @@ class Stream:
     def keep(self, position: StreamPosition, point: OperatingPoint, reference: Reference | None) -> None:
         """Hold what a payload left, now that the edge server is known to hold it as well."""
         if self._held is not None:
-            left = None if reference is None else _Left(position.sequence, reference, self._look, self._window.seen)
+            left = None if reference is None else _Left(position.sequence, reference, self._look, self._seen)
             self._held.keep(point, left)
 
     def _accepts(self, point: OperatingPoint, left: _Left) -> bool:
@@ -191,5 +200,4 @@ def _newest(frame: Any) -> Any:
     """The frame that is looked at; ``None`` where there is none."""
     if is_clip(frame) and isinstance(frame, Iterable):
         *_, frame = (None, *frame)
-    is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
-    return frame if is_frame else None
+    return frame if is_frame(frame) else None

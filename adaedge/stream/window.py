@@ -1,6 +1,6 @@
 """Window: the frames that are held for a model that takes several as one input.
 
-May import: ``errors``, ``engine``, ``bundle``.
+May import: ``errors``, ``clip``, ``engine``, ``bundle``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.preprocessing import Preprocessing
+from adaedge.clip import is_frame
 from adaedge.engine import Arrays
 
 Frames = npt.NDArray[np.uint8]
@@ -52,8 +53,7 @@ class Window:
         Raises:
             SourceError: if it is nothing that the model takes.
         """
-        is_frame = isinstance(sample, np.ndarray) and sample.ndim == 3
-        if self._preprocessing is None or self._preprocessing.frames == 1 or not is_frame:
+        if self._preprocessing is None or self._preprocessing.frames == 1 or not is_frame(sample):
             return inputs_of(sample, self._preprocessing)
         return self.add(prepare(sample, self._preprocessing))
 

@@ -47,7 +47,7 @@ def test_answers_are_these_bytes():
 def test_the_best_five_of_a_thousand_take_less_than_forty_bytes():
     codec = answer_codec("best@5")
     scores = np.random.default_rng(0).normal(size=(1, 1000)).astype(np.float32)
-    _, (segment,) = codec.encode(codec.reduce([scores]))
+    _, segment = codec.encode(codec.reduce([scores]))
     assert len(encode(ASKED, HEADER, segment)) == 39
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import plain, stack
-from adaedge.payload.latent import DeltaCodec, LatentCodec
+from adaedge.payload.latent import DeltaCodec, LatentCodec, loops
 from adaedge.payload.latent.change_tables import ESCAPE, LARGEST, ChangeTables
-from adaedge.payload.latent.changes import changes_of, symbols_of
-from adaedge.payload.latent.contexts import START, next_activity
+from adaedge.payload.latent.changes import changes_of
+from adaedge.payload.latent.contexts import START
 from adaedge.payload.latent.saving import from_bytes, to_bytes
 from adaedge.payload.latent.tables import LIMIT
 from adaedge.payload.message import MAX_BYTES, TensorHeader
@@ -92,11 +92,12 @@ def test_both_ends_hold_the_same_whatever_is_lost(steps, seed, latents):
 
 @pytest.mark.parametrize("latents", [LATENTS, PLACELESS], ids=["places", "rows"])
 def test_the_loops_in_c_and_in_python_write_the_same_bytes(latents, monkeypatch):
-    if stack.compiled is None:
+    if stack.compiled is None or loops.compiled is None:
         pytest.skip("the extension is not built here")
     found = []
-    for loops in (stack.compiled, plain):
-        monkeypatch.setattr(stack, "LOOPS", loops)
+    for coder, kind in ((stack.compiled, loops.compiled), (plain, loops.Plain)):
+        monkeypatch.setattr(stack, "LOOPS", coder)
+        monkeypatch.setattr(loops, "LOOPS", kind)
         reference, payloads = None, []
         for at, tensor in enumerate(scenes(8, 3, latents=latents)):
             payload, reference = codec(at // 3, latents).encode([tensor], (), reference)
@@ -180,18 +181,39 @@ def test_a_value_that_jumps_beyond_its_table_is_escaped():
         payload, here = codec(2, latents).encode([jumped], (), reference)
         _, there = decoded(codec(2, latents), payload, reference)
         assert same(here, there)
-        assert here.activity.max() == next_activity(reference.activity[0], np.array([99])).max() > START
+        assert here.activity.max() == next_activity(reference.activity[0][:1], 99).max() > START
         assert np.abs(here.held.astype(int)).max() > LARGEST
 
 
+def next_activity(activity, change):
+    found = np.empty_like(activity)
+    loops.LOOPS.after(np.zeros(1, np.int32), np.full(1, change, np.int32), activity, np.empty(1, np.int16), found)
+    return found
+
+
+@pytest.mark.usefixtures("either_loops")
 def test_activity_is_a_decaying_mean_of_what_changed():
     still, moved = np.full(1, START, np.uint8), np.full(1, START, np.uint8)
     for _ in range(40):
-        still, moved = next_activity(still, np.array([0])), next_activity(moved, np.array([-1]))
+        still, moved = next_activity(still, 0), next_activity(moved, -1)
     assert (still.tolist(), moved.tolist()) == ([0], [61])
-    assert next_activity(np.full(1, 255, np.uint8), np.array([7])).tolist() == [239]
+    assert next_activity(np.full(1, 255, np.uint8), 7).tolist() == [239]
 
 
+def symbols_of(change, held):
+    """By the encoder's loop, of coefficients that are where the change leads."""
+    count = len(change)
+    found, sizes = (np.empty(count, np.int32) for _ in range(2)), np.empty(count, np.uint8)
+    changes, symbols = found
+    where = (held + change).astype(np.float64), np.arange(count), 1.0, held.astype(np.int32), np.zeros(count, np.uint32)
+    counts = loops.LOOPS.choose(*where, np.full(1, 0.5, np.float32), LIMIT, ESCAPE, changes, symbols, sizes)
+    assert np.array_equal(changes, change)
+    assert np.array_equal(sizes, np.minimum(np.abs(change), 2))
+    assert counts == (np.count_nonzero(change), np.count_nonzero(symbols == ESCAPE))
+    return symbols
+
+
+@pytest.mark.usefixtures("either_loops")
 def test_changes_and_symbols_are_inverses():
     change = np.arange(-LARGEST, LARGEST + 1)
     for held in (-2, 0, 5):

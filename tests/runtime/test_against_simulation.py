@@ -139,8 +139,8 @@ def test_a_video_takes_the_joules_and_the_points_of_its_simulation(filming, vide
     assert [r.index for r in simulated if 0 < r.decision.change < 1] == [CUT]
     for index in (0, CUT, refreshes[-1]):
         ran, expected = records[index].measurement, simulated[index].measurement
-        # A header names the stream by up to eight bytes more than that of a playback.
-        assert ran.payload_bytes - ran.probe_bytes == pytest.approx(expected.payload_bytes, abs=8)
+        # The last refresh shows the other scene, whose picture takes a few bytes more or fewer.
+        assert ran.payload_bytes - ran.probe_bytes == pytest.approx(expected.payload_bytes, rel=0.01)
     assert joules(records).total_j == pytest.approx(joules(simulated).total_j, rel=0.01)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from adaedge.errors import SourceError
 from adaedge.operating_point import REFRESH
 from adaedge.stream import Audit, BlockChange, MovedBlocks
+from adaedge.stream.detectors import DETECTORS, look_by
 
 DETECTOR = MovedBlocks()
 
@@ -119,3 +120,26 @@ def test_one_in_so_many_is_due():
         audit = audit.missed() if audit.due else audit.passed()
     assert due == [False, False, True] * 3
     assert not Audit(every=0, seen=100).due
+
+
+class Mean:
+    """A detector of one's own."""
+
+    name = unit = "mean"
+
+    def look(self, frame):
+        return float(frame.mean())
+
+    def change(self, before, after):
+        return abs(before - after) / 255
+
+
+@pytest.mark.parametrize("detector", [*DETECTORS, Mean()], ids=lambda detector: detector.name)
+def test_a_frame_whose_luma_is_at_hand_looks_the_same(detector, monkeypatch):
+    before, after = scene(), with_object(scene())
+    looks = detector.look(before), detector.look(after)
+    luma = BlockChange().look(after)
+    if detector in DETECTORS:
+        monkeypatch.setattr(BlockChange, "look", None)  # it is not asked again
+    assert detector.change(looks[0], look_by(detector, after, luma)) == detector.change(*looks) > 0
+    assert detector.change(looks[1], look_by(detector, after, luma)) == 0

@@ -1,7 +1,7 @@
 """Payloads there and back with an installed adaedge: what the workflow runs with each wheel.
 
-``python round_trip.py --compiled`` also demands the compiled entropy coder: without a compiler a wheel has none, works
-more slowly, and must not be published.
+``python round_trip.py --compiled`` also demands the compiled loops: without a compiler a wheel has none, works more
+slowly, and must not be published.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def round_trip(codec: str) -> None:
 
 if __name__ == "__main__":
     if "--compiled" in sys.argv:
-        importlib.import_module("adaedge.payload.entropy._ans")
+        for extension in ("entropy._ans", "latent._loops"):
+            importlib.import_module(f"adaedge.payload.{extension}")
     for name in CODECS:
         round_trip(name)

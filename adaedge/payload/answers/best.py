@@ -1,11 +1,11 @@
 """Scores of classes → the best few.
 
-May import: ``errors``; of this part ``checks``.
+May import: ``errors``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.answers.checks import check_plain, check_size, only
 from adaedge.payload.message import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+Encoded = tuple[tuple[TensorHeader, ...], Segment]
 
 _SCORE = np.dtype("<f2")
 _INDICES = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"))
@@ -41,8 +40,8 @@ class Best:
     Example:
         >>> codec = Best(2)
         >>> answer = codec.reduce([np.array([[0.25, 4.0, 1.0]])])
-        >>> headers, (segment,) = codec.encode(answer)
-        >>> segment.hex(), [one.tolist() for one in codec.decode(headers, [segment], 100)]
+        >>> headers, segment = codec.encode(answer)
+        >>> segment.hex(), [one.tolist() for one in codec.decoder(headers)(segment)]
         ('0044003c0102', [[[1, 2]], [[4.0, 1.0]]])
     """
 
@@ -73,7 +72,7 @@ class Best:
         return indices.astype(np.int32), scores
 
     def encode(self, answer: Sequence[Array]) -> Encoded:
-        """The header and the one segment."""
+        """The header and the segment."""
         kinds = [(one.dtype.name, one.shape[1:]) for one in answer]
         if kinds != [("int32", (self.count,)), ("float16", (self.count,))] or (answer[0] < 0).any():
             got = ", ".join(f"{one.dtype} {one.shape}" for one in answer)
@@ -85,29 +84,25 @@ class Best:
         largest = int(indices.max(initial=0))
         small = next(dtype for dtype in _INDICES if largest < 256**dtype.itemsize)
         data = scores.astype(_SCORE).tobytes() + indices.astype(small).tobytes()
-        return (TensorHeader("float16", scores.shape),), (data,)
+        return (TensorHeader("float16", scores.shape),), data
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> Arrays:
-        """Indices and scores."""
-        segment = only(segments)
-        if [(one.dtype, one.shape[1:]) for one in headers] != [("float16", (self.count,))]:
-            got = ", ".join(f"{one.dtype} {one.shape}" for one in headers)
-            raise PayloadError(
-                f"corrupted payload: {self.name} has scores float16 (N, {self.count}); its header says {got}"
-            )
+    def decoder(self, headers: Sequence[TensorHeader]) -> Callable[[Segment], Arrays]:
+        """What makes indices and scores of their bytes."""
         (header,) = headers
-        check_plain(header)
         values = header.nbytes // _SCORE.itemsize
-        check_size(header.nbytes + 4 * values, max_bytes)
-        for dtype in _INDICES:
-            if len(segment) == header.nbytes + values * dtype.itemsize:
-                scores = np.frombuffer(segment, _SCORE, values).astype(np.float16)
-                indices = np.frombuffer(segment, dtype, offset=header.nbytes).astype(np.int64)
-                return _indices(indices).reshape(header.shape), scores.reshape(header.shape)
-        raise PayloadError(
-            f"corrupted payload: {values} scores and indices take {3 * values}, {4 * values} or {6 * values} bytes;"
-            f" {len(segment)} came"
-        )
+
+        def decode(segment: Segment) -> Arrays:
+            for dtype in _INDICES:
+                if len(segment) == header.nbytes + values * dtype.itemsize:
+                    scores = np.frombuffer(segment, _SCORE, values).astype(np.float16)
+                    indices = np.frombuffer(segment, dtype, offset=header.nbytes).astype(np.int64)
+                    return _indices(indices).reshape(header.shape), scores.reshape(header.shape)
+            raise PayloadError(
+                f"corrupted payload: {values} scores and indices take {3 * values}, {4 * values} or {6 * values} bytes;"
+                f" {len(segment)} came"
+            )
+
+        return decode
 
 
 def _indices(values: Array) -> Array:

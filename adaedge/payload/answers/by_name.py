@@ -6,7 +6,7 @@ May import: ``errors``; of this part the codecs.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from adaedge.payload.message import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+Encoded = tuple[tuple[TensorHeader, ...], Segment]
 
 SMALL_BYTES = 4096
 """Outputs of at most so many bytes cross raw by default."""
@@ -30,7 +30,7 @@ _BEST = re.compile(r"best@([1-9][0-9]{0,2})")
 
 
 class AnswerCodec(Protocol):
-    """Outputs → answer ⇄ segments."""
+    """Outputs → answer ⇄ segment."""
 
     @property
     def name(self) -> str:
@@ -46,23 +46,20 @@ class AnswerCodec(Protocol):
         ...
 
     def encode(self, answer: Sequence[Array]) -> Encoded:
-        """How an answer is written, and the bytes.
+        """How an answer is written, which its types and shapes alone decide, and the bytes.
 
         Raises:
             CodecError: if it is no answer that ``reduce`` makes.
         """
         ...
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> Arrays:
-        """The answer, in memory of its own.
+    def decoder(self, headers: Sequence[TensorHeader]) -> Callable[[Segment], Arrays]:
+        """What makes answers of their bytes, in memory of their own; it takes no more than such answers do.
+
+        It raises `PayloadError` of a segment that is not what ``encode`` writes of such an answer.
 
         Args:
-            headers: how it is written.
-            segments: the bytes.
-            max_bytes: the most that all of it may take.
-
-        Raises:
-            PayloadError: if headers and segments contradict each other, this codec, or the limit.
+            headers: how the answers are written, as ``encode`` says.
         """
         ...
 

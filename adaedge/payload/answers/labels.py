@@ -1,25 +1,24 @@
 """Logits of a map → the class of each position.
 
-May import: ``errors``; of this part ``checks``, ``interpolation``, ``label_maps``.
+May import: ``errors``; of this part ``interpolation``, ``label_maps``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.answers.checks import check_plain, check_size, only
+from adaedge.errors import CodecError
 from adaedge.payload.answers.interpolation import bilinear
 from adaedge.payload.message import Segment, TensorHeader
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+Encoded = tuple[tuple[TensorHeader, ...], Segment]
 
 
 @final
@@ -73,26 +72,21 @@ class LabelMap:
         return (_classes(logits),)
 
     def encode(self, answer: Sequence[Array]) -> Encoded:
-        """The header and the one segment."""
+        """The header and the segment."""
         if len(answer) != 1 or not self._is_ours(answer[0].dtype.name, answer[0].shape):
             got = ", ".join(f"{one.dtype} {one.shape}" for one in answer)
             raise CodecError(f"{self.name} writes one label map (N, H, W); got {got}. Reduce the outputs first.")
         from adaedge.payload.answers import label_maps  # late: its tables take as long as three of these files
 
         (maps,) = answer
-        return (TensorHeader(maps.dtype.name, maps.shape),), (label_maps.encode(maps),)
+        return (TensorHeader(maps.dtype.name, maps.shape),), label_maps.encode(maps)
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> Arrays:
-        """The label map."""
-        segment = only(segments)
-        if len(headers) != 1 or not self._is_ours(headers[0].dtype, headers[0].shape):
-            got = ", ".join(f"{one.dtype} {one.shape}" for one in headers)
-            raise PayloadError(f"corrupted payload: {self.name} carries one label map (N, H, W); its header says {got}")
-        check_plain(headers[0])
-        check_size(headers[0].nbytes, max_bytes)
+    def decoder(self, headers: Sequence[TensorHeader]) -> Callable[[Segment], Arrays]:
+        """What makes label maps of their bytes."""
         from adaedge.payload.answers import label_maps
 
-        return (label_maps.decode(segment, headers[0].dtype, headers[0].shape),)
+        (header,) = headers
+        return lambda segment: (label_maps.decode(segment, header.dtype, header.shape),)
 
     def _is_ours(self, dtype: str, shape: Sequence[int]) -> bool:
         fits = self.size is None or tuple(shape[1:]) == self.size

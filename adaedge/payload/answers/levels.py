@@ -1,12 +1,12 @@
 """Floating-point outputs in 256 levels, compressed.
 
-May import: ``errors``; ``payload.compression``; of this part ``checks``.
+May import: ``errors``; ``payload.compression``.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
-from adaedge.payload.answers.checks import check_plain, check_size, only
 from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.tensors import quantise, read, write_raw
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+Encoded = tuple[tuple[TensorHeader, ...], Segment]
 
 _COUNT = struct.Struct("<H")
 _LEVELS = 256
@@ -38,8 +37,8 @@ class Levels:
     Example:
         >>> codec = Levels()
         >>> (answer,) = codec.reduce([np.linspace(0, 1, 10_000, dtype=np.float32)])
-        >>> headers, (segment,) = codec.encode([answer])
-        >>> bool((codec.decode(headers, [segment], 2**20)[0] == answer).all()), len(segment) < 2000
+        >>> headers, segment = codec.encode([answer])
+        >>> bool((codec.decoder(headers)(segment)[0] == answer).all()), len(segment) < 2000
         (True, True)
     """
 
@@ -56,7 +55,7 @@ class Levels:
         return tuple(_rounded(one) if _is_floating(one.dtype) else one for one in outputs)
 
     def encode(self, answer: Sequence[Array]) -> Encoded:
-        """Headers and the one segment.
+        """Headers and the segment.
 
         Raises:
             CodecError: if a tensor has more than 256 values.
@@ -64,20 +63,22 @@ class Levels:
         parts: list[Segment] = []
         for one in answer:
             parts += _levels_of(one) if _is_floating(one.dtype) else [write_raw(one)[1]]
-        return tuple(write_raw(one)[0] for one in answer), (compress(b"".join(parts)),)
+        return tuple(write_raw(one)[0] for one in answer), compress(b"".join(parts))
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> Arrays:
-        """The answer."""
-        check_size(sum(header.nbytes for header in headers), max_bytes)
-        rest = memoryview(decompress(only(segments), sum(map(_most_bytes, headers))))
-        answer = []
-        for header in headers:
-            check_plain(header)
-            one, rest = _taken(header, rest)
-            answer.append(one)
-        if len(rest):
-            raise PayloadError(f"corrupted payload: {len(rest)} bytes follow its answer")
-        return tuple(answer)
+    def decoder(self, headers: Sequence[TensorHeader]) -> Callable[[Segment], Arrays]:
+        """What makes answers of their bytes."""
+        most_bytes = sum(map(_most_bytes, headers))
+
+        def decode(segment: Segment) -> Arrays:
+            rest, answer = memoryview(decompress(segment, most_bytes)), []
+            for header in headers:
+                one, rest = _taken(header, rest)
+                answer.append(one)
+            if len(rest):
+                raise PayloadError(f"corrupted payload: {len(rest)} bytes follow its answer")
+            return tuple(answer)
+
+        return decode
 
 
 def _is_floating(dtype: npt.DTypeLike) -> bool:

@@ -1,26 +1,26 @@
 """Every output, value by value: raw or in half precision, as it is or compressed.
 
-May import: ``errors``; ``payload.compression``; of this part ``checks``.
+May import: ``errors``; ``payload.compression``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import PayloadError
-from adaedge.payload.answers.checks import check_plain, check_size, only
 from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.tensors import read, write_raw
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
-Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
+Encoded = tuple[tuple[TensorHeader, ...], Segment]
 
 
 @final
@@ -34,7 +34,8 @@ class Values:
 
     Example:
         >>> codec = Values(half=True)
-        >>> codec.decode(*codec.encode(codec.reduce([np.array([[1 / 3]])])), 100)[0].tolist()
+        >>> headers, segment = codec.encode(codec.reduce([np.array([[1 / 3]])]))
+        >>> codec.decoder(headers)(segment)[0].tolist()
         [[0.333251953125]]
     """
 
@@ -54,21 +55,21 @@ class Values:
         """Headers and the one segment."""
         written = [write_raw(one) for one in answer]
         segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
-        return tuple(header for header, _ in written), (compress(segment) if self.compressed else segment,)
+        return tuple(header for header, _ in written), compress(segment) if self.compressed else segment
 
-    def decode(self, headers: Sequence[TensorHeader], segments: Sequence[Segment], max_bytes: int) -> Arrays:
-        """The answer."""
-        segment, lengths = only(segments), [header.nbytes for header in headers]
-        check_size(sum(lengths), max_bytes)
-        for header in headers:
-            check_plain(header)
-            if self.half and header.dtype in ("float32", "float64"):
-                raise PayloadError(f"corrupted payload: {self.name} carries no {header.dtype}")
-        data = memoryview(decompress(segment, sum(lengths)) if self.compressed else segment)
-        if len(data) != sum(lengths):
-            raise PayloadError(f"corrupted payload: its answer takes {sum(lengths)} bytes, its segment has {len(data)}")
-        ends = np.cumsum([0, *lengths])
-        return tuple(read(header, data[ends[at] : ends[at + 1]]) for at, header in enumerate(headers))
+    def decoder(self, headers: Sequence[TensorHeader]) -> Callable[[Segment], Arrays]:
+        """What makes answers of their bytes."""
+        ends = [0, *accumulate(header.nbytes for header in headers)]
+        places = [*zip(headers, map(slice, ends, ends[1:]), strict=True)]
+        total = ends[-1]
+
+        def decode(segment: Segment) -> Arrays:
+            data = memoryview(decompress(segment, total) if self.compressed else segment)
+            if len(data) != total:
+                raise PayloadError(f"corrupted payload: its answer takes {total} bytes, its segment has {len(data)}")
+            return tuple([read(header, data[place]) for header, place in places])
+
+        return decode
 
 
 def _halved(tensor: Array) -> Array:

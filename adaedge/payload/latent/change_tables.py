@@ -43,6 +43,27 @@ _CLASS, _ACTIVE, _AROUND, _NEAR, _PACE = (sum(PARTS[:at]) for at in range(len(PA
 _LARGEST_WEIGHT = 2**20
 
 
+ACTIVITY_LEVELS = np.array([1, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128])
+ACTIVITY_ROW = np.searchsorted(ACTIVITY_LEVELS, np.arange(256), side="right").astype(np.int64)
+"""Of an activity, its row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What each fact about a coefficient adds to its sum, int32: its class, an activity, those around, what is near."""
+
+    of_class: npt.NDArray[np.int32]
+    of_activity: npt.NDArray[np.int32]
+    of_around: npt.NDArray[np.int32]
+    of_near: npt.NDArray[np.int32]
+
+    @classmethod
+    def by(cls, weights: npt.NDArray[np.int32]) -> Self:
+        """Of a table's weights."""
+        of_class, of_activity, of_around, of_near, _ = np.split(weights, (_ACTIVE, _AROUND, _NEAR, _PACE))
+        return cls(of_class.copy(), of_activity[ACTIVITY_ROW], of_around[ACTIVITY_ROW], of_near.copy())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ChangeTables:
     """How changes are coded.
@@ -53,12 +74,15 @@ class ChangeTables:
             not. Every row adds up to ``TOTAL``.
         thresholds: float32 (``PACE``, 2 · ``ROWS``): how far from what is held, in steps, a coefficient has to be for
             its change to be sent, by how many changed in the frame before. Only an encoder looks at it.
+        coded: the frequencies as the coder takes them.
+        said: the weights as facts are looked up.
     """
 
     weights: npt.NDArray[np.int32]
     frequencies: npt.NDArray[np.int32]
     thresholds: npt.NDArray[np.float32]
     coded: FrequencyTables = field(init=False, repr=False)
+    said: Said = field(init=False, repr=False)
     _bits: npt.NDArray[np.float32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,39 +92,23 @@ class ChangeTables:
         if np.abs(self.weights).max() > _LARGEST_WEIGHT:
             raise CodecError("a weight of tables of changes passes 2**20, where sums may overflow. Fit them again.")
         object.__setattr__(self, "coded", FrequencyTables(self.frequencies))
+        object.__setattr__(self, "said", Said.by(self.weights))
         bits = -np.log2(self.frequencies / TOTAL)
         bits[:, ESCAPE] += 16
         object.__setattr__(self, "_bits", bits.astype(np.float32))
 
-    def bits(self, coded: Sequence[tuple[Array, Array]]) -> float:
-        """What rows and symbols take in an ideal coder."""
-        return sum(float(self._bits[rows, symbols].sum()) for rows, symbols in coded)
+    def bits(self, coded: Sequence[tuple[Array, Array, int]]) -> float:
+        """What each group's rows and symbols take in an ideal coder."""
+        return sum(float(self._bits[rows, symbols].sum()) for rows, symbols, _ in coded)
 
-    def scores(self, classes: Array, activity: Array, around: Array) -> Array:
-        """What is known of coefficients before a frame's first group, from the rows of each."""
-        weights = self.weights
-        found: Array = np.take(weights[_CLASS:], classes)
-        found += np.take(weights[_ACTIVE:], activity)
-        found += np.take(weights[_AROUND:], around)
-        return found
-
-    def rows(self, scores: Array, near: Array, group: int, pace: int, held: Array) -> Array:
-        """Which table each coefficient of a group is coded by.
+    def base(self, group: int, pace: int) -> int:
+        """What all coefficients of a group have in common.
 
         Args:
-            scores: of these coefficients.
-            near: row of what their neighbours did in this frame.
             group: which group it is.
             pace: row of how many changed, before this group or in the frame before.
-            held: what is held of them.
         """
-        total = np.take(self.weights[_NEAR:], near)
-        total += scores
-        total += self.weights[_PACE + group * PACE + pace] + OFFSET
-        total >>= STEP_BITS
-        row = np.minimum(np.maximum(total, 0, out=total), ROWS - 1, out=total)
-        row[held != 0] += ROWS
-        return row.astype(np.uint32)
+        return int(self.weights[_PACE + group * PACE + pace]) + OFFSET
 
     def arrays(self) -> dict[str, Array]:
         """Every array by name, as a bottleneck's file holds it."""

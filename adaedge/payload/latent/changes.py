@@ -1,41 +1,34 @@
 """Changes of latents ⇄ an entropy coder's stack, by tables that were fitted on clips.
 
-May import: ``errors``, ``payload.entropy``; of this part ``change_tables``, ``contexts``, ``tables``.
+May import: ``errors``, ``payload.entropy``; of this part ``change_tables``, ``contexts``, ``loops``, ``tables``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import PayloadError
-from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
-from adaedge.payload.latent.change_tables import ESCAPE, ChangeTables
+from adaedge.payload.entropy import Stack
+from adaedge.payload.latent import loops
+from adaedge.payload.latent.change_tables import ESCAPE, ROWS, STEP_BITS, ChangeTables
 from adaedge.payload.latent.contexts import Contexts, Group, pace_row
-from adaedge.payload.latent.tables import LIMIT
+from adaedge.payload.latent.tables import LIMIT, pop_values, push_values
 
 Array = npt.NDArray[Any]
 
-Coded = list[tuple[Array, Array]]
-"""Of each group its tables' rows, and its symbols."""
-
-_BYTES = FrequencyTables(np.full((1, 256), TOTAL // 256))
-
-
-def symbols_of(change: Array, held: Array) -> Array:
-    """Changes as symbols; the escape where one is too large."""
-    turned = np.where(held > 0, -change, change)
-    symbols = 2 * np.abs(turned) - (turned > 0)
-    found: Array = np.minimum(symbols, ESCAPE).astype(np.int32)
-    return found
+Sample = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], int]
+"""What is held of a sample once a payload is known: latents, activity, pace."""
+Coded = list[tuple[Array, Array, int]]
+"""Of each group its tables' rows, its symbols, and how many of these are escapes."""
 
 
 def changes_of(symbols: Array, held: Array) -> Array:
-    """The inverse; of an escape something that is replaced."""
+    """Symbols as changes; of an escape something that is replaced."""
     turned = np.where(symbols & 1, (symbols + 1) >> 1, -(symbols >> 1))
     found: Array = np.where(held > 0, -turned, turned)
     return found
@@ -51,6 +44,9 @@ class Progress:
         held: what both ends hold, at this rate's step.
         activity: of each coefficient.
         pace: row of how many changed in the frame before.
+        changes: int32, filled in group by group.
+        sizes: uint8, their magnitudes, at most 2; one more, which is 0.
+        moved: how many there are so far.
     """
 
     tables: ChangeTables
@@ -58,71 +54,79 @@ class Progress:
     held: Array
     activity: Array
     pace: int
+    changes: Array = field(init=False)
+    sizes: Array = field(init=False)
+    moved: int = field(init=False, default=0)
 
-    def groups(self) -> Iterator[tuple[Group, Array, Array]]:
-        """Each group, its tables' rows, and where its changes are written, before the next is asked for."""
-        scores = self.tables.scores(self.contexts.classes, *self.contexts.before(self.activity))
-        count = len(self.contexts)
-        sizes = np.zeros(count + 1, np.uint8)
-        changes = np.zeros(count, np.int32)
-        pace, seen = self.pace, 0
-        for at, group in enumerate(self.contexts.groups):
-            held = self.held[group.start : group.stop]
-            own = changes[group.start : group.stop]
-            own_scores = scores[group.start : group.stop]
-            yield group, self.tables.rows(own_scores, group.near_rows(sizes), at, pace, held), own
-            sizes[group.start : group.stop] = np.minimum(np.abs(own), 2)
-            seen += int(np.count_nonzero(own))
-            pace = pace_row(seen, group.stop)
+    def __post_init__(self) -> None:
+        self.changes = np.zeros(len(self.contexts), np.int32)
+        self.sizes = np.zeros(len(self.contexts) + 1, np.uint8)
+
+    def groups(self) -> Iterator[tuple[Group, Array]]:
+        """Each group and its tables' rows; before the next is asked for, its changes are known."""
+        said, of, count = self.tables.said, self.contexts, len(self.contexts)
+        scores = np.empty(count, np.int32)
+        tables = said.of_class, said.of_activity, said.of_around
+        loops.LOOPS.scores(self.activity, of.around, of.classes, *tables, scores)
+        rows, pace = np.empty(count, np.uint32), self.pace
+        for at, group in enumerate(of.groups):
+            own = rows[group.all]
+            known = scores[group.all], self.sizes, group.near, group.first_row, said.of_near, self.held[group.all]
+            loops.LOOPS.rows(*known, self.tables.base(at, pace), STEP_BITS, ROWS, own)
+            yield group, own
+            pace = pace_row(self.moved, group.stop)
+
+    def after(self) -> Sample:
+        """What is held once all groups are known."""
+        held, activity = np.empty(len(self.held), np.int16), np.empty(len(self.held), np.uint8)
+        moved = loops.LOOPS.after(self.held, self.changes, self.activity, held, activity)
+        return held, activity, pace_row(moved, len(held))
 
 
-def choose(progress: Progress, values: Array) -> tuple[Array, Coded]:
-    """The changes that are worth sending, and for each group rows and symbols.
+def choose(progress: Progress, coefficients: Array, order: Array, scale: float) -> Coded:
+    """For each group rows and symbols of the changes that are worth sending; these are the progress's ``changes``.
 
     Args:
         progress: the frame.
-        values: where the coefficients really are, in steps.
+        coefficients: float64, where all coefficients really are.
+        order: which of them are sent.
+        scale: what they are multiplied by, to be in steps.
     """
-    coded, every = [], []
-    thresholds = progress.tables.thresholds[progress.pace]
-    for group, rows, own in progress.groups():
-        held = progress.held[group.start : group.stop]
-        apart = values[group.start : group.stop] - held
-        far = np.abs(apart)
-        change = np.where(far >= thresholds[rows], np.maximum(np.floor(far + 0.5), 1), 0)
-        own[:] = np.clip(held + np.copysign(change, apart), -LIMIT, LIMIT) - held
-        every.append(own)
-        coded.append((rows, symbols_of(own, held)))
-    return np.concatenate(every), coded
+    thresholds, coded = progress.tables.thresholds[progress.pace], []
+    for group, rows in progress.groups():
+        held, changes, sizes = (one[group.all] for one in (progress.held, progress.changes, progress.sizes))
+        symbols = np.empty(len(rows), np.int32)
+        where = coefficients, order[group.all], scale, held, rows, thresholds
+        moved, escaped = loops.LOOPS.choose(*where, LIMIT, ESCAPE, changes, symbols, sizes)
+        progress.moved += moved
+        coded.append((rows, symbols, escaped))
+    return coded
 
 
-def push(stack: Stack, progress: Progress, change: Array, coded: Coded) -> None:
+def push(stack: Stack, progress: Progress, coded: Coded) -> None:
     """A frame's changes onto a stack: the last group first, so that the first lies on top."""
-    for group, (rows, symbols) in reversed(list(zip(progress.contexts.groups, coded, strict=True))):
-        escaped = np.flatnonzero(symbols == ESCAPE)
-        if escaped.size:
-            new = progress.held[group.start : group.stop][escaped] + change[group.start : group.stop][escaped]
-            halves = (new + LIMIT).astype("<u2").view(np.uint8)
-            stack.push(halves, np.zeros(halves.size, np.uint32), _BYTES)
+    for group, (rows, symbols, escaped) in reversed(list(zip(progress.contexts.groups, coded, strict=True))):
+        if escaped:
+            new = progress.held[group.all] + progress.changes[group.all]
+            push_values(stack, new[symbols == ESCAPE])
         stack.push(symbols, rows, progress.tables.coded)
 
 
-def pop(stack: Stack, progress: Progress) -> Array:
-    """A frame's changes from a stack.
+def pop(stack: Stack, progress: Progress) -> None:
+    """A frame's changes from a stack; they are the progress's ``changes``.
 
     Raises:
         PayloadError: if a coefficient leaves the range that it has.
     """
-    every = []
-    for group, rows, own in progress.groups():
-        held = progress.held[group.start : group.stop]
+    for group, rows in progress.groups():
+        held, changes, sizes = (one[group.all] for one in (progress.held, progress.changes, progress.sizes))
         symbols = stack.pop(rows, progress.tables.coded)
-        own[:] = changes_of(symbols, held)
-        escaped = np.flatnonzero(symbols == ESCAPE)
-        if escaped.size:
-            halves = stack.pop(np.zeros(2 * escaped.size, np.uint32), _BYTES).astype(np.uint8)
-            own[escaped] = halves.view("<u2").astype(np.int32) - LIMIT - held[escaped]
-        if group.stop > group.start and int(np.abs(held + own).max()) > LIMIT:
+        moved = np.flatnonzero(symbols)
+        before, own = held[moved], changes_of(symbols[moved], held[moved])
+        escaped = symbols[moved] == ESCAPE
+        if (count := int(np.count_nonzero(escaped))) > 0:
+            own[escaped] = pop_values(stack, count) - before[escaped]
+        if moved.size and int(np.abs(before + own).max()) > LIMIT:
             raise PayloadError(f"corrupted payload: a latent passes {LIMIT}, which none does")
-        every.append(own)
-    return np.concatenate(every)
+        changes[moved], sizes[moved] = own, np.minimum(np.abs(own), 2)
+        progress.moved += int(np.count_nonzero(own))

@@ -62,7 +62,7 @@ class LatentCodec(StandsAlone):
             CodecError: if they are not the tensors that the bottleneck was fitted for, or not finite.
         """
         del axes, reference  # the layout knows the axes; every payload stands by itself
-        values, classes, shift = self._latents_of(tensors)
+        values, classes, shift = self.latents_of(self._analysed(tensors))
         words = self.latents.tables.encode(values, classes)
         batch = len(tensors[0])
         headers = tuple(TensorHeader(plane.dtype, (batch, *plane.shape)) for plane in self.latents.layout.planes)
@@ -125,13 +125,20 @@ class LatentCodec(StandsAlone):
 
     def predicted_bytes(self, tensors: Sequence[Array]) -> float:
         """What an ideal coder makes of these features, and what the segments add to it."""
-        values, classes, _ = self._latents_of(tensors)
+        values, classes, _ = self.latents_of(self._analysed(tensors))
         coded = self.latents.tables.bits(values, classes) / 8
         return coded + _EMPTY_BYTES + WORD_BYTES / 2 + PREFIX.size  # the top word is half empty on average
 
-    def _latents_of(self, tensors: Sequence[Array]) -> tuple[Array, Classes, int]:
-        """The latents of features, the classes that their tables are taken from, and by how much these are shifted."""
-        values = self.latents.quantise(self.latents.analyse(self.latents.layout.rows(tensors)), self.rate)
+    def _analysed(self, tensors: Sequence[Array]) -> Array:
+        return self.latents.analyse(self.latents.layout.rows(tensors))
+
+    def latents_of(self, analysed: Array) -> tuple[Array, Classes, int]:
+        """The latents of this rate, the classes that their tables are taken from, and by how much these are shifted.
+
+        Args:
+            analysed: features as ``TransformCode.analyse`` leaves them.
+        """
+        values = self.latents.quantise(analysed, self.rate)
         _, usual = self.latents.sent(self.rate)
         shift = self.latents.tables.shift(values, usual)
         return values, shifted(usual, shift), shift

@@ -15,20 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.payload.latent.change_tables import GROUPS, NEAR, PACE
+from adaedge.payload.latent.change_tables import ACTIVITY_ROW, GROUPS, NEAR, PACE
 from adaedge.payload.latent.tables import LOWEST_CLASS
 from adaedge.payload.latent.transform import TransformCode
 
 Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
 
 SHARES = (16, 4)
 """The first groups end at these fractions of all coefficients; the last holds the rest."""
 START = 16
 """Activity after a refresh, before anything is known of it."""
-_LEVELS = np.array([1, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128])
-ACTIVITY_ROW = np.searchsorted(_LEVELS, np.arange(256), side="right").astype(np.int64)
-"""Of an activity, its row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +44,11 @@ class Group:
     stop: int
     near: Ints
     first_row: npt.NDArray[np.uint8]
+
+    @property
+    def all(self) -> slice:
+        """Its coefficients among all."""
+        return slice(self.start, self.stop)
 
     def near_rows(self, sizes: Array) -> Array:
         """Row of what each coefficient's neighbours did in this frame.
@@ -95,8 +97,9 @@ def contexts(latents: TransformCode, rate: int) -> Contexts:
     groups = []
     for start, stop in zip([0, *ends], ends, strict=False):
         near = np.where(around[:, start:stop] < start, around[:, start:stop], count)
-        groups.append(Group(start, stop, near, NEAR * np.asarray((near < count).any(axis=0), np.uint8)))
-    return Contexts(np.asarray(classes.each) - LOWEST_CLASS, around, tuple(groups))
+        first_row = NEAR * np.asarray((near < count).any(axis=0), np.uint8)
+        groups.append(Group(start, stop, np.ascontiguousarray(near, np.int32), first_row))
+    return Contexts((classes.each - LOWEST_CLASS).astype(np.int32), around.astype(np.int32), tuple(groups))
 
 
 def pace_row(changed: int, of: int) -> int:
@@ -109,14 +112,7 @@ def pace_row(changed: int, of: int) -> int:
     return min((128 * changed // max(of, 1) + (changed > 0)).bit_length(), PACE - 1)
 
 
-def next_activity(activity: Array, change: Array) -> npt.NDArray[np.uint8]:
-    """Activity once a frame's changes are known: a decaying mean of their magnitudes; 64 where it changes by one."""
-    now: Array = activity.astype(np.int64)
-    now += 16 * np.minimum(np.abs(change), 3) - (now + 3 >> 2)
-    return np.maximum(now, 0).astype(np.uint8)
-
-
-def _neighbours(latents: TransformCode, order: Array) -> Ints:
+def _neighbours(latents: TransformCode, order: Array) -> Array:
     """(neighbours, coefficients): places in what is sent; the number of all where there is none."""
     positions, components = latents.spread.shape
     count = len(order)

@@ -25,10 +25,10 @@ import numpy.typing as npt
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
 from adaedge.payload.latent.change_tables import PACE, ChangeTables
-from adaedge.payload.latent.changes import Progress, choose, pop, push
+from adaedge.payload.latent.changes import Progress, Sample, choose, pop, push
 from adaedge.payload.latent.codec import LatentCodec
-from adaedge.payload.latent.contexts import START, Contexts, contexts, next_activity, pace_row
-from adaedge.payload.latent.tables import LIMIT, SHIFTS, shifted
+from adaedge.payload.latent.contexts import START, Contexts, contexts
+from adaedge.payload.latent.tables import LIMIT, SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import TransformCode
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference
@@ -40,10 +40,8 @@ _MODES = FrequencyTables(np.array([[TOTAL - 512, 512]]))
 _SHIFTS = FrequencyTables(np.array([[TOTAL - 2048 * (len(SHIFTS) - 1)] + [2048] * (len(SHIFTS) - 1)]))
 _ONE = np.zeros(1, np.uint32)
 _WORD_BYTES = 4
-_Sample = tuple[Array, Array, int]
-"""What is held of a sample once a payload is known: latents, activity, pace."""
-_FEW = 4
-"""Where fewer than this part of what is held changed, to send all again cannot take fewer bytes."""
+_MOST = 0.75
+"""Where fewer than this share of what is held changed, to send all again would hardly take fewer bytes."""
 
 
 @final
@@ -116,7 +114,7 @@ class DeltaCodec:
         stack, after = Stack(), []
         for at in reversed(range(batch)):  # the first sample lies on top
             sample = analysed[at : at + 1]
-            after.append(self._push_whole(stack, sample) if held is None else self._push(stack, held[at], sample))
+            after.append(self._push(stack, None if held is None else held[at], sample))
         headers = tuple(TensorHeader(plane.dtype, (batch, *plane.shape)) for plane in latents.layout.planes)
         return (headers, (_to_bytes(stack),)), self._after(after[::-1])
 
@@ -170,53 +168,47 @@ class DeltaCodec:
         rows = zip(held, activity, reference.paces, strict=True)
         return [Progress(self._tables, self._contexts, *row) for row in rows]
 
-    def _push(self, stack: Stack, held: Progress, analysed: Array) -> _Sample:
-        """A sample (1, positions, components): what changed, or all where that takes fewer bytes."""
+    def _push(self, stack: Stack, held: Progress | None, analysed: Array) -> Sample:
+        """A sample (1, positions, components): what changed, or all where nothing is held or that takes fewer bytes."""
+        if held is None:
+            return self._push_whole(stack, *self.codec.latents_of(analysed))
         latents, rate = self.codec.latents, self.codec.rate
-        order, usual = latents.sent(rate)
-        change, coded = choose(held, analysed.reshape(-1)[order] * (1 / float(latents.steps[rate])))
-        if np.count_nonzero(change) * _FEW > np.count_nonzero(held.held):
-            still = latents.quantise(analysed, rate)
-            classes = shifted(usual, latents.tables.shift(still, usual))
-            if latents.tables.bits(still, classes) < self._tables.bits(coded):
-                return self._push_whole(stack, analysed)
-        push(stack, held, change, coded)
+        order, _ = latents.sent(rate)
+        coded = choose(held, analysed.reshape(-1), order, 1 / float(latents.steps[rate]))
+        if held.moved > _MOST * np.count_nonzero(held.held):
+            values, classes, shift = self.codec.latents_of(analysed)
+            if latents.tables.bits(values, classes) < self._tables.bits(coded):
+                return self._push_whole(stack, values, classes, shift)
+        push(stack, held, coded)
         stack.push([_CHANGES], _ONE, _MODES)
-        return self._next(held, change)
+        return held.after()
 
-    def _push_whole(self, stack: Stack, analysed: Array) -> _Sample:
-        """A sample (1, positions, components) as it is."""
-        latents = self.codec.latents
-        still = latents.quantise(analysed, self.codec.rate)
-        _, usual = latents.sent(self.codec.rate)
-        shift = latents.tables.shift(still, usual)
-        latents.tables.push(stack, still, shifted(usual, shift))
+    def _push_whole(self, stack: Stack, values: Array, classes: Classes, shift: int) -> Sample:
+        """A sample's latents (1, coefficients) as they are."""
+        self.codec.latents.tables.push(stack, values, classes)
         stack.push([shift % len(SHIFTS)], _ONE, _SHIFTS)
         stack.push([_WHOLE], _ONE, _MODES)
-        return self._refreshed(still[0])
+        return self._refreshed(values[0])
 
-    def _pop(self, stack: Stack, held: Progress | None) -> _Sample:
+    def _pop(self, stack: Stack, held: Progress | None) -> Sample:
         (mode,) = stack.pop(_ONE, _MODES)
         if mode == _CHANGES:
             if held is None:
                 raise PayloadError("stale reference: this payload holds changes, and what they build upon is not held")
-            return self._next(held, pop(stack, held))
+            pop(stack, held)
+            return held.after()
         (place,) = stack.pop(_ONE, _SHIFTS)
         shift = int(place) if place in SHIFTS else int(place) - len(SHIFTS)
         classes = shifted(self.codec.latents.sent(self.codec.rate)[1], shift)
         return self._refreshed(self.codec.latents.tables.pop(stack, classes, 1)[0])
 
-    def _next(self, held: Progress, change: Array) -> _Sample:
-        pace = pace_row(int(np.count_nonzero(change)), len(change))
-        return held.held + change, next_activity(held.activity, change), pace
+    def _refreshed(self, values: Array) -> Sample:
+        return values.astype(np.int16), np.full(len(values), START, np.uint8), PACE - 1
 
-    def _refreshed(self, values: Array) -> _Sample:
-        return values, np.full(len(values), START, np.uint8), PACE - 1
-
-    def _after(self, samples: Sequence[_Sample]) -> DeltaReference:
+    def _after(self, samples: Sequence[Sample]) -> DeltaReference:
         held, activity, paces = zip(*samples, strict=True)
         fingerprint, rate = self.codec.latents.fingerprint, self.codec.rate
-        return DeltaReference(fingerprint, rate, np.stack(held).astype(np.int16), np.stack(activity), paces)
+        return DeltaReference(fingerprint, rate, _stacked(held), _stacked(activity), paces)
 
 
 def at_rate(latents: TransformCode, reference: DeltaReference, rate: int) -> tuple[Array, Array]:
@@ -234,6 +226,10 @@ def at_rate(latents: TransformCode, reference: DeltaReference, rate: int) -> tup
     more = max(0, count - held.shape[1])
     wider = np.pad(limited[:, :count], ((0, 0), (0, more)))
     return wider, np.pad(activity[:, :count], ((0, 0), (0, more)), constant_values=START)
+
+
+def _stacked(samples: Sequence[Array]) -> Array:
+    return samples[0][None] if len(samples) == 1 else np.stack(samples)
 
 
 def _to_bytes(stack: Stack) -> bytes:

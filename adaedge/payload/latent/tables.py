@@ -1,6 +1,6 @@
 """Integer probability tables, and latents ⇄ words by an entropy coder.
 
-May import: ``errors``, ``payload.entropy``.
+May import: ``errors``, ``payload.entropy``; of this part ``loops``.
 
 Every latent belongs to a class of spread: its standard deviation is 2**(class / 4) steps. Each class has a table of
 integers that add up to 2**16: how often each value up to about ten standard deviations occurs, and last the escape. A
@@ -14,6 +14,7 @@ the last symbol to the first and its words are sent from the top: leading words 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
+from adaedge.payload.latent import loops
 
 Array = npt.NDArray[Any]
 
@@ -57,21 +59,18 @@ class Classes:
         each: class of every coefficient; they do not increase.
         rows: uint32, the row of each coefficient's table.
         largest: int32, the largest magnitude in each coefficient's table.
-        escapes: int32, the symbol of the escape in each coefficient's table.
         counts: how many coefficients are of each row of the table.
     """
 
     each: Array
     rows: npt.NDArray[np.uint32] = field(init=False)
     largest: npt.NDArray[np.int32] = field(init=False)
-    escapes: npt.NDArray[np.int32] = field(init=False)
     counts: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         rows = self.each - LOWEST_CLASS
         object.__setattr__(self, "rows", rows.astype(np.uint32))
         object.__setattr__(self, "largest", LARGEST[rows])
-        object.__setattr__(self, "escapes", 2 * LARGEST[rows] + 1)
         object.__setattr__(self, "counts", np.bincount(rows, minlength=len(LARGEST)))
 
     def __len__(self) -> int:
@@ -91,12 +90,13 @@ class Tables:
     Attributes:
         frequencies: int32 (classes, ``SYMBOLS``): a row's symbols are positive and add up to ``TOTAL``; the rest is 0.
         coded: the same as the coder takes them.
+        not_zero: int64 (shifts, classes), of ``TOTAL``: how often a latent of each class is not zero, at each shift.
     """
 
     frequencies: npt.NDArray[np.int32]
     coded: FrequencyTables = field(init=False, repr=False)
     _bits: npt.NDArray[np.float32] = field(init=False, repr=False)
-    _not_zero: npt.NDArray[np.int64] = field(init=False, repr=False)
+    not_zero: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(LARGEST), SYMBOLS)
@@ -108,7 +108,7 @@ class Tables:
         object.__setattr__(self, "_bits", bits.astype(np.float32))
         not_zero = TOTAL - self.frequencies[np.arange(len(LARGEST)), LARGEST].astype(np.int64)
         places = np.clip(np.arange(len(LARGEST)) + np.array(SHIFTS)[:, None], 0, len(LARGEST) - 1)
-        object.__setattr__(self, "_not_zero", not_zero[places])
+        object.__setattr__(self, "not_zero", not_zero[places])
 
     @classmethod
     def fit(cls, counts: Array) -> Tables:
@@ -137,7 +137,7 @@ class Tables:
             classes: of the coefficients.
         """
         escapes = np.abs(latents) > classes.largest
-        symbols = np.where(escapes, classes.escapes, latents + classes.largest)
+        symbols = np.where(escapes, 2 * classes.largest + 1, latents + classes.largest)
         return float(self._bits[classes.rows, symbols].sum(dtype=np.float64) + 16 * escapes.sum())
 
     def shift(self, latents: Array, classes: Classes) -> int:
@@ -145,9 +145,8 @@ class Tables:
 
         A frame with little in it then takes few bytes. In integers, so that every machine finds the same.
         """
-        expected = np.maximum.accumulate(self._not_zero @ classes.counts * len(latents))
-        between = expected[:-1] + expected[1:]
-        return SHIFTS[int(np.searchsorted(between, 2 * TOTAL * np.count_nonzero(latents)))]
+        between = _between(self, classes, len(latents))
+        return SHIFTS[bisect_left(between, 2 * TOTAL * int(np.count_nonzero(latents)))]
 
     def encode(self, latents: Array, classes: Classes) -> npt.NDArray[np.uint32]:
         """The words of latents (N, coefficients)."""
@@ -158,16 +157,13 @@ class Tables:
     def push(self, stack: Stack, latents: Array, classes: Classes) -> None:
         """Latents (N, coefficients) onto a stack."""
         batch = len(latents)
-        largest, escapes, rows = (_repeated(one, batch) for one in (classes.largest, classes.escapes, classes.rows))
         values = latents.T.reshape(-1).astype(np.int32, copy=False)
-        symbols = values + largest
-        beyond = symbols.view(np.uint32) >= escapes.view(np.uint32)  # what is negative is huge without a sign
+        largest, symbols = _repeated(classes.largest, batch), np.empty_like(values)
         escaped = values[:0]
-        if np.logical_or.reduce(beyond):
-            symbols[beyond] = escapes[beyond]
-            escaped = np.clip(values[beyond], -LIMIT, LIMIT)
-        stack.push(symbols, rows, self.coded)
-        _push_alike(stack, (escaped + LIMIT).astype("<u2").view(np.uint8), _BYTES)
+        if loops.LOOPS.symbols(values, largest, symbols):
+            escaped = np.clip(values[np.abs(values) > largest], -LIMIT, LIMIT)
+        stack.push(symbols, _repeated(classes.rows, batch), self.coded)
+        push_values(stack, escaped)
         _push_alike(stack, _digits(escaped.size), _DIGITS)
 
     def decode(self, words: npt.NDArray[np.uint32], classes: Classes, batch: int, *, whole: bool = True) -> Array:
@@ -205,6 +201,14 @@ class Tables:
         return latents
 
 
+@lru_cache(maxsize=32)
+def _between(tables: Tables, classes: Classes, batch: int) -> list[int]:
+    """Twice ``TOTAL`` times as many latents that are not zero as lie half way between one shift's and the next's."""
+    expected = np.maximum.accumulate(tables.not_zero @ classes.counts * batch)
+    between: list[int] = (expected[:-1] + expected[1:]).tolist()
+    return between
+
+
 def _repeated(each: Array, batch: int) -> Array:
     """What is said of each coefficient, for those of all samples."""
     return np.repeat(each, batch) if batch > 1 else each
@@ -222,7 +226,17 @@ def _escaped(stack: Stack, most: int) -> Array:
     while digit == _MANY and count <= most:
         digit = int(stack.pop(np.zeros(1, np.uint32), _DIGITS).sum())  # where the words end there is none
         count += digit
-    halves = stack.pop(np.zeros(2 * min(count, most), np.uint32), _BYTES).astype(np.uint8)
+    return pop_values(stack, min(count, most))
+
+
+def push_values(stack: Stack, values: Array) -> None:
+    """Values of at most ``LIMIT``, two bytes each, the lower one first."""
+    _push_alike(stack, (values + LIMIT).astype("<u2").view(np.uint8), _BYTES)
+
+
+def pop_values(stack: Stack, count: int) -> npt.NDArray[np.int32]:
+    """The inverse; of leading words those values that are whole."""
+    halves = stack.pop(np.zeros(2 * count, np.uint32), _BYTES).astype(np.uint8)
     return halves[: len(halves) // 2 * 2].view("<u2").astype(np.int32) - LIMIT
 
 

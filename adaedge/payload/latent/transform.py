@@ -1,6 +1,6 @@
 """The bottleneck's linear maps: rows ⇄ latents, exactly the same integers on every machine.
 
-May import: ``errors``; of this part ``change_tables``, ``layout``, ``tables``, ``threads``, ``workspace``.
+May import: ``errors``; of this part ``change_tables``, ``layout``, ``loops``, ``tables``, ``threads``, ``workspace``.
 
 Rows become integers of 2**-fraction (rounded half to even), and are multiplied with integer matrices. Every product
 and every sum of them stays below 2**53, so float64 holds it exactly, whatever the order in which a linear algebra
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.errors import CodecError
+from adaedge.payload.latent import loops
 from adaedge.payload.latent.change_tables import ChangeTables
 from adaedge.payload.latent.layout import Layout
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Classes, Tables
@@ -188,7 +189,7 @@ class TransformCode:
         np.rint(scaled, out=scaled)
         scaled -= means
         if most * 2.0**self.fraction > CLIP - self._largest_mean - 1:
-            _clip(scaled, CLIP)
+            np.clip(scaled, -CLIP, CLIP, out=scaled)
         exact = self._workspace.like("exact", rows, np.float64)
         np.copyto(exact, scaled)
         return exact
@@ -210,20 +211,12 @@ class TransformCode:
         return [one.reshape(side, side) for one, side in zip(np.split(flat, ends), sides, strict=True)] if sides else []
 
     def quantise(self, analysed: Doubles, rate: int) -> npt.NDArray[np.int32]:
-        """The latents (N, coefficients) that a rate sends.
-
-        Each by itself: a product, a conversion to float32 and the sum with ``ROUNDING``, each rounded once as IEEE 754
-        has it, so the same on every machine.
-        """
+        """The latents (N, coefficients) that a rate sends, the same on every machine."""
         order, _ = self.sent(rate)
-        shape = len(analysed), len(order)
-        quotients = self._workspace.array("quotients", shape, np.float64)
-        np.take(analysed.reshape(len(analysed), -1), order, axis=1, out=quotients, mode="clip")
-        quotients *= 1 / float(self.steps[rate])
-        values = self._workspace.array("values", shape, np.float32)
-        np.copyto(values, quotients, casting="same_kind")
-        values += np.copysign(np.float32(ROUNDING), values)
-        return _clip(values, LIMIT).astype(np.int32)
+        flat = np.ascontiguousarray(analysed).reshape(len(analysed), -1)
+        latents = np.empty((len(flat), len(order)), np.int32)
+        loops.LOOPS.quantise(flat, order, 1 / float(self.steps[rate]), ROUNDING, LIMIT, latents)
+        return latents
 
     def synthesise(self, latents: Array, rate: int) -> Floats:
         """The rows (N, positions, width) that the decoder makes of latents."""
@@ -284,12 +277,6 @@ def magnitudes(channels: Array, maps: Sequence[Array], shift: int) -> list[float
 def _rounded(values: Doubles) -> Doubles:
     """To whole numbers, halves to the even one, in place."""
     return np.rint(values, out=values)
-
-
-def _clip(values: Array, largest: int) -> Array:
-    """Magnitudes to at most this, in place."""
-    np.minimum(values, largest, out=values)
-    return np.maximum(values, -largest, out=values)
 
 
 def _turned(rows: Array, along: Array, layout: Layout, axis: int, out: Array | None = None) -> Array:
