@@ -305,7 +305,7 @@ def test_watts_of_ones_own_take_the_place_of_a_preset(profile, trace):
         joules.append(json.loads(adaedge_command("simulate", profile, *options))["energy_j_per_frame"])
     assert joules[1] == pytest.approx(2 * joules[0])
     words = failing_command("simulate", profile, "--trace", trace, "--compute", "much")
-    assert "there are: raspberry-pi-4, raspberry-pi-5, jetson-nano, jetson-orin, phone-npu, or give your own watts" in words
+    assert "raspberry-pi-4, raspberry-pi-5, jetson-nano, jetson-orin, phone-npu, or give your own watts" in words
     assert "at least 0" in failing_command("simulate", profile, "--trace", trace, "--compute", "-1")
 
 
