@@ -152,6 +152,8 @@ def test_simulate_tells_what_the_oracle_would_have_saved_under_a_radio(profile, 
     adaptive = json.loads(adaedge_command("simulate", profile, *options))
     oracle = json.loads(adaedge_command("simulate", profile, *options, "--policy", "clairvoyant"))
     assert adaptive["radio"] == radio
+    parts = ("energy_j_per_frame", "base_station_j_per_frame", "edge_server_j_per_frame")
+    assert adaptive["global_j_per_frame"] == pytest.approx(sum(adaptive[part] for part in parts))
     assert adaptive["miss_fraction"] == adaptive["deadline_miss_fraction"]
     assert oracle["regret"] == 0
     told = adaptive["energy_j_per_frame"] / oracle["energy_j_per_frame"] - 1
