@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from adaedge.bundle.route import Route
@@ -83,6 +83,7 @@ class Attempt:
         wait_s: seconds from the payload's arrival to the answer's.
         answer_bytes: bytes that came back.
         lost_segments: how many of the payload's last segments the edge server could not use.
+        edge_s: seconds that the edge server computed, in its own words.
     """
 
     answer: Arrays | None = None
@@ -91,6 +92,7 @@ class Attempt:
     wait_s: float = 0.0
     answer_bytes: int = 0
     lost_segments: int = 0
+    edge_s: float = 0.0
 
 
 @final
@@ -133,14 +135,7 @@ class Offload:
         if found.failure != "stale" or self._clock.now_s() >= give_up_s:
             return found
         again = self._once(bound, features, stream, give_up_s, stopwatch, REFRESH)
-        return Attempt(
-            again.answer,
-            again.failure,
-            found.uploads + again.uploads,
-            again.wait_s,
-            again.answer_bytes,
-            again.lost_segments,
-        )
+        return replace(again, uploads=found.uploads + again.uploads)
 
     def _once(
         self,
@@ -175,7 +170,8 @@ class Offload:
         whole = header.reference_held and not header.lost_segments
         stream.keep(position, route.point, kept if whole else None)
         upload = self._monitor.crossed(start_s, end_s, len(payload), header.edge_s + header.queue_s, reply.upload_s)
-        return Attempt(answer, "", (upload,), end_s - upload.end_s, len(reply.data), header.lost_segments)
+        wait_s = end_s - upload.end_s
+        return Attempt(answer, "", (upload,), wait_s, len(reply.data), header.lost_segments, header.edge_s)
 
     def _tell(self, point: OperatingPoint, error: CodecError) -> None:
         """Warn of what keeps a point from being sent, once for each point: it may be so for every frame."""

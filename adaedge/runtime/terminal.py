@@ -288,6 +288,7 @@ class Terminal:
             energy=energy,
             probe_bytes=sum([probe.payload_bytes for probe in probes]),
             lost_segments=attempt.lost_segments,
+            edge_s=attempt.edge_s,
         )
 
 

@@ -229,9 +229,8 @@ class Replay:
         self._held.answered(decision, index, size)
         if self._observer is not None:
             self._observer.exchanged(Exchange(begin_s, end_s, size, edge_s=cost.edge_s, upload_s=transfer_s))
-        return Measurement(
-            end_s - now_s, cost.terminal_s, transfer_s, wait_s, size, answer_bytes, "edge", energy=energy
-        )
+        spent = end_s - now_s, cost.terminal_s, transfer_s, wait_s
+        return Measurement(*spent, size, answer_bytes, "edge", energy=energy, edge_s=cost.edge_s)
 
     def _in_vain(
         self, cost: Cost, now_s: float, begin_s: float, give_up_s: float, size: int, transfer_s: float
