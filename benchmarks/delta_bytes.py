@@ -11,8 +11,8 @@ measured settings.
 
 Compared is the video codec, 4:2:0 or 4:4:4, that takes the fewest bytes at the target on the first half, of those
 settings that encode a frame of the network's geometry in 5 ms or less there; where none reaches it there, the one that
-takes the fewest on the second half. ``of_any`` is the same without a limit of time. ``body`` is without the message's header, which is the same for all frames of a codec; below 100 bytes a frame it
-is what counts.
+takes the fewest on the second half. ``of_any`` is the same without a limit of time. ``body`` is without the message's
+header, which is the same for all frames of a codec; below 100 bytes a frame it is what counts.
 
 Bar: EfficientNet-Lite0, geometric mean at least 2.5 times fewer bytes than the best video codec, where that reaches the
 target, and each clip at least 1.2 times. DeepLabV3, person: 1.7 times at an IoU of .85, 3.5 times at .92; bottle: never
@@ -49,7 +49,7 @@ PERSON = {0.85: 1.7, 0.92: 3.5}
 
 @dataclass(frozen=True)
 class Case:
-    """Where a network is cut, the scores that bytes are compared at, the easiest first, and how many frames are shown."""
+    """Where a network is cut, scores that bytes are compared at, the easiest first, and frames of each half."""
 
     split: str
     targets: tuple[float, ...]
