@@ -128,12 +128,12 @@ def simulate(
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
     from adaedge.scheduling import Limits
-    from adaedge.simulation import ClipChanges, Scenario
+    from adaedge.simulation import Scenario
 
     costs, energy = Profile.load(profile), energy_model(compute, radio)
     limits = Limits.of(deadline, accuracy_floor, period)
-    changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period, frames=frames)
-    records = _replay(Scenario(costs, energy, read_trace(trace), limits, frames, changes=changes), policy)
+    scenario = Scenario(costs, energy, read_trace(trace), limits, frames)
+    records = _replay(scenario if clip is None else scenario.showing(clip), policy)
     if record is not None:
         write_records(records, record)
     summary = summarize(records)
