@@ -3,7 +3,8 @@
 Local only, the best static point over all traces, the best static point of each trace (both known in hindsight only),
 the adaptive scheduler, and a clairvoyant that knows every future rate. All share deadline, accuracy floor and local
 fallback. Profiles are modelled unless ``--profile`` names a measured one. Joules are modelled in any case. With
-``--clip`` frames change as those of that clip do, so that codecs with a state cost what builds upon what is held.
+``--clip`` frames change as those of that clip do, so that codecs with a state cost what builds upon what is held, and
+answers are kept where the profile says how good they are.
 
     python -m benchmarks.policies_on_traces [--smoke] [--profile profile.json --deadline 0.2 --floor 0.95 --clip FILE]
 """
@@ -38,6 +39,7 @@ from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits
 from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant, static_runs
+from adaedge.stream.detectors import check_detector
 from benchmarks import result
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -129,11 +131,28 @@ def synthesised() -> Iterator[Link]:
         yield Link(name, "synthesised (38.901 UMi)", trace, radio)
 
 
-def replay(case: Case, link: Link, frames: int, changes: ClipChanges | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much the frames of a clip change, for codecs with a state and for kept answers; ``None``: nobody knows."""
+
+    changes: ClipChanges | None = None
+    kept_changes: ClipChanges | None = None
+
+    @classmethod
+    def of(cls, clip: Path, case: Case, frames: int) -> Shown:
+        """As a camera shows the clip, each as what needs it measures it."""
+        told: dict[str, Any] = {"period_s": case.period_s, "frames": frames}
+        detector = check_detector(case.profile.kept, None)
+        kept_changes = detector and ClipChanges.of_clip(clip, detector=detector, **told)
+        return cls(ClipChanges.of_clip(clip, **told), kept_changes)
+
+
+def replay(case: Case, link: Link, frames: int, shown: Shown) -> dict[str, Any]:
     """Every policy on one link. ``static`` holds the outcome of every point."""
     limits = Limits.of(case.deadline_s, case.floor, case.period_s)
     energy = EnergyModel(case.compute, link.radio)
-    scenario = Scenario(case.profile, energy, link.trace, limits, frames, changes=changes)
+    changes = {"changes": shown.changes, "kept_changes": shown.kept_changes}
+    scenario = Scenario(case.profile, energy, link.trace, limits, frames, **changes)
     statics, adaptive = static_runs(scenario), scenario.run()
     best = next(iter(statics))
     return {
@@ -218,9 +237,11 @@ def main() -> None:
     rows, totals = [], []
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)
-        clip, period_s = arguments.clip, case.period_s
-        changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period_s, frames=frames)
-        found = [replay(case, link, frames, changes) for link in track(chosen, description=case.name)]
+        clip = arguments.clip
+        if clip is not None and not (case.profile.next_costs or case.profile.kept):
+            parser.error(f"no frame of {case.name} builds upon another, nor is an answer kept: name a --profile")
+        shown = Shown() if clip is None else Shown.of(clip, case, frames)
+        found = [replay(case, link, frames, shown) for link in track(chosen, description=case.name)]
         totals.append(summary(found))
         show(found, totals[-1])
         rows += found

@@ -25,6 +25,8 @@ _FLOOR = 1e-3
 
 _FEW, _STANDS = 8, 0.8
 """From so many samples on each position has its own mean, if at most this share of the energy is left then."""
+_LARGEST_MEAN = 300_000
+"""… and if these means take no more bytes: an encoder is to stay below half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +96,8 @@ def _mean(rows: Array, metric: Array, layout: Layout) -> Array:
     """
     prefix, count = layout.prefix, len(rows)
     shared = np.concatenate([rows[:, prefix:].mean(axis=(0, 1))[None], rows[:, :prefix].mean(axis=0)])
-    if not layout.sides or count < _FEW:
+    own_bytes = layout.positions * layout.width * np.dtype(np.int32).itemsize
+    if not layout.sides or count < _FEW or own_bytes > _LARGEST_MEAN:
         return shared
     own = rows.mean(axis=0)
     before = positioned(shared, layout)

@@ -140,6 +140,12 @@ def test_where_the_camera_stands_still_each_position_has_its_mean(layout, tmp_pa
         assert np.sqrt(np.square(found - rows).mean()) < most
 
 
+def test_means_that_would_make_an_encoder_large_are_not_stored():
+    layout = Layout.of([(1, 128, 24, 25)], [1], ["float32"])  # 307,200 bytes of them
+    sample = standing(layout, 8)
+    assert fit_transform(sample, layout, ridge=0.03, shrinkage=5.0).mean.shape == (1, 128)
+
+
 @pytest.mark.parametrize("count", [4, 24])
 def test_without_a_scene_or_with_few_images_one_mean_serves_all(count):
     layout = Layout.of([(1, 4, 6, 5)], [1], ["float32"])
