@@ -24,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, read_trace, synthesize
+from adaedge.clip import Clip
 from adaedge.energy import (
     LTE_2021,
     NR_LOW_BAND,
@@ -38,8 +39,7 @@ from adaedge.energy import (
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits
-from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant, static_runs
-from adaedge.stream.detectors import check_detector
+from adaedge.simulation import Outcome, Scenario, clairvoyant, static_runs
 from benchmarks import result
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -131,28 +131,9 @@ def synthesised() -> Iterator[Link]:
         yield Link(name, "synthesised (38.901 UMi)", trace, radio)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """How much the frames of a clip change, for codecs with a state and for kept answers; ``None``: nobody knows."""
-
-    changes: ClipChanges | None = None
-    kept_changes: ClipChanges | None = None
-
-    @classmethod
-    def of(cls, clip: Path, case: Case, frames: int) -> Shown:
-        """As a camera shows the clip, each as what needs it measures it."""
-        told: dict[str, Any] = {"period_s": case.period_s, "frames": frames}
-        detector = check_detector(case.profile.kept, None)
-        kept_changes = detector and ClipChanges.of_clip(clip, detector=detector, **told)
-        return cls(ClipChanges.of_clip(clip, **told), kept_changes)
-
-
-def replay(case: Case, link: Link, frames: int, shown: Shown) -> dict[str, Any]:
+def replay(case: Case, link: Link, asked: Scenario) -> dict[str, Any]:
     """Every policy on one link. ``static`` holds the outcome of every point."""
-    limits = Limits.of(case.deadline_s, case.floor, case.period_s)
-    energy = EnergyModel(case.compute, link.radio)
-    changes = {"changes": shown.changes, "kept_changes": shown.kept_changes}
-    scenario = Scenario(case.profile, energy, link.trace, limits, frames, **changes)
+    scenario = replace(asked, energy=EnergyModel(case.compute, link.radio), trace=link.trace)
     statics, adaptive = static_runs(scenario), scenario.run()
     best = next(iter(statics))
     return {
@@ -237,11 +218,13 @@ def main() -> None:
     rows, totals = [], []
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)
-        clip = arguments.clip
+        clip = None if arguments.clip is None else Clip.read(arguments.clip)
         if clip is not None and not (case.profile.next_costs or case.profile.kept):
             parser.error(f"no frame of {case.name} builds upon another, nor is an answer kept: name a --profile")
-        shown = Shown() if clip is None else Shown.of(clip, case, frames)
-        found = [replay(case, link, frames, shown) for link in track(chosen, description=case.name)]
+        limits = Limits.of(case.deadline_s, case.floor, case.period_s)
+        asked = Scenario(case.profile, EnergyModel(case.compute, chosen[0].radio), chosen[0].trace, limits, frames)
+        asked = asked if clip is None else asked.showing(clip)
+        found = [replay(case, link, asked) for link in track(chosen, description=case.name)]
         totals.append(summary(found))
         show(found, totals[-1])
         rows += found

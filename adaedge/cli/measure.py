@@ -129,12 +129,12 @@ def simulate(
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
     from adaedge.scheduling import Limits
-    from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant
+    from adaedge.simulation import Outcome, Scenario, clairvoyant
 
     costs, energy = Profile.load(profile), energy_model(compute, radio)
     limits = Limits.of(deadline, accuracy_floor, period)
-    changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period, frames=frames)
-    scenario = Scenario(costs, energy, read_trace(trace), limits, frames, changes=changes)
+    scenario = Scenario(costs, energy, read_trace(trace), limits, frames)
+    scenario = scenario if clip is None else scenario.showing(clip)
     records = _replay(scenario, policy)
     if record is not None:
         write_records(records, record)

@@ -1,21 +1,26 @@
 """Scenario: what every policy of a comparison meets alike.
 
-May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``; of this part ``changes``,
-``references``, ``replay``.
+May import: ``operating_point``, ``energy``, ``channel``, ``clip``, ``stream``, ``scheduling``, ``runtime.record``; of
+this part ``changes``, ``references``, ``replay``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from adaedge.channel import Trace
+from adaedge.clip import Clip, Frame
 from adaedge.energy import EnergyModel
+from adaedge.operating_point import Profile
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits, Policy, Scheduler
-from adaedge.simulation.changes import Changes
+from adaedge.simulation.changes import Changes, ClipChanges
 from adaedge.simulation.references import Costs
 from adaedge.simulation.replay import simulate
+from adaedge.stream.detectors import check_detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,23 @@ class Scenario:
     start_s: float = 0.0
     changes: Changes | Sequence[float] | None = None
     kept_changes: Changes | Sequence[float] | None = None
+
+    def showing(self, clip: Clip | str | Path | Sequence[Frame]) -> Scenario:
+        """The same with the frames of a clip: each is the one that a camera shows then.
+
+        Codecs with a state cost what changes, and answers are kept as the profile's curve says.
+
+        Args:
+            clip: a clip, the path of a video, or a list of frames.
+
+        Raises:
+            SourceError: if the clip cannot be read.
+            ScheduleError: if the curve was fitted with a detector that is none of adaedge's.
+        """
+        told: dict[str, Any] = {"period_s": self.limits.period_s, "frames": self.frames}
+        detector = check_detector(self.costs.kept, None) if isinstance(self.costs, Profile) else None
+        kept_changes = None if detector is None else ClipChanges.of_clip(clip, detector=detector, **told)
+        return replace(self, changes=ClipChanges.of_clip(clip, **told), kept_changes=kept_changes)
 
     def run(self, policy: Policy | None = None) -> list[FrameRecord]:
         """Replay the frames through a fresh scheduler; `LeastEnergy` chooses unless a policy is given.
