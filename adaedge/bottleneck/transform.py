@@ -25,8 +25,8 @@ _FLOOR = 1e-3
 
 _FEW, _STANDS = 8, 0.8
 """From so many samples on each position has its own mean, if at most this share of the energy is left then."""
-_LARGEST_MEAN = 300_000
-"""… and if these means take no more bytes: an encoder is to stay below half a megabyte."""
+_LARGE, _STANDS_STILL = 300_000, 0.5
+"""Means of more bytes than this make an encoder large; they have to leave no more than this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,15 +96,15 @@ def _mean(rows: Array, metric: Array, layout: Layout) -> Array:
     """
     prefix, count = layout.prefix, len(rows)
     shared = np.concatenate([rows[:, prefix:].mean(axis=(0, 1))[None], rows[:, :prefix].mean(axis=0)])
-    own_bytes = layout.positions * layout.width * np.dtype(np.int32).itemsize
-    if not layout.sides or count < _FEW or own_bytes > _LARGEST_MEAN:
+    if not layout.sides or count < _FEW:
         return shared
     own = rows.mean(axis=0)
     before = positioned(shared, layout)
     explained = np.square((own - before) @ metric).sum()
     whole = sum(np.square((one - before) @ metric).sum() for one in rows) / count
     left = (whole - explained) * (count / (count - 1)) ** 2
-    return own if left < _STANDS * whole else shared
+    most = _STANDS if own.size * np.dtype(np.int32).itemsize <= _LARGE else _STANDS_STILL
+    return own if left < most * whole else shared
 
 
 def _variances(rows: Array, shrinkage: float) -> Array:

@@ -140,10 +140,13 @@ def test_where_the_camera_stands_still_each_position_has_its_mean(layout, tmp_pa
         assert np.sqrt(np.square(found - rows).mean()) < most
 
 
-def test_means_that_would_make_an_encoder_large_are_not_stored():
-    layout = Layout.of([(1, 128, 24, 25)], [1], ["float32"])  # 307,200 bytes of them
-    sample = standing(layout, 8)
-    assert fit_transform(sample, layout, ridge=0.03, shrinkage=5.0).mean.shape == (1, 128)
+@pytest.mark.parametrize(("channels", "kept"), [(100, True), (128, False)], ids=["240 KB", "307 KB"])
+def test_means_that_make_an_encoder_large_have_to_be_worth_it(channels, kept):
+    """A third of the energy, or so, is not in the scene: of these means enough for small ones, too little for large."""
+    layout = Layout.of([(1, channels, 24, 25)], [1], ["float32"])
+    still, lively = (fit_transform(standing(layout, 8, noise), layout, ridge=0.03, shrinkage=5.0) for noise in (1, 13))
+    assert still.mean.shape == (600, channels)
+    assert lively.mean.shape == ((600, channels) if kept else (1, channels))
 
 
 @pytest.mark.parametrize("count", [4, 24])
