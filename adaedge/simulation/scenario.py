@@ -6,7 +6,7 @@ May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adaedge.channel import Trace
@@ -32,6 +32,7 @@ class Scenario:
         start_s: where in the trace the first frame arrives.
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
+        signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
 
     Example:
         >>> from adaedge.energy import WIFI_2012, ComputePower
@@ -51,6 +52,7 @@ class Scenario:
     round_trip_s: float = 0.02
     start_s: float = 0.0
     changes: Changes | Sequence[float] | None = None
+    signal: Callable[[float], float | None] | None = None
 
     def run(self, policy: Policy | None = None) -> list[FrameRecord]:
         """Replay the frames through a fresh scheduler; `LeastEnergy` chooses unless a policy is given.
@@ -80,4 +82,5 @@ class Scenario:
             round_trip_s=self.round_trip_s,
             start_s=self.start_s,
             changes=self.changes,
+            signal=self.signal,
         )
