@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="one case, one link, two radios, few frames")
     parser.add_argument("--links", nargs="+", help="only these links; all unless told")
     arguments = parser.parse_args()
-    chosen = [link for link in links() if not arguments.links or link.name in arguments.links]
+    known = {link.name: link for link in links()}
+    chosen = [known[name] for name in arguments.links or known]
     names, cases = CHOSEN_RADIOS, [lite0(), video_mae()]
     if arguments.smoke:
         chosen, names, cases = chosen[-1:], CHOSEN_RADIOS[:2], cases[:1]
