@@ -210,6 +210,17 @@ class Scheduler:
             return ProbePlan()
         return self.worth.plan(self.limits.horizon_s, float(self.energy.radio.idle_j(0.0, math.inf)))
 
+    @property
+    def verdict(self) -> str:
+        """From which rate on offloading pays here, or why it cannot; for people, where the edge server was not used."""
+        worth = self.worth
+        if math.isinf(self.probe_plan().wait_s):
+            return (
+                f"offloading cannot pay here, because even the best link would save {max(0.0, worth.gain_w):.3g} W, and"
+                f" reaching for it takes {worth.probe_j:.3g} J"
+            )
+        return f"offloading pays here from {worth.asleep_bps / 1e6:.3g} Mbit/s on"
+
     def hear(self, signal_bps: float | None) -> None:
         """What the modem's signal lets expect of the link, once a frame, see `LinkSignal`; ``None`` where it is silent.
 
