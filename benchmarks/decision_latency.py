@@ -3,6 +3,9 @@
 Also where a quarter of the points has a codec with a state, and a stream says how much the frame changed and what such
 points have really sent: their costs are then interpolated for each frame.
 
+Among them, as a measure of how quick and how quiet the machine is just then, a loop of plain Python: what lies between
+its median and its p99 is the machine's.
+
 python -m benchmarks.decision_latency [--smoke]
 """
 
@@ -91,12 +94,28 @@ class Arm:
         return seconds
 
 
+class Loop:
+    """A thousand steps of plain Python."""
+
+    def block(self, repetitions: int) -> list[float]:
+        """Seconds of each loop."""
+        seconds = []
+        for _ in range(repetitions):
+            begin, total = time.perf_counter(), 0
+            for step in range(1000):
+                total += step * step
+            seconds.append(time.perf_counter() - begin)
+        return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="few repetitions, nothing written")
     blocks = 1 if parser.parse_args().smoke else 40
     kinds = [(points, changing) for points in POINTS for changing in (False, True)]
-    arms = {kind: Arm(kind[0], kind[0], changing=kind[1]) for kind in kinds}
+    arms: dict[tuple[int, bool], Arm | Loop] = {kind: Arm(kind[0], kind[0], changing=kind[1]) for kind in kinds}
+    kinds.append((0, False))
+    arms[0, False] = Loop()
     found: dict[tuple[int, bool], list[float]] = {kind: [] for kind in kinds}
     for arm in arms.values():
         arm.block(WARM_UP)
@@ -115,7 +134,7 @@ def main() -> None:
     table = Table("points", "changing", "median", "p90", "p99", "p99.9", title="update and choice, microseconds")
     for row in rows:
         table.add_row(
-            str(row["points"]),
+            str(row["points"] or "a loop"),
             str(row["changing"]),
             *(f"{1e6 * row[key]:.0f}" for key in ("p50_s", "p90_s", "p99_s", "p999_s")),
         )

@@ -3,7 +3,8 @@
 Local only, the best static point over all traces, the best static point of each trace (both known in hindsight only),
 the adaptive scheduler, and a clairvoyant that knows every future rate. All share deadline, accuracy floor and local
 fallback. Profiles are modelled unless ``--profile`` names a measured one. Joules are modelled in any case. With
-``--clip`` frames change as those of that clip do, so that codecs with a state cost what builds upon what is held.
+``--clip`` frames change as those of that clip do, so that codecs with a state cost what builds upon what is held, and
+answers are kept where the profile says how good they are.
 
     python -m benchmarks.policies_on_traces [--smoke] [--profile profile.json --deadline 0.2 --floor 0.95 --clip FILE]
 """
@@ -23,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from adaedge.channel import MovingTerminal, Trace, UrbanMicrocell, read_trace, synthesize
+from adaedge.clip import Clip
 from adaedge.energy import (
     LTE_2021,
     NR_LOW_BAND,
@@ -37,7 +39,7 @@ from adaedge.energy import (
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits
-from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant, static_runs
+from adaedge.simulation import Outcome, Scenario, clairvoyant, static_runs
 from benchmarks import result
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -129,11 +131,9 @@ def synthesised() -> Iterator[Link]:
         yield Link(name, "synthesised (38.901 UMi)", trace, radio)
 
 
-def replay(case: Case, link: Link, frames: int, changes: ClipChanges | None = None) -> dict[str, Any]:
+def replay(case: Case, link: Link, asked: Scenario) -> dict[str, Any]:
     """Every policy on one link. ``static`` holds the outcome of every point."""
-    limits = Limits.of(case.deadline_s, case.floor, case.period_s)
-    energy = EnergyModel(case.compute, link.radio)
-    scenario = Scenario(case.profile, energy, link.trace, limits, frames, changes=changes)
+    scenario = replace(asked, energy=EnergyModel(case.compute, link.radio), trace=link.trace)
     statics, adaptive = static_runs(scenario), scenario.run()
     best = next(iter(statics))
     return {
@@ -218,9 +218,13 @@ def main() -> None:
     rows, totals = [], []
     for case in cases(arguments):
         frames = 50 if arguments.smoke else round(TRACE_S / case.period_s)
-        clip, period_s = arguments.clip, case.period_s
-        changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period_s, frames=frames)
-        found = [replay(case, link, frames, changes) for link in track(chosen, description=case.name)]
+        clip = None if arguments.clip is None else Clip.read(arguments.clip)
+        if clip is not None and not (case.profile.next_costs or case.profile.kept):
+            parser.error(f"no frame of {case.name} builds upon another, nor is an answer kept: name a --profile")
+        limits = Limits.of(case.deadline_s, case.floor, case.period_s)
+        asked = Scenario(case.profile, EnergyModel(case.compute, chosen[0].radio), chosen[0].trace, limits, frames)
+        asked = asked if clip is None else asked.showing(clip)
+        found = [replay(case, link, asked) for link in track(chosen, description=case.name)]
         totals.append(summary(found))
         show(found, totals[-1])
         rows += found

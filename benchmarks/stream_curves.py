@@ -39,7 +39,7 @@ def save(figure: Any, name: str) -> None:
 
 
 def bytes_against_loss(rows: Sequence[Row], nats: float) -> None:
-    """Of each clip a curve for each family; the wire's header is left out, which is much the same for all."""
+    """Of each clip of the classifier a curve for each family, without the header, which is much the same for all."""
     clips = list(dict.fromkeys(row["clip"] for row in rows))
     figure, every = plt.subplots(2, 3, figsize=(11, 6.4), sharey=True)
     for axes, clip in zip(every.flat, clips, strict=True):
@@ -77,7 +77,7 @@ def share_against_score(rows: Sequence[Row]) -> None:
 def main() -> None:
     """Draw both."""
     rows, settings = rows_of("delta_bytes")
-    bytes_against_loss(rows, settings["nats"])
+    bytes_against_loss([row for row in rows if row["metric"] == "divergence"], settings["nats"])
     share_against_score(rows_of("kept_deeplabv3")[0])
 
 

@@ -33,6 +33,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from rich.console import Console
@@ -118,7 +119,20 @@ def shown_from(network: Network, clip: Path, begin: int, end: int, limit: int) -
     return max(pixels, key=lambda start: pixels[start])
 
 
-def bytes_at(rows: Sequence[Row], codecs: Sequence[str], network: Network) -> float | None:
+class Judge(Protocol):
+    """What says whether a score is good enough: a network, or a target alone."""
+
+    @property
+    def target(self) -> float:
+        """The score that is to be reached."""
+        ...
+
+    def good(self, score: float) -> bool:
+        """Whether a score reaches it."""
+        ...
+
+
+def bytes_at(rows: Sequence[Row], codecs: Sequence[str], network: Judge) -> float | None:
     """Bytes at the target by one family; ``None`` where none of its qualities reaches it."""
     curve = sorted((row for row in rows if row["codec"] in codecs), key=lambda row: row["bytes_per_frame"])
     if network.good(curve[0]["score"]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,12 +129,12 @@ def simulate(
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
     from adaedge.scheduling import Limits
-    from adaedge.simulation import ClipChanges, Outcome, Scenario, clairvoyant
+    from adaedge.simulation import Outcome, Scenario, clairvoyant
 
     costs, energy = Profile.load(profile), energy_model(compute, radio)
     limits = Limits.of(deadline, accuracy_floor, period)
-    changes = None if clip is None else ClipChanges.of_clip(clip, period_s=period, frames=frames)
-    scenario = Scenario(costs, energy, read_trace(trace), limits, frames, changes=changes)
+    scenario = Scenario(costs, energy, read_trace(trace), limits, frames)
+    scenario = scenario if clip is None else scenario.showing(clip)
     records = _replay(scenario, policy)
     if record is not None:
         write_records(records, record)
@@ -142,7 +143,7 @@ def simulate(
         frontier = Frontier(costs, energy, limits).as_dict(records)
         named = {"policy": policy, "trace": str(trace), "radio": radio} | ({"clip": str(clip)} if clip else {})
         outcome, best = Outcome.of(records), Outcome.of(clairvoyant(scenario))
-        judged = {"miss_fraction": outcome.miss_fraction, "regret": outcome.regret(best)}
+        judged = {"miss_fraction": outcome.miss_fraction, "regret": outcome.regret(best)} | _everywhere(records)
         show.document(json.dumps(named | summary.as_dict() | judged | {"frontier": frontier}, indent=1))
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
@@ -163,6 +164,18 @@ def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
             f" {next(iter(scenario.costs))}"
         )
     return scenario.run(named[policy] if policy in named else Fixed(OperatingPoint.parse(policy)))
+
+
+def _everywhere(records: Sequence[FrameRecord]) -> dict[str, float]:
+    """Joules beyond the terminal's, which are assumed, and the sum beside them."""
+    from adaedge.report import energy_everywhere
+
+    found = energy_everywhere(records)
+    return {
+        "base_station_j_per_frame": found.base_station_j,
+        "edge_server_j_per_frame": found.edge_server_j,
+        "global_j_per_frame": found.global_j,
+    }
 
 
 def _simulated(compute: str, radio: str) -> Origin:

@@ -6,6 +6,7 @@ May import: ``late``, ``errors``, ``operating_point``.
 from typing import TYPE_CHECKING
 
 from adaedge.energy.compute import ComputePower, cmos_energy_j
+from adaedge.energy.infrastructure import BaseStation, GlobalEnergy, Infrastructure
 from adaedge.energy.meter import EnergyMeter
 from adaedge.energy.model import EnergyModel, EnergySplit
 from adaedge.energy.nr_drx import NrDrx
@@ -78,10 +79,13 @@ __all__ = [
     "RASPBERRY_PI_4",
     "RASPBERRY_PI_5",
     "WIFI_2012",
+    "BaseStation",
     "ComputePower",
     "EnergyMeter",
     "EnergyModel",
     "EnergySplit",
+    "GlobalEnergy",
+    "Infrastructure",
     "NrDrx",
     "Provenance",
     "Radio",

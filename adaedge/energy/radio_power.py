@@ -146,7 +146,7 @@ class RadioPower:
 
     def uplink_j(self, payload_bytes: Any, rate_bps: Any) -> Any:
         """Joules to send ``payload_bytes`` at ``rate_bps``: power times ``8 * bytes / rate``; arrays too."""
-        return self.sending_j(payload_bytes, 8 * payload_bytes / rate_bps)
+        return 8 * payload_bytes * self.uplink_w_per_bps + self.uplink_w * (8 * payload_bytes / rate_bps)
 
     def downlink_j(self, answer_bytes: Any, rate_bps: Any) -> Any:
         """Joules to receive ``answer_bytes`` at ``rate_bps``; arrays too."""
@@ -167,7 +167,9 @@ class RadioPower:
             >>> RadioPower("test", tail_s=10.0, tail_w=0.5).idle_j(4.0, 60.0)
             3.0
         """
-        return self.tail_w * (_least(self.tail_s, until_s) - _least(self.tail_s, from_s))
+        if isinstance(from_s, np.ndarray) or isinstance(until_s, np.ndarray):
+            return self.tail_w * (np.minimum(self.tail_s, until_s) - np.minimum(self.tail_s, from_s))
+        return self.tail_w * (min(self.tail_s, until_s) - min(self.tail_s, from_s))
 
     def ready_s(self, after_s: Any) -> Any:
         """Seconds until it can send: 0 within the tail, a promotion after it."""
@@ -175,7 +177,7 @@ class RadioPower:
 
     def ready_j(self, after_s: Any) -> Any:
         """Joules of that."""
-        return self.wake_j * (after_s > self.tail_s)
+        return self.promotion_w * self.promotion_s * (after_s > self.tail_s)
 
     def describe(self) -> str:
         """How its figures are known, in a few words.
@@ -186,7 +188,3 @@ class RadioPower:
         """
         states = ("uplink", "downlink", "promotion", "tail")
         return describe({s: worst(self.provenance[name] for name in FIGURES if name.startswith(s)) for s in states})
-
-
-def _least(limit_s: float, time_s: Any) -> Any:
-    return np.minimum(limit_s, time_s) if isinstance(time_s, np.ndarray) else min(limit_s, time_s)

@@ -5,6 +5,7 @@ May import: nothing of adaedge.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, final
@@ -44,6 +45,7 @@ class Stairs:
         ready_s: seconds to wake at that time.
         ready_j: joules of that.
         hold_s: seconds until it listens.
+        marks_s: the times again, as plain numbers.
 
     Example:
         >>> stairs = Stairs.of([Step(1.0, 2.0), Step(1.0, 0.5, ready_s=(0.1, 0.1))])
@@ -56,6 +58,7 @@ class Stairs:
     ready_s: Floats
     ready_j: Floats
     hold_s: Floats
+    marks_s: tuple[float, ...]
 
     @classmethod
     def of(cls, steps: Iterable[Step]) -> Self:
@@ -66,12 +69,20 @@ class Stairs:
             for place, (when_s, drawn_j) in enumerate(((time_s, joules), (after_s, after_j))):
                 rows.append((when_s, drawn_j, step.ready_s[place], step.ready_j[place], step.hold_s[place]))
             time_s, joules = after_s, after_j
-        return cls(*np.array(rows, dtype=np.float64).T.copy())
+        times_s, drawn_j, ready_s, ready_j, hold_s = np.array(rows, dtype=np.float64).T.copy()
+        return cls(times_s, drawn_j, ready_s, ready_j, hold_s, tuple(times_s.tolist()))
 
     def at(self, column: Floats, time_s: Any) -> Any:
         """The value of a column at a time, or at an array of them."""
-        found = np.interp(time_s, self.times_s, column)
-        return found if isinstance(time_s, np.ndarray) else float(found)
+        if isinstance(time_s, np.ndarray):
+            return np.interp(time_s, self.times_s, column)
+        # One number at a time is quicker without NumPy.
+        after = bisect_right(self.marks_s, time_s)
+        if after in (0, len(self.marks_s)):
+            return float(column[0 if after == 0 else -1])
+        before_s, after_s = self.marks_s[after - 1], self.marks_s[after]
+        before, next_ = float(column[after - 1]), float(column[after])
+        return before + (next_ - before) * (time_s - before_s) / (after_s - before_s)
 
     def drawn_j(self, from_s: Any, until_s: Any) -> Any:
         """Joules between two times."""

@@ -5,6 +5,7 @@ drawn; the extra ``report`` brings matplotlib.
 """
 
 from adaedge.report.comparison import Comparison, Rules, judge
+from adaedge.report.everywhere import energy_everywhere
 from adaedge.report.frontier import DominatedPoints, Frontier, Place
 from adaedge.report.origin import Origin, environment
 from adaedge.report.page import Context, write_html
@@ -22,6 +23,7 @@ __all__ = [
     "PolicySummary",
     "Rules",
     "comparison_table",
+    "energy_everywhere",
     "environment",
     "judge",
     "summarize",

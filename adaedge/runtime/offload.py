@@ -6,7 +6,8 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from adaedge.bundle.route import Route
@@ -20,11 +21,11 @@ from adaedge.errors import (
     RefusedError,
     StaleReferenceError,
 )
-from adaedge.operating_point import OperatingPoint
+from adaedge.operating_point import REFRESH, OperatingPoint
 from adaedge.runtime.clock import Clock, Stopwatch
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
-from adaedge.scheduling import UploadRecord
+from adaedge.scheduling import Table, UploadRecord
 from adaedge.stream import Stream
 
 _log = logging.getLogger(__name__)
@@ -46,15 +47,29 @@ class BoundPoint:
         route: its way through the bundle.
         timeout_s: seconds from a frame until the terminal gives up waiting for the edge server.
         edge_s: seconds that the edge server is expected to compute.
-        sent_after_s: seconds of computing that a payload, or a local answer, takes at least; 0 for what it takes.
+        sent_after_s: by how much a frame changed, seconds of computing that its payload, or a local answer, takes at
+            least; 0 for what it takes.
         finish_s: likewise of a local finish, on top.
     """
 
     route: Route
     timeout_s: float
     edge_s: float
-    sent_after_s: float = 0.0
+    sent_after_s: Callable[[float], float] = field(default=lambda _: 0.0)
     finish_s: float = 0.0
+
+    @classmethod
+    def of(cls, point: OperatingPoint, route: Route, table: Table, *, paced: bool) -> BoundPoint:
+        """The point, by its row of a scheduler's table; ``paced``: all computing takes at least what that says."""
+        row = table.row(point)
+        timeout_s, edge_s = float(table.timeout_s[row]), float(table.edge_s[row])
+        if not paced:
+            return cls(route, timeout_s, edge_s)
+
+        def sent_after_s(change: float) -> float:
+            return float(table.at({point: change}).terminal_s[row])
+
+        return cls(route, timeout_s, edge_s, sent_after_s, float(table.finish_s[row]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,7 @@ class Attempt:
         wait_s: seconds from the payload's arrival to the answer's.
         answer_bytes: bytes that came back.
         lost_segments: how many of the payload's last segments the edge server could not use.
+        edge_s: seconds that the edge server computed, in its own words.
     """
 
     answer: Arrays | None = None
@@ -76,6 +92,7 @@ class Attempt:
     wait_s: float = 0.0
     answer_bytes: int = 0
     lost_segments: int = 0
+    edge_s: float = 0.0
 
 
 @final
@@ -96,7 +113,13 @@ class Offload:
         self._told: set[OperatingPoint] = set()
 
     def run(
-        self, bound: BoundPoint, features: Arrays, stream: Stream, give_up_s: float, stopwatch: Stopwatch
+        self,
+        bound: BoundPoint,
+        features: Arrays,
+        stream: Stream,
+        give_up_s: float,
+        stopwatch: Stopwatch,
+        change: float = REFRESH,
     ) -> Attempt:
         """Encode, send and wait.
 
@@ -106,22 +129,22 @@ class Offload:
             stream: whose frame it is.
             give_up_s: when to give up, on the clock.
             stopwatch: counts what is computed.
+            change: how much the frame changed against what both ends hold.
         """
-        found = self._once(bound, features, stream, give_up_s, stopwatch)
+        found = self._once(bound, features, stream, give_up_s, stopwatch, change)
         if found.failure != "stale" or self._clock.now_s() >= give_up_s:
             return found
-        again = self._once(bound, features, stream, give_up_s, stopwatch)
-        return Attempt(
-            again.answer,
-            again.failure,
-            found.uploads + again.uploads,
-            again.wait_s,
-            again.answer_bytes,
-            again.lost_segments,
-        )
+        again = self._once(bound, features, stream, give_up_s, stopwatch, REFRESH)
+        return replace(again, uploads=found.uploads + again.uploads)
 
     def _once(
-        self, bound: BoundPoint, features: Arrays, stream: Stream, give_up_s: float, stopwatch: Stopwatch
+        self,
+        bound: BoundPoint,
+        features: Arrays,
+        stream: Stream,
+        give_up_s: float,
+        stopwatch: Stopwatch,
+        change: float,
     ) -> Attempt:
         route = bound.route
         left_s = max(0.0, give_up_s - self._clock.now_s())
@@ -132,7 +155,7 @@ class Offload:
         except CodecError as error:  # a missing encoder, infinite features: no fault of the link's, which is left alone
             self._tell(route.point, error)
             return Attempt(failure="unsent")
-        stopwatch.pad(bound.sent_after_s)
+        stopwatch.pad(bound.sent_after_s(REFRESH if reference is None else change))
         start_s = self._clock.now_s()
         if start_s >= give_up_s:
             return Attempt(failure="timeout")  # computing took what time there was: nothing is sent
@@ -147,7 +170,8 @@ class Offload:
         whole = header.reference_held and not header.lost_segments
         stream.keep(position, route.point, kept if whole else None)
         upload = self._monitor.crossed(start_s, end_s, len(payload), header.edge_s + header.queue_s, reply.upload_s)
-        return Attempt(answer, "", (upload,), end_s - upload.end_s, len(reply.data), header.lost_segments)
+        wait_s = end_s - upload.end_s
+        return Attempt(answer, "", (upload,), wait_s, len(reply.data), header.lost_segments, header.edge_s)
 
     def _tell(self, point: OperatingPoint, error: CodecError) -> None:
         """Warn of what keeps a point from being sent, once for each point: it may be so for every frame."""

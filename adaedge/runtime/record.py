@@ -42,6 +42,8 @@ class Measurement:
         audit_score: of a frame whose answer could have been kept, and was computed to see whether it is right: the
             score of kept answers against computed ones, at the last few such frames; ``None`` elsewhere.
         correction: by how much a change counts more from then on, for what audits have found.
+        edge_s: seconds that the edge server computed for the answer, in its own words; 0 where it did not answer, and
+            in older records.
     """
 
     latency_s: float
@@ -58,6 +60,7 @@ class Measurement:
     kept_from: int | None = None
     audit_score: float | None = None
     correction: float = 0.0
+    edge_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ class Terminal:
             with stopwatch:
                 inputs = self._inputs_of(stream, frame) if inputs is None else inputs
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
-            answer, attempt, by, latent = self._answered(self._bind(decision.point), inputs, its, start_s, stopwatch)
+            answer, attempt, by, latent = self._answered(decision, inputs, its, start_s, stopwatch)
             if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
                 stream.sent(decision, attempt.uploads[0].payload_bytes)
             score = None
@@ -204,11 +204,8 @@ class Terminal:
         """The point's route, and its row of the scheduler's table."""
         bound = self._bound.get(point)
         if bound is None:
-            table = self.scheduler.table
-            row = table.row(point)
-            paced_s = (float(table.terminal_s[row]), float(table.finish_s[row])) if self._paced else (0.0, 0.0)
-            seconds = float(table.timeout_s[row]), float(table.edge_s[row])
-            bound = self._bound[point] = BoundPoint(self.bundle.route(point), *seconds, *paced_s)
+            route = self.bundle.route(point)
+            bound = self._bound[point] = BoundPoint.of(point, route, self.scheduler.table, paced=self._paced)
         return bound
 
     def _decide(self, stream: Stream, changes: Mapping[OperatingPoint, float]) -> tuple[Decision, float | None]:
@@ -242,18 +239,19 @@ class Terminal:
         return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
 
     def _answered(
-        self, bound: BoundPoint, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
+        self, decision: Decision, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
     ) -> tuple[Arrays, Attempt, str, Latent | None]:
         """The answer, what became of the offload, who answered, and what a filter compares the next frame with."""
+        bound, change = self._bind(decision.point), decision.change
         route, keeper = bound.route, stream.keeper
         with stopwatch:
             features = route.head.run(inputs)
             latent = keeper.latent(route.point, features)
             standing = self.bundle.answers.reduce(features) if route.is_local else keeper.standing(route.point, latent)
         if standing is not None:
-            stopwatch.pad(bound.sent_after_s)
+            stopwatch.pad(bound.sent_after_s(change))
             return standing, Attempt(), "terminal" if route.is_local else "earlier", latent
-        attempt = self._offload.run(bound, features, stream, start_s + bound.timeout_s, stopwatch)
+        attempt = self._offload.run(bound, features, stream, start_s + bound.timeout_s, stopwatch, change)
         answer = attempt.answer
         if answer is None:
             begun_s = stopwatch.compute_s
@@ -292,6 +290,7 @@ class Terminal:
             energy=energy,
             probe_bytes=sum([probe.payload_bytes for probe in probes]),
             lost_segments=attempt.lost_segments,
+            edge_s=attempt.edge_s,
         )
 
 

@@ -53,6 +53,9 @@ class ClipChanges:
         preprocessing: of a model that takes a window: so much has changed at least as the share of its frames that are
             new, if more than one is. ``None`` for a model of one frame.
 
+    Attributes:
+        detector: what measures the changes.
+
     Raises:
         SourceError: if there are no frames.
 
@@ -70,7 +73,7 @@ class ClipChanges:
         preprocessing: Preprocessing | None = None,
     ) -> None:
         self._looks = list(looks)
-        self._detector: ChangeDetector = BlockChange() if detector is None else detector
+        self.detector: ChangeDetector = BlockChange() if detector is None else detector
         self._preprocessing = preprocessing
         self._known: dict[tuple[int, int], float] = {}
         if not self._looks:
@@ -112,7 +115,7 @@ class ClipChanges:
         pair = reference % len(self._looks), frame % len(self._looks)
         if pair not in self._known:
             before, after = (self._looks[place] for place in pair)
-            self._known[pair] = self._detector.change(before, after)
+            self._known[pair] = self.detector.change(before, after)
         return max(self._known[pair], new_share(self._preprocessing, frame - reference))
 
 

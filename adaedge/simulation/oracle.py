@@ -57,7 +57,7 @@ def clairvoyant(scenario: Scenario) -> list[FrameRecord]:
     family of codecs both ends hold its reference in, so that a tail and a refresh are paid only where they are worth it
     (``planning`` says what is exact and what is not). It sends no probes, keeps the same time-outs as the runtime, and
     takes every latency to be within the period; the plan is then replayed, so its joules are counted like everybody
-    else's.
+    else's. It computes every frame: where answers are kept, a scheduler may take less than it.
 
     Raises:
         ScheduleError: if no point has the accuracy.

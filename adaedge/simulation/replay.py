@@ -1,7 +1,7 @@
 """Replay: a terminal, its radio and a link, along the time of a trace.
 
 May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``; of this part ``changes``,
-``references``.
+``kept_answers``, ``references``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from adaedge.channel import HarmonicMean, RateEstimate, RateEstimator, Trace
 from adaedge.energy import EnergyMeter, EnergyModel, EnergySplit
-from adaedge.operating_point import Cost, Decision
+from adaedge.operating_point import KEPT, Cost, Decision
 from adaedge.runtime.record import FrameRecord, Measurement
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, Limits, LinkState, Purpose, Scheduler, offload_timeout_s
 from adaedge.simulation.changes import Changes, as_changes
+from adaedge.simulation.kept_answers import KeptAnswers
 from adaedge.simulation.references import Costs, HeldFrames, cost_at
 
 _PROBE_TIMEOUT_S = 2.0
@@ -62,6 +63,7 @@ def simulate(
     start_s: float = 0.0,
     changes: Changes | Sequence[float] | None = None,
     signal: Callable[[float], float | None] | None = None,
+    kept_changes: Changes | Sequence[float] | None = None,
 ) -> list[FrameRecord]:
     """Replay a trace: one record per frame, as the runtime writes them.
 
@@ -77,7 +79,8 @@ def simulate(
         start_s: where in the trace the first frame arrives.
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
-
+        kept_changes: the same, as the detector sees it that the profile's curve of kept answers was fitted with, so
+            that answers are kept by it as a terminal does; ``None``: none is.
         signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
 
     Returns:
@@ -86,16 +89,21 @@ def simulate(
 
     Raises:
         SourceError: if the changes are fewer than the frames, or one is no number in [0, 1].
+        ScheduleError: if ``kept_changes`` are a clip's as another detector sees them.
     """
     # Without the radio: an exchange of a replay starts when it is awake.
     state = LinkState(scheduler.probe_plan(), round_trip_s=round_trip_s)
     observer = LinkObserver(HarmonicMean() if estimator is None else estimator, state, scheduler)
 
     held = HeldFrames(profile, as_changes(changes, frames))
+    answers = KeptAnswers(profile, scheduler, as_changes(kept_changes, frames))
 
     def choose(index: int, now_s: float) -> Decision:
         scheduler.hear(None if signal is None else signal(now_s))
-        return scheduler.choose(observer.estimate(now_s), now_s, held.changes(index), held.sent_ratio)
+        told = held.changes(index) | answers.changes(index)
+        decision = scheduler.choose(observer.estimate(now_s), now_s, told, held.sent_ratio, answers.last)
+        answers.decided(index, decision.point)
+        return decision
 
     replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, held, observer)
     scheduler.hear(None if signal is None else signal(start_s))
@@ -168,6 +176,7 @@ class Replay:
         self._packet_s = -math.inf  # when the radio carried its last packet
         self._link_free_s = -math.inf
         self._before = EnergySplit()
+        self._computed: int | None = None  # the last frame that was
 
     def contact(self, start_s: float) -> None:
         """Reach the edge server just before the first frame, as a terminal does, unless no probe is ever due."""
@@ -192,6 +201,7 @@ class Replay:
             measurement = answer(decision, index, now_s)
             if self._observer is not None:
                 self._observer.settle(measurement.energy.total_j, self._meter.owed_j)
+            self._computed = self._computed if decision.point == KEPT else index
             free_s = now_s + measurement.latency_s
             asked = now_s - start_s, self._limits.deadline_s
             records.append(FrameRecord(index, *asked, decision, measurement, change=self._held.step(index)))
@@ -207,7 +217,10 @@ class Replay:
         if self._observer is not None and self._observer.wants_probe(end_s):
             uploads = [self._send_probe(self._observer, end_s)]
         energy = self._meter.frame(now_s, cost.head_s, uploads, end_s=end_s)
-        return Measurement(cost.head_s, cost.head_s, payload_bytes=sum(sent[2] for sent in uploads), energy=energy)
+        measured = Measurement(cost.head_s, cost.head_s, payload_bytes=sum(sent[2] for sent in uploads), energy=energy)
+        if decision.point == KEPT:
+            return replace(measured, answered_by="earlier", kept_from=self._computed)
+        return measured
 
     def _offload(self, decision: Decision, index: int, now_s: float) -> Measurement:
         # When it is given up is what a refresh asks for, as in the scheduler's table.
@@ -231,9 +244,8 @@ class Replay:
         self._held.answered(decision, index, size)
         if self._observer is not None:
             self._observer.exchanged(Exchange(begin_s, end_s, size, edge_s=cost.edge_s, upload_s=transfer_s))
-        return Measurement(
-            end_s - now_s, cost.terminal_s, transfer_s, wait_s, size, answer_bytes, "edge", energy=energy
-        )
+        spent = end_s - now_s, cost.terminal_s, transfer_s, wait_s
+        return Measurement(*spent, size, answer_bytes, "edge", energy=energy, edge_s=cost.edge_s)
 
     def _in_vain(
         self, cost: Cost, now_s: float, begin_s: float, give_up_s: float, size: int, transfer_s: float

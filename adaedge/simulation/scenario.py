@@ -1,21 +1,26 @@
 """Scenario: what every policy of a comparison meets alike.
 
-May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``; of this part ``changes``,
-``references``, ``replay``.
+May import: ``operating_point``, ``energy``, ``channel``, ``clip``, ``stream``, ``scheduling``, ``runtime.record``; of
+this part ``changes``, ``references``, ``replay``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from adaedge.channel import Trace
+from adaedge.clip import Clip, Frame
 from adaedge.energy import EnergyModel
+from adaedge.operating_point import Profile
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Limits, Policy, Scheduler
-from adaedge.simulation.changes import Changes
+from adaedge.simulation.changes import Changes, ClipChanges
 from adaedge.simulation.references import Costs
 from adaedge.simulation.replay import simulate
+from adaedge.stream.detectors import check_detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Scenario:
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
         signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
+        kept_changes: the same, as the detector of the profile's kept answers sees it; ``None``: no answer is kept.
 
     Example:
         >>> from adaedge.energy import WIFI_2012, ComputePower
@@ -53,6 +59,24 @@ class Scenario:
     start_s: float = 0.0
     changes: Changes | Sequence[float] | None = None
     signal: Callable[[float], float | None] | None = None
+    kept_changes: Changes | Sequence[float] | None = None
+
+    def showing(self, clip: Clip | str | Path | Sequence[Frame]) -> Scenario:
+        """The same with the frames of a clip: each is the one that a camera shows then.
+
+        Codecs with a state cost what changes, and answers are kept as the profile's curve says.
+
+        Args:
+            clip: a clip, the path of a video, or a list of frames.
+
+        Raises:
+            SourceError: if the clip cannot be read.
+            ScheduleError: if the curve was fitted with a detector that is none of adaedge's.
+        """
+        told: dict[str, Any] = {"period_s": self.limits.period_s, "frames": self.frames}
+        detector = check_detector(self.costs.kept, None) if isinstance(self.costs, Profile) else None
+        kept_changes = None if detector is None else ClipChanges.of_clip(clip, detector=detector, **told)
+        return replace(self, changes=ClipChanges.of_clip(clip, **told), kept_changes=kept_changes)
 
     def run(self, policy: Policy | None = None) -> list[FrameRecord]:
         """Replay the frames through a fresh scheduler; `LeastEnergy` chooses unless a policy is given.
@@ -83,4 +107,5 @@ class Scenario:
             start_s=self.start_s,
             changes=self.changes,
             signal=self.signal,
+            kept_changes=self.kept_changes,
         )

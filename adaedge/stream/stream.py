@@ -40,12 +40,14 @@ class _Left:
         reference: this end's half of it.
         look: what a change against its frame is measured on.
         seen: how many frames the window had seen.
+        turns: of a window's stride, whose turns crossed since the refresh: windows that take turns share no frame.
     """
 
     sequence: int
     reference: Reference
     look: Any
     seen: int
+    turns: frozenset[int]
 
 
 @final
@@ -79,6 +81,7 @@ class Stream:
         self._window = Window(self._preprocessing) if windows else None  # an image is no window
         self._sequence = 0
         self._look: Any = None
+        self._turns: frozenset[int] = frozenset()  # those behind the payload that is under way
         self._turn = Lock()
 
     def inputs_of(self, frame: Any) -> Arrays:
@@ -126,7 +129,12 @@ class Stream:
     def _change_since(self, left: _Left) -> float:
         known = left.look is not None and self._look is not None
         change = self._detector.change(left.look, self._look) if known else REFRESH
-        return max(change, self._new_share(left.seen))
+        shown_before = left.seen if self._its_turn in left.turns else 0
+        return max(change, self._new_share(shown_before))
+
+    @property
+    def _its_turn(self) -> int:
+        return 0 if self._preprocessing is None else self._seen % self._preprocessing.stride
 
     @property
     def _seen(self) -> int:
@@ -182,14 +190,17 @@ class Stream:
         """
         left = None if self._held is None else self._held.take(point)
         self._sequence += 1
+        self._turns = frozenset()
         if left is None or not codec.accepts(left.reference):
             return StreamPosition(self.name, self._sequence, 0, deadline_s), None
+        self._turns = left.turns
         return StreamPosition(self.name, self._sequence, left.sequence, deadline_s), left.reference
 
     def keep(self, position: StreamPosition, point: OperatingPoint, reference: Reference | None) -> None:
         """Hold what a payload left, now that the edge server is known to hold it as well."""
         if self._held is not None:
-            left = None if reference is None else _Left(position.sequence, reference, self._look, self._seen)
+            turns = self._turns | {self._its_turn}
+            left = None if reference is None else _Left(position.sequence, reference, self._look, self._seen, turns)
             self._held.keep(point, left)
 
     def _accepts(self, point: OperatingPoint, left: _Left) -> bool:

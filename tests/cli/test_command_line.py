@@ -152,6 +152,8 @@ def test_simulate_tells_what_the_oracle_would_have_saved_under_a_radio(profile, 
     adaptive = json.loads(adaedge_command("simulate", profile, *options))
     oracle = json.loads(adaedge_command("simulate", profile, *options, "--policy", "clairvoyant"))
     assert adaptive["radio"] == radio
+    parts = ("energy_j_per_frame", "base_station_j_per_frame", "edge_server_j_per_frame")
+    assert adaptive["global_j_per_frame"] == pytest.approx(sum(adaptive[part] for part in parts))
     assert adaptive["miss_fraction"] == adaptive["deadline_miss_fraction"]
     assert oracle["regret"] == 0
     told = adaptive["energy_j_per_frame"] / oracle["energy_j_per_frame"] - 1
@@ -295,7 +297,7 @@ def test_model_arguments_that_are_no_json_say_so():
 
 def test_a_preset_that_does_not_exist_names_those_that_do(profile, trace):
     options = ("--trace", trace, "--radio", "lte-1999")
-    assert "there are: nr-low-band" in failing_command("simulate", profile, *options)
+    assert "there are: nr-drx" in failing_command("simulate", profile, *options)
 
 
 def test_watts_of_ones_own_take_the_place_of_a_preset(profile, trace):
@@ -305,7 +307,7 @@ def test_watts_of_ones_own_take_the_place_of_a_preset(profile, trace):
         joules.append(json.loads(adaedge_command("simulate", profile, *options))["energy_j_per_frame"])
     assert joules[1] == pytest.approx(2 * joules[0])
     words = failing_command("simulate", profile, "--trace", trace, "--compute", "much")
-    assert "there are: raspberry-pi-4, jetson-nano, or give your own watts" in words
+    assert "raspberry-pi-4, raspberry-pi-5, jetson-nano, jetson-orin, phone-npu, or give your own watts" in words
     assert "at least 0" in failing_command("simulate", profile, "--trace", trace, "--compute", "-1")
 
 

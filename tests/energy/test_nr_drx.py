@@ -102,7 +102,8 @@ def test_waking_by_hand():
     assert (HAND.ready_s(0.05), HAND.ready_j(0.05)) == (0, 0)
     assert HAND.ready_s(0.15) == pytest.approx(0.010)  # half of deep sleep's transition time
     assert HAND.ready_j(0.15) == pytest.approx(0.225e-3)  # and the half of its energy that is left
-    assert HAND.ready_s(0.247) == pytest.approx(0.005)  # it is waking anyway
+    assert HAND.ready_s(0.247) == pytest.approx(0.005)  # it is waking anyway, and has paid half of that half
+    assert HAND.ready_j(0.247) == pytest.approx(0.1125e-3)
     assert HAND.ready_s(0.255) == 0  # on-duration
     # From RRC inactive: deep sleep's transition, then 50 ms, a tenth of them at 699 mW, else 99 mW.
     assert HAND.ready_s(20.0) == HAND.wake_s == pytest.approx(0.050)

@@ -108,12 +108,12 @@ def video_costs(filming, scenes):
         sizes.append(len(payload))
         answers.append(len(answer(payload)))
 
-    def cost(size):
-        return Cost(0.002, 0.001, payload_bytes=size, answer_bytes=answers[0], finish_s=0.05)
+    def cost(size, encode_s=0.001):
+        return Cost(0.002, encode_s, payload_bytes=size, answer_bytes=answers[0], finish_s=0.05)
 
     changes = (0.0, BlockChange().change(looks[CUT - 1], looks[CUT]), 1.0)
     still = float(np.mean(sizes[1:CUT] + sizes[CUT + 1 :]))
-    costs = {VIDEO: cost(sizes[0]), LOCAL: Cost(head_s=0.1)}
+    costs = {VIDEO: cost(sizes[0], encode_s=0.005), LOCAL: Cost(head_s=0.1)}
     return Profile(costs, filming.digest, "hand", "hand", changes, {VIDEO: (cost(still), cost(sizes[CUT]))})
 
 
@@ -141,6 +141,8 @@ def test_a_video_takes_the_joules_and_the_points_of_its_simulation(filming, vide
         ran, expected = records[index].measurement, simulated[index].measurement
         # The last refresh shows the other scene, whose picture takes a few bytes more or fewer.
         assert ran.payload_bytes - ran.probe_bytes == pytest.approx(expected.payload_bytes, rel=0.01)
+    computed_s = [record.measurement.compute_s for record in simulated]
+    assert [record.measurement.compute_s for record in records] == pytest.approx(computed_s), "each by its own change"
     assert joules(records).total_j == pytest.approx(joules(simulated).total_j, rel=0.01)
 
 

@@ -195,6 +195,34 @@ def test_after_a_loss_a_refresh_carries_the_whole_window(mae):
                 assert np.allclose(result.answer[0], bundle.run(LOCAL, pixels)[0], rtol=1e-4, atol=1e-5)
 
 
+def test_a_window_whose_turn_has_not_crossed_since_a_refresh_has_changed_altogether(two_rates, monkeypatch):
+    _, bundle = two_rates
+    session, lose, payloads, told = EdgeSession(bundle), [], [], []
+
+    def answer(data):
+        payloads.append(bytes(data))
+        reply = session.answer(data)
+        return b"lost" if lose else reply
+
+    with terminal(bundle, VIDEO, answer) as running:
+        choose = running.scheduler.choose
+
+        def telling(estimate, now_s, changes, *rest):
+            told.append(changes.get(VIDEO))
+            return choose(estimate, now_s, changes, *rest)
+
+        monkeypatch.setattr(running.scheduler, "choose", telling)
+        for at, frame in enumerate(shown(26)):
+            lose[:] = [True] if at == 19 else []
+            running.infer(frame)
+    new = [bytes(bundle.read(payload).segments[0])[8] for payload in payloads]
+    assert told[0] is None
+    assert max(told[1:20]) < 0.5, "its first frame stands for those before it, in either turn"
+    assert [told[20], told[21]] == [None, 1.0]
+    assert (new[20:22], new[1:20]) == ([8, 8], [1] * 19)
+    assert max(told[22:]) < 0.5
+
+
 def test_an_edge_server_that_forgot_gets_the_whole_window_within_the_deadline(mae):
     _, bundle = mae
     session = EdgeSession(bundle)

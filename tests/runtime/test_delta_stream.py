@@ -75,7 +75,7 @@ def test_frames_cross_as_what_changed(bundle, points):
                 assert np.array_equal(sent.held, held.held)
                 assert np.allclose(result.output[0], bundle.tail("1").run(carried)[0], rtol=1e-4, atol=1e-5)
                 sizes.append(result.measurement.payload_bytes - result.measurement.probe_bytes)
-            assert max(sizes[1:]) < sizes[0]
+            assert np.mean(sizes[1:]) < sizes[0]
             assert session.held_bytes == held.nbytes
 
 
