@@ -6,25 +6,31 @@ May import: ``late``, ``errors``.
 from typing import TYPE_CHECKING
 
 from adaedge.channel.estimators import HarmonicMean, LastUpload, RateEstimate, RateEstimator, Upload
+from adaedge.channel.prior import LinkPrior
 from adaedge.late import late_names
 
 if TYPE_CHECKING:
     from adaedge.channel.allocation import allocate
     from adaedge.channel.reading import read_csv, read_mahimahi, read_rates, read_trace
+    from adaedge.channel.signal import LinkSignal, ask_signal, parse_signal, read_signal
     from adaedge.channel.synthesis import MovingTerminal, RadioModel, UrbanMicrocell, synthesize
     from adaedge.channel.trace import Trace
 else:
     __getattr__, __dir__ = late_names(
         __name__,
         {
+            "LinkSignal": "signal",
             "MovingTerminal": "synthesis",
             "RadioModel": "synthesis",
             "Trace": "trace",
             "UrbanMicrocell": "synthesis",
             "allocate": "allocation",
+            "ask_signal": "signal",
+            "parse_signal": "signal",
             "read_csv": "reading",
             "read_mahimahi": "reading",
             "read_rates": "reading",
+            "read_signal": "signal",
             "read_trace": "reading",
             "synthesize": "synthesis",
         },
@@ -33,6 +39,8 @@ else:
 __all__ = [
     "HarmonicMean",
     "LastUpload",
+    "LinkPrior",
+    "LinkSignal",
     "MovingTerminal",
     "RadioModel",
     "RateEstimate",
@@ -41,9 +49,12 @@ __all__ = [
     "Upload",
     "UrbanMicrocell",
     "allocate",
+    "ask_signal",
+    "parse_signal",
     "read_csv",
     "read_mahimahi",
     "read_rates",
+    "read_signal",
     "read_trace",
     "synthesize",
 ]

@@ -83,6 +83,9 @@ def run(
     tolerance: Annotated[
         float, typer.Option(min=0, help="At a bottleneck, send no frame whose latent moved by fewer nats; 0 sends all.")
     ] = 0.0,
+    prior: Annotated[
+        Path | None, typer.Option(help="The rates seen here in earlier runs; learned and written again.")
+    ] = None,
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
@@ -96,6 +99,7 @@ def run(
     from itertools import islice
 
     from adaedge.bundle import Bundle, open_aside
+    from adaedge.channel import LinkPrior
 
     if insecure and token is not None:
         raise LinkError("--insecure sends everything in plain text: leave --token out, or leave --insecure out.")
@@ -114,21 +118,27 @@ def run(
         token="" if insecure else _token(token or folder / TOKEN),
         insecure=insecure,
     )
+    seen = LinkPrior() if prior is None else LinkPrior.load(prior)
     scheduler = Scheduler(
         _costs(profile, loaded),
         energy_model(compute, radio),
         deadline_s=deadline,
         accuracy_floor=accuracy_floor,
         period_s=period,
+        prior=seen,
     )
     with Terminal(loaded, scheduler, link, tolerance=tolerance) as terminal, show.progress() as report:
         _answer(terminal, islice(read_frames(source), frames), record, lambda done: report("frames", done, frames or 0))
+    if prior is not None:
+        scheduler.prior.save(prior)
     summary = summarize(read_records(record))
     if as_json:
         show.document(json.dumps(summary.as_dict(), indent=1))
     else:
         words = f"{summary.frames} frames in {record}; `adaedge report {record}` draws them."
         show.console.print(words, highlight=False)
+        if scheduler.prior == seen:
+            show.console.print(f"No frame knew of a link: {scheduler.verdict}.", highlight=False)
 
 
 def _costs(path: Path | None, bundle: Bundle) -> Profile:

@@ -80,6 +80,13 @@ class EnergyMeter:
         compute_j = self._model.compute.busy_w * compute_s
         return EnergySplit(compute_j, promote_j, transmit_j, receive_j, wait_j, tail_j)
 
+    @property
+    def owed_j(self) -> float:
+        """Joules that the radio will draw yet, if it is left alone from now on."""
+        if math.isinf(self._packet_s):
+            return 0.0
+        return float(self._model.radio.idle_j(self._charged_s - self._packet_s, math.inf))
+
     def close(self, end_s: float = math.inf) -> EnergySplit:
         """Joules of the tail that remains, until ``end_s`` at most; the radio sleeps afterwards."""
         remaining_j = self._idle_j(end_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
@@ -43,6 +44,7 @@ class LinkMonitor:
         plan: when to probe.
         handshake_timeout_s: seconds that a handshake or a probe has.
         radio: the terminal's; what it takes to wake is no part of an upload.
+        wants_probe: whether to probe now, of the link's state and the time; as the plan says unless told.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class LinkMonitor:
         plan: ProbePlan,
         handshake_timeout_s: float,
         radio: Radio | None = None,
+        wants_probe: Callable[[LinkState, float], bool] | None = None,
     ) -> None:
         self._link = link
         self._bundle = bundle
@@ -61,6 +64,7 @@ class LinkMonitor:
         self._clock = clock
         self._timeout_s = handshake_timeout_s
         self._state = LinkState(plan, radio=radio)
+        self._wants_probe = LinkState.probe_due if wants_probe is None else wants_probe
         self._told = False  # somebody knows that it is down
         self._probes: list[UploadRecord] = []
         self._lock = threading.Condition()
@@ -88,8 +92,8 @@ class LinkMonitor:
             return self._learn(_failed(error, start_s, end_s, payload_bytes, Purpose.FRAME, edge_s), error)
 
     def due(self) -> bool:
-        """Whether the plan wants a probe now."""
-        return self._state.probe_due(self._clock.now_s())
+        """Whether a probe is wanted now."""
+        return self._wants_probe(self._state, self._clock.now_s())
 
     def refresh(self) -> None:
         """Probe beside the caller, if a probe is due."""

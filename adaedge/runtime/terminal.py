@@ -100,6 +100,7 @@ class Terminal:
             scheduler.probe_plan() if plan is None else plan,
             handshake_timeout_s,
             radio=scheduler.energy.radio,
+            wants_probe=scheduler.wants_probe if plan is None else None,
         )
         self._offload = Offload(link, self._monitor, self.clock)
         self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
@@ -276,6 +277,7 @@ class Terminal:
         uploads = _uploads(probes + own)
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
+            self.scheduler.settle(energy.total_j, self._meter.owed_j)
         return Measurement(
             latency_s=end_s - start_s,
             compute_s=compute_s,

@@ -5,12 +5,14 @@ carry their time.
 """
 
 from adaedge.scheduling.deadlines import default_margin_s, offload_timeout_s
+from adaedge.scheduling.ledger import Ledger
 from adaedge.scheduling.link_state import Exchange, Failure, LinkState, Purpose, UploadRecord
 from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, LeastLatency, Policy
 from adaedge.scheduling.prediction import Predictions, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.scheduler import Scheduler, State
 from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.worth import Worth
 
 __all__ = [
     "PROBE_BYTES",
@@ -20,6 +22,7 @@ __all__ = [
     "Fixed",
     "LeastEnergy",
     "LeastLatency",
+    "Ledger",
     "Limits",
     "LinkState",
     "Policy",
@@ -30,6 +33,7 @@ __all__ = [
     "State",
     "Table",
     "UploadRecord",
+    "Worth",
     "default_margin_s",
     "offload_timeout_s",
     "predict",

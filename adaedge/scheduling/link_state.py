@@ -168,9 +168,9 @@ class LinkState:
         """When the next probe is due; ``inf`` for never, or while one is under way."""
         return math.inf if self.probing else self.plan.used_s + self.plan.wait_s
 
-    def probe_due(self, now_s: float) -> bool:
-        """Whether a probe should be sent now."""
-        return not self.probing and self.plan.due(now_s)
+    def probe_due(self, now_s: float, *, eager: bool = False) -> bool:
+        """Whether a probe should be sent now; an eager one waits for the shortest time only."""
+        return not self.probing and self.plan.due(now_s, eager=eager)
 
     def estimate(self, estimator: RateEstimator, now_s: float) -> RateEstimate | None:
         """The link's rate as ``estimator`` has it; ``None`` while the link is down or nothing was sent yet."""

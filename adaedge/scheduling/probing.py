@@ -50,9 +50,9 @@ class ProbePlan:
         """A plan that is never due."""
         return cls(interval_s=math.inf, longest_s=math.inf, wait_s=math.inf, used_s=0.0)
 
-    def due(self, now_s: float) -> bool:
-        """Whether a probe should be sent now."""
-        return now_s >= self.used_s + self.wait_s
+    def due(self, now_s: float, *, eager: bool = False) -> bool:
+        """Whether a probe should be sent now; where there is a reason to be eager, after the shortest wait."""
+        return now_s >= self.used_s + (min(self.wait_s, self.interval_s) if eager else self.wait_s)
 
     def after(self, now_s: float, ok: bool) -> Self:
         """The plan after a probe that ended at ``now_s``; ``ok`` says whether the edge server answered it."""

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
-import numpy as np
-
-from adaedge.channel import RateEstimate
+from adaedge.channel import LinkPrior, RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import (
     KEPT,
-    NOT_FASTER,
     REFRESH,
     Cost,
     Decision,
@@ -26,10 +23,22 @@ from adaedge.operating_point import (
 )
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
-from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, Policy
+from adaedge.scheduling.ledger import Ledger
+from adaedge.scheduling.link_state import LinkState
+from adaedge.scheduling.policy import Fixed, LeastEnergy, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict
-from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
-from adaedge.scheduling.table import PAYLOAD_BYTES, Limits, Table
+from adaedge.scheduling.probing import ProbePlan
+from adaedge.scheduling.reasons import decision_of
+from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.worth import Worth
+
+BEST = 0.9
+"""The quantile of the rates seen that a probe is judged by."""
+SIGNAL_S = 5.0
+"""Seconds over which the modem's signal is averaged."""
+REFUSED = "no offload: waking the radio is not covered by what was saved so far"
+FIRST_FRAMES = 2.0
+"""Local frames that the first contact may cost beyond its probe, to find out what the link is really good for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class State:
     now_s: float = 0.0
     active_s: float = -math.inf
     regret_j: float = 0.0
+    ledger: Ledger = field(default=Ledger(), compare=False)
 
 
 @final
@@ -65,12 +75,16 @@ class Scheduler:
         horizon_s: seconds that the link is taken to stay as it is (see ``prediction``); by default twice as long as
             a cellular radio takes to fall asleep.
         downlink_bps: rate of the answers; that of the uplink where it is ``None``.
+        prior: rates seen here in earlier runs. `Scheduler.prior` goes on learning; save it for the next run.
+
+    **No harm.** Where `LeastEnergy` chooses, what looking for something better than always local may cost is bounded
+    (see ``ledger``), and the link is probed only while that can pay on what was seen. A policy of one's own is obeyed.
 
     Raises:
         ScheduleError: if no point has the accuracy, or a limit cannot be.
 
     Example:
-        >>> from adaedge.channel import RateEstimate
+        >>> from adaedge.channel import LinkPrior, RateEstimate
         >>> from adaedge.energy import WIFI_2012, ComputePower, EnergyModel
         >>> local, offload = OperatingPoint("output"), OperatingPoint("input", codec="jpeg@90")
         >>> profile = Profile(
@@ -102,6 +116,7 @@ class Scheduler:
         margin_s: float | None = None,
         horizon_s: float = 20.0,
         downlink_bps: float | None = None,
+        prior: LinkPrior | None = None,
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = Table.build(profile, self.limits)
@@ -109,7 +124,13 @@ class Scheduler:
         self.energy = energy
         self.policy: Policy = LeastEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
-        self.state = State()
+        self.worth = Worth.of(self.table, energy)
+        self.guarded = isinstance(self.policy, LeastEnergy)
+        self.prior = LinkPrior() if prior is None else prior
+        self.signal_bps: float | None = None
+        self._signal_mean_bps: float | None = None
+        self.state = State(ledger=Ledger(self.worth.probe_j + FIRST_FRAMES * self.worth.local_j))
+        self._seen_s, self._since_s = -math.inf, math.inf  # the last rate seen; the first question
         self._named: Named | None = None  # which points the changes of the frame before named
 
     def choose(
@@ -132,6 +153,7 @@ class Scheduler:
                 without it, it is taken to be the full network's.
         """
         table, changes = self.table, changes or {}
+        self._learn(estimate)
         if self.keeping and (accuracy := self.keeping.accuracy(changes, last)) is not None:
             table = self.keeping.offered(accuracy)
         table = self._table_at(table, changes, sent_ratio) if changes else table
@@ -144,22 +166,29 @@ class Scheduler:
             regret_j=self.state.regret_j,
             downlink_bps=self.downlink_bps,
         )
+        refused = self.guarded and not self.state.ledger.covers(self._waking_j(max(0.0, now_s - active_s)))
+        if refused and (predictions.on_time & table.local).any():
+            predictions = replace(predictions, on_time=predictions.on_time & table.local)
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
         point, knots = table.points[choice.row], table.knots
         by_change = point is KEPT or (knots is not None and point in knots.rows)
-        decision = _decision(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
+        decision = decision_of(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
+        if refused and estimate is not None:
+            decision = replace(decision, reasons=(*decision.reasons, REFUSED))
         if self.keeping and last and KEPT in changes:
             reason = self.keeping.reason(changes[KEPT], last, kept=KEPT in table.rows)
             decision = replace(decision, reasons=(decision.reasons[0], reason, *decision.reasons[1:]))
         if point is KEPT:
             # A frame that computes and sends nothing says nothing of what the radio's states would have cost.
-            self.state = replace(self.state, now_s=now_s, active_s=active_s)
+            ledger = self.state.ledger.earned(float(predictions.steady_j[choice.row]))
+            self.state = replace(self.state, now_s=now_s, active_s=active_s, ledger=ledger)
             return decision
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
         regret_j = next_regret_j(predictions, table, self.energy.radio, self.state.regret_j)
-        self.state = State(point, now_s, active_s, regret_j)
+        ledger = self.state.ledger.earned(_local_j(predictions, table))
+        self.state = State(point, now_s, active_s, regret_j, ledger)
         return decision
 
     def kept_accuracy(self, changes: Mapping[OperatingPoint, float], last: LastAnswer | None) -> float | None:
@@ -171,33 +200,74 @@ class Scheduler:
         return float(self.table.timeout_s[self.table.row(point)])
 
     def probe_plan(self) -> ProbePlan:
-        """How an unused link should be probed with this radio and this profile.
+        """How an unused link should be probed with this radio and this profile, see `Worth.plan`.
 
-        A probe of a sleeping radio costs E joules, its whole tail included; noticing a good link late costs up to
-        G watts. With a probe every I seconds during an outage of D seconds (the horizon), that is ``E·D/I + G·I/2``
-        joules, least at ``I = sqrt(2·E·D/G)``, the interval of Young (CACM 17(9), 1974) for checkpoints. It bounds the
-        longest wait; the waits before it double from 1 s, while the radio is still awake and a probe costs little.
-        Where even the best link would not pay for one probe within the horizon, none is sent; of a probe that finds
-        such a link the tail is not lost, for offloads follow.
+        A policy of one's own is not second-guessed: it gets a link whether or not offloading can pay.
         """
-        always_local = isinstance(self.policy, Fixed) and self.policy.point.is_local
-        gain_w = 0.0 if always_local else self._offload_gain_w()
-        probe = self.energy.offload(0.0, PROBE_BYTES, 1e6, idle_s=math.inf)
-        if gain_w * self.limits.horizon_s <= float(probe.total_j - probe.tail_j):
+        if isinstance(self.policy, Fixed) and self.policy.point.is_local:
             return ProbePlan.never()
-        longest_s = math.sqrt(2 * float(probe.total_j) * self.limits.horizon_s / gain_w)
-        return ProbePlan(longest_s=max(8.0, longest_s))
+        if not isinstance(self.policy, LeastEnergy | Fixed):
+            return ProbePlan()
+        return self.worth.plan(self.limits.horizon_s, float(self.energy.radio.idle_j(0.0, math.inf)))
 
-    def _offload_gain_w(self) -> float:
-        """Watts that the best offload saves against the best local point, on a link without limits, the radio awake."""
-        ideal = predict(self.table, self.energy, RateEstimate(1e12, 1e12), idle_s=0.0)
-        local, offload = ideal.on_time & self.table.local, ideal.on_time & ~self.table.local
-        if not offload.any():
-            return 0.0
-        if not local.any():
+    @property
+    def verdict(self) -> str:
+        """From which rate on offloading pays here, or why it cannot; for people, where the edge server was not used."""
+        worth = self.worth
+        if math.isinf(self.probe_plan().wait_s):
+            return (
+                f"offloading cannot pay here, because even the best link would save {max(0.0, worth.gain_w):.3g} W, and"
+                f" reaching for it takes {worth.probe_j:.3g} J"
+            )
+        return f"offloading pays here from {worth.asleep_bps / 1e6:.3g} Mbit/s on"
+
+    def hear(self, signal_bps: float | None) -> None:
+        """What the modem's signal lets expect of the link, once a frame, see `LinkSignal`; ``None`` where it is silent.
+
+        A peak of a second does not pay for the radio's falling asleep: it counts no more than the mean before it.
+        """
+        if signal_bps is None:
+            self.signal_bps = self._signal_mean_bps = None
+            return
+        before_bps = signal_bps if self._signal_mean_bps is None else self._signal_mean_bps
+        share = min(1.0, self.limits.period_s / SIGNAL_S)
+        self._signal_mean_bps = before_bps + share * (signal_bps - before_bps)
+        self.signal_bps = min(signal_bps, self._signal_mean_bps)
+
+    def wants_probe(self, link: LinkState, now_s: float) -> bool:
+        """Whether an unused link should be probed now: the plan wants it, it can pay, and the purse covers it."""
+        if not self.guarded:
+            return link.probe_due(now_s)
+        idle_s = max(0.0, now_s - max(self.state.active_s, link.active_s))
+        asleep = float(self.energy.radio.idle_j(idle_s, math.inf)) <= 0
+        pays = self._expected_bps(now_s) >= (self.worth.asleep_bps if asleep else self.worth.awake_bps)
+        if not link.probe_due(now_s, eager=pays and self.signal_bps is not None):
+            return False
+        sent_j = self.worth.probe_j - self.energy.radio.wake_j - float(self.energy.radio.idle_j(0.0, math.inf))
+        return self.state.ledger.covers(sent_j + self._waking_j(idle_s), on_credit=pays)
+
+    def settle(self, spent_j: float, owed_j: float) -> None:
+        """What the terminal has really spent since the last time, and what its radio will draw yet if left alone."""
+        self.state = replace(self.state, ledger=self.state.ledger.settled(spent_j, owed_j))
+
+    def _expected_bps(self, now_s: float) -> float:
+        """The rate that a probe may find: what the signal says, or what was seen, and better as time goes by."""
+        if self.signal_bps is not None:
+            return self.signal_bps
+        best_bps = self.prior.quantile(BEST)
+        if best_bps is None:
             return math.inf
-        gain_j = float(ideal.steady_j[local].min() - ideal.steady_j[offload].min())
-        return gain_j / self.limits.period_s
+        self._since_s = min(self._since_s, now_s)  # a prior is as good as new when a run begins
+        return best_bps * (1 + (now_s - max(self._seen_s, self._since_s)) / self.limits.horizon_s)
+
+    def _waking_j(self, idle_s: float) -> float:
+        """What using the radio now takes, beyond the transfer and beyond what it draws if it is left alone."""
+        radio = self.energy.radio
+        return float(radio.ready_j(idle_s) + radio.idle_j(0.0, math.inf) - radio.idle_j(idle_s, math.inf))
+
+    def _learn(self, estimate: RateEstimate | None) -> None:
+        if estimate is not None and estimate.time_s > self._seen_s:
+            self.prior, self._seen_s = self.prior.seen(estimate.rate_bps), estimate.time_s
 
     def _table_at(
         self, table: Table, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None
@@ -215,31 +285,6 @@ class Scheduler:
         return now_s, max(self.state.active_s, seen_s)
 
 
-def _decision(table: Table, predictions: Predictions, choice: Choice, change: float) -> Decision:
-    row, estimate = choice.row, predictions.estimate
-    reasons = [choice.reason]
-    if estimate is None:
-        reasons.append("the link is unknown or down: only local points count")
-    elif late := len(table.points) - int(np.count_nonzero(predictions.on_time)):
-        rate_bps = estimate.rate_bps if table.guards else estimate.low_bps
-        reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {rate_bps / 1e6:.3g} Mbit/s")
-    if not table.local[row] and estimate is not None and predictions.risk[row] >= 0.005:
-        reasons.append(f"the edge server answers in time with a chance of {100 * (1 - predictions.risk[row]):.0f} %")
-    if table.below_floor:
-        reasons.append(f"{_points(table.below_floor, 'is', 'are')} below the accuracy floor")
-    if table.not_faster:
-        reasons.append(f"{_points(len(table.not_faster), 'is', 'are')} left out: {NOT_FASTER} than fp32")
-    return Decision(
-        table.points[row],
-        predictions.latency_s.item(row),
-        predictions.energy_j.item(row),
-        table.accuracy.item(row) if table.measured[row] else None,
-        None if estimate is None else estimate.rate_bps,
-        tuple(reasons),
-        table.columns.item(PAYLOAD_BYTES, row),
-        change,
-    )
-
-
-def _points(count: int, one: str, many: str) -> str:
-    return f"1 point {one}" if count == 1 else f"{count} points {many}"
+def _local_j(predictions: Predictions, table: Table) -> float:
+    """Joules of the best local point on time; 0 where there is none."""
+    return min([float(predictions.steady_j[row]) for row in table.local_rows if predictions.on_time[row]], default=0.0)

@@ -11,11 +11,13 @@ from adaedge.simulation.changes import Changes, ClipChanges, StepChanges
 from adaedge.simulation.oracle import MISSES_ALLOWED, best_static, clairvoyant, static_runs
 from adaedge.simulation.replay import Outcome, simulate
 from adaedge.simulation.scenario import Scenario
+from adaedge.simulation.signal import ModelledSignal
 
 __all__ = [
     "MISSES_ALLOWED",
     "Changes",
     "ClipChanges",
+    "ModelledSignal",
     "Outcome",
     "Scenario",
     "StepChanges",

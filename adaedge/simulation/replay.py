@@ -62,6 +62,7 @@ def simulate(
     round_trip_s: float = 0.02,
     start_s: float = 0.0,
     changes: Changes | Sequence[float] | None = None,
+    signal: Callable[[float], float | None] | None = None,
     kept_changes: Changes | Sequence[float] | None = None,
 ) -> list[FrameRecord]:
     """Replay a trace: one record per frame, as the runtime writes them.
@@ -80,6 +81,7 @@ def simulate(
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
         kept_changes: the same, as the detector sees it that the profile's curve of kept answers was fitted with, so
             that answers are kept by it as a terminal does; ``None``: none is.
+        signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
 
     Returns:
         One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail
@@ -91,18 +93,20 @@ def simulate(
     """
     # Without the radio: an exchange of a replay starts when it is awake.
     state = LinkState(scheduler.probe_plan(), round_trip_s=round_trip_s)
-    observer = LinkObserver(HarmonicMean() if estimator is None else estimator, state)
+    observer = LinkObserver(HarmonicMean() if estimator is None else estimator, state, scheduler)
 
     held = HeldFrames(profile, as_changes(changes, frames))
     answers = KeptAnswers(profile, scheduler, as_changes(kept_changes, frames))
 
     def choose(index: int, now_s: float) -> Decision:
+        scheduler.hear(None if signal is None else signal(now_s))
         told = held.changes(index) | answers.changes(index)
         decision = scheduler.choose(observer.estimate(now_s), now_s, told, held.sent_ratio, answers.last)
         answers.decided(index, decision.point)
         return decision
 
     replay = Replay(profile, energy, trace, scheduler.limits, round_trip_s, scheduler.downlink_bps, held, observer)
+    scheduler.hear(None if signal is None else signal(start_s))
     replay.contact(start_s)
     return replay.run(choose, range(frames), period_s, start_s)
 
@@ -110,9 +114,10 @@ def simulate(
 class LinkObserver:
     """What the terminal knows of the link: the replay's counterpart of the runtime's ``LinkMonitor``."""
 
-    def __init__(self, estimator: RateEstimator, state: LinkState) -> None:
+    def __init__(self, estimator: RateEstimator, state: LinkState, scheduler: Scheduler | None = None) -> None:
         self._estimator = estimator
         self._state = state
+        self._scheduler = scheduler
         self._probe: Exchange | None = None  # under way, or not yet seen to have ended
 
     def estimate(self, now_s: float) -> RateEstimate | None:
@@ -131,7 +136,14 @@ class LinkObserver:
 
     def wants_probe(self, now_s: float) -> bool:
         """Whether a probe should be sent."""
-        return self._state.probe_due(now_s)
+        if self._scheduler is None:
+            return self._state.probe_due(now_s)
+        return self._scheduler.wants_probe(self._state, now_s)
+
+    def settle(self, spent_j: float, owed_j: float) -> None:
+        """Tell the scheduler what was really spent."""
+        if self._scheduler is not None:
+            self._scheduler.settle(spent_j, owed_j)
 
     def probed(self, probe: Exchange) -> None:
         """A probe was sent; it is known when it has ended."""
@@ -174,6 +186,7 @@ class Replay:
             self._before = self._meter.frame(begin_s, 0.0, [(begin_s, start_s, PROBE_BYTES)], end_s=start_s)
             self._observer.probed(Exchange(begin_s, start_s, PROBE_BYTES, Purpose.PROBE, failure, upload_s=transfer_s))
             self._used(start_s, start_s)
+            self._observer.settle(self._before.total_j, self._meter.owed_j)
 
     def run(
         self, choose: Callable[[int, float], Decision], frames: Iterable[int], period_s: float, start_s: float
@@ -186,6 +199,8 @@ class Replay:
             decision = choose(index, now_s)
             answer = self._local if decision.point.is_local else self._offload
             measurement = answer(decision, index, now_s)
+            if self._observer is not None:
+                self._observer.settle(measurement.energy.total_j, self._meter.owed_j)
             self._computed = self._computed if decision.point == KEPT else index
             free_s = now_s + measurement.latency_s
             asked = now_s - start_s, self._limits.deadline_s

@@ -6,7 +6,7 @@ this part ``changes``, ``references``, ``replay``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Scenario:
         start_s: where in the trace the first frame arrives.
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
+        signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
         kept_changes: the same, as the detector of the profile's kept answers sees it; ``None``: no answer is kept.
 
     Example:
@@ -57,6 +58,7 @@ class Scenario:
     round_trip_s: float = 0.02
     start_s: float = 0.0
     changes: Changes | Sequence[float] | None = None
+    signal: Callable[[float], float | None] | None = None
     kept_changes: Changes | Sequence[float] | None = None
 
     def showing(self, clip: Clip | str | Path | Sequence[Frame]) -> Scenario:
@@ -104,5 +106,6 @@ class Scenario:
             round_trip_s=self.round_trip_s,
             start_s=self.start_s,
             changes=self.changes,
+            signal=self.signal,
             kept_changes=self.kept_changes,
         )

@@ -1,0 +1,44 @@
+"""Reasons: a choice as a decision, with what it predicts and why, in short sentences.
+
+May import: ``operating_point``; of this part ``policy``, ``prediction``, ``table``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adaedge.operating_point import NOT_FASTER, Decision
+from adaedge.scheduling.policy import Choice
+from adaedge.scheduling.prediction import Predictions
+from adaedge.scheduling.table import PAYLOAD_BYTES, Table
+
+
+def decision_of(table: Table, predictions: Predictions, choice: Choice, change: float) -> Decision:
+    """The decision for a choice."""
+    row, estimate = choice.row, predictions.estimate
+    reasons = [choice.reason]
+    if estimate is None:
+        reasons.append("the link is unknown or down: only local points count")
+    elif late := len(table.points) - int(np.count_nonzero(predictions.on_time)):
+        rate_bps = estimate.rate_bps if table.guards else estimate.low_bps
+        reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {rate_bps / 1e6:.3g} Mbit/s")
+    if not table.local[row] and estimate is not None and predictions.risk[row] >= 0.005:
+        reasons.append(f"the edge server answers in time with a chance of {100 * (1 - predictions.risk[row]):.0f} %")
+    if table.below_floor:
+        reasons.append(f"{_points(table.below_floor, 'is', 'are')} below the accuracy floor")
+    if table.not_faster:
+        reasons.append(f"{_points(len(table.not_faster), 'is', 'are')} left out: {NOT_FASTER} than fp32")
+    return Decision(
+        table.points[row],
+        predictions.latency_s.item(row),
+        predictions.energy_j.item(row),
+        table.accuracy.item(row) if table.measured[row] else None,
+        None if estimate is None else estimate.rate_bps,
+        tuple(reasons),
+        table.columns.item(PAYLOAD_BYTES, row),
+        change,
+    )
+
+
+def _points(count: int, one: str, many: str) -> str:
+    return f"1 point {one}" if count == 1 else f"{count} points {many}"

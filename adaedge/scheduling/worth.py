@@ -1,0 +1,88 @@
+"""Worth: from which rate of the link on offloading pays, and so when a probe can.
+
+May import: ``channel``, ``energy``; of this part ``prediction``, ``probing``, ``table``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from adaedge.channel import RateEstimate
+from adaedge.energy import EnergyModel
+from adaedge.scheduling.prediction import predict
+from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
+from adaedge.scheduling.table import Table
+
+_SLOWEST_BPS, _FASTEST_BPS = 1e3, 1e12
+_STEPS = 24  # of a bisection: far below a per cent
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a link is good for.
+
+    Attributes:
+        awake_bps: from this rate on an offload is chosen while the radio is awake; infinite where none ever is.
+        asleep_bps: the same from sleep: a probe that wakes it, and one falling asleep, are earned within the horizon.
+        gain_w: watts that the best offload saves against the best local point, on a link without limits, the radio
+            awake; infinite where no local point is on time.
+        probe_j: joules of a probe of a sleeping radio, its falling asleep included.
+        local_j: joules of the best local point; infinite where none is on time.
+    """
+
+    awake_bps: float
+    asleep_bps: float
+    gain_w: float
+    probe_j: float
+    local_j: float
+
+    @classmethod
+    def of(cls, table: Table, energy: EnergyModel) -> Self:
+        """That of a table's points."""
+        probe_j = float(energy.offload(0.0, PROBE_BYTES, 1e6, idle_s=math.inf).total_j)
+        ideal = predict(table, energy, RateEstimate(_FASTEST_BPS, _FASTEST_BPS), idle_s=0.0)
+        local, offload = ideal.on_time & table.local, ideal.on_time & ~table.local
+        local_j = float(ideal.steady_j[local].min()) if local.any() else math.inf
+        if not offload.any():
+            return cls(math.inf, math.inf, 0.0, probe_j, local_j)
+        if not local.any():
+            return cls(0.0, 0.0, math.inf, probe_j, local_j)
+        gain_w = (local_j - float(ideal.steady_j[offload].min())) / table.limits.period_s
+        waking_j = probe_j / table.limits.horizon_frames
+        awake_bps, asleep_bps = (_break_even_bps(table, energy, more_j) for more_j in (0.0, waking_j))
+        return cls(awake_bps, asleep_bps, gain_w, probe_j, local_j)
+
+    def plan(self, horizon_s: float, tail_j: float) -> ProbePlan:
+        """How an unused link should be probed.
+
+        A probe of a sleeping radio costs E joules, its whole tail included; noticing a good link late costs up to
+        G watts. With a probe every I seconds during an outage of D seconds (the horizon), that is ``E·D/I + G·I/2``
+        joules, least at ``I = sqrt(2·E·D/G)``, the interval of Young (CACM 17(9), 1974) for checkpoints. It bounds the
+        longest wait; the waits before it double from 1 s, while the radio is still awake and a probe costs little.
+        Where even the best link would not pay for one probe within the horizon, none is sent; of a probe that finds
+        such a link the tail is not lost, for offloads follow.
+        """
+        if self.gain_w * horizon_s <= self.probe_j - tail_j:
+            return ProbePlan.never()
+        return ProbePlan(longest_s=max(8.0, math.sqrt(2 * self.probe_j * horizon_s / self.gain_w)))
+
+
+def _break_even_bps(table: Table, energy: EnergyModel, more_j: float) -> float:
+    """The least rate at which an offload that takes so much more is the best point."""
+    slow, fast = math.log(_SLOWEST_BPS), math.log(_FASTEST_BPS)
+    if not _pays(table, energy, _FASTEST_BPS, more_j):
+        return math.inf
+    for _ in range(_STEPS):
+        middle = (slow + fast) / 2
+        slow, fast = (slow, middle) if _pays(table, energy, math.exp(middle), more_j) else (middle, fast)
+    return math.exp(fast)
+
+
+def _pays(table: Table, energy: EnergyModel, rate_bps: float, more_j: float) -> bool:
+    found = predict(table, energy, RateEstimate(rate_bps, rate_bps), idle_s=0.0)
+    local, offload = found.on_time & table.local, found.on_time & ~table.local
+    if not offload.any():
+        return False
+    return not local.any() or bool(found.steady_j[offload].min() + more_j < found.steady_j[local].min())

@@ -1,0 +1,121 @@
+"""No harm: what looking for a better link may cost is bounded, whatever the link does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adaedge.channel import LinkPrior, RateEstimate, Trace
+from adaedge.energy import LTE_2021, NR_DRX_FAST_RELEASE, RASPBERRY_PI_4, WIFI_2012, EnergyModel, Radio
+from adaedge.operating_point import Cost, OperatingPoint
+from adaedge.scheduling import PROBE_BYTES, Ledger, Limits, LinkState, Scheduler
+from adaedge.scheduling.ledger import SHARE
+from adaedge.simulation import Scenario
+
+LOCAL = OperatingPoint("output")
+FULL = OperatingPoint("input", codec="jpeg@90")
+COSTS = {LOCAL: Cost(0.1), FULL: Cost(0.0, 0.005, 17e3, 0.002, 0.008, 4e3, finish_s=0.1)}
+LTE = EnergyModel(RASPBERRY_PI_4, LTE_2021)
+GOOD = RateEstimate(20e6, 10e6, time_s=0.0)
+
+
+def scheduler(radio: Radio = LTE_2021, prior: LinkPrior | None = None, deadline_s: float = 0.2) -> Scheduler:
+    return Scheduler(COSTS, EnergyModel(RASPBERRY_PI_4, radio), deadline_s=deadline_s, prior=prior)
+
+
+rates = st.lists(st.sampled_from([1e3, 2e5, 9e5, 3e6, 1e7, 4e7]), min_size=1, max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rates,
+    st.sampled_from([0.5, 2.0, 9.0]),
+    st.sampled_from([LTE_2021, WIFI_2012, NR_DRX_FAST_RELEASE]),
+    st.none() | st.sampled_from([0.0, 1e5, 5e7]),
+)
+def test_the_loss_against_always_local_is_bounded(
+    found: list[float], step_s: float, radio: Radio, signal_bps: float | None
+) -> None:
+    energy = EnergyModel(RASPBERRY_PI_4, radio)
+    trace = Trace([step_s * index for index in range(len(found))], found)
+    limits = Limits.of(0.2)
+    # A signal that is wrong all the time changes nothing about the bound.
+    said = None if signal_bps is None else lambda _: signal_bps
+    records = Scenario(COSTS, energy, trace, limits, 200, signal=said).run()
+    spent_j = [record.measurement.energy.total_j for record in records]
+    local_j = energy.local(0.1).total_j
+    sending_j = float(radio.sending_j(PROBE_BYTES, 2.0) + radio.sending_j(17e3, 0.2) + radio.listen_w * 0.2)
+    allowed_j = scheduler(radio).state.ledger.credit_j + sending_j + local_j
+    assert sum(spent_j) <= (1 + SHARE) * local_j * len(records) + allowed_j
+
+
+def test_the_purse_by_hand() -> None:
+    ledger = Ledger(credit_j=10.0, share=0.01)
+    assert ledger.covers(10.0)
+    assert not ledger.covers(10.001)
+    assert not ledger.covers(0.001, on_credit=False)
+    ledger = ledger.earned(100.0)
+    assert ledger.balance_j == pytest.approx(101.0)
+    ledger = ledger.settled(spent_j=90.0, owed_j=4.0)
+    assert ledger.covers(7.0, on_credit=False)
+    assert not ledger.covers(7.001, on_credit=False), "what the radio has yet to draw is spent already"
+    assert ledger.covers(17.0)
+
+
+def test_an_empty_purse_keeps_the_radio_asleep_and_says_so() -> None:
+    chosen = scheduler()
+    assert chosen.choose(GOOD, now_s=0.0).point == FULL
+    chosen = scheduler()
+    chosen.settle(30.0, 0.0)
+    decision = chosen.choose(GOOD, now_s=0.0)
+    assert decision.point == LOCAL
+    assert "no offload: waking the radio is not covered by what was saved so far" in decision.reasons
+    assert not chosen.wants_probe(LinkState(chosen.probe_plan()), 0.0)
+
+
+def test_where_no_local_point_is_in_time_nothing_is_refused() -> None:
+    chosen = scheduler(deadline_s=0.06)
+    chosen.settle(1e6, 0.0)
+    assert math.isinf(chosen.state.ledger.credit_j)
+    assert chosen.choose(GOOD, now_s=0.0).point == FULL
+
+
+def test_a_probe_only_where_it_can_pay_on_what_was_seen() -> None:
+    slow, fast = LinkPrior().seen(0.9e6), LinkPrior().seen(20e6)
+    for prior, wanted in ((None, True), (slow, False), (fast, True)):
+        chosen = scheduler(prior=prior)
+        assert chosen.wants_probe(LinkState(chosen.probe_plan()), 0.0) is wanted
+
+
+def test_a_signal_says_more_than_what_was_seen() -> None:
+    chosen = scheduler(prior=LinkPrior().seen(20e6))
+    link = LinkState(chosen.probe_plan())
+    chosen.hear(0.0)
+    assert not chosen.wants_probe(link, 0.0)
+    chosen.hear(20e6)
+    assert not chosen.wants_probe(link, 0.0), "a peak"
+    for _ in range(50):
+        chosen.hear(20e6)
+    assert chosen.wants_probe(link, 0.0)
+    waiting = replace(link, plan=replace(link.plan, used_s=0.0, wait_s=8.0))
+    assert chosen.wants_probe(waiting, 1.5), "a link that became good is not waited for"
+    chosen.hear(None)
+    assert not chosen.wants_probe(waiting, 1.5)
+
+
+def test_what_was_seen_is_learned_for_the_next_run() -> None:
+    chosen = scheduler()
+    chosen.choose(GOOD, now_s=0.1)
+    chosen.choose(GOOD, now_s=0.3)
+    assert chosen.prior.count == 1, "an estimate is a sighting once"
+
+
+def test_offloading_pays_from_a_rate_on_and_from_sleep_from_a_higher_one() -> None:
+    worth = scheduler().worth
+    assert 0 < worth.awake_bps <= worth.asleep_bps < math.inf
+    assert scheduler(WIFI_2012).choose(RateEstimate(1e8, 9e7)).point == FULL
+    assert scheduler().choose(RateEstimate(0.8 * worth.awake_bps, 0.79 * worth.awake_bps)).point == LOCAL
