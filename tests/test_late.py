@@ -15,7 +15,7 @@ from benchmarks.tiny_bundle import tiny_bundle
 LAZY = ["adaedge.channel", "adaedge.energy", "adaedge.payload", "adaedge.runtime"]
 THIRD_PARTY = ["torch", "onnx", "cryptography", "av", "safetensors", "threadpoolctl", "rich", "typer", "tempfile"]
 THIRD_PARTY += ["PIL.JpegImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin"]
-OURS = ["clip", "profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
+OURS = ["profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
 OURS += [f"payload.{name}" for name in ("jpeg", "latent", "image_codecs", "range_coded", "video")]
 OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "emulated_links", "sources")]
 OURS += [f"channel.{name}" for name in ("allocation", "propagation", "reading", "synthesis", "trace")]

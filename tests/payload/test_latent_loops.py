@@ -34,6 +34,11 @@ def test_a_magnitude_is_cut_after_the_rounding_is_added(kind):
     assert quantised(kind, given_ * 8, np.arange(10)[::-1].copy(), 0.125)[0].tolist() == wanted[::-1]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rate_that_sends_nothing_has_no_latents(kind):
+    assert quantised(kind, np.ones((BATCH, ALL)), np.arange(0), 1.0).shape == (BATCH, 0)
+
+
 @given(seed=st.integers(0, 2**32), size=st.floats(-3, 14), scale=st.floats(1e-4, 1e4))
 @settings(max_examples=200, deadline=None)
 def test_both_quantise_to_the_same_integers(seed, size, scale):

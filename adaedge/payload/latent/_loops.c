@@ -53,7 +53,7 @@ static PyObject *quantise(PyObject *module, PyObject *args)
         batch = buffers[2].len / 4 / each;
         all = batch ? buffers[0].len / 8 / batch : 0;
     }
-    if (buffers[2].len != 4 * batch * each || buffers[0].len != 8 * batch * all)
+    if (buffers[2].len != 4 * batch * each || (batch && buffers[0].len != 8 * batch * all))
         return refuse(buffers);
     int wrong = 0;
 
