@@ -1,7 +1,7 @@
 """Commands that run a bundle: ``serve`` on the edge server, ``run`` on the terminal. Neither needs torch.
 
-May import, inside the commands: ``bundle``, ``scheduling``, ``runtime``, ``report``, ``clip``, ``operating_point``,
-``profiling``.
+May import, inside the commands: ``bundle``, ``scheduling``, ``runtime``, ``report``, ``clip``, ``channel``,
+``operating_point``, ``profiling``.
 """
 
 from __future__ import annotations

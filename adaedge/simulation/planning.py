@@ -1,7 +1,7 @@
 """The plan of least energy: dynamic programming over frames, with every future rate and every change known.
 
 May import: ``operating_point``, ``energy``, ``channel``, ``payload``, ``scheduling``; of this part ``changes``,
-``scenario``.
+``references``, ``scenario``.
 
 **State** of a frame: when the last payload was sent, in frames, and what it left at both ends, which is nothing or the
 frame of that payload in one family of codecs at one place. Both follow from one number and one name, because only the
@@ -25,6 +25,7 @@ from adaedge.operating_point import REFRESH, Decision, OperatingPoint
 from adaedge.payload import codec_family
 from adaedge.scheduling import Table
 from adaedge.simulation.changes import Changes
+from adaedge.simulation.references import whole_bytes
 from adaedge.simulation.scenario import Scenario
 
 OLDEST_REFERENCE = 64
@@ -136,7 +137,7 @@ class Foresight:
             places[named.rows] = np.arange(len(named.rows))
             held, costs = places[rows], np.moveaxis(named.costs, 0, -1)
             refresh = np.where(held >= 0, (costs[:, held] * shares[:, None]).sum(axis=-1), refresh)
-        refresh[2] = np.ceil(refresh[2])  # as a replay sends them
+        refresh[2] = whole_bytes(refresh[2])
         return refresh
 
 

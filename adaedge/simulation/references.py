@@ -6,7 +6,9 @@ May import: ``operating_point``, ``payload``, ``stream``; of this part ``changes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
+
+import numpy as np
 
 from adaedge.operating_point import REFRESH, Cost, Decision, OperatingPoint, Profile
 from adaedge.payload import codec_family
@@ -63,6 +65,16 @@ class HeldFrames:
 
 def _accepts(point: OperatingPoint, left: tuple[str, int]) -> bool:
     return codec_family(point.codec) == codec_family(left[0])
+
+
+def whole_bytes(payload_bytes: Any) -> Any:
+    """How many bytes cross, of a number that was interpolated; arrays too. What only rounding adds is no byte.
+
+    Example:
+        >>> float(whole_bytes(70.2)), float(whole_bytes(70.0 + 1e-12))
+        (71.0, 70.0)
+    """
+    return np.ceil(payload_bytes - 1e-6)
 
 
 def cost_at(costs: Costs, point: OperatingPoint, change: float) -> Cost:

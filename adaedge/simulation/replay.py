@@ -17,7 +17,7 @@ from adaedge.runtime.record import FrameRecord, Measurement
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, Limits, LinkState, Purpose, Scheduler, offload_timeout_s
 from adaedge.simulation.changes import Changes, as_changes
 from adaedge.simulation.kept_answers import KeptAnswers
-from adaedge.simulation.references import Costs, HeldFrames, cost_at
+from adaedge.simulation.references import Costs, HeldFrames, cost_at, whole_bytes
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -227,7 +227,7 @@ class Replay:
         refresh, change = self._profile[decision.point], self._held.take(decision.point, index)
         give_up_s = now_s + offload_timeout_s(refresh, self._limits.deadline_s, self._limits.margin_s)
         cost = cost_at(self._profile, decision.point, change)
-        size = math.ceil(cost.payload_bytes)
+        size = int(whole_bytes(cost.payload_bytes))
         begin_s = self._begin_s(now_s + cost.terminal_s)
         transfer_s = float(self._trace.transfer_s(size, begin_s))
         downlink_s_per_byte = 8 / self._downlink_bps if self._downlink_bps else transfer_s / max(size, 1)
@@ -238,7 +238,7 @@ class Replay:
             return self._in_vain(cost, now_s, begin_s, give_up_s, size, transfer_s)
         end_s = begin_s + transfer_s + wait_s + answer_s
         self._used(begin_s + transfer_s, end_s)
-        answer_bytes = math.ceil(cost.answer_bytes)
+        answer_bytes = int(whole_bytes(cost.answer_bytes))
         sent = (begin_s, begin_s + transfer_s, size)
         energy = self._meter.frame(now_s, cost.terminal_s, [sent], wait_s, answer_bytes, end_s=end_s)
         self._held.answered(decision, index, size)
