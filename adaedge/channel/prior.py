@@ -44,7 +44,7 @@ class LinkPrior:
     counts: tuple[float, ...] = (0.0,) * BINS
 
     def __post_init__(self) -> None:
-        if len(self.counts) != BINS or not all(0 <= count < math.inf for count in self.counts):
+        if len(self.counts) != BINS or min(self.counts) < 0 or not math.isfinite(sum(self.counts)):
             raise ScheduleError(f"a prior of the link is {BINS} finite counts, at least 0; got {self.counts}")
 
     @property

@@ -34,6 +34,8 @@ from adaedge.scheduling.worth import Worth
 
 BEST = 0.9
 """The quantile of the rates seen that a probe is judged by."""
+LEARNED_EVERY_S = 1.0
+"""The prior learns one rate a second at most: those of neighbouring frames say the same."""
 SIGNAL_S = 5.0
 """Seconds over which the modem's signal is averaged."""
 REFUSED = "no offload: waking the radio is not covered by what was saved so far"
@@ -131,6 +133,7 @@ class Scheduler:
         self._signal_mean_bps: float | None = None
         self.state = State(ledger=Ledger(self.worth.probe_j + FIRST_FRAMES * self.worth.local_j))
         self._seen_s, self._since_s = -math.inf, math.inf  # the last rate seen; the first question
+        self._learned_s = -math.inf
         self._named: Named | None = None  # which points the changes of the frame before named
 
     def choose(
@@ -266,8 +269,11 @@ class Scheduler:
         return float(radio.ready_j(idle_s) + radio.idle_j(0.0, math.inf) - radio.idle_j(idle_s, math.inf))
 
     def _learn(self, estimate: RateEstimate | None) -> None:
-        if estimate is not None and estimate.time_s > self._seen_s:
-            self.prior, self._seen_s = self.prior.seen(estimate.rate_bps), estimate.time_s
+        if estimate is None or estimate.time_s <= self._seen_s:
+            return
+        self._seen_s = estimate.time_s
+        if estimate.time_s >= self._learned_s + LEARNED_EVERY_S:
+            self.prior, self._learned_s = self.prior.seen(estimate.rate_bps), estimate.time_s
 
     def _table_at(
         self, table: Table, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None
