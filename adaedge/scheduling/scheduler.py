@@ -243,7 +243,8 @@ class Scheduler:
             return link.probe_due(now_s)
         idle_s = max(0.0, now_s - max(self.state.active_s, link.active_s))
         asleep = float(self.energy.radio.idle_j(idle_s, math.inf)) <= 0
-        pays = self._expected_bps(now_s) >= (self.worth.asleep_bps if asleep else self.worth.awake_bps)
+        expected_bps = self._expected_bps(now_s)
+        pays = math.isinf(expected_bps) or expected_bps >= (self.worth.asleep_bps if asleep else self.worth.awake_bps)
         if not link.probe_due(now_s, eager=pays and self.signal_bps is not None):
             return False
         sent_j = self.worth.probe_j - self.energy.radio.wake_j - float(self.energy.radio.idle_j(0.0, math.inf))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from adaedge.channel import RateEstimate
@@ -19,24 +20,24 @@ _SLOWEST_BPS, _FASTEST_BPS = 1e3, 1e12
 _STEPS = 24  # of a bisection: far below a per cent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Worth:
     """What a link is good for.
 
     Attributes:
-        awake_bps: from this rate on an offload is chosen while the radio is awake; infinite where none ever is.
-        asleep_bps: the same from sleep: a probe that wakes it, and one falling asleep, are earned within the horizon.
         gain_w: watts that the best offload saves against the best local point, on a link without limits, the radio
             awake; infinite where no local point is on time.
         probe_j: joules of a probe of a sleeping radio, its falling asleep included.
         local_j: joules of the best local point; infinite where none is on time.
+        table: the points.
+        energy: the terminal's energy model.
     """
 
-    awake_bps: float
-    asleep_bps: float
     gain_w: float
     probe_j: float
     local_j: float
+    table: Table
+    energy: EnergyModel
 
     @classmethod
     def of(cls, table: Table, energy: EnergyModel) -> Self:
@@ -46,13 +47,19 @@ class Worth:
         local, offload = ideal.on_time & table.local, ideal.on_time & ~table.local
         local_j = float(ideal.steady_j[local].min()) if local.any() else math.inf
         if not offload.any():
-            return cls(math.inf, math.inf, 0.0, probe_j, local_j)
-        if not local.any():
-            return cls(0.0, 0.0, math.inf, probe_j, local_j)
+            return cls(0.0, probe_j, local_j, table, energy)
         gain_w = (local_j - float(ideal.steady_j[offload].min())) / table.limits.period_s
-        waking_j = probe_j / table.limits.horizon_frames
-        awake_bps, asleep_bps = (_break_even_bps(table, energy, more_j) for more_j in (0.0, waking_j))
-        return cls(awake_bps, asleep_bps, gain_w, probe_j, local_j)
+        return cls(gain_w, probe_j, local_j, table, energy)
+
+    @cached_property
+    def awake_bps(self) -> float:
+        """From this rate on an offload is chosen while the radio is awake; infinite where none ever is."""
+        return self._break_even_bps(0.0)
+
+    @cached_property
+    def asleep_bps(self) -> float:
+        """The same from sleep: a probe that wakes it, and one falling asleep, are earned within the horizon."""
+        return self._break_even_bps(self.probe_j / self.table.limits.horizon_frames)
 
     def plan(self, horizon_s: float, tail_j: float) -> ProbePlan:
         """How an unused link should be probed.
@@ -68,21 +75,19 @@ class Worth:
             return ProbePlan.never()
         return ProbePlan(longest_s=max(8.0, math.sqrt(2 * self.probe_j * horizon_s / self.gain_w)))
 
+    def _break_even_bps(self, more_j: float) -> float:
+        """The least rate at which an offload that takes so much more is the best point."""
+        if not self._pays(_FASTEST_BPS, more_j):
+            return math.inf
+        slow, fast = math.log(_SLOWEST_BPS), math.log(_FASTEST_BPS)
+        for _ in range(_STEPS):
+            middle = (slow + fast) / 2
+            slow, fast = (slow, middle) if self._pays(math.exp(middle), more_j) else (middle, fast)
+        return math.exp(fast)
 
-def _break_even_bps(table: Table, energy: EnergyModel, more_j: float) -> float:
-    """The least rate at which an offload that takes so much more is the best point."""
-    slow, fast = math.log(_SLOWEST_BPS), math.log(_FASTEST_BPS)
-    if not _pays(table, energy, _FASTEST_BPS, more_j):
-        return math.inf
-    for _ in range(_STEPS):
-        middle = (slow + fast) / 2
-        slow, fast = (slow, middle) if _pays(table, energy, math.exp(middle), more_j) else (middle, fast)
-    return math.exp(fast)
-
-
-def _pays(table: Table, energy: EnergyModel, rate_bps: float, more_j: float) -> bool:
-    found = predict(table, energy, RateEstimate(rate_bps, rate_bps), idle_s=0.0)
-    local, offload = found.on_time & table.local, found.on_time & ~table.local
-    if not offload.any():
-        return False
-    return not local.any() or bool(found.steady_j[offload].min() + more_j < found.steady_j[local].min())
+    def _pays(self, rate_bps: float, more_j: float) -> bool:
+        found = predict(self.table, self.energy, RateEstimate(rate_bps, rate_bps), idle_s=0.0)
+        local, offload = found.on_time & self.table.local, found.on_time & ~self.table.local
+        if not offload.any():
+            return False
+        return not local.any() or bool(found.steady_j[offload].min() + more_j < found.steady_j[local].min())
