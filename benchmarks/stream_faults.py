@@ -9,7 +9,7 @@ the payloads say one after another; every answer is the network's to them, or th
 first payload that reaches a sound edge server again is accepted. The second part opens streams and leaves them:
 ``benchmarks/stream_memory.py``.
 
-    python -m benchmarks.stream_faults [--smoke]
+    python -m benchmarks.stream_faults [--smoke] [--part faults | memory]
 """
 
 from __future__ import annotations
@@ -265,6 +265,12 @@ def run(folder: Path, shown: Sequence[Any], faults: Sequence[str]) -> list[dict[
     return [tally.row(kind) for kind, tally in tallies.items() if tally.frames]
 
 
+def recorded() -> dict[str, Any]:
+    """The rows of the last record."""
+    rows: dict[str, Any] = json.loads((result.RESULTS / "stream_faults.json").read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
 def order(count: int) -> list[str]:
     """So many faults in random order: a tenth to the process, the others evenly to the link."""
     others = KINDS[: -len(PROCESS_FAULTS)]
@@ -280,6 +286,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", choices=("faults", "memory"), help="this part only; the other stays as recorded")
     asked = parser.parse_args()
     logging.getLogger("adaedge").setLevel(logging.ERROR)  # that an edge server is down is no news here
     favoured = not asked.smoke and favour(-10)
@@ -289,10 +296,12 @@ def main() -> None:
     shown = list(islice(frames(path), 300, 300 + 120)) if path.exists() and not asked.smoke else list(robot.frames)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        faults = run(folder, shown, order(len(KINDS) if asked.smoke else asked.faults))
-        codecs = ("h264@28",) if asked.smoke else tuple(stream_memory.CODECS)
-        memory = stream_memory.rows(folder, shown, 40 if asked.smoke else asked.streams, codecs)
-    rows = {"faults": faults, "edge_memory": memory}
+        rows = {} if asked.part is None else recorded()
+        if asked.part != "memory":
+            rows["faults"] = run(folder, shown, order(len(KINDS) if asked.smoke else asked.faults))
+        if asked.part != "faults":
+            codecs = ("h264@28",) if asked.smoke else tuple(stream_memory.CODECS)
+            rows["edge_memory"] = stream_memory.rows(folder, shown, 40 if asked.smoke else asked.streams, codecs)
     print(json.dumps(rows, indent=1))
     if not asked.smoke:
         settings = {"deadline_s": DEADLINE_S, "margin_s": MARGIN_S, "period_s": PERIOD_S, "seed": asked.seed}
