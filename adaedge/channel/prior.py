@@ -38,7 +38,7 @@ class LinkPrior:
         >>> for rate_bps in (1e6, 1e6, 8e6):
         ...     prior = prior.seen(rate_bps)
         >>> prior.count, round(prior.quantile(0.5) / 1e6, 1), round(prior.quantile(0.9) / 1e6, 1)
-        (3.0, 0.9, 7.0)
+        (3.0, 0.9, 6.9)
     """
 
     counts: tuple[float, ...] = (0.0,) * BINS
