@@ -11,8 +11,7 @@ the radio has yet to draw, stays at ``-credit`` or above when the whole cost of 
     over any window of frames: A ≤ (1 + share)·L + credit + one exchange + what was in the purse before the window
 
 where *one exchange* is what one probe or one offload can take beyond what was expected of it: after it the purse is
-below, and no other is made until it is filled again. A fault that is over is no debt for ever: once the radio owes
-nothing, what is below ``-credit`` is forgiven, so every return to a link that failed may cost one exchange more.
+below, and no other is made until it is filled again.
 """
 
 from __future__ import annotations
@@ -55,10 +54,7 @@ class Ledger:
 
     def settled(self, spent_j: float, owed_j: float) -> Ledger:
         """After joules were spent; ``owed_j`` is what the radio will draw yet, if it is left alone."""
-        balance_j = self.balance_j - spent_j
-        if not owed_j:
-            balance_j = max(balance_j, -self.credit_j)
-        return replace(self, balance_j=balance_j, owed_j=owed_j)
+        return replace(self, balance_j=self.balance_j - spent_j, owed_j=owed_j)
 
     def covers(self, cost_j: float, *, on_credit: bool = True) -> bool:
         """Whether so many joules more may be risked, on credit or out of what was earned."""
