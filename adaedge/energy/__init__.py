@@ -6,18 +6,17 @@ May import: ``late``, ``errors``, ``operating_point``.
 from typing import TYPE_CHECKING
 
 from adaedge.energy.compute import ComputePower, cmos_energy_j
-from adaedge.energy.infrastructure import BaseStation, GlobalEnergy, Infrastructure
 from adaedge.energy.meter import EnergyMeter
 from adaedge.energy.model import EnergyModel, EnergySplit
-from adaedge.energy.nr_drx import NrDrx
 from adaedge.energy.provenance import Provenance
 from adaedge.energy.radio import Radio
 from adaedge.energy.radio_power import RadioPower
-from adaedge.energy.slot_power import FR1, FR2, SlotPower
 from adaedge.late import late_names
 
 if TYPE_CHECKING:
     from adaedge.energy.calibration import calibrate
+    from adaedge.energy.infrastructure import BaseStation, GlobalEnergy, Infrastructure
+    from adaedge.energy.nr_drx import NrDrx
     from adaedge.energy.presets import (
         COMPUTE,
         JETSON_AGX_ORIN_J_PER_MAC,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         RASPBERRY_PI_5,
         WIFI_2012,
     )
+    from adaedge.energy.slot_power import FR1, FR2, SlotPower
 else:
     __getattr__, __dir__ = late_names(
         __name__,
@@ -57,6 +57,13 @@ else:
             "RASPBERRY_PI_4": "presets",
             "WIFI_2012": "presets",
             "calibrate": "calibration",
+            "BaseStation": "infrastructure",
+            "GlobalEnergy": "infrastructure",
+            "Infrastructure": "infrastructure",
+            "NrDrx": "nr_drx",
+            "FR1": "slot_power",
+            "FR2": "slot_power",
+            "SlotPower": "slot_power",
         },
     )
 
