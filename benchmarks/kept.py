@@ -43,8 +43,8 @@ from adaedge.operating_point import OUTPUT, KeptCurve, OperatingPoint
 from adaedge.stream import Audit, BlockChange, ChangeDetector, MovedBlocks
 from adaedge.stream.audit import EVERY, TOGETHER
 from benchmarks.result import write
-from benchmarks.video_bytes import NETWORKS
 from benchmarks.video_clips import CLIPS, class_of
+from benchmarks.video_networks import NETWORKS, Network
 
 FLOORS = tuple(round(0.9 + 0.005 * step, 3) for step in range(17))
 DETECTORS: dict[str, ChangeDetector] = {one.name: one for one in (MovedBlocks(), BlockChange())}
@@ -59,12 +59,12 @@ def metric_of(model: str, clip: Path) -> Metric:
     return (LabelIoU() if shown is None else LabelIoU((shown,))) if model == "deeplabv3" else Divergence()
 
 
-def answers_of(model: str, clip: Path, folder: Path | None, most: int | None) -> Answers:
+def answers_of(network: Network, model: str, clip: Path, folder: Path | None, most: int | None) -> Answers:
     """The network's answer to each frame, (frames, …)."""
     path = folder / f"{model}-{clip.stem}.npz" if folder else None
     if path and path.exists():
         return np.asarray(np.load(path)["answers"])
-    network, found = NETWORKS[model](), []
+    found = []
     for frame in islice(as_clip(str(clip)), most):
         answer = network.reduce(network.bundle.run(OperatingPoint(OUTPUT), (network.prepare(frame),)))[0]
         found.append(answer.astype(np.uint8) if model == "deeplabv3" else answer)
@@ -135,11 +135,16 @@ def windows(metric: Metric, clip: AnsweredClip, given: Sequence[int], floor: flo
 
 
 def rows_of(
-    model: str, clip: Path, detector: ChangeDetector, folder: Path | None = None, most: int | None = None
+    network: Network,
+    model: str,
+    clip: Path,
+    detector: ChangeDetector,
+    folder: Path | None = None,
+    most: int | None = None,
 ) -> list[Row]:
     """The second half of a clip at each floor, the curve fitted on its first."""
     metric = metric_of(model, clip)
-    answers = answers_of(model, clip, folder, most)
+    answers = answers_of(network, model, clip, folder, most)
     about = {"model": model, "clip": clip.name, "detector": detector.name}
     first = half_of(clip, answers, detector, second=False)
     try:
@@ -150,7 +155,7 @@ def rows_of(
         ]
     second, rows = half_of(clip, answers, detector, second=True), []
     everything, before = range(len(second.answers)), range(len(first.answers))
-    cost = change_share(model, clip, detector)
+    cost = change_share(network, clip, detector)
     for floor in FLOORS:
         given = kept(second, curve, detector, metric, floor)
         share = len({*given}) / len(given)
@@ -173,9 +178,9 @@ def rows_of(
     return rows
 
 
-def change_share(model: str, clip: Path, detector: ChangeDetector) -> float:
+def change_share(network: Network, clip: Path, detector: ChangeDetector) -> float:
     """CPU time of looking at a frame and comparing it with another, by the network's; medians, one after the other."""
-    network, local, frames = NETWORKS[model](), OperatingPoint(OUTPUT), list(islice(as_clip(str(clip)), 20))
+    local, frames = OperatingPoint(OUTPUT), list(islice(as_clip(str(clip)), 20))
     before, seconds = detector.look(frames[0]), []
     for frame in frames * 2:
         inputs = (network.prepare(frame),)
@@ -212,9 +217,10 @@ def main() -> None:
     models = [options.model] if options.model else ["efficientnet_lite0"] if options.smoke else [*NETWORKS]
     rows: list[Row] = []
     for model in models:
+        network = NETWORKS[model]()
         clips = [clip for clip in CLIPS if model != "deeplabv3" or class_of(clip.stem) is not None]
         for clip in [options.clip] if options.clip else clips[: 1 if options.smoke else None]:
-            found = rows_of(model, clip, detector, options.answers, most)
+            found = rows_of(network, model, clip, detector, options.answers, most)
             rows += found
             if not options.json:
                 shown(found)

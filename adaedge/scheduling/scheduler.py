@@ -161,15 +161,16 @@ class Scheduler:
             table = self.keeping.offered(accuracy)
         table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
+        idle_s = max(0.0, now_s - active_s)
         predictions = predict(
             table,
             self.energy,
             estimate,
-            idle_s=max(0.0, now_s - active_s),
+            idle_s=idle_s,
             regret_j=self.state.regret_j,
             downlink_bps=self.downlink_bps,
         )
-        refused = self.guarded and not self.state.ledger.covers(self._waking_j(max(0.0, now_s - active_s)))
+        refused = self.guarded and not self.state.ledger.covers(self._waking_j(idle_s))
         if refused and (predictions.on_time & table.local).any():
             predictions = replace(predictions, on_time=predictions.on_time & table.local)
         previous = None if self.state.point is None else table.rows[self.state.point]

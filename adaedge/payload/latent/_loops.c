@@ -35,6 +35,14 @@ static PyObject *refuse(Py_buffer *buffers)
     return NULL;
 }
 
+static PyObject *done(Py_buffer *buffers, int wrong)
+{
+    if (wrong)
+        return refuse(buffers);
+    release(buffers);
+    Py_RETURN_NONE;
+}
+
 static PyObject *quantise(PyObject *module, PyObject *args)
 {
     PyObject *arrays[BUFFERS];
@@ -48,11 +56,8 @@ static PyObject *quantise(PyObject *module, PyObject *args)
     const double *coefficients = buffers[0].buf;
     const int64_t *order = buffers[1].buf;
     int32_t *latents = buffers[2].buf;
-    Py_ssize_t each = buffers[1].len / 8, all = 0, batch = 0;
-    if (buffers[2].len && buffers[1].len) {
-        batch = buffers[2].len / 4 / each;
-        all = batch ? buffers[0].len / 8 / batch : 0;
-    }
+    Py_ssize_t each = buffers[1].len / 8, batch = each ? buffers[2].len / 4 / each : 0;
+    Py_ssize_t all = batch ? buffers[0].len / 8 / batch : 0;
     if (buffers[2].len != 4 * batch * each || (batch && buffers[0].len != 8 * batch * all))
         return refuse(buffers);
     int wrong = 0;
@@ -69,10 +74,7 @@ static PyObject *quantise(PyObject *module, PyObject *args)
         }
     Py_END_ALLOW_THREADS
 
-    if (wrong)
-        return refuse(buffers);
-    release(buffers);
-    Py_RETURN_NONE;
+    return done(buffers, wrong);
 }
 
 static PyObject *symbols(PyObject *module, PyObject *args)
@@ -136,10 +138,7 @@ static PyObject *scores(PyObject *module, PyObject *args)
     }
     Py_END_ALLOW_THREADS
 
-    if (wrong)
-        return refuse(b);
-    release(b);
-    Py_RETURN_NONE;
+    return done(b, wrong);
 }
 
 static PyObject *rows(PyObject *module, PyObject *args)
@@ -155,8 +154,8 @@ static PyObject *rows(PyObject *module, PyObject *args)
     const uint32_t *near = b[2].buf;
     uint32_t *made = b[6].buf;
     Py_ssize_t count = b[0].len / 4, places = b[2].len / 4, least = b[4].len / 8;
-    if (!b[1].len || b[3].len != count || b[5].len != 4 * count || b[6].len != 4 * count || least < 1 || shift < 0 || shift > 31
-        || (count ? places % count : places))
+    if (!b[1].len || b[3].len != count || b[5].len != 4 * count || b[6].len != 4 * count || least < 1 || shift < 0
+        || shift > 31 || (count ? places % count : places))
         return refuse(b);
     int wrong = 0;
 
@@ -171,10 +170,7 @@ static PyObject *rows(PyObject *module, PyObject *args)
     }
     Py_END_ALLOW_THREADS
 
-    if (wrong)
-        return refuse(b);
-    release(b);
-    Py_RETURN_NONE;
+    return done(b, wrong);
 }
 
 static PyObject *choose(PyObject *module, PyObject *args)
