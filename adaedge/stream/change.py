@@ -6,7 +6,6 @@ resizing spreads what moved.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
@@ -148,7 +147,7 @@ def change_between(before: Luma | None, after: Luma | None) -> float:
 def by_change(
     found: Sequence[tuple[float, float]],
     changes: Sequence[float],
-    middle: Callable[[Sequence[float]], float] = statistics.fmean,
+    middle: Callable[[Sequence[float]], float] = np.mean,
 ) -> tuple[float, ...]:
     """The mean of what was found nearest to each amount of change; where nothing was, the next larger one's.
 
