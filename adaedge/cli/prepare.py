@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from adaedge.cli import show
+from adaedge.cli import checks, show
 from adaedge.cli.limits import radio_named
 from adaedge.energy import RADIOS
 from adaedge.errors import LevelError, ModelError
@@ -61,9 +61,10 @@ def inspect(
 
 def _points_table(model: str, split: Splittable, operators: bool) -> Table:
     total = split.points[-1].head_macs
-    table = Table(title=f"{model}: {total / 1e6:,.0f} million MACs")
+    table = show.table(f"{model}: {total / 1e6:,.0f} million MACs")
     for heading in ("split point", "crosses, KB", "tensors", "before it, % of MACs"):
-        table.add_column(heading, justify="left" if heading == "split point" else "right")
+        name = heading == "split point"
+        table.add_column(heading, justify="left" if name else "right", overflow="fold")
     for point in split.points:
         if operators or ":" not in point.name:
             share = 100 * point.head_macs / max(total, 1)
@@ -121,7 +122,11 @@ def build(
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
     preprocessing: Annotated[
-        str, typer.Option(help="Size, crop, interpolation, mean, std as a JSON object, instead of the model's own.")
+        str,
+        typer.Option(
+            help="How a picture becomes the model's input, as a JSON object such as '{\"size\": [224, 224]}', instead of"
+            " the model's own: size (height, width), crop, interpolation, mean, std; frames and stride of a window."
+        ),
     ] = "{}",
     as_json: Json = False,
 ) -> None:
@@ -140,14 +145,17 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
-    named = _by_name(network or ())
-    loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
+    checks.writable(out)
+    named, fractions, arguments = _by_name(network or ()), _fractions(widths), _object(model_args, "--model-args")
+    _preprocessing(None, preprocessing)
+    checks.samples(images, clips, weights)
+    loaded = load(model, weights=weights, pretrained=not random_weights, model_args=arguments)
     geometry = _preprocessing(loaded.preprocessing, preprocessing)
     others = {name: load(one, pretrained=not random_weights) for name, one in named.items()}
     for name, other in others.items():
         _check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}
-    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple, networks=networks)
+    space = Space(_names(splits), fractions, _names(precisions), _names(codecs), multiple, networks=networks)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(
@@ -188,11 +196,12 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
     from adaedge.report.formatting import short
 
     about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
-    table = Table(title=f"{out}: {about}")
-    for heading in ("operating point", "sent, KB (mean; of a video: refresh, least)", "accuracy (measured)"):
-        table.add_column(heading, justify="left" if heading == "operating point" else "right")
+    table = show.table(f"{out}: {about}")
+    table.add_column("operating point", overflow="fold")
+    table.add_column("sent, KB\n(mean)", justify="right", no_wrap=True)
+    table.add_column("accuracy, measured", overflow="fold")
     for entry in bundle.manifest.points:
-        accuracy = "not measured: give --images or --clips"
+        accuracy = "–"
         if entry.accuracy:
             found = entry.accuracy
             accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
@@ -201,7 +210,12 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
     kept, why = bundle.manifest.kept, bundle.manifest.not_kept
     if kept:
         table.add_row(short(KEPT), "0.0", f"{kept.metric} {kept.knots[0].low:.3f} at least, by what changed")
-    table.caption = f"No answer is kept: {why}." if why else None
+    notes = [f"No answer is kept: {why}."] if why else []
+    if any(entry.accuracy is None for entry in bundle.manifest.points):
+        notes.append("Accuracy was not measured: give --images or --clips.")
+    if any(entry.next_bytes for entry in bundle.manifest.points):
+        notes.append("Of a video codec: the mean of a refresh, and of a frame that changes least.")
+    table.caption = "\n".join(notes) or None
     return table
 
 
@@ -221,6 +235,7 @@ def demo(
     """
     import logging
 
+    checks.writable(out)
     from adaedge.demo import material, run
 
     radios = tuple(radio or material.RADIOS)
