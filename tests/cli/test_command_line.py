@@ -356,7 +356,9 @@ def test_run_refuses_a_signal_that_says_something_else(tmp_path, bundle, profile
     written = tmp_path / "signal.json"
     written.write_text("-95 dBm")
     options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", profile, "--insecure")
-    assert words in " ".join(failing_command("run", bundle, *options, "--signal", signal.format(written=written)).split())
+    assert words in " ".join(
+        failing_command("run", bundle, *options, "--signal", signal.format(written=written)).split()
+    )
 
 
 def test_a_run_that_fails_leaves_the_older_record_as_it_is(tmp_path, bundle, profile):
