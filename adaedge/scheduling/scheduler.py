@@ -102,8 +102,8 @@ class Scheduler:
         >>> scheduler = Scheduler(profile, energy, deadline_s=0.2)
         >>> str(scheduler.choose(RateEstimate(rate_bps=20e6, low_bps=10e6)).point)
         'input/w1/fp32/jpeg@90'
-        >>> print(*scheduler.choose(None).reasons, sep="; ")
-        least energy of 1 point that meets 0.200 s, at any accuracy; the link is unknown or down: only local points count
+        >>> scheduler.choose(None).reasons[-1]
+        'the link is unknown or down: only local points count'
     """
 
     def __init__(
