@@ -22,6 +22,7 @@ from adaedge.bundle import Accuracy, Bundle
 from adaedge.engine import Array, Arrays
 from adaedge.errors import MetricError
 from adaedge.metrics import Agreement, LabelAccuracy, LabelIoU, Metric, default_metric
+from adaedge.metrics.classes import best_class
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.payload.answers import LabelMap
 

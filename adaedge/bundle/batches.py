@@ -30,8 +30,8 @@ def pieces(inputs: Sequence[Array], manifest: Manifest) -> list[Arrays]:
     """
     if isinstance(inputs, np.ndarray):
         raise BundleError(
-            f"inputs are a tuple of arrays; got one array, {inputs.dtype.name} {inputs.shape}. For a camera's frame give"
-            " `(bundle.preprocess(frame),)`."
+            f"inputs are a tuple of arrays; got one array, {inputs.dtype.name} {inputs.shape}. For a camera's frame"
+            " give `(bundle.preprocess(frame),)`."
         )
     arrays = tuple(np.asarray(array) for array in inputs)
     count, batch = _count(arrays, manifest)

@@ -84,6 +84,6 @@ def say_floor(costs: Profile, accuracy_floor: float) -> None:
     known = [cost.accuracy for cost in costs.values() if cost.accuracy is not None]
     if accuracy_floor == 0 and known and min(known) < max(known):
         show.warn(
-            f"no --accuracy-floor: the cheapest point is taken however accurate it is. Here points have {min(known):.3f}"
-            f" to {max(known):.3f}; --accuracy-floor {0.95 * max(known):.2f} would leave out the worst."
+            f"no --accuracy-floor: the cheapest point is taken however accurate it is. Here points have"
+            f" {min(known):.3f} to {max(known):.3f}; --accuracy-floor {0.95 * max(known):.2f} leaves out the worst."
         )

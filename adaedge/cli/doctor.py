@@ -154,7 +154,7 @@ def _advice(found: dict[str, Any]) -> Iterable[str]:
     if missing:
         yield f"Not installed: {', '.join(missing)}. Install adaedge anew with `pip install adaedge`."
     if not all(found["compiled_loops"].values()):
-        yield "The loops in C were not built: bottlenecks encode several times slower. Install a wheel, or a C compiler."
+        yield "The loops in C were not built: bottlenecks encode several times slower. Install a wheel or a compiler."
     if not _INT8 & set(found["machine"]["instruction_sets"]):
         yield "This processor has no int8 dot products: int8 may be no faster than fp32. `adaedge profile` tells."
     for extra, state in found["extras"].items():

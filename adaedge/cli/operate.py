@@ -17,6 +17,7 @@ import typer
 from adaedge.cli import checks, show
 from adaedge.cli import way as ways
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
+from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
 from adaedge.errors import ProfileError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
@@ -93,6 +94,9 @@ def run(
     prior: Annotated[
         Path | None, typer.Option(help="The rates seen here in earlier runs; learned and written again.")
     ] = None,
+    signal: Signal = None,
+    signal_bandwidth: SignalBandwidth = 20e6,
+    signal_share: SignalShare = 0.5,
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
     live: Annotated[bool, typer.Option(help="Show rate, chosen point, joules and battery while it runs.")] = False,
     battery: Annotated[
@@ -144,7 +148,10 @@ def run(
     )
     totals = Totals(battery)
     with (
-        Terminal(loaded, scheduler, way.link, clock=way.clock, plan=way.plan, tolerance=tolerance) as terminal,
+        watch(signal, signal_bandwidth, signal_share) as modem,
+        Terminal(
+            loaded, scheduler, way.link, clock=way.clock, plan=way.plan, tolerance=tolerance, signal=modem
+        ) as terminal,
         watched(live, totals, frames) as heard,
     ):
         _answer(terminal, islice(read_frames(source), frames), record, heard)

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from adaedge.cli import checks, show
+from adaedge.cli.arguments import (
+    check_same_pixels,
+    fractions,
+    json_object,
+    names,
+    networks_by_name,
+    preprocessing_of,
+)
 from adaedge.cli.limits import radio_named
 from adaedge.energy import RADIOS
-from adaedge.errors import LevelError, ModelError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
-    from adaedge.bundle.preprocessing import Preprocessing
     from adaedge.graph import Splittable
 
 ModelName = Annotated[
@@ -50,7 +55,7 @@ def inspect(
     from adaedge.graph import Splittable
     from adaedge.models import load
 
-    loaded = load(model, pretrained=False, model_args=_object(model_args, "--model-args"))
+    loaded = load(model, pretrained=False, model_args=json_object(model_args, "--model-args"))
     split = Splittable(loaded.module, loaded.args, loaded.kwargs)
     if as_json:
         rows = [asdict(point) for point in split.points]
@@ -124,8 +129,8 @@ def build(
     preprocessing: Annotated[
         str,
         typer.Option(
-            help="How a picture becomes the model's input, as a JSON object such as '{\"size\": [224, 224]}', instead of"
-            " the model's own: size (height, width), crop, interpolation, mean, std; frames and stride of a window."
+            help="How a picture becomes the model's input, as a JSON object such as '{\"size\": [224, 224]}', instead"
+            " of the model's own: size (height, width), crop, interpolation, mean, std; frames and stride of a window."
         ),
     ] = "{}",
     as_json: Json = False,
@@ -146,16 +151,16 @@ def build(
 
     check_free(out)  # before the work, not after it
     checks.writable(out)
-    named, fractions, arguments = _by_name(network or ()), _fractions(widths), _object(model_args, "--model-args")
-    _preprocessing(None, preprocessing)
+    named, kept, arguments = networks_by_name(network or ()), fractions(widths), json_object(model_args, "--model-args")
+    preprocessing_of(None, preprocessing)
     checks.samples(images, clips, weights)
     loaded = load(model, weights=weights, pretrained=not random_weights, model_args=arguments)
-    geometry = _preprocessing(loaded.preprocessing, preprocessing)
+    geometry = preprocessing_of(loaded.preprocessing, preprocessing)
     others = {name: load(one, pretrained=not random_weights) for name, one in named.items()}
     for name, other in others.items():
-        _check_same_pixels(name, other.preprocessing, geometry)
+        check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}
-    space = Space(_names(splits), fractions, _names(precisions), _names(codecs), multiple, networks=networks)
+    space = Space(names(splits), kept, names(precisions), names(codecs), multiple, networks=networks)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(
@@ -248,62 +253,3 @@ def demo(
     for headline in result.headlines:
         show.console.print(headline, style="bold")
     show.console.print(f"The reports are {out / 'report-*.html'}, the figures are {out / 'summary.json'}.")
-
-
-def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
-    from adaedge.bundle.preprocessing import Preprocessing
-
-    given: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in _object(text, "--preprocessing").items()
-    }
-    if not given:
-        return own
-    names = [field.name for field in fields(Preprocessing)]
-    if odd := set(given) - set(names):
-        raise ModelError(f"--preprocessing takes {', '.join(names)}; got {', '.join(sorted(odd))}")
-    changed: Preprocessing = replace(own or Preprocessing(), **given)
-    return changed
-
-
-def _by_name(networks: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in networks:
-        name, equals, model = text.partition("=")
-        if not (name and equals and model) or name in found:
-            raise ModelError(
-                f"--network takes NAME=MODEL, each name once, such as student=timm:resnet10t; got {text!r}"
-            )
-        found[name] = model
-    return found
-
-
-def _check_same_pixels(name: str, own: Preprocessing | None, given: Preprocessing | None) -> None:
-    """Refuse a network that wants its pixels normalised in another way than the bundle's graphs do it."""
-    if own and given and (own.mean, own.std) != (given.mean, given.std):
-        raise ModelError(
-            f"the network {name!r} wants pixels of mean {own.mean} and standard deviation {own.std}; the model's are"
-            f" {given.mean} and {given.std}. Wrap it in a module that rescales them, and name that as"
-            " package.module:callable."
-        )
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _fractions(text: str | None) -> tuple[float, ...] | None:
-    try:
-        return None if text is None else tuple(map(float, _names(text) or ()))
-    except ValueError as error:
-        raise LevelError(f"--widths takes fractions of channels, such as 1,0.5; got {text!r}") from error
-
-
-def _object(text: str, option: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"{option} takes a JSON object; {text!r} is not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{option} takes a JSON object, such as '{{\"num_classes\": 10}}'; got {text!r}")
-    return value
