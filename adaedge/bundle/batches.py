@@ -20,7 +20,7 @@ Arrays = tuple[Array, ...]
 _SHOWN = 6
 
 
-def pieces(inputs: Sequence[Array], manifest: Manifest) -> list[Arrays]:
+def pieces(inputs: Sequence[Array] | Array, manifest: Manifest) -> list[Arrays]:
     """The inputs in pieces of the example's batch; one piece where they are that batch.
 
     They are only cut where every input and output of the model has the batch as its first dimension.
