@@ -195,7 +195,8 @@ def sentences() -> str:
     """What the demo's table says, in words."""
     return (
         f"The scheduler with everything takes {best_fixed()} energy than the best of local int8, JPEG and H.264 that\n"
-        f"keeps the floor, under the three radios in the order of the table. Where the camera stands still: {_still()}.\n"
+        f"keeps the floor, under the three radios in the order of the table; where the camera stands still\n"
+        f"{_still()}.\n"
         f"Against the best fixed point in hindsight, which no terminal has: {saved('best static')}. Kept answers:\n"
         f"{saved('adaptive without kept answers')}; levels: {saved('adaptive without levels')}; deltas:\n"
         f"{saved('adaptive without delta')}; video codecs: {saved('adaptive without video codecs')}; the bottleneck:\n"
