@@ -1,4 +1,4 @@
-"""The site: each page is in its navigation, each public name in the glossary, each message of the help is one of ours."""
+"""The site: navigation has each page, the glossary each public name, and troubleshooting quotes what is really said."""
 
 from __future__ import annotations
 
