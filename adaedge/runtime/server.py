@@ -201,7 +201,7 @@ class _Calls:
             message = self._bundle.read(request)
             read_s = time.perf_counter() - start_s
             with self._admission.turn(message.point, left_s, context.peer()) as waited_s:
-                reply = self._session.answer_message(message, waited_s, read_s)
+                reply = self._session.answer(message, waited_s, read_s)
         except OverloadError as error:
             _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except StaleReferenceError as error:
