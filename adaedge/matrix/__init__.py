@@ -4,14 +4,17 @@ May import: ``errors``, ``clip``, ``operating_point``, ``energy``, ``channel``, 
 ``stream``, ``profiling``, ``scheduling``, ``runtime.record``, ``simulation``, ``report``, ``forecast``.
 """
 
-from adaedge.matrix.cells import Bench, Cell, Network
-from adaedge.matrix.measuring import floor_for, measured
+from adaedge.matrix.cell import Bench, Cell, Network
+from adaedge.matrix.measuring import floor_for, measured, metric_of
 from adaedge.matrix.played import Half, Played, play
+from adaedge.matrix.pruning import worth_playing
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import LINKS, SCENARIOS, Scenario3gpp, link_named, scenario_named
+from adaedge.matrix.sweep import FRAMES, cells
 from adaedge.matrix.terminals import TERMINALS, Terminal
 
 __all__ = [
+    "FRAMES",
     "LINKS",
     "SCENARIOS",
     "TERMINALS",
@@ -23,9 +26,12 @@ __all__ = [
     "Row",
     "Scenario3gpp",
     "Terminal",
+    "cells",
     "floor_for",
     "link_named",
     "measured",
+    "metric_of",
     "play",
     "scenario_named",
+    "worth_playing",
 ]

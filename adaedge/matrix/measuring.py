@@ -1,7 +1,7 @@
 """A bundle as a matrix compares it: timed once on this machine, and how its answers are judged.
 
 May import: ``errors``, ``clip``, ``operating_point``, ``metrics``, ``bundle``, ``stream``, ``profiling``; of this part
-``cells``, ``scenarios``.
+``cell``, ``scenarios``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import islice
 from adaedge.bundle import Bundle
 from adaedge.clip import Clip, Frame
 from adaedge.errors import BundleError, MetricError
-from adaedge.matrix.cells import Network
+from adaedge.matrix.cell import Network
 from adaedge.matrix.played import Progress
 from adaedge.matrix.scenarios import NATS
 from adaedge.metrics import Divergence, Metric, default_metric, metric_named

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,22 @@ class Half:
         payloads: of a point that sends something, the bytes of each frame where all are sent in order.
         by_change: of a point whose codec has a state, mean bytes at each of the profile's amounts of change.
         answers: of a point, its outputs, (frames, …) each; without any where answers are not judged.
+        local: the points that send nothing.
     """
 
     lumas: Luma
     payloads: Mapping[OperatingPoint, npt.NDArray[np.int64]]
     by_change: Mapping[OperatingPoint, tuple[float, ...]] = field(default_factory=dict)
     answers: Mapping[OperatingPoint, Arrays] = field(default_factory=dict)
+    local: tuple[OperatingPoint, ...] = (_LOCAL,)
 
     def __len__(self) -> int:
         return len(self.lumas)
+
+    @property
+    def points(self) -> list[OperatingPoint]:
+        """Those that were played, and the local ones."""
+        return [*self.payloads, *(point for point in self.answers if point not in self.payloads), *self.local]
 
     def answer(self, point: OperatingPoint, frame: int) -> list[Array]:
         """What a point answers to a frame; counted on from the start where there are no more."""
@@ -63,12 +70,18 @@ class Half:
         return [output[at : at + 1] for output in self.answers[point]]
 
     def accuracy(self, point: OperatingPoint, metric: Metric) -> float | None:
-        """How good a point's answers are, against those of the full network; ``None`` where nothing can be compared."""
+        """How good a point's answers are at least, against the full network's; ``None`` where nothing can be compared.
+
+        The lower end of the 95 % interval, so that a floor that is kept here is likely kept elsewhere too. The full
+        network itself is right by definition.
+        """
+        if point == _LOCAL and point in self.answers:
+            return 1.0
         if point not in self.answers:
             return None
         frames = range(len(self))
         try:
-            return metric.score(*([self.answer(one, at) for at in frames] for one in (_LOCAL, point))).value
+            return metric.score(*([self.answer(one, at) for at in frames] for one in (_LOCAL, point))).low
         except MetricError:
             return None
 
@@ -114,14 +127,15 @@ class Played:
     def save(self, path: Path) -> None:
         """Write it to ``path``, an ``.npz`` of plain arrays."""
         arrays: dict[str, Any] = {}
-        halves = []
+        halves: list[dict[str, Any]] = []
         for name, half in (("first", self.first), ("second", self.second)):
             arrays[f"{name} lumas"] = half.lumas
             arrays |= {f"{name} bytes {point}": sizes for point, sizes in half.payloads.items()}
             for point, outputs in half.answers.items():
                 arrays |= {f"{name} answer {at} {point}": output for at, output in enumerate(outputs)}
-            halves.append({str(point): sizes for point, sizes in half.by_change.items()})
-        about = {"clip": self.clip, "prepare_s": self.prepare_s, "by_change": halves}
+            sizes = {str(point): each for point, each in half.by_change.items()}
+            halves.append({"by_change": sizes, "local": [str(point) for point in half.local]})
+        about = {"clip": self.clip, "prepare_s": self.prepare_s, "halves": halves}
         about["kept"] = self.kept and asdict(self.kept)
         part = path.with_suffix(".part.npz")
         np.savez_compressed(part, about=np.array(json.dumps(about)), **arrays)
@@ -138,15 +152,15 @@ class Played:
             with np.load(path, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
                 halves = [
-                    _half(arrays, name, sizes)
-                    for name, sizes in zip(("first", "second"), about["by_change"], strict=True)
+                    _half(arrays, name, known)
+                    for name, known in zip(("first", "second"), about["halves"], strict=True)
                 ]
         except (OSError, ValueError, KeyError) as error:
             raise SourceError(f"{path} is no clip that was played ({error}). Delete it: it is measured anew.") from error
         return cls(about["clip"], *halves, about["prepare_s"], KeptCurve.of(about["kept"]))
 
 
-def _half(arrays: Any, name: str, by_change: Mapping[str, Sequence[float]]) -> Half:
+def _half(arrays: Any, name: str, known: Mapping[str, Any]) -> Half:
     payloads, outputs = {}, {}
     for key in arrays.files:
         half, kind, *rest = f"{key} ".split(" ", 3)
@@ -158,8 +172,8 @@ def _half(arrays: Any, name: str, by_change: Mapping[str, Sequence[float]]) -> H
         point: tuple(outputs[at, point] for at in range(len(outputs)) if (at, point) in outputs)
         for point in dict.fromkeys(point for _, point in outputs)
     }
-    sizes = {OperatingPoint.parse(point): tuple(each) for point, each in by_change.items()}
-    return Half(arrays[f"{name} lumas"], payloads, sizes, answers)
+    sizes = {OperatingPoint.parse(point): tuple(each) for point, each in known["by_change"].items()}
+    return Half(arrays[f"{name} lumas"], payloads, sizes, answers, tuple(map(OperatingPoint.parse, known["local"])))
 
 
 def play(
@@ -170,6 +184,7 @@ def play(
     period_s: float,
     most: int = 60,
     judged: bool = True,
+    points: Collection[OperatingPoint] | None = None,
     progress: Progress | None = None,
 ) -> Played:
     """Play both halves of a clip through every point of a bundle.
@@ -181,18 +196,17 @@ def play(
         period_s: seconds from a frame that is taken to the next; a clip of fewer frames a second is taken as it is.
         most: frames of each half at most.
         judged: whether the answers are kept: those of random weights say nothing.
+        points: those to play; all unless told. The full network is always among them.
         progress: called as ``progress(what, done, total)``.
 
     Raises:
         SourceError: if the clip has fewer than four frames.
         BundleError: if the model takes no frames.
     """
-    frames = list(_taken(clip, period_s))
-    if len(frames) < 4:
-        raise SourceError(f"a clip of two halves has four frames or more, {period_s:g} s apart; {name} has {len(frames)}")
-    middle = len(frames) // 2
-    entries = [entry.point for entry in bundle.manifest.points]
-    total, done = 2 * len(entries), 0
+    first, second = halves_of(clip, name, period_s, most)
+    every = [entry.point for entry in bundle.manifest.points]
+    wanted = [point for point in every if points is None or point in points or point == _LOCAL]
+    total, done = 2 * len(wanted), 0
 
     def report() -> None:
         nonlocal done
@@ -201,12 +215,25 @@ def play(
             progress(f"{name}: played", done, total)
 
     window, prepare_s = Window(bundle.manifest.preprocessing), []
-    for frame in frames[:_TIMED]:
+    for frame in first[:_TIMED]:
         start_s = time.perf_counter()
         window.inputs_of(frame)
         prepare_s.append(time.perf_counter() - start_s)
-    halves = [_played(bundle, part[:most], judged, report) for part in (frames[:middle], frames[middle:])]
+    halves = [_played(bundle, part, wanted, judged, report) for part in (first, second)]
     return Played(name, *halves, float(np.median(prepare_s)), bundle.manifest.kept)
+
+
+def halves_of(clip: Clip, name: str, period_s: float, most: int) -> tuple[list[Frame], list[Frame]]:
+    """The frames of both halves that are played; see `play`.
+
+    Raises:
+        SourceError: if the clip has fewer than four frames.
+    """
+    frames = list(_taken(clip, period_s))
+    if len(frames) < 4:
+        raise SourceError(f"a clip of two halves has four frames or more, {period_s:g} s apart; {name} has {len(frames)}")
+    middle = len(frames) // 2
+    return frames[:middle][:most], frames[middle:][:most]
 
 
 def _taken(clip: Clip, period_s: float) -> Iterator[Frame]:
@@ -218,7 +245,13 @@ def _taken(clip: Clip, period_s: float) -> Iterator[Frame]:
             taken += 1
 
 
-def _played(bundle: Bundle, frames: Sequence[Frame], judged: bool, report: Callable[[], None]) -> Half:
+def _played(
+    bundle: Bundle,
+    frames: Sequence[Frame],
+    wanted: Sequence[OperatingPoint],
+    judged: bool,
+    report: Callable[[], None],
+) -> Half:
     window, look = Window(bundle.manifest.preprocessing), BlockChange()
     inputs = [window.inputs_of(frame) for frame in frames]
     lumas = np.stack([look.look(frame) for frame in frames])
@@ -226,8 +259,8 @@ def _played(bundle: Bundle, frames: Sequence[Frame], judged: bool, report: Calla
     by_bins: dict[OperatingPoint, tuple[float, ...]] = {}
     answers: dict[OperatingPoint, Arrays] = {}
     for cut in bundle.manifest.cuts:
-        here = [one.point for one in bundle.manifest.points if (one.point.split, one.point.level) == (cut.split, cut.level)]
-        needed = any(not point.is_local for point in here) or judged
+        here = [point for point in wanted if (point.split, point.level) == (cut.split, cut.level)]
+        needed = any(judged or not point.is_local for point in here)
         features = [bundle.head(cut.split, cut.level).run(one) for one in inputs] if needed else []
         for point in here:
             if point.is_local:
@@ -239,7 +272,7 @@ def _played(bundle: Bundle, frames: Sequence[Frame], judged: bool, report: Calla
             if given:
                 answers[point] = tuple(np.concatenate(each) for each in zip(*given, strict=True))
             report()
-    return Half(lumas, payloads, by_bins, answers)
+    return Half(lumas, payloads, by_bins, answers, tuple(point for point in wanted if point.is_local))
 
 
 def _sent(

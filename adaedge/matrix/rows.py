@@ -30,7 +30,9 @@ class Row:
         keeps_floor: whether it kept it on the second; ``None`` without a metric.
         point: of a mode, the point that was picked.
         compute_j: of ``energy_j``, the processor's.
-        radio_j: of ``energy_j``, the radio's.
+        transmit_j: waking the radio, sending and receiving.
+        wait_j: waiting for the edge server.
+        tail_j: the radio, left alone until it sleeps.
         bytes_per_frame: sent, probes included; measured payloads.
         computed: fraction of frames whose answer was not kept.
         predicted_j: of a mode, what the closed forecast said; ``None`` of the others.
@@ -54,12 +56,19 @@ class Row:
     keeps_floor: bool | None = None
     point: str = ""
     compute_j: float = 0.0
-    radio_j: float = 0.0
+    transmit_j: float = 0.0
+    wait_j: float = 0.0
+    tail_j: float = 0.0
     bytes_per_frame: float = 0.0
     computed: float = 1.0
     predicted_j: float | None = None
     compute_known: str = ""
     radio_known: str = ""
+
+    @property
+    def radio_j(self) -> float:
+        """Of ``energy_j``, the radio's."""
+        return self.transmit_j + self.wait_j + self.tail_j
 
     @property
     def cell(self) -> tuple[str, str, str, str, str, str]:

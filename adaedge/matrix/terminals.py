@@ -64,8 +64,13 @@ class Terminal:
             pixels: of a frame as it is encoded.
 
         Raises:
-            EnergyError: if the terminal's throughput is not known.
+            EnergyError: if the terminal's throughput is not known, or nobody counted the network's operations.
         """
+        if not macs > 0:
+            raise EnergyError(
+                f"seconds on {self.name} follow from the network's multiply-accumulates, and this one has {macs:g}."
+                " Build the bundle with `adaedge build`, which counts them."
+            )
         scale = _Scale.of(self, here, macs, prepare_s, pixels)
         costs = {point: scale.cost(point, cost) for point, cost in here.items()}
         after = {point: tuple(scale.cost(point, one) for one in each) for point, each in here.next_costs.items()}

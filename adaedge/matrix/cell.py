@@ -20,6 +20,7 @@ from adaedge.errors import MetricError
 from adaedge.matrix import techniques
 from adaedge.matrix.foresight import Foreseen, Workloads
 from adaedge.matrix.played import Half, Played
+from adaedge.matrix.pruning import worth_offering
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import Scenario3gpp
 from adaedge.matrix.techniques import ALL, JPEG, LOCAL, MODES, NONE, PARTIAL, TECHNIQUES, VIDEO
@@ -75,17 +76,22 @@ class Bench:
     def _costs(self, half: Half) -> Profile:
         network = self.network
         profile = replace(network.profile, kept=self.played.kept if network.metric else None)
-        if profile.kept is None or KEPT not in profile:
+        if profile.kept is None:
             profile = techniques.without(profile, "kept answers")
-        costs = half.costs(profile, network.metric)
+        costs = half.costs(techniques.offered(profile, {KEPT, *half.points}), network.metric)
         return self.terminal.profile(
             costs, network.macs, prepare_s=self.played.prepare_s, pixels=network.pixels
         )
 
     @cached_property
-    def believed(self) -> Profile:
-        """What the first half says."""
+    def _all(self) -> Profile:
         return self._costs(self.played.first)
+
+    @cached_property
+    def believed(self) -> Profile:
+        """What the first half says of the points that are worth offering."""
+        floor, steady = self.network.floor, Workloads.of(self._all, self._change, self.network.floor).steady
+        return techniques.offered(self._all, worth_offering(self._all, steady, floor))
 
     @cached_property
     def true(self) -> Profile:
@@ -104,9 +110,13 @@ class Bench:
     @cached_property
     def workloads(self) -> Workloads:
         """What the closed forecast sees of the first half."""
+        return Workloads.of(self.believed, self._change, self.network.floor)
+
+    @cached_property
+    def _change(self) -> float:
+        """From a frame to the next, on the mean of the first half."""
         lumas, change = self.played.first.lumas, BlockChange().change
-        steps = [change(lumas[at - 1], lumas[at]) for at in range(1, len(lumas))]
-        return Workloads.of(self.believed, sum(steps) / len(steps), self.network.floor)
+        return sum(change(lumas[at - 1], lumas[at]) for at in range(1, len(lumas))) / max(1, len(lumas) - 1)
 
     def score(self, records: Sequence[FrameRecord]) -> float | None:
         """How good the answers of a run are, each as it was measured; ``None`` where nobody judges them."""
@@ -147,6 +157,7 @@ class Cell:
         link: its name.
         trace: the link.
         frames: of a run.
+        round_trip_s: seconds that an empty message takes there and back.
     """
 
     bench: Bench
@@ -155,6 +166,7 @@ class Cell:
     link: str
     trace: Trace
     frames: int
+    round_trip_s: float = ROUND_TRIP_S
 
     @property
     def energy(self) -> EnergyModel:
@@ -175,7 +187,7 @@ class Cell:
     def foreseen(self) -> Foreseen:
         """What the closed forecast says of the modes."""
         limits = self.bench.scenario.limits(self.bench.network.floor)
-        return self.bench.workloads.foreseen(self.energy, self.trace, limits, ROUND_TRIP_S)
+        return self.bench.workloads.foreseen(self.energy, self.trace, limits, self.round_trip_s)
 
     def run(self, name: str) -> list[FrameRecord]:
         """The frames of one mode or technique, as its row sums them up.
@@ -221,9 +233,10 @@ class Cell:
         keeps = True if self.bench.network.metric else None
         return self._row(name, records, "", keeps, None)
 
-    def _replay(self, believed: Profile, policy: Policy | None) -> list[FrameRecord]:
-        bench, limits = self.bench, self.bench.scenario.limits(self.bench.network.floor)
-        scheduler = Scheduler(
+    def scheduler(self, believed: Profile, policy: Policy | None = None) -> Scheduler:
+        """What chooses: by the floor, or always one point, whose accuracy was looked at when it was picked."""
+        limits = self.bench.scenario.limits(self.bench.network.floor)
+        return Scheduler(
             believed,
             self.energy,
             deadline_s=limits.deadline_s,
@@ -231,9 +244,12 @@ class Cell:
             period_s=limits.period_s,
             policy=policy,
         )
+
+    def _replay(self, believed: Profile, policy: Policy | None) -> list[FrameRecord]:
+        bench, scheduler = self.bench, self.scheduler(believed, policy)
         changes, kept = bench.changes
         true = techniques.offered(bench.true, believed)
-        told: dict[str, Any] = {"frames": self.frames, "period_s": limits.period_s, "round_trip_s": ROUND_TRIP_S}
+        told: dict[str, Any] = {"frames": self.frames, "period_s": bench.scenario.period_s, "round_trip_s": self.round_trip_s}
         return simulate(
             true, self.energy, self.trace, scheduler, changes=changes, kept_changes=kept, **told
         )
@@ -261,7 +277,9 @@ class Cell:
             keeps_floor=None if accuracy is None else accuracy >= bench.network.floor,
             point=point,
             compute_j=parts.compute_j / len(records),
-            radio_j=(parts.total_j - parts.compute_j) / len(records),
+            transmit_j=(parts.promote_j + parts.transmit_j + parts.receive_j) / len(records),
+            wait_j=parts.wait_j / len(records),
+            tail_j=parts.tail_j / len(records),
             bytes_per_frame=math.fsum(record.measurement.payload_bytes for record in records) / len(records),
             computed=sum(record.decision.point != KEPT for record in records) / len(records),
             predicted_j=predicted_j,
