@@ -209,9 +209,9 @@ def smoke() -> None:
     from adaedge.matrix import Terminal
     from benchmarks.tiny_bundle import tiny_bundle
 
-    bundle = tiny_bundle(codecs=["u8", "jpeg@90", "h264@28"])
+    bundle = tiny_bundle(codecs=["h264@28"], macs=100_000_000)
     clip = Clip(list(islice(made_frames(), 12)), 5.0)
-    network = replace(measured(bundle, clip, name="tiny", repetitions=1), macs=1e8)
+    network = measured(bundle, clip, name="tiny", repetitions=1)
     asked, terminal = scenario_named("robot-video"), [Terminal.named("raspberry-pi-4")]
     played = play(bundle, clip, "made", period_s=asked.period_s, judged=network.metric is not None)
     radios = {"nr-drx": RADIOS["nr-drx"]}

@@ -202,6 +202,8 @@ class Cell:
                 raise KeyError(name)
             return self._replay(costs, Fixed(point))
         points = list(costs) if name == ALL else techniques.alone(costs, name)
+        if not points:
+            raise KeyError(name)
         return self._replay(techniques.offered(costs, points), None)
 
     def _picked(self, mode: str, foreseen: Foreseen) -> OperatingPoint | None:

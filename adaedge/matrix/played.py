@@ -25,7 +25,7 @@ from adaedge.clip import Clip, Frame
 from adaedge.engine import Array, Arrays
 from adaedge.errors import MetricError, SourceError
 from adaedge.metrics import Metric
-from adaedge.operating_point import KEPT, OUTPUT, Cost, KeptCurve, OperatingPoint, Profile
+from adaedge.operating_point import KEPT, OUTPUT, REFRESH, Cost, KeptCurve, OperatingPoint, Profile
 from adaedge.stream import BlockChange, Playback, Window
 from adaedge.stream.change import by_change
 
@@ -36,6 +36,8 @@ _LOCAL = OperatingPoint(OUTPUT)
 _STRIDES = (4, 16)
 """A codec with a state is played at these strides too: what it sends after frames that it did not see."""
 _TIMED = 8
+_CHANGES = (0.02, 0.1, 0.3, REFRESH)
+"""Amounts of change, where a bundle was built without clips and knows none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +47,10 @@ class Half:
     Attributes:
         lumas: (frames, height, width): of each frame what changes are measured on.
         payloads: of a point that sends something, the bytes of each frame where all are sent in order.
-        by_change: of a point whose codec has a state, mean bytes at each of the profile's amounts of change.
+        by_change: of a point whose codec has a state, mean bytes at each of ``changes``.
         answers: of a point, its outputs, (frames, …) each; without any where answers are not judged.
         local: the points that send nothing.
+        changes: amounts of change, ascending; the last is 1, a refresh.
     """
 
     lumas: Luma
@@ -55,6 +58,7 @@ class Half:
     by_change: Mapping[OperatingPoint, tuple[float, ...]] = field(default_factory=dict)
     answers: Mapping[OperatingPoint, Arrays] = field(default_factory=dict)
     local: tuple[OperatingPoint, ...] = (_LOCAL,)
+    changes: tuple[float, ...] = _CHANGES
 
     def __len__(self) -> int:
         return len(self.lumas)
@@ -98,12 +102,13 @@ class Half:
         costs = {point: cost(point, known) for point, known in profile.items()}
         after = {
             point: tuple(
-                replace(one, payload_bytes=size, accuracy=costs[point].accuracy)
-                for one, size in zip(known, self.by_change[point], strict=False)
+                replace(profile.at(point, change), payload_bytes=size, accuracy=costs[point].accuracy)
+                for change, size in zip(self.changes[:-1], sizes, strict=False)
             )
-            for point, known in profile.next_costs.items()
+            for point, sizes in self.by_change.items()
+            if point in profile
         }
-        return replace(profile, costs=costs, next_costs=after)
+        return replace(profile, costs=costs, next_costs=after, changes=self.changes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +139,7 @@ class Played:
             for point, outputs in half.answers.items():
                 arrays |= {f"{name} answer {at} {point}": output for at, output in enumerate(outputs)}
             sizes = {str(point): each for point, each in half.by_change.items()}
-            halves.append({"by_change": sizes, "local": [str(point) for point in half.local]})
+            halves.append({"by_change": sizes, "local": [str(point) for point in half.local], "changes": half.changes})
         about = {"clip": self.clip, "prepare_s": self.prepare_s, "halves": halves}
         about["kept"] = self.kept and asdict(self.kept)
         part = path.with_suffix(".part.npz")
@@ -173,7 +178,8 @@ def _half(arrays: Any, name: str, known: Mapping[str, Any]) -> Half:
         for point in dict.fromkeys(point for _, point in outputs)
     }
     sizes = {OperatingPoint.parse(point): tuple(each) for point, each in known["by_change"].items()}
-    return Half(arrays[f"{name} lumas"], payloads, sizes, answers, tuple(map(OperatingPoint.parse, known["local"])))
+    local = tuple(map(OperatingPoint.parse, known["local"]))
+    return Half(arrays[f"{name} lumas"], payloads, sizes, answers, local, tuple(known["changes"]))
 
 
 def play(
@@ -253,6 +259,7 @@ def _played(
     report: Callable[[], None],
 ) -> Half:
     window, look = Window(bundle.manifest.preprocessing), BlockChange()
+    changes = bundle.manifest.changes if len(bundle.manifest.changes) > 1 else _CHANGES
     inputs = [window.inputs_of(frame) for frame in frames]
     lumas = np.stack([look.look(frame) for frame in frames])
     payloads: dict[OperatingPoint, npt.NDArray[np.int64]] = {}
@@ -268,11 +275,11 @@ def _played(
             else:
                 payloads[point], given = _sent(bundle, point, features, judged)
                 if bundle.codecs.is_stateful(point):
-                    by_bins[point] = _by_change(bundle, point, features, lumas, payloads[point])
+                    by_bins[point] = _by_change(bundle, point, features, lumas, payloads[point], changes)
             if given:
                 answers[point] = tuple(np.concatenate(each) for each in zip(*given, strict=True))
             report()
-    return Half(lumas, payloads, by_bins, answers, tuple(point for point in wanted if point.is_local))
+    return Half(lumas, payloads, by_bins, answers, tuple(point for point in wanted if point.is_local), changes)
 
 
 def _sent(
@@ -295,8 +302,9 @@ def _by_change(
     features: Sequence[Arrays],
     lumas: Luma,
     sizes: npt.NDArray[np.int64],
+    changes: tuple[float, ...],
 ) -> tuple[float, ...]:
-    """Mean bytes at each amount of change that the bundle was measured at; the last is a refresh."""
+    """Mean bytes at each amount of change; the last is a refresh."""
     change = BlockChange().change
     steps = [(change(lumas[at - 1], lumas[at]) if at else 1.0, float(size)) for at, size in enumerate(sizes)]
     for stride in _STRIDES:
@@ -305,4 +313,4 @@ def _by_change(
             size = float(len(playback.encode(features[at])))
             steps.append((1.0 if before is None else change(lumas[before], lumas[at]), size))
             before = at
-    return by_change(steps, bundle.manifest.changes)
+    return by_change(steps, changes)
