@@ -117,9 +117,12 @@ def predicted_against_replayed(rows: Sequence[Row], *, narrow: bool = False) -> 
                 axes.scatter(
                     x, y, s=14, marker=marker, facecolors=faces, edgecolors=colour, lw=0.7, label=mode, rasterized=many
                 )
-        ends = [1e3 * min([1e-3, *(row.energy_j for row in some)]), 1e3 * max([1e-3, *(row.energy_j for row in some)])]
-        axes.plot(ends, ends, color=FAINT, lw=1, zorder=0)
+        spent = [1e3 * row.energy_j for row in some] or [1.0]
+        axes.plot([min(spent), max(spent)], [min(spent), max(spent)], color=FAINT, lw=1, zorder=0)
         axes.set(xscale="log", yscale="log", xlabel="forecast / mJ per frame", ylabel="replayed / mJ per frame")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")  # without mathematics, which an SVG would spell out
+            axis.set_minor_formatter(lambda *_: "")
         axes.grid()
         legend_above(axes, 2 if narrow else 4)
         return to_svg(figure, "forecast-narrow" if narrow else "forecast")
