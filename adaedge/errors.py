@@ -18,6 +18,7 @@
     ├── EnergyError           a power or energy figure that cannot be
     ├── ProfileError          a profile that cannot be read, joined or used
     ├── ScheduleError         a scheduler that was asked for something impossible
+    ├── OverloadError         an edge server that cannot answer in time; the terminal reads it in a RefusedError
     └── LinkError             the edge server did not give a usable answer
         ├── LinkTimeoutError      not in time
         ├── LinkDownError         nothing listens there, or the connection broke
@@ -104,6 +105,10 @@ class ProfileError(AdaedgeError):
 
 class ScheduleError(AdaedgeError):
     """A scheduler that was asked for something impossible."""
+
+
+class OverloadError(AdaedgeError):
+    """An edge server has more work than it can do in time. The terminal reads the reason in a `RefusedError`."""
 
 
 class LinkError(AdaedgeError):

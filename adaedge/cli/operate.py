@@ -16,6 +16,7 @@ import typer
 
 from adaedge.cli import show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
+from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
 from adaedge.errors import LinkError, ProfileError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
@@ -86,6 +87,9 @@ def run(
     prior: Annotated[
         Path | None, typer.Option(help="The rates seen here in earlier runs; learned and written again.")
     ] = None,
+    signal: Signal = None,
+    signal_bandwidth: SignalBandwidth = 20e6,
+    signal_share: SignalShare = 0.5,
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
@@ -127,7 +131,11 @@ def run(
         period_s=period,
         prior=seen,
     )
-    with Terminal(loaded, scheduler, link, tolerance=tolerance) as terminal, show.progress() as report:
+    with (
+        watch(signal, signal_bandwidth, signal_share) as heard,
+        Terminal(loaded, scheduler, link, tolerance=tolerance, signal=heard) as terminal,
+        show.progress() as report,
+    ):
         _answer(terminal, islice(read_frames(source), frames), record, lambda done: report("frames", done, frames or 0))
     if prior is not None:
         scheduler.prior.save(prior)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adaedge.runtime.emulated_links import ReplayLink, ShapedLink
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
+    from adaedge.runtime.signal_watch import SignalWatch
     from adaedge.runtime.sources import frames
 else:
     __getattr__, __dir__ = late_names(
@@ -29,6 +30,7 @@ else:
             "EdgeSession": "edge_session",
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
+            "SignalWatch": "signal_watch",
             "default_folder": "credentials",
             "frames": "sources",
             "run": "session",
@@ -51,6 +53,7 @@ __all__ = [
     "Reply",
     "Result",
     "ShapedLink",
+    "SignalWatch",
     "SkippingClock",
     "Terminal",
     "default_folder",

@@ -13,24 +13,25 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, final
 
 import grpc
 import numpy as np
 
 from adaedge.bundle import Bundle
-from adaedge.errors import LinkError, PayloadError, StaleReferenceError
+from adaedge.errors import LinkError, OverloadError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.address import check_address
+from adaedge.runtime.admission import Admission
 from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
-# Calls that may wait for a worker, for each worker: more are refused at once, so that memory stays bounded.
-_QUEUE = 8
+# Calls at the same time, computed or waiting: more are refused at once, so that memory stays bounded.
+_CALLS = 128
 
 
 @final
@@ -45,8 +46,8 @@ class EdgeServer:
         credentials: certificate, key and token. ``None`` only with ``insecure``.
         insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
         session: what answers and what it may hold of streams; one with the usual limits unless told.
-        workers: calls answered at the same time; unless told, two more than there are cores, so that a probe need not
-            wait until a frame is computed.
+        workers: frames computed at the same time; unless told, as many as there are cores. What cannot be ready in time
+            is refused at once, see ``admission``.
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
@@ -62,15 +63,15 @@ class EdgeServer:
         session: EdgeSession | None = None,
         workers: int | None = None,
     ) -> None:
-        workers = workers or (os.cpu_count() or 1) + 2
         self._bundle = bundle
         token = None if credentials is None else credentials.token
-        self._workers = _Workers(workers, thread_name_prefix="adaedge-edge")
+        self.admission = Admission(workers or os.cpu_count() or 1)
+        self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix="adaedge-edge")
         self._server = grpc.server(
-            self._workers,
-            handlers=[_Calls(bundle, token, session or EdgeSession(bundle)).handler()],
+            self._threads,
+            handlers=[_Calls(bundle, token, session or EdgeSession(bundle), self.admission).handler()],
             options=_options(bundle.max_payload_bytes),
-            maximum_concurrent_rpcs=_QUEUE * workers,
+            maximum_concurrent_rpcs=_CALLS,
         )
         self.address = self._bind(address, credentials, insecure)
 
@@ -106,7 +107,7 @@ class EdgeServer:
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more calls, finish those that run for at most ``grace_s``, and stop."""
         self._server.stop(grace_s).wait()
-        self._workers.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     def __enter__(self) -> EdgeServer:
         self.start()
@@ -141,30 +142,12 @@ def _options(max_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-_turn = threading.local()  # of a worker: how long the call that it works on waited for it
-
-
-@final
-class _Workers(ThreadPoolExecutor):
-    """Threads that know how long a call waited for them."""
-
-    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As in the base class."""
-        come_s = time.perf_counter()
-
-        def run() -> Any:
-            _turn.queue_s = time.perf_counter() - come_s
-            return call(*args, **kwargs)
-
-        return super().submit(run)
-
-
 @final
 class _Calls:
     """The three calls. The token is checked before anything else."""
 
-    def __init__(self, bundle: Bundle, token: str | None, session: EdgeSession) -> None:
-        self._bundle, self._session = bundle, session
+    def __init__(self, bundle: Bundle, token: str | None, session: EdgeSession, admission: Admission) -> None:
+        self._bundle, self._session, self._admission = bundle, session, admission
         self._expected = None if token is None else rpc.bearer(token).encode()
 
     def handler(self) -> Any:
@@ -205,7 +188,12 @@ class _Calls:
             _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before the frame's turn came")
         start_s = time.perf_counter()
         try:
-            reply = self._session.answer(request, getattr(_turn, "queue_s", 0.0))
+            message = self._bundle.read(request)
+            read_s = time.perf_counter() - start_s
+            with self._admission.turn(message.point, left_s, context.peer()) as waited_s:
+                reply = self._session.answer_message(message, waited_s, read_s)
+        except OverloadError as error:
+            _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except StaleReferenceError as error:
             _abort(context, rpc.STALE, str(error))
         except PayloadError as error:

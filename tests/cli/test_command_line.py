@@ -343,6 +343,24 @@ def test_run_never_sends_a_token_in_plain_text(tmp_path, bundle, profile, photog
     assert "--insecure sends everything in plain text" in failing_command("run", bundle, *options, "--insecure")
 
 
+@pytest.mark.parametrize(
+    ("signal", "words"),
+    [
+        ("5g", "no signal '5g': --signal takes file:PATH, command:'PROGRAM ARGUMENTS' or modem-manager"),
+        ("command:", "no signal 'command:'"),
+        ("command:modem 'lte", "the command of --signal cannot be read: No closing quotation"),
+        ("file:{written}", "a signal is JSON with any of rsrp_dbm, rsrq_db, sinr_db, cqi; got"),
+    ],
+)
+def test_run_refuses_a_signal_that_says_something_else(tmp_path, bundle, profile, photographs, signal, words):
+    written = tmp_path / "signal.json"
+    written.write_text("-95 dBm")
+    options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", profile, "--insecure")
+    assert words in " ".join(
+        failing_command("run", bundle, *options, "--signal", signal.format(written=written)).split()
+    )
+
+
 def test_a_run_that_fails_leaves_the_older_record_as_it_is(tmp_path, bundle, profile):
     record, noise = tmp_path / "keep.jsonl", tmp_path / "noise.mp4"
     record.write_text("an older record")
@@ -362,6 +380,7 @@ def test_a_run_needs_neither_profile_nor_certificate_named(tmp_path, bundle, pho
     credentials = Credentials.stored(tmp_path / "edge")
     with EdgeServer(adaedge.Bundle.load(bundle), credentials=credentials) as server:
         options = ("--source", photographs, "--edge", server.address, "--state", tmp_path / "edge", "--period", 0.05)
+        options += ("--signal", f"command:{sys.executable} -c 'print(1 and \"{{}}\")'")
         found = json.loads(adaedge_command("run", bundle, *options, "--record", tmp_path / "run.jsonl", "--json"))
     assert found["deadline_miss_fraction"] <= 1
     assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 4
