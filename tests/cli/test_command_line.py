@@ -22,7 +22,7 @@ from adaedge.errors import LevelError, ModelError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer
 
-COMMANDS = ("inspect", "estimate", "build", "profile", "serve", "run", "simulate", "report", "demo")
+COMMANDS = ("inspect", "estimate", "build", "profile", "serve", "run", "simulate", "benchmark", "report", "demo")
 MODEL = "timm:resnet10t"
 
 
