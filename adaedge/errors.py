@@ -28,6 +28,30 @@
 A message says what came, what was expected, and the way out.
 """
 
+import re
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 200
+
+
+def first_line(error: Exception | None) -> str:
+    r"""The first line of what another library says went wrong, without colours and of at most 200 characters.
+
+    Args:
+        error: what was raised. An exporter's word that it failed, raised from the cause, is passed over for the cause.
+
+    Example:
+        >>> first_line(ValueError("\x1b[96mno such layer\x1b[0m\n" + "a graph of many lines\n" * 1000))
+        'ValueError: no such layer'
+        >>> len(first_line(KeyError("x" * 1000)))
+        200
+    """
+    while error is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    text = _COLOURS.sub("", str(error)).strip()
+    line = f"{type(error).__name__}: {text.splitlines()[0].strip() if text else 'no message'}"
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 2] + " …"
+
 
 class AdaedgeError(Exception):
     """Base of every error that adaedge raises on purpose."""

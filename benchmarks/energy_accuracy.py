@@ -170,7 +170,9 @@ def _by_place(found: Sequence[judged.Saving]) -> dict[str, float | None]:
 
 def show_rows(rows: Sequence[Row]) -> None:
     """A line for each network, terminal and radio: medians over clips and links, where nothing is gained too."""
-    table = Table(title="Joules a frame (modelled), medians over clips and links, as shares of the best of local, JPEG, H.264")
+    table = Table(
+        title="Joules a frame (modelled), medians over clips and links, as shares of the best of local, JPEG, H.264"
+    )
     names = list(dict.fromkeys(row.mode_or_technique for row in rows))
     for heading in ("network", "terminal", "radio", *names):
         table.add_column(heading)
@@ -264,7 +266,9 @@ def main() -> None:
         told = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
         took = time.perf_counter() - begun_s
         table = {"columns": COLUMNS, "rows": [compact(row) for row in rows]}
-        result.write("energy_accuracy", table, summary=found, scenarios=told, energy="modelled", took_s=took, **settings)
+        result.write(
+            "energy_accuracy", table, summary=found, scenarios=told, energy="modelled", took_s=took, **settings
+        )
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def main() -> None:
     }
     Console().print(summary)
     if not arguments.smoke:
-        result.write("one_query", rows, summary=summary, bars={"times_less": TIMES_LESS, "right": RIGHT}, energy="modelled")
+        result.write(
+            "one_query", rows, summary=summary, bars={"times_less": TIMES_LESS, "right": RIGHT}, energy="modelled"
+        )
 
 
 if __name__ == "__main__":

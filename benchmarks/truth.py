@@ -85,7 +85,9 @@ def round_trip_s(link: GrpcLink, bundle: Bundle) -> float:
 
 def compared(cell: Cell, ran: list[FrameRecord], replayed: list[FrameRecord]) -> dict[str, Any]:
     """A run beside its replay."""
-    joules = [sum(record.measurement.energy.total_j for record in records) / len(records) for records in (ran, replayed)]
+    joules = [
+        sum(record.measurement.energy.total_j for record in records) / len(records) for records in (ran, replayed)
+    ]
     same = [one.decision.point == other.decision.point for one, other in zip(ran, replayed, strict=True)]
     misses = [sum(record.missed for record in records) / len(records) for records in (ran, replayed)]
     points: list[OperatingPoint] = [record.decision.point for record in ran]

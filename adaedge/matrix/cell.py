@@ -79,9 +79,7 @@ class Bench:
         if profile.kept is None:
             profile = techniques.without(profile, "kept answers")
         costs = half.costs(techniques.offered(profile, {KEPT, *half.points}), network.metric)
-        return self.terminal.profile(
-            costs, network.macs, prepare_s=self.played.prepare_s, pixels=network.pixels
-        )
+        return self.terminal.profile(costs, network.macs, prepare_s=self.played.prepare_s, pixels=network.pixels)
 
     @cached_property
     def _all(self) -> Profile:
@@ -251,10 +249,12 @@ class Cell:
         bench, scheduler = self.bench, self.scheduler(believed, policy)
         changes, kept = bench.changes
         true = techniques.offered(bench.true, believed)
-        told: dict[str, Any] = {"frames": self.frames, "period_s": bench.scenario.period_s, "round_trip_s": self.round_trip_s}
-        return simulate(
-            true, self.energy, self.trace, scheduler, changes=changes, kept_changes=kept, **told
-        )
+        told: dict[str, Any] = {
+            "frames": self.frames,
+            "period_s": bench.scenario.period_s,
+            "round_trip_s": self.round_trip_s,
+        }
+        return simulate(true, self.energy, self.trace, scheduler, changes=changes, kept_changes=kept, **told)
 
     def _row(
         self, name: str, records: Sequence[FrameRecord], point: str, keeps: bool | None, predicted_j: float | None

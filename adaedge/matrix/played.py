@@ -157,11 +157,12 @@ class Played:
             with np.load(path, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
                 halves = [
-                    _half(arrays, name, known)
-                    for name, known in zip(("first", "second"), about["halves"], strict=True)
+                    _half(arrays, name, known) for name, known in zip(("first", "second"), about["halves"], strict=True)
                 ]
         except (OSError, ValueError, KeyError) as error:
-            raise SourceError(f"{path} is no clip that was played ({error}). Delete it: it is measured anew.") from error
+            raise SourceError(
+                f"{path} is no clip that was played ({error}). Delete it: it is measured anew."
+            ) from error
         return cls(about["clip"], *halves, about["prepare_s"], KeptCurve.of(about["kept"]))
 
 
@@ -237,7 +238,9 @@ def halves_of(clip: Clip, name: str, period_s: float, most: int) -> tuple[list[F
     """
     frames = list(_taken(clip, period_s))
     if len(frames) < 4:
-        raise SourceError(f"a clip of two halves has four frames or more, {period_s:g} s apart; {name} has {len(frames)}")
+        raise SourceError(
+            f"a clip of two halves has four frames or more, {period_s:g} s apart; {name} has {len(frames)}"
+        )
     middle = len(frames) // 2
     return frames[:middle][:most], frames[middle:][:most]
 

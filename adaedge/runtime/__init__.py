@@ -16,7 +16,7 @@ from adaedge.runtime.terminal import Terminal
 if TYPE_CHECKING:
     from adaedge.runtime.credentials import Credentials, default_folder
     from adaedge.runtime.edge_session import EdgeSession
-    from adaedge.runtime.emulated_links import ReplayLink, ShapedLink
+    from adaedge.runtime.emulated_links import NoLink, ReplayLink, ShapedLink
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
     from adaedge.runtime.signal_watch import SignalWatch
@@ -28,6 +28,7 @@ else:
             "Credentials": "credentials",
             "EdgeServer": "server",
             "EdgeSession": "edge_session",
+            "NoLink": "emulated_links",
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
             "SignalWatch": "signal_watch",
@@ -49,6 +50,7 @@ __all__ = [
     "ManualClock",
     "Measurement",
     "MonotonicClock",
+    "NoLink",
     "ReplayLink",
     "Reply",
     "Result",
