@@ -1,7 +1,7 @@
 """How much a frame differs from another: what decides how much a stateful codec has to send.
 
-May import: ``errors``, ``clip``, ``operating_point``; of this part ``looks``. It is measured on the frame as the camera gives it, before
-resizing spreads what moved.
+May import: ``errors``, ``clip``, ``operating_point``; of this part ``looks``. It is measured on the frame as the camera
+gives it, before resizing spreads what moved.
 """
 
 from __future__ import annotations
