@@ -5,31 +5,17 @@ May import: ``stream``. An operator that is not known here runs as a whole, whic
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import torch
 from torch import fx
 
-from adaedge.stream.incremental.reach import Reach, Reaches
-
-Axes = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """An operator whose output depends on a neighbourhood of its inputs.
-
-    Attributes:
-        axes: of the output, which of its dimensions those are that the inputs' axes became.
-        reaches: input → along each axis. An input that is not here is taken as a whole.
-    """
-
-    axes: Axes
-    reaches: Mapping[fx.Node, Reaches]
-
+from adaedge.incremental.nodes import Axes, Local, name_of, shape_of
+from adaedge.incremental.nodes import dim as dimension
+from adaedge.incremental.windows import convolution, pad, pool
+from adaedge.stream.incremental.reach import Reach
 
 UNARY = frozenset({
     "relu", "relu6", "hardtanh", "silu", "gelu", "mish", "elu", "leaky_relu", "hardswish", "hardsigmoid", "sigmoid",
@@ -39,22 +25,8 @@ UNARY = frozenset({
     "lift_fresh_copy", "rsub", "_assert_tensor_metadata", "threshold", "sin", "cos",
 })  # fmt: skip
 BINARY = frozenset({"add", "sub", "mul", "div", "minimum", "maximum", "prelu", "where", "eq", "gt", "lt", "addcmul"})
+_VIEWS = ("view", "reshape", "_unsafe_view", "unflatten", "flatten")
 _RESIZING = ("upsample_", "_upsample_", "interpolate")
-
-
-def name_of(node: fx.Node) -> str:
-    """The operator's name without its overload."""
-    if node.target is operator.getitem:
-        return "getitem"
-    return str(getattr(node.target, "_opname", None) or getattr(node.target, "__name__", node.target))
-
-
-def shape_of(node: fx.Node) -> tuple[int, ...]:
-    """Of a node's tensor; of the first of several."""
-    value = node.meta.get("val")
-    if isinstance(value, tuple | list):
-        value = value[0]
-    return tuple(int(size) for size in value.shape) if isinstance(value, torch.Tensor) else ()
 
 
 def local(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
@@ -75,10 +47,11 @@ def local(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
 def is_resize(node: fx.Node, axes: Mapping[fx.Node, Axes]) -> bool:
     """Whether a node changes the sizes of a map, and nothing else."""
     sources = node.all_input_nodes
-    first = sources[0] if sources else None
+    if not sources or not name_of(node).startswith(_RESIZING):
+        return False
+    first = sources[0]
     return (
-        name_of(node).startswith(_RESIZING)
-        and first in axes
+        first in axes
         and len(shape_of(node)) == len(shape_of(first))
         and axes[first] == tuple(range(2, len(shape_of(node))))
     )
@@ -138,7 +111,7 @@ def _along(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
     if not _first_in(node, axes):
         return None
     source: Any = node.args[0]
-    dim = _dim(node, 1, len(shape_of(source)))
+    dim = dimension(node, 1, len(shape_of(source)))
     return _of_first(node, axes, axes[source]) if dim not in axes[source] else None
 
 
@@ -148,72 +121,17 @@ def _reducing(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | Non
         return None
     source: Any = node.args[0]
     rank, given = len(shape_of(source)), node.args[1]
-    dims = [dim % rank for dim in (given if isinstance(given, list | tuple) else [given])]  # type: ignore[operator]
+    dims = [int(dim) % rank for dim in (given if isinstance(given, list | tuple) else [given])]  # type: ignore[arg-type]
     if any(dim in axes[source] for dim in dims) or not isinstance(node.meta.get("val"), torch.Tensor):
         return None
     gone = [] if len(shape_of(node)) == rank else dims
     return _of_first(node, axes, tuple(axis - sum(dim < axis for dim in gone) for axis in axes[source]))
 
 
-def _convolution(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
-    rank = len(shape_of(node))
-    source: Any = node.args[0]
-    count = rank - 2
-    if source not in axes or axes[source] != tuple(range(2, rank)):
-        return None
-    if any(other in axes for other in node.all_input_nodes if other is not source):
-        return None
-    kernel = shape_of(node.args[1])[2:]  # type: ignore[arg-type]
-    stride = _several(_argument(node, 3, 1), count)
-    padding, dilation = _argument(node, 4, 0), _several(_argument(node, 5, 1), count)
-    spans = [step * (size - 1) for size, step in zip(kernel, dilation, strict=True)]
-    if isinstance(padding, str):
-        before = [span // 2 if padding == "same" else 0 for span in spans]
-    else:
-        before = _several(padding, count)
-    return Local(
-        axes[source],
-        {source: tuple(Reach(s, b, span - b) for s, b, span in zip(stride, before, spans, strict=True))},
-    )
-
-
-def _pool(dilates: bool) -> Callable[[fx.Node, MutableMapping[fx.Node, Axes]], Local | None]:
-    def rule(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
-        rank = len(shape_of(node))
-        source: Any = node.args[0]
-        if source not in axes or axes[source] != tuple(range(2, rank)):
-            return None
-        count = rank - 2
-        kernel = _several(node.args[1], count)
-        stride = _several(_argument(node, 2, None) or kernel, count)
-        padding = _several(_argument(node, 3, 0), count)
-        dilation = _several(_argument(node, 4, 1), count) if dilates else (1,) * count
-        reaches = tuple(
-            Reach(s, p, d * (k - 1) - p) for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True)
-        )
-        return Local(axes[source], {source: reaches})
-
-    return rule
-
-
-def _pad(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
-    source: Any = node.args[0]
-    mode = node.args[2] if name_of(node) == "pad" and len(node.args) > 2 else "constant"
-    if source not in axes or mode != "constant":
-        return None
-    rank, widths = len(shape_of(source)), list(node.args[1])  # type: ignore[arg-type]
-    reaches = []
-    for axis in axes[source]:
-        place = 2 * (rank - 1 - axis)
-        left: Any = widths[place] if place < len(widths) else 0
-        reaches.append(Reach(1, left, -left))
-    return Local(axes[source], {source: tuple(reaches)})
-
-
 def _cat(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
     parts: Any = node.args[0]
     found = {axes[part] for part in parts if part in axes}
-    dim = _dim(node, 1, len(shape_of(node)), 0)
+    dim = dimension(node, 1, len(shape_of(node)), 0)
     if len(found) != 1 or dim in (own := next(iter(found))):
         return None
     for part in parts:
@@ -229,7 +147,7 @@ def _taking(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
         return None
     source: Any = node.args[0]
     place = 1 if name_of(node) in ("slice", "narrow") else 2
-    dim = _dim(node, place, len(shape_of(source)), 0)
+    dim = dimension(node, place, len(shape_of(source)), 0)
     return _of_first(node, axes, axes[source]) if dim not in axes[source] else None
 
 
@@ -238,7 +156,7 @@ def _selecting(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | No
     if not _first_in(node, axes):
         return None
     source: Any = node.args[0]
-    dim = _dim(node, 1, len(shape_of(source)), 0)
+    dim = dimension(node, 1, len(shape_of(source)), 0)
     if dim in axes[source]:
         return None
     return _of_first(node, axes, tuple(axis - (dim < axis) for axis in axes[source]))
@@ -248,7 +166,7 @@ def _unsqueeze(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | No
     if not _first_in(node, axes):
         return None
     source: Any = node.args[0]
-    dim = _dim(node, 1, len(shape_of(node)))
+    dim = dimension(node, 1, len(shape_of(node)))
     return _of_first(node, axes, tuple(axis + (dim <= axis) for axis in axes[source]))
 
 
@@ -257,11 +175,56 @@ def _permute(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None
     rank = len(shape_of(source))
     order = list(range(rank))
     if name_of(node) == "permute":
-        order = [dim % rank for dim in node.args[1]]  # type: ignore[union-attr, operator]
+        order = [int(dim) % rank for dim in node.args[1]]  # type: ignore[union-attr, arg-type]
     else:
         one, other = (int(dim) % rank for dim in node.args[1:3])  # type: ignore[arg-type]
         order[one], order[other] = other, one
     return _of_first(node, axes, tuple(order.index(axis) for axis in axes[source]))
+
+
+def _reshaped(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
+    """Views that leave the axes as dimensions of their own; `sized_by_inputs` makes them right for parts."""
+    if not _first_in(node, axes):
+        return None
+    source: Any = node.args[0]
+    found = [_same_dimension(shape_of(source), shape_of(node), axis) for axis in axes[source]]
+    if None in found:
+        return None
+    return _of_first(node, axes, tuple(axis for axis in found if axis is not None))
+
+
+def _same_dimension(before: tuple[int, ...], after: tuple[int, ...], axis: int) -> int | None:
+    """The dimension of ``after`` that ``axis`` is; ``None`` where it was merged or divided, or could be another."""
+    for place, size in enumerate(after):
+        if size == before[axis] > 1 and math.prod(after[:place]) == math.prod(before[:axis]):
+            return place
+    return None
+
+
+def sized_by_inputs(graph: fx.Graph, axes: Mapping[str, Axes]) -> None:
+    """Let the views of a segment's graph take the lengths along their axes from what they are given.
+
+    Args:
+        graph: changed in place.
+        axes: name of a node → its axes.
+    """
+    for node in list(graph.nodes):
+        if node.op != "call_function" or name_of(node) not in _VIEWS or node.name not in axes:
+            continue
+        source, sizes = node.args[0], list(shape_of(node))
+        with graph.inserting_before(node):
+            for own, theirs in zip(axes[node.name], axes[source.name], strict=True):
+                sizes[own] = graph.call_function(torch.ops.aten.sym_size.int, (source, theirs))
+        node.target, node.args, node.kwargs = torch.ops.aten.reshape.default, (source, sizes), {}
+    graph.lint()
+
+
+def _embedding(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
+    """Rows of a table: the axes are those of the indices."""
+    indices: Any = node.args[1]
+    if indices not in axes or node.args[0] in axes:
+        return None
+    return Local(axes[indices], {indices: (Reach(),) * len(axes[indices])})
 
 
 def _item(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
@@ -280,26 +243,12 @@ def _first_in(node: fx.Node, axes: Mapping[fx.Node, Axes]) -> bool:
     return bool(node.args) and node.args[0] in axes
 
 
-def _argument(node: fx.Node, place: int, default: Any) -> Any:
-    return node.args[place] if len(node.args) > place else default
-
-
-def _dim(node: fx.Node, place: int, rank: int, default: int = -1) -> int:
-    given: Any = _argument(node, place, node.kwargs.get("dim", default))
-    return int(given) % rank
-
-
-def _several(value: Any, count: int) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, Sequence) else (value,)
-    return values * count if len(values) == 1 else values
-
-
 _RULES: dict[str, Callable[[fx.Node, MutableMapping[fx.Node, Axes]], Local | None]] = {
     **dict.fromkeys(UNARY | BINARY, _pointwise),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
-    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), _pool(dilates=True)),
-    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool(dilates=False)),
-    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), pool(dilates=True)),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), pool(dilates=False)),
+    **dict.fromkeys(("pad", "constant_pad_nd"), pad),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "linalg_vector_norm"), _reducing),
     **dict.fromkeys(("softmax", "log_softmax", "glu"), _along),
     **dict.fromkeys(("chunk", "split", "split_with_sizes", "slice"), _taking),
@@ -312,4 +261,6 @@ _RULES: dict[str, Callable[[fx.Node, MutableMapping[fx.Node, Axes]], Local | Non
     "concat": _cat,
     "unsqueeze": _unsqueeze,
     "getitem": _item,
+    "embedding": _embedding,
+    **dict.fromkeys(_VIEWS, _reshaped),
 }

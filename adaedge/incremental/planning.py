@@ -26,7 +26,8 @@ from adaedge.graph.extract import subgraph
 from adaedge.graph.liveness import Kind as ValueKind
 from adaedge.graph.second_input import randomised
 from adaedge.graph.signature import Signature
-from adaedge.incremental.operators import Axes
+from adaedge.incremental.nodes import Axes
+from adaedge.incremental.operators import sized_by_inputs
 from adaedge.incremental.segmenting import Piece, Traced, pieces_of, segment_of, trace
 from adaedge.stream.incremental.plan import Held, Kind, Plan, Segment
 from adaedge.stream.incremental.reach import Box, is_empty
@@ -93,9 +94,9 @@ def planned(net: nn.Module, signature: Signature) -> Planned:
     """
     found = capture(net, signature, dynamic=False)
     costs = measure(found.graph, signature.tensors)
-    tried = [_of_style(found, costs, style) for style in _STYLES]
-    best = max(tried, key=lambda one: one.plan.partial_macs)
-    return _verified(best)
+    traced = [trace(found, _axes_of(found, style)) for style in _STYLES]
+    best = max(traced, key=lambda one: sum(costs.macs.get(node, 0) for node in one.locals))
+    return _verified(_divided(found, costs, best))
 
 
 def leaves_of(found: Planned, outputs: Sequence[Any]) -> list[Any]:
@@ -103,10 +104,13 @@ def leaves_of(found: Planned, outputs: Sequence[Any]) -> list[Any]:
     return [outputs[leaf.at] if isinstance(leaf, _Place) else leaf for leaf in found.leaves]
 
 
-def _of_style(found: Capture, costs: GraphCosts, style: dict[int, Axes]) -> Planned:
+def _axes_of(found: Capture, style: dict[int, Axes]) -> dict[fx.Node, Axes]:
     entries = found.graph.graph.find_nodes(op="placeholder")
-    inputs = {node: style[rank] for node in entries if (rank := node.meta["val"].dim()) in style}
-    traced = trace(found, inputs)
+    return {node: style[rank] for node in entries if (rank := node.meta["val"].dim()) in style}
+
+
+def _divided(found: Capture, costs: GraphCosts, traced: Traced) -> Planned:
+    entries = found.graph.graph.find_nodes(op="placeholder")
     pieces = pieces_of(traced, costs)
     leaves: Any = found.graph.graph.output_node().args[0]
     asked = dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, fx.Node))
@@ -117,9 +121,9 @@ def _of_style(found: Capture, costs: GraphCosts, style: dict[int, Axes]) -> Plan
         made = [node for node in piece.nodes if node in places]
         if not made:
             continue
-        taken = [node for node in _sources(piece, found, places)]
+        taken = list(_sources(piece, found, places))
         segments.append(segment_of(piece, taken, made, places, traced, costs))
-        graphs.append(subgraph(found.graph, taken, made))
+        graphs.append(_graph_of(found, traced, segments[-1].kind, taken, made))
     plan = Plan(
         tuple(_held(node, traced) for node in held),
         tuple(segments),
@@ -131,6 +135,16 @@ def _of_style(found: Capture, costs: GraphCosts, style: dict[int, Axes]) -> Plan
     kinds = tuple(_Place(order.index(leaf)) if isinstance(leaf, fx.Node) else leaf for leaf in leaves)
     whole = subgraph(found.graph, entries, [node for node in held if node not in entries])
     return Planned(plan, tuple(graphs), whole, found.signature, kinds, found.out_spec)
+
+
+def _graph_of(
+    found: Capture, traced: Traced, kind: Kind, taken: Sequence[fx.Node], made: Sequence[fx.Node]
+) -> fx.GraphModule:
+    graph = subgraph(found.graph, taken, made)
+    if kind is Kind.PART:
+        sized_by_inputs(graph.graph, {node.name: axes for node, axes in traced.axes.items()})
+        graph.recompile()
+    return graph
 
 
 def _held_nodes(found: Capture, pieces: list[Piece], traced: Traced, asked: list[fx.Node]) -> list[fx.Node]:
@@ -193,7 +207,7 @@ def _fingerprint(graph: fx.GraphModule) -> str:
 
 
 def _verified(found: Planned) -> Planned:
-    """With every segment as a whole whose parts, tried on random values, differ from the whole or cannot be computed."""
+    """With a segment as a whole where its parts, tried on random values, differ from it or cannot be computed."""
     plan, segments = found.plan, list(found.plan.segments)
     inputs = [tensor.numpy() for tensor in randomised(found.signature, found.signature.batch)]
     values = dict(zip(plan.inputs, inputs, strict=True))
@@ -201,9 +215,7 @@ def _verified(found: Planned) -> Planned:
     values |= dict(zip(made, TorchEngine(found.whole).run(inputs), strict=True))
     for index, segment in enumerate(segments):
         if segment.kind is Kind.PART and not _parts_fit(plan, segment, TorchEngine(found.graphs[index]), values):
-            segments[index] = Segment(
-                Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work
-            )
+            segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
     return replace(found, plan=replace(plan, segments=tuple(segments)))
 
 

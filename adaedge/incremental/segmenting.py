@@ -20,7 +20,8 @@ from torch import fx
 from adaedge.graph.capture import Capture
 from adaedge.graph.costs import Costs as GraphCosts
 from adaedge.graph.liveness import Kind as ValueKind
-from adaedge.incremental.operators import Axes, Local, is_resize, local, name_of, shape_of
+from adaedge.incremental.nodes import Axes, Local, name_of, shape_of
+from adaedge.incremental.operators import is_resize, local
 from adaedge.stream.incremental.plan import Kind, Segment, Units, Way
 from adaedge.stream.incremental.reach import Reach, Reaches
 
@@ -115,7 +116,7 @@ def _divided(kind: Kind | None, run: list[fx.Node], traced: Traced, costs: Graph
         return []
     if kind is not Kind.PART:
         return [Piece(kind, tuple(run))]
-    pieces = []
+    pieces: list[Piece] = []
     for component in _components(run):
         pieces.extend(Piece(Kind.PART, part) for part in _cut(component, traced, costs))
     return pieces
@@ -145,18 +146,13 @@ def _components(run: list[fx.Node]) -> list[list[fx.Node]]:
 def _cut(nodes: list[fx.Node], traced: Traced, costs: GraphCosts) -> list[tuple[fx.Node, ...]]:
     """Cut a piece where one tensor goes on, at the cheapest of such places (dynamic programming)."""
     places = [0, *_single_places(nodes), len(nodes)]
-    best: list[tuple[float, int]] = [(0.0, 0)]
-    for stop in range(1, len(places)):
-        options = []
-        for start in range(stop - 1, -1, -1):
-            if start < stop - 1 and places[stop] - places[start] > _LONGEST:
-                break
-            part = nodes[places[start] : places[stop]]
-            options.append((best[start][0] + _price(part, traced, costs), start))
-        best.append(min(options))
-    stops, at = [], len(places) - 1
+    best: dict[int, tuple[float, int]] = {0: (0.0, 0)}
+    for stop in places[1:]:
+        prices = _prices(nodes, places, stop, traced, costs)
+        best[stop] = min((best[start][0] + price, start) for start, price in prices.items())
+    stops, at = [], len(nodes)
     while at > 0:
-        stops.append((places[best[at][1]], places[at]))
+        stops.append((best[at][1], at))
         at = best[at][1]
     return [tuple(nodes[start:stop]) for start, stop in reversed(stops)]
 
@@ -165,7 +161,8 @@ def _single_places(nodes: list[fx.Node]) -> list[int]:
     """After how many nodes exactly one tensor that they made is used later, and it is one."""
     order = {node: place for place, node in enumerate(nodes)}
     last = {node: max((order.get(user, len(nodes)) for user in node.users), default=-1) for node in nodes}
-    found, alive = [], []
+    found: list[int] = []
+    alive: list[fx.Node] = []
     for place, node in enumerate(nodes[:-1]):
         alive = [live for live in [*alive, node] if last[live] > place]
         inner = [live for live in alive if last[live] < len(nodes) or live is node]
@@ -174,25 +171,35 @@ def _single_places(nodes: list[fx.Node]) -> list[int]:
     return found
 
 
-def _price(part: Sequence[fx.Node], traced: Traced, costs: GraphCosts) -> float:
-    """What a typical change costs in a segment of these nodes."""
-    geometry = backwards(part, traced)
-    if geometry is None:
-        return math.inf if len(part) > 1 else CALL_WORK + sum(work_of(node, costs) for node in part)
-    total = CALL_WORK
-    inside = set(part)
-    for node in part:
-        share = 1.0
-        for place, axis in enumerate(traced.axes[node]):
-            length = shape_of(node)[axis]
-            reach = max((way[place] for way in geometry[node].values()), key=lambda way: way.before + way.after)
-            wide = TYPICAL * length + reach.before + reach.after
-            share *= min(1.0, wide / max(1, length))
-        total += share * work_of(node, costs)
-    for node in part:
-        if any(user not in inside for user in node.users):
+def _prices(nodes: list[fx.Node], places: list[int], stop: int, traced: Traced, costs: GraphCosts) -> dict[int, float]:
+    """Start → what a typical change costs in the segment from there to ``stop``."""
+    previous = places[places.index(stop) - 1]
+    ways = _Ways(nodes[:stop], traced)
+    total, found = CALL_WORK, {}
+    for place in range(stop - 1, -1, -1):
+        node = nodes[place]
+        if not ways.add(node):
+            break
+        total += _share(node, ways.found[node], traced) * work_of(node, costs)
+        if node in ways.outputs:
             total += TOUCHED * math.prod(shape_of(node)) * TYPICAL ** len(traced.axes[node])
-    return total
+        if place in places:
+            found[place] = total
+            if stop - place > _LONGEST:
+                break
+    if not found:  # it cannot be taken in part: it will run as a whole
+        found[previous] = CALL_WORK + sum(work_of(node, costs) for node in nodes[previous:stop])
+    return found
+
+
+def _share(node: fx.Node, ways: dict[fx.Node, Reaches], traced: Traced) -> float:
+    """Of a node, what is computed of it where a typical share of the outputs is."""
+    share = 1.0
+    for place, axis in enumerate(traced.axes[node]):
+        length = shape_of(node)[axis]
+        halo = max((way[place].before + way[place].after for way in ways.values()), default=0)
+        share *= min(1.0, (TYPICAL * length + halo) / max(1, length))
+    return share
 
 
 def work_of(node: fx.Node, costs: GraphCosts) -> float:
@@ -203,22 +210,33 @@ def work_of(node: fx.Node, costs: GraphCosts) -> float:
 
 def backwards(part: Sequence[fx.Node], traced: Traced) -> dict[fx.Node, dict[fx.Node, Reaches]] | None:
     """Node (inputs of the part too) → output → what the output depends on of it; ``None`` if two ways disagree."""
-    inside = set(part)
-    outputs = [node for node in part if not node.users or any(user not in inside for user in node.users)]
-    found: dict[fx.Node, dict[fx.Node, Reaches]] = {}
-    for node in reversed(part):
-        ways = found.setdefault(node, {})
-        if node in outputs:
-            ways[node] = (Reach(),) * len(traced.axes[node])
-        for source, reaches in traced.locals[node].reaches.items():
-            into = found.setdefault(source, {})
+    ways = _Ways(part, traced)
+    return ways.found if all(ways.add(node) for node in reversed(part)) else None
+
+
+class _Ways:
+    """Node → output → what the output depends on of it, as nodes are added from the last to the first."""
+
+    def __init__(self, part: Sequence[fx.Node], traced: Traced) -> None:
+        inside = set(part)
+        self.outputs = {node for node in part if not node.users or any(user not in inside for user in node.users)}
+        self.found: dict[fx.Node, dict[fx.Node, Reaches]] = {}
+        self._traced = traced
+
+    def add(self, node: fx.Node) -> bool:
+        """Add a node, all users of which were added; whether all ways from its sources agree."""
+        ways = self.found.setdefault(node, {})
+        if node in self.outputs:
+            ways[node] = (Reach(),) * len(self._traced.axes[node])
+        for source, reaches in self._traced.locals[node].reaches.items():
+            into = self.found.setdefault(source, {})
             for output, ahead in ways.items():
                 through = tuple(near.then(far) for near, far in zip(reaches, ahead, strict=True))
                 both = _joined(into[output], through) if output in into else through
                 if both is None:
-                    return None
+                    return False
                 into[output] = both
-    return found
+        return True
 
 
 def _joined(one: Reaches, other: Reaches) -> Reaches | None:

@@ -80,10 +80,11 @@ def _volumes(mask: Mask, axis: int) -> npt.NDArray[np.float64]:
     count = mask.shape[axis]
     lines = np.arange(count)
     others = [other for other in range(mask.ndim) if other != axis]
-    full = mask.any(axis=tuple(others))
+    full: Any = mask.any(axis=tuple(others))
     ahead, behind = np.ones(count), np.ones(count)
     for other in others:
-        flat = np.moveaxis(mask.any(axis=tuple(rest for rest in others if rest != other)), 0 if axis < other else 1, 0)
+        flat: Any = mask.any(axis=tuple(rest for rest in others if rest != other))
+        flat = flat if axis < other else flat.T
         low = np.where(full, flat.argmax(1), flat.shape[1])
         high = np.where(full, flat.shape[1] - flat[:, ::-1].argmax(1), 0)
         ahead *= np.maximum.accumulate(high) - np.minimum.accumulate(low)

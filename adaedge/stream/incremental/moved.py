@@ -33,8 +33,10 @@ def moved_boxes(before: Array, after: Array, held: Held, threshold: float, cell:
         threshold: the largest mean absolute difference of a cell that does not count; 0 counts every difference.
         cell: how many elements a cell is wide.
     """
-    mask = _differs(before, after, held.axes, cell) if threshold <= 0 else ~(
-        _mean_of_cells(_apart(before, after), held.axes, cell) <= threshold
+    mask = (
+        _differs(before, after, held.axes, cell)
+        if threshold <= 0
+        else ~(_mean_of_cells(_apart(before, after), held.axes, cell) <= threshold)
     )
     return scaled(boxes_of(mask), cell, (0,) * mask.ndim, held.lengths)
 
@@ -83,7 +85,7 @@ def _apart(before: Array, after: Array) -> Array:
 
 def _differs(before: Array, after: Array, axes: Sequence[int], cell: int) -> Mask:
     others = tuple(axis for axis in range(after.ndim) if axis not in axes)
-    found: Mask = before != after
+    found: Any = before != after
     return cells_of(found.any(axis=others) if others else found, cell)
 
 

@@ -198,7 +198,10 @@ class Plan:
     def grid(self, segment: Segment) -> Box:
         """All of a segment's grid."""
         return hull(
-            [_coarser(self.held[index].everything, segment.target_units(at)) for at, index in enumerate(segment.outputs)]
+            [
+                _coarser(self.held[index].everything, segment.target_units(at))
+                for at, index in enumerate(segment.outputs)
+            ]
         )
 
     def resized(self, segment: Segment, box: Box) -> Box:

@@ -159,7 +159,7 @@ class IncrementalRunner:
         for index, segment in enumerate(self.plan.segments):
             boxes, price = self._proposed(index, changed)
             if boxes == []:
-                changed |= dict.fromkeys(segment.outputs, [])
+                changed |= {output: [] for output in segment.outputs}
                 continue
             cost += price
             for at, output in enumerate(segment.outputs):
@@ -198,7 +198,9 @@ class IncrementalRunner:
             return [held.everything] if held.axes else None
         if boxes is None:
             parts = {way.source for way in segment.ways}
-            if any(changed[place] is None or (n not in parts and changed[place]) for n, place in enumerate(segment.inputs)):
+            if any(
+                changed[place] is None or (n not in parts and changed[place]) for n, place in enumerate(segment.inputs)
+            ):
                 return [held.everything]
             boxes = self.plan.grid_box(segment, [changed[place] or [] for place in segment.inputs])
         found = [self.plan.output_box(segment, at, box) for box in boxes]
@@ -217,7 +219,7 @@ class IncrementalRunner:
         segment = self.plan.segments[index]
         boxes, price = self._proposed(index, frame.changed)
         if boxes == []:
-            frame.changed |= dict.fromkeys(segment.outputs, [])
+            frame.changed |= {output: [] for output in segment.outputs}
             return
         frame.spent += price
         if boxes is None:
