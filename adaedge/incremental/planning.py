@@ -17,8 +17,8 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from adaedge.engine import Arrays
-from adaedge.errors import CaptureError
+from adaedge.engine import Arrays, Engine
+from adaedge.errors import BundleError, CaptureError
 from adaedge.graph.capture import Capture, capture
 from adaedge.graph.costs import Costs as GraphCosts
 from adaedge.graph.costs import measure
@@ -209,17 +209,31 @@ def _fingerprint(graph: fx.GraphModule) -> str:
 def _verified(found: Planned) -> Planned:
     """With a segment as a whole where its parts, tried on random values, differ from it or cannot be computed."""
     plan, segments = found.plan, list(found.plan.segments)
-    inputs = [tensor.numpy() for tensor in randomised(found.signature, found.signature.batch)]
-    values = dict(zip(plan.inputs, inputs, strict=True))
-    made = [place for place in range(len(plan.held)) if place not in plan.inputs]
-    values |= dict(zip(made, TorchEngine(found.whole).run(inputs), strict=True))
+    values = values_of(found)
     for index, segment in enumerate(segments):
-        if segment.kind is Kind.PART and not _parts_fit(plan, segment, TorchEngine(found.graphs[index]), values):
+        if segment.kind is Kind.PART and not parts_fit(plan, segment, TorchEngine(found.graphs[index]), values):
             segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
     return replace(found, plan=replace(plan, segments=tuple(segments)))
 
 
-def _parts_fit(plan: Plan, segment: Segment, engine: TorchEngine, values: dict[int, Array]) -> bool:
+def values_of(found: Planned) -> dict[int, Array]:
+    """All held tensors, of random inputs."""
+    plan = found.plan
+    inputs = [tensor.numpy() for tensor in randomised(found.signature, found.signature.batch)]
+    values = dict(zip(plan.inputs, inputs, strict=True))
+    made = [place for place in range(len(plan.held)) if place not in plan.inputs]
+    return values | dict(zip(made, TorchEngine(found.whole).run(inputs), strict=True))
+
+
+def parts_fit(plan: Plan, segment: Segment, engine: Engine, values: dict[int, Array]) -> bool:
+    """Whether parts of a segment, computed by an engine, equal the same parts of its whole.
+
+    Args:
+        plan: the segment's.
+        segment: a ``PART``.
+        engine: computes it.
+        values: all held tensors.
+    """
     for box in _tried(plan.grid(segment)):
         crop = plan.crop(segment, box)
         given = []
@@ -228,7 +242,7 @@ def _parts_fit(plan: Plan, segment: Segment, engine: TorchEngine, values: dict[i
             given.append(np.ascontiguousarray(values[place][where]))
         try:
             made = engine.run(given)
-        except RuntimeError:
+        except (RuntimeError, BundleError):
             return False
         for at, (output, value) in enumerate(zip(segment.outputs, made, strict=True)):
             target = plan.output_box(segment, at, box)
