@@ -21,7 +21,7 @@ from adaedge.graph.capture import Capture
 from adaedge.graph.costs import Costs as GraphCosts
 from adaedge.graph.liveness import Kind as ValueKind
 from adaedge.incremental.nodes import Axes, Local, name_of, shape_of
-from adaedge.incremental.operators import is_resize, local
+from adaedge.incremental.operators import UNARY, is_resize, local
 from adaedge.stream.incremental.plan import Kind, Segment, Units, Way
 from adaedge.stream.incremental.reach import Reach, Reaches
 
@@ -166,9 +166,16 @@ def _single_places(nodes: list[fx.Node]) -> list[int]:
     for place, node in enumerate(nodes[:-1]):
         alive = [live for live in [*alive, node] if last[live] > place]
         inner = [live for live in alive if last[live] < len(nodes) or live is node]
-        if len(inner) == 1 and isinstance(inner[0].meta.get("val"), torch.Tensor):
+        single = len(inner) == 1 and isinstance(inner[0].meta.get("val"), torch.Tensor)
+        if single and not _is_fused(node, nodes[place + 1]):
             found.append(place + 1)
     return found
+
+
+def _is_fused(node: fx.Node, following: fx.Node) -> bool:
+    """Whether engines make one operator of the two: padding and what pads, a layer and its norm or activation."""
+    layer = name_of(node) in ("conv1d", "conv2d", "conv3d", "linear", "batch_norm")
+    return "pad" in name_of(node).split("_") or (layer and name_of(following) in UNARY | {"batch_norm"})
 
 
 def _prices(nodes: list[fx.Node], places: list[int], stop: int, traced: Traced, costs: GraphCosts) -> dict[int, float]:
