@@ -16,7 +16,7 @@ from adaedge.stream.incremental.reach import Box, hull, volume
 
 Mask = npt.NDArray[np.bool_]
 
-MOST = 12
+MOST = 8
 """Boxes that are told apart: merging compares all pairs."""
 _WORTH = 0.8  # a cut of a box in two is made where the two hold less than this share of it
 
@@ -110,27 +110,29 @@ def merged(boxes: Sequence[Box], cost: Callable[[Box], float]) -> list[Box]:
         >>> merged([((0, 2), (0, 2)), ((2, 4), (0, 2)), ((90, 92), (0, 2))], cost=lambda box: 4 + volume(box))
         [((90, 92), (0, 2)), ((0, 4), (0, 2))]
     """
-    left = list(dict.fromkeys(boxes))
-    costs = {box: cost(box) for box in left}
-    while len(left) > 1:
-        best: tuple[float, Box, Box, Box] | None = None
-        for one, other in itertools.combinations(left, 2):
-            both = hull((one, other))
-            costs.setdefault(both, cost(both))
-            gain = costs[one] + costs[other] - costs[both]
-            if best is None or gain > best[0]:
-                best = (gain, one, other, both)
-        if best is None or best[0] < 0:
+    left = dict(enumerate(dict.fromkeys(boxes)))
+    costs = {place: cost(box) for place, box in left.items()}
+    pairs: dict[tuple[int, int], tuple[float, Box]] = {}
+
+    def compare(one: int, other: int) -> None:
+        both = hull((left[one], left[other]))
+        pairs[one, other] = costs[one] + costs[other] - cost(both), both
+
+    for one, other in itertools.combinations(left, 2):
+        compare(one, other)
+    while pairs:
+        (one, other), (gain, both) = max(pairs.items(), key=lambda entry: entry[1][0])
+        if gain < 0:
             break
-        left = [box for box in left if box not in best[1:3] and box != best[3]] + [best[3]]
-    return left
-
-
-def cells_of(moved: npt.NDArray[Any], cell: int) -> Mask:
-    """Which cells, ``cell`` elements along each axis, hold any true element; the last ones may be smaller."""
-    for axis in range(moved.ndim):
-        moved = np.logical_or.reduceat(moved, range(0, moved.shape[axis], cell), axis=axis)
-    return moved
+        pairs = {pair: found for pair, found in pairs.items() if one not in pair and other not in pair}
+        del left[one], left[other]
+        place = max(costs) + 1
+        costs[place] = cost(both)
+        others = list(left)
+        left[place] = both
+        for third in others:
+            compare(third, place)
+    return list(left.values())
 
 
 def scaled(boxes: Sequence[Box], cell: int, offset: Sequence[int], shape: Sequence[int]) -> list[Box]:

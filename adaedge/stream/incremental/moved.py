@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.stream.incremental.boxes import Mask, boxes_of, cells_of, scaled
+from adaedge.stream.incremental.boxes import Mask, boxes_of, scaled
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.reach import Box
 
@@ -55,8 +55,11 @@ def died_out(before: Array, after: Array, threshold: float) -> bool:
 def alive_boxes(before: Array, after: Array, axes: Sequence[int], threshold: float, cell: int) -> list[Box]:
     """Boxes, from the origin of the two parts, around the cells whose root mean square difference is larger."""
     apart = after.astype(np.float32, copy=False) - before.astype(np.float32, copy=False)
-    np.square(apart, out=apart)
-    mask = ~(_mean_of_cells(apart, axes, cell) <= threshold * threshold)
+    order = list(range(apart.ndim))
+    squares = np.einsum(apart, order, apart, order, list(axes))
+    count = apart.size // max(1, squares.size)
+    limit = threshold * threshold * count
+    mask = ~(_mean_of_cells(squares, range(squares.ndim), cell) <= limit)
     shape = [after.shape[axis] for axis in axes]
     return scaled(boxes_of(mask), cell, (0,) * mask.ndim, shape)
 
@@ -86,21 +89,35 @@ def _apart(before: Array, after: Array) -> Array:
 def _differs(before: Array, after: Array, axes: Sequence[int], cell: int) -> Mask:
     others = tuple(axis for axis in range(after.ndim) if axis not in axes)
     found: Any = before != after
-    return cells_of(found.any(axis=others) if others else found, cell)
+    found = found.any(axis=others) if others else found
+    for axis in range(found.ndim):
+        found = np.logical_or.reduceat(found, range(0, found.shape[axis], cell), axis=axis)
+    return found
 
 
 def _mean_of_cells(values: Array, axes: Sequence[int], cell: int) -> npt.NDArray[np.float32]:
     """The mean of each cell, over all that the tensor holds there."""
-    total: Any = np.uint32 if values.dtype == np.uint8 else np.float32
+    small = values.dtype == np.uint8
     others = tuple(axis for axis in range(values.ndim) if axis not in axes)
     elements = np.full((1,) * len(axes), math.prod(values.shape[axis] for axis in others), np.float32)
-    # The first axis first: sums of whole rows are quick, and leave a fraction for the others.
+    # The first axis first: adding whole rows is quick, and leaves a fraction for the others.
     for place, axis in enumerate(axes):
         length = values.shape[axis]
-        starts = np.arange(0, length, cell)
-        widths = np.minimum(starts + cell, length) - starts
+        widths = np.minimum(np.arange(0, length, cell) + cell, length) - np.arange(0, length, cell)
         elements = elements * widths.reshape([-1 if other == place else 1 for other in range(len(axes))])
-        values = np.add.reduceat(values, starts, axis=axis, dtype=total)
+        values = _sums(values, axis, cell, np.uint16 if small and place == 0 else np.uint32 if small else np.float32)
     if others:
-        values = values.sum(axis=others, dtype=total)
+        values = values.sum(axis=others)
     return values.astype(np.float32) / elements
+
+
+def _sums(values: Array, axis: int, cell: int, dtype: Any) -> Array:
+    """Sums of ``cell`` elements along an axis, the last of what is left."""
+    if cell == 1:
+        return values.astype(dtype, copy=False)
+    lines = np.moveaxis(values, axis, 0)
+    total = lines[::cell].astype(dtype)
+    for offset in range(1, cell):
+        part = lines[offset::cell]
+        total[: len(part)] += part
+    return np.moveaxis(total, 0, axis)

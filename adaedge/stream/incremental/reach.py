@@ -9,7 +9,7 @@ convolutions and pools they say exactly what a change reaches, and what a part o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Span = tuple[int, int]
@@ -69,8 +69,13 @@ def is_empty(box: Box) -> bool:
     return any(stop <= start for start, stop in box)
 
 
-def hull(boxes: Iterable[Box]) -> Box:
+def hull(boxes: Sequence[Box]) -> Box:
     """The smallest box around boxes."""
+    if len(boxes) == 1:
+        return boxes[0]
+    if len(boxes) == 2:
+        one, other = boxes
+        return tuple([(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True)])
     return tuple((min(span[0] for span in spans), max(span[1] for span in spans)) for spans in zip(*boxes, strict=True))
 
 

@@ -85,7 +85,17 @@ class IncrementalRunner:
         self.tolerance = tolerance or Tolerance()
         self.costs = costs or Costs.estimated(plan)
         self.identity = plan.identity
+        self._grids = [volume(plan.grid(one)) if one.kind is Kind.PART else 1 for one in plan.segments]
         self._made = tuple(place for place in range(len(plan.held)) if place not in plan.inputs)
+
+    @property
+    def costs(self) -> Costs:
+        """What decides between parts, whole segments and the whole network."""
+        return self._costs
+
+    @costs.setter
+    def costs(self, costs: Costs) -> None:
+        self._costs, self._prices = costs, costs.prices(self.plan)
 
     def run(self, inputs: Sequence[Array], cache: Cache | None = None) -> tuple[Arrays, Cache]:
         """The network's outputs for a frame, and what the next one takes.
@@ -154,39 +164,41 @@ class IncrementalRunner:
         return max(shares, default=1.0)
 
     def _predicted(self, inputs: dict[int, Boxes]) -> float:
-        """What the frame costs if no change dies out on its way."""
+        """What the frame costs if no change dies out on its way, and no boxes are merged."""
         changed, cost = dict(inputs), 0.0
         for index, segment in enumerate(self.plan.segments):
-            boxes, price = self._proposed(index, changed)
+            boxes = self._boxes(segment, changed)
             if boxes == []:
                 changed |= {output: [] for output in segment.outputs}
                 continue
-            cost += price
+            price = self._prices[index]
+            cost += price.dense if boxes is None else min(price.dense, sum(map(price, boxes)))
             for at, output in enumerate(segment.outputs):
                 changed[output] = self._reached(segment, at, boxes, changed)
         return cost
 
     def _proposed(self, index: int, changed: dict[int, Boxes]) -> tuple[Boxes, float]:
         """Boxes on the segment's grid to compute, ``None`` for all of it, and what that costs."""
-        segment, dense = self.plan.segments[index], self.costs.segments[index]
+        price = self._prices[index]
+        boxes = self._boxes(self.plan.segments[index], changed)
+        if boxes is None or boxes == []:
+            return boxes, price.dense if boxes is None else 0.0
+        boxes = merged(boxes, price) if len(boxes) > 1 else boxes
+        cost = sum(map(price, boxes))
+        return (boxes, cost) if cost < price.dense else (None, price.dense)
+
+    def _boxes(self, segment: Segment, changed: dict[int, Boxes]) -> Boxes:
+        """Boxes on the segment's grid that changed; ``None`` where all of it may have."""
         if all(changed.get(place, []) == [] for place in segment.inputs):
-            return [], 0.0
+            return []
         if segment.kind is not Kind.PART:
-            return None, dense
-        taken_in_part = {way.source for way in segment.ways}
+            return None
+        in_part = {way.source for way in segment.ways}
         for at, place in enumerate(segment.inputs):
-            if changed[place] is None or (at not in taken_in_part and changed[place] != []):
-                return None, dense
-        boxes = self.plan.grid_box(segment, [changed[place] or [] for place in segment.inputs])
-        if not boxes:
-            return [], 0.0
-
-        def cost(box: Box) -> float:
-            return self.costs.of_box(self.plan, index, box)
-
-        boxes = merged(boxes, cost) if len(boxes) > 1 else boxes
-        price = sum(map(cost, boxes))
-        return (boxes, price) if price < dense else (None, dense)
+            boxes = changed.get(place, [])
+            if boxes is None or (boxes and at not in in_part):
+                return None
+        return self.plan.grid_box(segment, [changed.get(place) or [] for place in segment.inputs])
 
     def _reached(self, segment: Segment, at: int, boxes: Boxes, changed: dict[int, Boxes]) -> Boxes:
         """What changes of an output; ``boxes`` are on the grid, ``None`` where the segment is computed as a whole."""
@@ -196,13 +208,9 @@ class IncrementalRunner:
             return None if given is None else [self.plan.resized(segment, box) for box in given]
         if segment.kind is Kind.WHOLE or not held.axes:
             return [held.everything] if held.axes else None
+        boxes = self._boxes(segment, changed) if boxes is None else boxes
         if boxes is None:
-            parts = {way.source for way in segment.ways}
-            if any(
-                changed[place] is None or (n not in parts and changed[place]) for n, place in enumerate(segment.inputs)
-            ):
-                return [held.everything]
-            boxes = self.plan.grid_box(segment, [changed[place] or [] for place in segment.inputs])
+            return [held.everything]
         found = [self.plan.output_box(segment, at, box) for box in boxes]
         return [box for box in found if not is_empty(box)]
 
@@ -229,7 +237,7 @@ class IncrementalRunner:
         share = 0.0
         for box in boxes:
             crop = self.plan.crop(segment, box)
-            share += volume(crop) / max(1, volume(self.plan.grid(segment)))
+            share += volume(crop) / max(1, self._grids[index])
             self._box(frame, index, box, crop, found)
         frame.macs += segment.macs * min(1.0, share)
         frame.changed |= found
