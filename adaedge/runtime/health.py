@@ -10,6 +10,8 @@ from typing import Any, final
 from adaedge.extras import load
 from adaedge.runtime import rpc
 
+_WANTED = "health checks of an edge server"
+
 
 @final
 class Health:
@@ -20,9 +22,10 @@ class Health:
     """
 
     def __init__(self, server: Any) -> None:
-        health = load("grpc_health.v1.health", "health checks of an edge server")
-        self._states = load("grpc_health.v1.health_pb2", "health checks of an edge server").HealthCheckResponse
-        calls = load("grpc_health.v1.health_pb2_grpc", "health checks of an edge server")
+        for part in ("", ".v1", ".v1.health"):  # the package first: it is the one that an extra brings
+            health = load("grpc_health" + part, _WANTED)
+        self._states = load("grpc_health.v1.health_pb2", _WANTED).HealthCheckResponse
+        calls = load("grpc_health.v1.health_pb2_grpc", _WANTED)
         self._servicer = health.HealthServicer(experimental_non_blocking=True)
         calls.add_HealthServicer_to_server(self._servicer, server)
 
