@@ -14,6 +14,7 @@
     ├── PayloadError          received bytes that are truncated, foreign, oversized or corrupted
     ├── MetricError           answers that a metric cannot judge
     ├── SourceError           a video, camera or folder of images that cannot be read
+    ├── CacheError            a cache of incremental inference that was used already, or is of another network
     ├── TraceError            a rate trace that cannot be read, or is not one
     ├── EnergyError           a power or energy figure that cannot be
     ├── ProfileError          a profile that cannot be read, joined or used
@@ -113,6 +114,10 @@ class MetricError(AdaedgeError):
 
 class SourceError(AdaedgeError):
     """A video, camera or folder of images that cannot be read."""
+
+
+class CacheError(AdaedgeError):
+    """A cache of incremental inference that was used already, or is of another network."""
 
 
 class TraceError(AdaedgeError):

@@ -1,7 +1,8 @@
-"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | report | doctor | demo``.
+"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | benchmark | report |
+doctor | demo``.
 
-May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate``, ``report`` and ``doctor``
-need no torch, nor does ``estimate`` of a bundle or a profile.
+May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate``, ``benchmark``, ``report``
+and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
 An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
 """
 
@@ -15,6 +16,7 @@ import typer
 
 from adaedge._version import __version__
 from adaedge.cli import measure, operate, prepare, show
+from adaedge.cli.benchmark import benchmark
 from adaedge.cli.doctor import doctor
 from adaedge.cli.estimate import estimate
 from adaedge.errors import AdaedgeError
@@ -28,7 +30,7 @@ app = typer.Typer(
 )
 for command in (
     prepare.inspect, estimate, prepare.build, measure.profile, operate.serve, operate.run, measure.simulate,
-    measure.report, doctor, prepare.demo,
+    benchmark, measure.report, doctor, prepare.demo,
 ):  # fmt: skip
     app.command()(command)
 

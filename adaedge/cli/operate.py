@@ -37,6 +37,9 @@ def serve(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="A name or address that the certificate is for.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT of Prometheus metrics; with it gRPC's health checks are answered too.")
+    ] = None,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
 ) -> None:
@@ -45,14 +48,24 @@ def serve(
     Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
     """
     from adaedge.bundle import Bundle
-    from adaedge.runtime import Credentials, EdgeServer, default_folder, serve_forever
+    from adaedge.runtime import Credentials, EdgeServer, Prometheus, default_folder, serve_forever
     from adaedge.runtime.credentials import CERTIFICATE, TOKEN
 
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     loaded = Bundle.load(bundle, threads=threads)
     folder = state or default_folder()
     credentials = None if insecure else Credentials.stored(folder, name or ())
-    server = EdgeServer(loaded, address=listen, credentials=credentials, insecure=insecure)
+    observer = None if metrics is None else Prometheus(metrics)
+    server = EdgeServer(
+        loaded,
+        address=listen,
+        credentials=credentials,
+        insecure=insecure,
+        observer=observer,
+        health=observer is not None,
+    )
+    if observer is not None:
+        observer.watch(server)
     server.preload()
     ready = {"address": server.address, "bundle": loaded.digest}
     if credentials is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adaedge.runtime.credentials import Credentials, default_folder
     from adaedge.runtime.edge_session import EdgeSession
     from adaedge.runtime.emulated_links import NoLink, ReplayLink, ShapedLink
+    from adaedge.runtime.prometheus import Prometheus
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
     from adaedge.runtime.signal_watch import SignalWatch
@@ -29,6 +30,7 @@ else:
             "EdgeServer": "server",
             "EdgeSession": "edge_session",
             "NoLink": "emulated_links",
+            "Prometheus": "prometheus",
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
             "SignalWatch": "signal_watch",
@@ -51,6 +53,7 @@ __all__ = [
     "Measurement",
     "MonotonicClock",
     "NoLink",
+    "Prometheus",
     "ReplayLink",
     "Reply",
     "Result",
