@@ -1,5 +1,4 @@
-"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | benchmark | report |
-doctor | demo``.
+"""The command line: ``adaedge COMMAND``, one function each.
 
 May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate``, ``benchmark``, ``report``
 and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
