@@ -28,7 +28,7 @@ from rich.console import Console
 from adaedge.bundle import Bundle
 from adaedge.clip import Clip, Frame
 from adaedge.demo.edge import edge_server
-from adaedge.demo.playing import FromFirstFrame
+from adaedge.demo.policy_run import FromFirstFrame
 from adaedge.energy import RADIOS
 from adaedge.matrix import TERMINALS, Bench, Cell, link_named, measured, play, scenario_named
 from adaedge.matrix.played import halves_of

@@ -11,12 +11,12 @@ from safetensors.numpy import load
 from torch import nn
 
 from adaedge import Bottleneck, Bundle, Elastic, OperatingPoint, Space, build
-from adaedge.builder import assembly, bottlenecks, choosing
+from adaedge.builder import assembly, bottlenecks, point_choice
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import BundleVersionError, CodecError, IntegrityError, LevelError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT, Level
-from adaedge.payload.latent.saving import from_bytes, to_bytes
+from adaedge.payload.latent.storage import from_bytes, to_bytes
 
 EXAMPLE = (torch.zeros(1, 3, 24, 24),)
 SPACE = Space(["1"], (1.0, 0.5), ("fp32", "int8"), ("u4", "bottleneck"))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import adaedge
-from adaedge.builder import folding
+from adaedge.builder import decoder_fold
 from adaedge.bundle import Bundle
 from adaedge.errors import CaptureError, PayloadError
 from adaedge.operating_point import Level

@@ -1,6 +1,6 @@
 """Hold every channel group against the zero-masked network before it is used (law 3).
 
-May import: ``graph``; of this part ``channel_groups``, ``masking``, ``permuting``, ``slicing``.
+May import: ``graph``; of this part ``channel_groups``, ``masks``, ``permutation``, ``slices``.
 
 A slice that runs is not yet a right one. Each group is masked by a random choice of its channels in the order they
 have, and narrowed to the same choice in a random order: both must give the same values. A mistake in any tensor then
@@ -26,9 +26,9 @@ from adaedge.errors import first_line
 from adaedge.graph.second_input import randomised
 from adaedge.graph.signature import Signature
 from adaedge.levels.channel_groups import ChannelGroup
-from adaedge.levels.masking import masking
-from adaedge.levels.permuting import permute
-from adaedge.levels.slicing import is_statistic, make_level
+from adaedge.levels.masks import masking
+from adaedge.levels.permutation import permute
+from adaedge.levels.slices import is_statistic, make_level
 
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}  # of what masking changes
 _NOISE = {torch.float64: 1e-12, torch.float32: 1e-5}  # of the largest output

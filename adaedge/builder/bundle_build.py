@@ -21,10 +21,10 @@ from adaedge.bottleneck import Bottleneck
 from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
-from adaedge.builder.choosing import with_levels
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.networks import check_alike, telling
+from adaedge.builder.point_choice import with_levels
 from adaedge.builder.samples import Samples
 from adaedge.builder.space import INT8, Space
 from adaedge.builder.widths import recalibrate
