@@ -55,7 +55,7 @@ def clairvoyant(scenario: Scenario) -> list[FrameRecord]:
 
     Dynamic programming over the frames; its state is how long ago the last payload was sent, in frames, and which
     family of codecs both ends hold its reference in, so that a tail and a refresh are paid only where they are worth it
-    (``optimal_plan`` says what is exact and what is not). It sends no probes, keeps the same time-outs as the runtime, and
+    (``optimal_plan`` says what is exact and what is not). It sends no probes, keeps the runtime's time-outs, and
     takes every latency to be within the period; the plan is then replayed, so its joules are counted like everybody
     else's. It computes every frame: where answers are kept, a scheduler may take less than it.
 

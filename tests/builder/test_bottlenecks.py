@@ -298,7 +298,7 @@ def test_chosen_codecs_hold_one_and_what_is_never_best_leaves_no_file(net, sampl
     assert {point.codec for point in bundle.points} > {"u8+zstd"}
     assert 0 < len(rates_at(bundle)) <= 10
     monkeypatch.setattr(
-        choosing,
+        point_choice,
         "_better",
         lambda one, other, *_: "bottleneck" in other.point.codec and "bottleneck" not in one.point.codec,
     )

@@ -157,7 +157,7 @@ def net():
 
 
 def test_without_a_space_everything_is_chosen_and_weak_widths_are_left_out(net, samples, monkeypatch):
-    monkeypatch.setattr(choosing, "_USABLE", 1.5)
+    monkeypatch.setattr(point_choice, "_USABLE", 1.5)
     with pytest.warns(UserWarning, match=r"width 0\.\d+ is left out: its agreement is .*, the full width's 1\.000"):
         bundle = build(net, (torch.zeros(1, 3, 16, 16),), calibrate=samples)
     assert {point.width for point in bundle.points} == {1.0}

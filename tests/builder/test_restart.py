@@ -35,7 +35,7 @@ def work(monkeypatch):
     """What was really done."""
     done = []
     quantise, accuracy = quantisation.quantise, Scorer.accuracy
-    monkeypatch.setattr(quantising, "quantise", lambda *given: done.append("int8") or quantise(*given))
+    monkeypatch.setattr(quantisation, "quantise", lambda *given: done.append("int8") or quantise(*given))
     monkeypatch.setattr(Scorer, "accuracy", lambda self, *given: done.append(str(given[0])) or accuracy(self, *given))
     return done
 
