@@ -404,14 +404,14 @@ def test_a_run_without_an_edge_server_computes_every_frame_here(tmp_path, bundle
 
 def test_a_run_over_a_simulated_link_is_answered_by_a_simulated_edge_server(tmp_path, bundle, profile, photographs):
     fast = tmp_path / "fast.csv"
-    fast.write_text("seconds,mbps\n0,2000\n1000,2000\n")
+    fast.write_text("seconds,mbps\n0,50\n1000,50\n")
     options = ("--link", fast, "--radio", "wifi-2012", "--compute", 4000, "--period", 0.05)
     options += ("--profile", profile, "--source", photographs, "--record", tmp_path / "run.jsonl")
     found = json.loads(adaedge_command("run", bundle, *options, "--json"))
     assert found["answered_by"]["edge"] >= 3
     assert found["bytes_per_frame"] > 0
     rates = [record.decision.rate_bps for record in read_records(tmp_path / "run.jsonl")]
-    assert rates[-1] == pytest.approx(2e9, rel=0.2)
+    assert rates[-1] == pytest.approx(50e6, rel=0.3)
     assert f"Over a simulated link, {fast}: offloading pays here from" in adaedge_command("run", bundle, *options)
 
 
