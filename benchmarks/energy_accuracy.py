@@ -1,9 +1,10 @@
-"""Which mode and which technique takes the least joules at equal accuracy, on which network, clip, terminal, radio, link?
+"""Which mode and technique takes the least joules at equal accuracy, on which network, clip, terminal and radio?
 
 Eight networks, the clips of ``video_clips``, three terminals, three radios, a recorded link and two of 3GPP TR 38.901.
 Everything is chosen on a clip's first half, by whoever chooses: the point of local, JPEG, H.264 and partial always is
-the cheapest that keeps the floor there (the lower end of its 95 % interval), and the scheduler sees the same costs. What
-is reported is the second half: its own bytes, its own answers. The floor is an IoU of 0.95, a cosine of 0.95, or 0.1 nats.
+the cheapest that keeps the floor there (the lower end of its 95 % interval), and the scheduler sees the same costs.
+What is reported is the second half: its own bytes, its own answers. The floor is an IoU of 0.95, a cosine of 0.95, or
+0.1 nats.
 
 Bytes and accuracy are measured by really running the bundle on every frame. Seconds of a part are measured here, then
 scaled by what the terminal computes in a second; joules are modelled from these seconds and from the radio's states.
@@ -170,7 +171,9 @@ def _by_place(found: Sequence[judged.Saving]) -> dict[str, float | None]:
 
 def show_rows(rows: Sequence[Row]) -> None:
     """A line for each network, terminal and radio: medians over clips and links, where nothing is gained too."""
-    table = Table(title="Joules a frame (modelled), medians over clips and links, as shares of the best of local, JPEG, H.264")
+    table = Table(
+        title="Joules a frame (modelled), medians over clips and links, as shares of the best of local, JPEG, H.264"
+    )
     names = list(dict.fromkeys(row.mode_or_technique for row in rows))
     for heading in ("network", "terminal", "radio", *names):
         table.add_column(heading)
@@ -264,7 +267,9 @@ def main() -> None:
         told = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
         took = time.perf_counter() - begun_s
         table = {"columns": COLUMNS, "rows": [compact(row) for row in rows]}
-        result.write("energy_accuracy", table, summary=found, scenarios=told, energy="modelled", took_s=took, **settings)
+        result.write(
+            "energy_accuracy", table, summary=found, scenarios=told, energy="modelled", took_s=took, **settings
+        )
 
 
 if __name__ == "__main__":

@@ -159,9 +159,7 @@ def _judged(name: str, case: Case) -> Bundle:
     cut = Splittable(module, (example,))
     evenly = [frame for clip in case.clips for frame in first_half(clip, FITTED // len(case.clips) + 1)]
     tensors = [_tensor(frame, geometry) for frame in evenly]
-    ordered = [
-        [_tensor(frame, geometry) for frame in first_half(clip, IN_ORDER, 0.04)] for clip in case.clips
-    ]
+    ordered = [[_tensor(frame, geometry) for frame in first_half(clip, IN_ORDER, 0.04)] for clip in case.clips]
     own = Bottleneck.fit(cut, (), split=case.split, images=tensors, rates=RATES, finest=case.finest)
     own = own.fit_changes(ordered)
     space = Space([case.split], precisions=("fp32", "int8"), codecs=("u4+zstd", own, "delta", *case.codecs), kept=False)
@@ -209,5 +207,3 @@ def _file(name: str) -> str:
 def floor_of(case: Case) -> float:
     """The floor that every arm keeps: 0.1 nats, or 0.95."""
     return 0.0 if case.metric is None else math.exp(-0.1) if isinstance(case.metric, Divergence) else 0.95
-
-

@@ -1,5 +1,4 @@
-"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | benchmark | report |
-demo``.
+"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | benchmark | …``.
 
 May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate``, ``benchmark`` and
 ``report`` need no torch, nor does ``estimate`` of a bundle or a profile.

@@ -79,9 +79,7 @@ class Bench:
         if profile.kept is None:
             profile = techniques.without(profile, "kept answers")
         costs = half.costs(techniques.offered(profile, {KEPT, *half.points}), network.metric)
-        return self.terminal.profile(
-            costs, network.macs, prepare_s=self.played.prepare_s, pixels=network.pixels
-        )
+        return self.terminal.profile(costs, network.macs, prepare_s=self.played.prepare_s, pixels=network.pixels)
 
     @cached_property
     def _all(self) -> Profile:
@@ -181,7 +179,16 @@ class Cell:
         offers: dict[str, Sequence[OperatingPoint]] = {NONE: list(filter(techniques.is_base, costs))}
         offers |= {name: techniques.alone(costs, name) for name in TECHNIQUES}
         offers[ALL] = list(costs)
-        found += [self._adaptive(name, points) for name, points in offers.items() if points]
+        known: dict[frozenset[OperatingPoint], Row] = {}
+        for name, points in offers.items():
+            # What is below the floor is never chosen: where nothing else was added, nothing else happens.
+            usable = frozenset(
+                point for point in points if point == KEPT or costs[point].meets(self.bench.network.floor)
+            )
+            if points:
+                row = known.get(usable) or self._adaptive(name, points)
+                known[usable] = row
+                found.append(replace(row, mode_or_technique=name))
         return [row for row in found if row is not None]
 
     def foreseen(self) -> Foreseen:
@@ -251,10 +258,12 @@ class Cell:
         bench, scheduler = self.bench, self.scheduler(believed, policy)
         changes, kept = bench.changes
         true = techniques.offered(bench.true, believed)
-        told: dict[str, Any] = {"frames": self.frames, "period_s": bench.scenario.period_s, "round_trip_s": self.round_trip_s}
-        return simulate(
-            true, self.energy, self.trace, scheduler, changes=changes, kept_changes=kept, **told
-        )
+        told: dict[str, Any] = {
+            "frames": self.frames,
+            "period_s": bench.scenario.period_s,
+            "round_trip_s": self.round_trip_s,
+        }
+        return simulate(true, self.energy, self.trace, scheduler, changes=changes, kept_changes=kept, **told)
 
     def _row(
         self, name: str, records: Sequence[FrameRecord], point: str, keeps: bool | None, predicted_j: float | None

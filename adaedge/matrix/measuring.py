@@ -17,7 +17,7 @@ from adaedge.bundle import Bundle
 from adaedge.clip import Clip, Frame
 from adaedge.errors import BundleError, MetricError
 from adaedge.matrix.cell import Network
-from adaedge.matrix.played import Progress
+from adaedge.matrix.playing import Progress
 from adaedge.matrix.scenarios import NATS
 from adaedge.metrics import Divergence, Metric, default_metric, metric_named
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
@@ -76,7 +76,9 @@ def measured(
     """
     manifest = bundle.manifest
     if manifest.preprocessing is None:
-        raise BundleError("a matrix shows clips to a model, and this bundle takes no frames. Build it with a preprocessing.")
+        raise BundleError(
+            "a matrix shows clips to a model, and this bundle takes no frames. Build it with a preprocessing."
+        )
     frames: Sequence[Frame] = list(islice(clip, _FRAMES))
     window = Window(manifest.preprocessing)
     inputs = [window.inputs_of(frame) for frame in frames]
@@ -105,7 +107,9 @@ def _with_kept(costs: Profile, frames: Sequence[Frame]) -> Profile:
     change_s, counted_s = statistics.median(spent), costs[KEPT].head_s if KEPT in costs else 0.0
 
     def cost(point: OperatingPoint, one: Cost) -> Cost:
-        return Cost(change_s, accuracy=None) if point == KEPT else replace(one, head_s=one.head_s - counted_s + change_s)
+        return (
+            Cost(change_s, accuracy=None) if point == KEPT else replace(one, head_s=one.head_s - counted_s + change_s)
+        )
 
     every = {KEPT: Cost(change_s, accuracy=None)} | {point: cost(point, one) for point, one in costs.items()}
     after = {point: tuple(cost(point, one) for one in each) for point, each in costs.next_costs.items()}

@@ -1,7 +1,7 @@
 """One self-contained page about a matrix: what pays where, and how each figure is known.
 
-May import: ``errors``, ``report``, ``runtime.record``, ``channel``; of this part ``pictures``, ``rows``, ``techniques``,
-``verdicts``, ``scenarios``.
+May import: ``errors``, ``report``, ``runtime.record``, ``channel``; of this part ``pictures``, ``rows``,
+``techniques``, ``verdicts``, ``scenarios``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from adaedge.matrix.pictures import energy_against_accuracy, energy_by_part, pre
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import SCENARIOS
 from adaedge.matrix.techniques import ALL, MODES
-from adaedge.matrix.verdicts import Cells, best_of, by_word, cells_of, flips, median_saving, partial_cells, savings, window
+from adaedge.matrix.verdicts import (
+    Cells,
+    best_of,
+    by_word,
+    cells_of,
+    flips,
+    median_saving,
+    partial_cells,
+    savings,
+    window,
+)
 from adaedge.report import environment
 from adaedge.report.markup import STYLE, figure, pairs, section, sentences, table
 from adaedge.report.table import Column
@@ -70,7 +80,9 @@ def write_page(
     cells = cells_of(rows)
     if not rows:
         raise SourceError("a page shows a matrix of one row or more; got none")
-    judged = next((name for name, cell in cells.items() if any(row.accuracy is not None for row in cell.values())), None)
+    judged = next(
+        (name for name, cell in cells.items() if any(row.accuracy is not None for row in cell.values())), None
+    )
     focus = focus or judged or next(iter(cells))
     if focus not in cells:
         raise SourceError(f"no cell {', '.join(focus)} to look into; the first is {', '.join(next(iter(cells)))}")
@@ -121,14 +133,20 @@ def reasons(rows: Sequence[Row]) -> list[str]:
     told = []
     if found:
         worst = min(found, key=lambda one: one.fraction)
-        told.append(f"The worst cell: {100 * worst.fraction:+.0f} % saved, against {worst.against}, {', '.join(worst.cell)}.")
+        told.append(
+            f"The worst cell: {100 * worst.fraction:+.0f} % saved, against {worst.against}, {', '.join(worst.cell)}."
+        )
     broken = [one for one in found if one.keeps_floor is False]
     if broken:
         told.append(f"In {len(broken)} of {len(found)} cells their answers were below the floor on the second half.")
     plain = sorted({row.network for row in rows if row.accuracy is None})
     if plain:
         told.append(f"Not judged, so their cost only counts: {', '.join(plain)}.")
-    clauses = [f"{name}: {SCENARIOS[name].clause}." for name in dict.fromkeys(row.scenario for row in rows) if name in SCENARIOS]
+    clauses = [
+        f"{name}: {SCENARIOS[name].clause}."
+        for name in dict.fromkeys(row.scenario for row in rows)
+        if name in SCENARIOS
+    ]
     return told + clauses
 
 
@@ -176,9 +194,9 @@ def _along(along: Along) -> str:
 def _forecast(rows: Sequence[Row]) -> str:
     found = window(rows)
     caption = (
-        f"Every mode in every cell: what the closed forecast said from the first half, and what the replay of the second"
-        f" came to. It named the best mode in {found.right} of {found.cells} cells, and in {found.near} more one within"
-        " 3 % of it. Open marks broke the floor or deadlines."
+        f"Every mode in every cell: what the closed forecast said from the first half, and what the replay of the"
+        f" second came to. It named the best mode in {found.right} of {found.cells} cells, and in {found.near} more one"
+        " within 3 % of it. Open marks broke the floor or deadlines."
     )
     return _both(predicted_against_replayed, rows, caption)
 
@@ -196,7 +214,9 @@ def _flips(rows: Sequence[Row]) -> str:
         for name, best in found
     ]
     total = len({(row.network, row.clip, row.scenario, row.terminal, row.link) for row in rows})
-    return table(columns, lines[:SHOWN], caption=f"The best mode by radio: {len(found)} of {total} places, where it differs.")
+    return table(
+        columns, lines[:SHOWN], caption=f"The best mode by radio: {len(found)} of {total} places, where it differs."
+    )
 
 
 def _partial(rows: Sequence[Row]) -> str:
@@ -216,7 +236,11 @@ def _rows(rows: Sequence[Row], cells: Cells) -> str:
         shown = [row for name in sorted(first.values()) for row in cells[name].values()]
         said = f" {len(rows)} rows in all; here those of one cell for each network and clip."
     columns = [Column(name) for name in ("network", "clip", "terminal", "radio", "link", "mode or technique")]
-    columns += [Column("energy", "mJ", "modelled"), Column("accuracy", "", "measured"), Column("missed", "%", "modelled")]
+    columns += [
+        Column("energy", "mJ", "modelled"),
+        Column("accuracy", "", "measured"),
+        Column("missed", "%", "modelled"),
+    ]
     columns += [Column("sent", "B", "measured payloads"), Column("computed", "%", "modelled")]
     lines = [
         [
@@ -231,7 +255,9 @@ def _rows(rows: Sequence[Row], cells: Cells) -> str:
     ]
     best = sum(best_of(by_word(cell)) is None for cell in cells.values())
     none = f" In {best} cells no mode keeps floor and deadlines." if best else ""
-    return table(columns, lines, caption=f"Modes are {', '.join(MODES)}; {ALL} is the scheduler with everything.{said}{none}")
+    return table(
+        columns, lines, caption=f"Modes are {', '.join(MODES)}; {ALL} is the scheduler with everything.{said}{none}"
+    )
 
 
 def _known(rows: Sequence[Row]) -> str:

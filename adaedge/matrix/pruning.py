@@ -63,4 +63,3 @@ def worth_offering(
         kept = [one for one in members if one != KEPT and costs[one].meets(floor)]
         found |= {best, *sorted(kept, key=lambda one: steady[one].payload_bytes)[:1]}
     return [point for point in costs if point in found]
-

@@ -104,9 +104,7 @@ def _draw_points(
     legend_above(axes, columns)
 
 
-def _draw_energy(
-    axes: Axes, records: Sequence[FrameRecord], times_s: npt.NDArray[np.float64], columns: int
-) -> None:
+def _draw_energy(axes: Axes, records: Sequence[FrameRecord], times_s: npt.NDArray[np.float64], columns: int) -> None:
     """Joules per frame, stacked by cause, averaged in bins of equal time."""
     edges = np.linspace(times_s.min(), times_s.max() + 1e-6, min(BINS, len(records)) + 1)
     groups: list[list[FrameRecord]] = [[] for _ in edges[1:]]

@@ -113,7 +113,11 @@ def test_a_mode_picks_the_cheapest_in_a_stream_that_keeps_the_floor(network, pla
 
 def test_cells_are_all_combinations(network, played):
     links = {name: link_named(name) for name in ("4mbps", "20mbps")}
-    made = [*cells(network, played, scenario_named("robot-video"), [BOARD, TERMINALS["phone-npu"]], {"nr-drx": NR_DRX}, links)]
+    made = [
+        *cells(
+            network, played, scenario_named("robot-video"), [BOARD, TERMINALS["phone-npu"]], {"nr-drx": NR_DRX}, links
+        )
+    ]
     assert [(one.bench.terminal.name, one.link) for one in made] == [
         ("board", "4mbps"),
         ("board", "20mbps"),

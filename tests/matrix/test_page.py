@@ -126,7 +126,9 @@ def test_a_browser_shows_it_uncut_narrow_and_wide_light_and_dark(page, tmp_path)
     (tmp_path / "dark.html").write_text(text.replace("prefers-color-scheme: dark", "min-width: 0"), encoding="utf-8")
     # A window is never narrower than 500 pixels; a frame is.
     asked = [(width, kind) for width in (400, 1280) for kind in ("light", "dark")]
-    frames = "".join(f'<iframe src="{kind}.html" style="width:{width}px;height:900px"></iframe>' for width, kind in asked)
+    frames = "".join(
+        f'<iframe src="{kind}.html" style="width:{width}px;height:900px"></iframe>' for width, kind in asked
+    )
     tell = "[...document.querySelectorAll('iframe')].map(one => one.contentDocument.title).join(';')"
     outer = f'<body onload="document.body.textContent = {tell}">{frames}</body>'
     (tmp_path / "outer.html").write_text(outer, encoding="utf-8")

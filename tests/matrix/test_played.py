@@ -4,13 +4,16 @@ import pytest
 from adaedge.clip import Clip
 from adaedge.errors import SourceError
 from adaedge.matrix import Played, play
-from adaedge.matrix.played import halves_of
+from adaedge.matrix.playing import halves_of
 from adaedge.metrics import Divergence
 from adaedge.operating_point import OperatingPoint
 from adaedge.stream import Playback
 
 LOCAL = OperatingPoint("output")
-JPEG, VIDEO, CUT = (OperatingPoint(*one) for one in (("input", 1.0, "fp32", "jpeg@90"), ("input", 1.0, "fp32", "h264@20"), ("relu", 1.0, "fp32", "u8")))
+JPEG, VIDEO, CUT = (
+    OperatingPoint(*one)
+    for one in (("input", 1.0, "fp32", "jpeg@90"), ("input", 1.0, "fp32", "h264@20"), ("relu", 1.0, "fp32", "u8"))
+)
 
 
 def test_each_half_holds_what_its_own_frames_send_and_answer(bundle, frames, played):

@@ -54,7 +54,14 @@ def test_a_technique_alone_uses_no_other(technique, own):
 
 def test_a_technique_that_a_bundle_has_not_is_left_out():
     assert alone([point for point in POINTS if not point.incremental], "incremental") == []
-    assert set(techniques.TECHNIQUES) >= {"bottleneck", "dynamic partition", "width", "precision", "kept answers", "delta"}
+    assert set(techniques.TECHNIQUES) >= {
+        "bottleneck",
+        "dynamic partition",
+        "width",
+        "precision",
+        "kept answers",
+        "delta",
+    }
 
 
 def test_modes():

@@ -74,7 +74,7 @@ def test_links_by_name(tmp_path):
     for wrong in ("0mbps", "-3mbps", "quickmbps", "nanmbps"):
         with pytest.raises(TraceError, match=f"written as 4mbps; got '{wrong}'"):
             link_named(wrong)
-    with pytest.raises(TraceError, match="no link 'none.csv': name a file, a rate such as 4mbps, or one of umi-walk"):
+    with pytest.raises(TraceError, match=r"no link 'none\.csv': name a file, a rate such as 4mbps, or one of umi-walk"):
         link_named("none.csv")
 
 

@@ -2,7 +2,16 @@ import pytest
 
 from adaedge.matrix import Row
 from adaedge.matrix.techniques import ALL, JPEG, LOCAL, PARTIAL, VIDEO
-from adaedge.matrix.verdicts import by_word, cells_of, flips, median_saving, partial_cells, predicted_best, savings, window
+from adaedge.matrix.verdicts import (
+    by_word,
+    cells_of,
+    flips,
+    median_saving,
+    partial_cells,
+    predicted_best,
+    savings,
+    window,
+)
 
 
 def row(name, energy_j, *, radio="a", link="w", clip="c", predicted_j=None, keeps=True, second=True, misses=0.0):
