@@ -234,11 +234,20 @@ def made_frames() -> Iterator[Any]:
     return iter(standing(still, 12, seed=0))
 
 
+def wanted(name: str, clip: Path, arguments: argparse.Namespace) -> bool:
+    """Whether a network is to be shown a clip."""
+    asked = name in arguments.networks and (not arguments.clips or clip.stem in arguments.clips)
+    there = (arguments.folder / f"{_file(name)}-{clip.stem}.rows.json").exists()
+    return asked and (there or not arguments.measured)
+
+
 def main() -> None:
     """Measure, replay, print, write the result and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a tiny network on made frames; nothing written")
-    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES), help="these only; nothing written")
+    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES), help="these only")
+    parser.add_argument("--clips", nargs="+", help="these only, each by its file's name without an ending")
+    parser.add_argument("--measured", action="store_true", help="only what the folder holds already")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="what was built and measured is kept here")
     parser.add_argument("--page", type=Path, help="write the report of it, one page")
     arguments = parser.parse_args()
@@ -248,7 +257,8 @@ def main() -> None:
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     begun_s, rows = time.perf_counter(), []
-    pairs = [(name, clip) for name in arguments.networks for clip in CASES[name].clips]
+    every = [(name, clip) for name, case in CASES.items() for clip in case.clips]
+    pairs = [pair for pair in every if wanted(*pair, arguments)]
     per = len(CHOSEN_TERMINALS) * len(CHOSEN_RADIOS) * (len(RECORDED) + len(SYNTHESISED))
     with show.progress() as report:
         for at, (name, clip) in enumerate(pairs):
@@ -262,13 +272,21 @@ def main() -> None:
     Console().print_json(json.dumps({name: value for name, value in found.items() if name != "window_wrong"}))
     if arguments.page:
         write_page(arguments.page, rows, title="Energy and accuracy")
-    if set(arguments.networks) == set(CASES):
+    if pairs == every or arguments.measured:
         settings = {"terminals": CHOSEN_TERMINALS, "radios": CHOSEN_RADIOS, "frames": FRAMES, "bars": BARS}
         told = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
         took = time.perf_counter() - begun_s
+        left = [f"{name}, {clip.stem}" for name, clip in every if (name, clip) not in pairs]
         table = {"columns": COLUMNS, "rows": [compact(row) for row in rows]}
         result.write(
-            "energy_accuracy", table, summary=found, scenarios=told, energy="modelled", took_s=took, **settings
+            "energy_accuracy",
+            table,
+            summary=found,
+            scenarios=told,
+            energy="modelled",
+            took_s=took,
+            not_run=left,
+            **settings,
         )
 
 
