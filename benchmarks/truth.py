@@ -4,7 +4,8 @@ A terminal and an edge server in another process, over gRPC and TLS, an uplink w
 trace says: EfficientNet-Lite0 on the second halves of clips, every technique, paced as a Raspberry Pi 4. The same
 frames, trace and scheduler are then replayed as ``energy_accuracy`` replays them: bytes and answers of this second half
 as they were measured beforehand, choices by what the first half showed. Bars: joules a frame within 10 %, the same
-point for at least 95 % of the frames. Joules are modelled in both: from what really happened in one, from a replay in the other.
+point for at least 95 % of the frames. Joules are modelled in both: from what really happened in one, from a replay in
+the other.
 
     python -m benchmarks.truth [--smoke] [--folder build/energy_accuracy] [--frames 150]
 """
