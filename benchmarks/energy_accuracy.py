@@ -268,21 +268,21 @@ def main() -> None:
                 report(name, done, per)
         report("networks and clips", len(pairs), len(pairs))
     show_rows(rows)
-    found = summary(rows)
-    Console().print_json(json.dumps({name: value for name, value in found.items() if name != "window_wrong"}))
+    told = summary(rows)
+    Console().print_json(json.dumps({name: value for name, value in told.items() if name != "window_wrong"}))
     if arguments.page:
         write_page(arguments.page, rows, title="Energy and accuracy")
     if pairs == every or arguments.measured:
         settings = {"terminals": CHOSEN_TERMINALS, "radios": CHOSEN_RADIOS, "frames": FRAMES, "bars": BARS}
-        told = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
+        asked = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
         took = time.perf_counter() - begun_s
         left = [f"{name}, {clip.stem}" for name, clip in every if (name, clip) not in pairs]
         table = {"columns": COLUMNS, "rows": [compact(row) for row in rows]}
         result.write(
             "energy_accuracy",
             table,
-            summary=found,
-            scenarios=told,
+            summary=told,
+            scenarios=asked,
             energy="modelled",
             took_s=took,
             not_run=left,

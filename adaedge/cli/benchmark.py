@@ -105,8 +105,13 @@ def _played(
     first = next(iter(opened.values()))
     network = measured(bundle, first, name=name, floor=floor, repetitions=repetitions, progress=report)
     points, judged = worth_playing(bundle, network.floor), network.metric is not None
-    told = {"period_s": period_s, "most": most, "judged": judged, "points": points, "progress": report}
-    return [(network, play(bundle, clip, stem, **told)) for stem, clip in opened.items()]
+    return [
+        (
+            network,
+            play(bundle, clip, stem, period_s=period_s, most=most, judged=judged, points=points, progress=report),
+        )
+        for stem, clip in opened.items()
+    ]
 
 
 def _names(text: str) -> list[str]:

@@ -6,7 +6,7 @@ May import: ``errors``, ``report``, ``runtime.record``, ``channel``; of this par
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -232,7 +232,7 @@ def _partial(rows: Sequence[Row]) -> str:
 def _rows(rows: Sequence[Row], cells: Cells) -> str:
     shown, said = list(rows), ""
     if len(shown) > SHOWN:
-        first: Mapping[tuple[str, str], tuple[str, ...]] = {name[:2]: name for name in reversed(cells)}  # type: ignore[call-overload]
+        first = {name[:2]: name for name in reversed([*cells])}
         shown = [row for name in sorted(first.values()) for row in cells[name].values()]
         said = f" {len(rows)} rows in all; here those of one cell for each network and clip."
     columns = [Column(name) for name in ("network", "clip", "terminal", "radio", "link", "mode or technique")]
