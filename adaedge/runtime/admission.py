@@ -7,16 +7,15 @@ for any more. Here the payload whose deadline comes first is computed first, whi
 can be in time (earliest deadline first: Liu and Layland, Journal of the ACM 20(1), 1973), and a payload is let in only
 if all that wait can still be in time. How long a payload takes is learned from those before it.
 
-**Fair shares.** Where not all can be in time, the one that is refused belongs to the terminal that had the most of the
-edge server in the last seconds: mostly the one that came last, but a terminal that sends ten times its share takes
-nothing from the others.
+**Fair shares.** A terminal that had more of the edge server than most, in the last seconds and with what it waits for,
+comes after the others, whatever its deadlines are, and is let in only if there is room for theirs: one that sends ten
+times its share takes nothing from them.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from bisect import insort
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +29,11 @@ RESERVE_S = 0.004
 MEMORY_S = 2.0
 """Seconds after which half of what a terminal had of the edge server is forgotten."""
 LEAD = 1.5
-"""So many times the newcomer's share a terminal must have had for its waiting payload to give way."""
-_NEW = 0.1  # of the newest measurement, in what a payload is expected to take
+"""So many times what the middle one of all terminals had, one must have had to come after the others."""
+ROOM = 0.5
+"""Of the time that is left, the share by which a payload of such a terminal has to be done to be let in."""
+_ABSENT_S = 1e-3  # whoever had less in the last seconds is not counted among the terminals
+_NEW = 0.2  # of the newest measurement, in what a payload is expected to take
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +41,8 @@ class _Job:
     """A payload that wants its turn."""
 
     due_s: float  # when its computing has to be done
-    cost_s: float
+    cost_s: float  # what it is expected to take, with caution
+    least_s: float  # and if all goes well
     terminal: str
     wake: Condition
     turn: bool = False
@@ -90,7 +93,7 @@ class Admission:
     def __init__(self, slots: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._slots, self._now_s = slots, now_s
         self._lock = Lock()
-        self._waiting: list[_Job] = []  # by the time at which they have to be done
+        self._waiting: list[_Job] = []
         self._running: dict[_Job, float] = {}  # when each began
         self._costs: dict[Hashable, _Cost] = {}
         self._shares: dict[str, _Share] = {}
@@ -99,6 +102,11 @@ class Admission:
     def waiting(self) -> int:
         """Payloads that wait for their turn."""
         return len(self._waiting)
+
+    def expect(self, kind: Hashable, took_s: float) -> None:
+        """A payload of a kind was found to take so long, before any has come."""
+        with self._lock:
+            self._costs.setdefault(kind, _Cost(took_s))
 
     @contextmanager
     def turn(self, kind: Hashable, left_s: float | None, terminal: str = "") -> Iterator[float]:
@@ -115,7 +123,7 @@ class Admission:
         come_s = self._now_s()
         with self._lock:
             job = self._job(kind, come_s + (math.inf if left_s is None else left_s - RESERVE_S), terminal)
-            insort(self._waiting, job, key=lambda other: other.due_s)
+            self._waiting.append(job)
             self._make_room(job)
             self._begin()
             while not (job.turn or job.refused):
@@ -130,57 +138,62 @@ class Admission:
 
     def _job(self, kind: Hashable, due_s: float, terminal: str) -> _Job:
         known = self._costs.get(kind)
-        if known is None and self._costs:  # nothing is known of this kind: it is taken to be as the others are
-            expected_s = sum(cost.mean_s for cost in self._costs.values()) / len(self._costs)
-        else:
-            expected_s = known.mean_s + known.off_s if known else 0.0
-        return _Job(due_s, expected_s, terminal, Condition(self._lock))
+        alike = [known] if known else [*self._costs.values()]  # a new kind is taken to be as the others are
+        cost_s = sum(cost.mean_s + cost.off_s for cost in alike) / max(1, len(alike))
+        least_s = sum(cost.mean_s - cost.off_s for cost in alike) / max(1, len(alike))
+        return _Job(due_s, cost_s, least_s, terminal, Condition(self._lock))
+
+    def _greedy(self) -> set[str]:
+        """The terminals that had more than most, what they wait for included."""
+        now_s = self._now_s()
+        had_s = {name: share.now(now_s) for name, share in self._shares.items()}
+        for job in (*self._running, *self._waiting):
+            had_s[job.terminal] = had_s.get(job.terminal, 0.0) + job.cost_s
+        present = sorted(seconds for seconds in had_s.values() if seconds > _ABSENT_S)
+        if not present:
+            return set()
+        return {name for name, seconds in had_s.items() if seconds > LEAD * present[(len(present) - 1) // 2]}
+
+    def _in_order(self, greedy: set[str]) -> list[_Job]:
+        """Those that wait, in the order of their turns."""
+        return sorted(self._waiting, key=lambda job: (job.terminal in greedy, job.due_s))
 
     def _make_room(self, newcomer: _Job) -> None:
-        """Refuse until all that wait can be in time."""
-        while (late := self._first_late()) is not None:
-            victim = self._victim(self._waiting[: late + 1], newcomer)
+        """Refuse until the newcomer makes nobody late: greedy ones behind it, or else the newcomer itself."""
+        greedy = self._greedy()
+        while (late := self._first_late(newcomer, greedy)) is not None:
+            victim = late if late.terminal in greedy else newcomer
             self._waiting.remove(victim)
             victim.refused = True
             victim.wake.notify()
             if victim is newcomer:
                 return
 
-    def _first_late(self) -> int | None:
-        """The place of the first that would be late, if all went as expected."""
-        now_s = self._now_s()
+    def _first_late(self, newcomer: _Job, greedy: set[str]) -> _Job | None:
+        """The first that would be late, of the newcomer and those behind it. Those before it were let in already."""
+        now_s, order = self._now_s(), self._in_order(greedy)
+        first = order.index(newcomer)
         ahead_s = sum(max(0.0, begun_s + job.cost_s - now_s) for job, begun_s in self._running.items())
         free = self._slots - len(self._running)
-        for place, job in enumerate(self._waiting):
+        for place, job in enumerate(order):
             start_s = now_s if place < free else now_s + ahead_s / self._slots
-            if start_s + job.cost_s > job.due_s and not self._alone(place, job, now_s):
-                return place
+            room = ROOM if job is newcomer and job.terminal in greedy else 1.0
+            late = start_s + job.cost_s > now_s + room * (job.due_s - now_s)
+            if place >= first and late and not (place == 0 and self._alone(job)):
+                return job
             ahead_s += job.cost_s
         return None
 
-    def _alone(self, place: int, job: _Job, now_s: float) -> bool:
+    def _alone(self, job: _Job) -> bool:
         """Whether nothing is in its way: then it is tried, or what was expected could never turn out to be wrong."""
-        return place == 0 and not self._running and now_s < job.due_s
-
-    def _victim(self, candidates: list[_Job], newcomer: _Job) -> _Job:
-        """The newcomer, if it is in the way, unless another terminal had much more; the last of what that one sent."""
-        now_s = self._now_s()
-        if newcomer not in candidates:
-            return candidates[-1]  # what was expected has changed: the last of them cannot be in time any more
-        most = max(candidates, key=lambda job: (self._had_s(job.terminal, now_s), job is newcomer, job.due_s))
-        greedy = self._had_s(most.terminal, now_s) > LEAD * self._had_s(newcomer.terminal, now_s)
-        return most if greedy and most.terminal != newcomer.terminal else newcomer
-
-    def _had_s(self, terminal: str, now_s: float) -> float:
-        share = self._shares.get(terminal)
-        return 0.0 if share is None else share.now(now_s)
+        return not self._running and self._now_s() < job.due_s
 
     def _begin(self) -> None:
-        """Give free slots to those whose deadline comes first; refuse such as have become late by waiting."""
-        now_s = self._now_s()
+        """Give free slots to those whose turn it is; refuse such as have become late by waiting."""
         while self._waiting and len(self._running) < self._slots:
-            job = self._waiting.pop(0)
-            if now_s + job.cost_s > job.due_s and not self._alone(0, job, now_s):
+            now_s, job = self._now_s(), self._in_order(self._greedy())[0]
+            self._waiting.remove(job)
+            if now_s + job.least_s > job.due_s and not self._alone(job):
                 job.refused = True
             else:
                 job.turn = True
@@ -194,7 +207,7 @@ class Admission:
             self._costs.setdefault(kind, _Cost(took_s)).learn(took_s)
             self._shares.setdefault(job.terminal, _Share()).add(took_s, now_s)
             if len(self._shares) > 1024:
-                self._shares = {name: share for name, share in self._shares.items() if share.now(now_s) > 1e-3}
+                self._shares = {name: share for name, share in self._shares.items() if share.now(now_s) > _ABSENT_S}
             self._begin()
 
     def _why(self, job: _Job, left_s: float | None) -> str:
