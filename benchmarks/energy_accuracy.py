@@ -1,9 +1,10 @@
-"""Which mode and which technique takes the least joules at equal accuracy, on which network, clip, terminal, radio, link?
+"""Which mode and technique takes the least joules at equal accuracy, on which network, clip, terminal and radio?
 
 Eight networks, the clips of ``video_clips``, three terminals, three radios, a recorded link and two of 3GPP TR 38.901.
 Everything is chosen on a clip's first half, by whoever chooses: the point of local, JPEG, H.264 and partial always is
-the cheapest that keeps the floor there (the lower end of its 95 % interval), and the scheduler sees the same costs. What
-is reported is the second half: its own bytes, its own answers. The floor is an IoU of 0.95, a cosine of 0.95, or 0.1 nats.
+the cheapest that keeps the floor there (the lower end of its 95 % interval), and the scheduler sees the same costs.
+What is reported is the second half: its own bytes, its own answers. The floor is an IoU of 0.95, a cosine of 0.95, or
+0.1 nats.
 
 Bytes and accuracy are measured by really running the bundle on every frame. Seconds of a part are measured here, then
 scaled by what the terminal computes in a second; joules are modelled from these seconds and from the radio's states.
@@ -233,11 +234,20 @@ def made_frames() -> Iterator[Any]:
     return iter(standing(still, 12, seed=0))
 
 
+def wanted(name: str, clip: Path, arguments: argparse.Namespace) -> bool:
+    """Whether a network is to be shown a clip."""
+    asked = name in arguments.networks and (not arguments.clips or clip.stem in arguments.clips)
+    there = (arguments.folder / f"{_file(name)}-{clip.stem}.rows.json").exists()
+    return asked and (there or not arguments.measured)
+
+
 def main() -> None:
     """Measure, replay, print, write the result and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a tiny network on made frames; nothing written")
-    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES), help="these only; nothing written")
+    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES), help="these only")
+    parser.add_argument("--clips", nargs="+", help="these only, each by its file's name without an ending")
+    parser.add_argument("--measured", action="store_true", help="only what the folder holds already")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="what was built and measured is kept here")
     parser.add_argument("--page", type=Path, help="write the report of it, one page")
     arguments = parser.parse_args()
@@ -247,7 +257,8 @@ def main() -> None:
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     begun_s, rows = time.perf_counter(), []
-    pairs = [(name, clip) for name in arguments.networks for clip in CASES[name].clips]
+    every = [(name, clip) for name, case in CASES.items() for clip in case.clips]
+    pairs = [pair for pair in every if wanted(*pair, arguments)]
     per = len(CHOSEN_TERMINALS) * len(CHOSEN_RADIOS) * (len(RECORDED) + len(SYNTHESISED))
     with show.progress() as report:
         for at, (name, clip) in enumerate(pairs):
@@ -257,17 +268,25 @@ def main() -> None:
                 report(name, done, per)
         report("networks and clips", len(pairs), len(pairs))
     show_rows(rows)
-    found = summary(rows)
-    Console().print_json(json.dumps({name: value for name, value in found.items() if name != "window_wrong"}))
+    told = summary(rows)
+    Console().print_json(json.dumps({name: value for name, value in told.items() if name != "window_wrong"}))
     if arguments.page:
         write_page(arguments.page, rows, title="Energy and accuracy")
-    if set(arguments.networks) == set(CASES):
+    if pairs == every or arguments.measured:
         settings = {"terminals": CHOSEN_TERMINALS, "radios": CHOSEN_RADIOS, "frames": FRAMES, "bars": BARS}
-        told = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
+        asked = {name: scenario_named(case.scenario).clause for name, case in CASES.items()}
         took = time.perf_counter() - begun_s
+        left = [f"{name}, {clip.stem}" for name, clip in every if (name, clip) not in pairs]
         table = {"columns": COLUMNS, "rows": [compact(row) for row in rows]}
         result.write(
-            "energy_accuracy", table, summary=found, scenarios=told, energy="modelled", took_s=took, **settings
+            "energy_accuracy",
+            table,
+            summary=told,
+            scenarios=asked,
+            energy="modelled",
+            took_s=took,
+            not_run=left,
+            **settings,
         )
 
 

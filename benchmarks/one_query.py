@@ -1,10 +1,10 @@
 """One query in ten seconds: is the radio woken for it, and what does that cost?
 
-A robot that asks now and then pays the radio's falling asleep for every single query. Two modelled networks, 60 queries,
-10 s apart, answers within 1 s; three links, four radios. Compared: always local, the cheapest offload always, the
-scheduler, and the best static point in hindsight. Bars: under a tail model (LTE, 5G NSA low band) at least 5 times less
-than always offloading; under C-DRX the scheduler's point is the one of the least joules for at least 95 % of the queries
-after the first, and it says why. Costs and joules are modelled.
+A robot that asks now and then pays the radio's falling asleep for every single query. Two modelled networks, 60
+queries, 10 s apart, answers within 1 s; three links, four radios. Compared: always local, the cheapest offload always,
+the scheduler, and the best static point in hindsight. Bars: under a tail model (LTE, 5G NSA low band) at least 5 times
+less than always offloading; under C-DRX the scheduler's point is the one of the least joules for at least 95 % of the
+queries after the first, and it says why. Costs and joules are modelled.
 
     python -m benchmarks.one_query [--smoke]
 """

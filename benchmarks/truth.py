@@ -1,10 +1,11 @@
 """Does a replay come to what a real run comes to?
 
 A terminal and an edge server in another process, over gRPC and TLS, an uplink whose bytes are really held back as a
-trace says: EfficientNet-Lite0 on the second halves of clips, every technique, paced as a Raspberry Pi 4. The same frames,
-trace and scheduler are then replayed as ``energy_accuracy`` replays them: bytes and answers of this second half as they
-were measured beforehand, choices by what the first half showed. Bars: joules a frame within 10 %, the same point for at
-least 95 % of the frames. Joules are modelled in both: from what really happened in one, from a replay in the other.
+trace says: EfficientNet-Lite0 on the second halves of clips, every technique, paced as a Raspberry Pi 4. The same
+frames, trace and scheduler are then replayed as ``energy_accuracy`` replays them: bytes and answers of this second half
+as they were measured beforehand, choices by what the first half showed. Bars: joules a frame within 10 %, the same
+point for at least 95 % of the frames. Joules are modelled in both: from what really happened in one, from a replay in
+the other.
 
     python -m benchmarks.truth [--smoke] [--folder build/energy_accuracy] [--frames 150]
 """
@@ -31,7 +32,7 @@ from adaedge.demo.edge import edge_server
 from adaedge.demo.policy_run import FromFirstFrame
 from adaedge.energy import RADIOS
 from adaedge.matrix import TERMINALS, Bench, Cell, link_named, measured, play, scenario_named
-from adaedge.matrix.played import halves_of
+from adaedge.matrix.playing import halves_of
 from adaedge.matrix.techniques import ALL
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session
@@ -44,7 +45,7 @@ NETWORK = "EfficientNet-Lite0"
 RUNS = (
     ("bikes", "umi-blocked", "nr-drx"),
     ("one-by-one-person-detection", "umi-walk", "nr-drx-fast-release"),
-    ("bottle-detection", str(DATA / "traces" / "mahimahi-ATT-LTE-driving-2016.up"), "nr-low-band"),
+    ("one-by-one-person-detection", str(DATA / "traces" / "mahimahi-ATT-LTE-driving-2016.up"), "nr-low-band"),
 )
 WITHIN, SAME = 0.10, 0.95
 
@@ -116,7 +117,7 @@ def cell_of(bench: Bench, link: str, radio: str, frames: int) -> Cell:
 
 def run(bench: Bench, bundle: Bundle, shown: list[Frame], link: str, radio: str, frames: int) -> dict[str, Any]:
     """One run, and its replay."""
-    own = Bundle(replace(bundle.manifest, kept=bench.believed.kept), bundle._files)  # noqa: SLF001
+    own = Bundle(replace(bundle.manifest, kept=bench.believed.kept), bundle._files)
     with served(own) as there:
         cell = replace(cell_of(bench, link, radio, frames), round_trip_s=round_trip_s(there, own))
         ran = really(cell, own, shown, there)

@@ -6,11 +6,12 @@ May import, inside the command: ``bundle``, ``clip``, ``channel``, ``energy``, `
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from adaedge.cli import show
@@ -78,7 +79,9 @@ def benchmark(
     if as_json:
         show.document(json.dumps([row.as_dict() for row in rows], indent=1))
     else:
-        show.console.print(_table(rows))
+        for table in _tables(rows):
+            show.console.print(table)
+        show.console.print(BRACKETS, highlight=False)
         if out is not None:
             show.console.print(f"The page is {out}.", highlight=False)
 
@@ -102,37 +105,45 @@ def _played(
     first = next(iter(opened.values()))
     network = measured(bundle, first, name=name, floor=floor, repetitions=repetitions, progress=report)
     points, judged = worth_playing(bundle, network.floor), network.metric is not None
-    told = {"period_s": period_s, "most": most, "judged": judged, "points": points, "progress": report}
-    return [(network, play(bundle, clip, stem, **told)) for stem, clip in opened.items()]
+    return [
+        (
+            network,
+            play(bundle, clip, stem, period_s=period_s, most=most, judged=judged, points=points, progress=report),
+        )
+        for stem, clip in opened.items()
+    ]
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    table = Table(
-        title="Joules a frame, modelled, terminal only; bytes and accuracy measured",
-        caption="In brackets: more than 2 % of the deadlines were missed, or the answers are below the floor.",
-    )
-    for heading in ("clip", "terminal", "radio", "link", "mode or technique"):
-        table.add_column(heading)
-    for heading in ("mJ a frame", "of it radio", "accuracy", "missed, %", "sent, B"):
-        table.add_column(heading, justify="right")
-    before: tuple[str, ...] = ()
-    for row in rows:
-        if row.cell != before:
-            table.add_section()
-        bad = row.keeps_floor is False or row.misses > 0.02
-        spent = f"{1e3 * row.energy_j:.2f}"
-        table.add_row(
-            *([row.clip, row.terminal, row.radio, row.link] if row.cell != before else [""] * 4),
-            row.mode_or_technique,
-            f"({spent})" if bad else spent,
-            f"{1e3 * row.radio_j:.2f}",
-            "not judged" if row.accuracy is None else f"{row.accuracy:.3f}",
-            f"{100 * row.misses:.1f}",
-            f"{row.bytes_per_frame:.0f}",
-        )
-        before = row.cell
-    return table
+def _tables(rows: Sequence[Row]) -> Iterator[Table]:
+    """One a cell."""
+    from adaedge.matrix.verdicts import MISSES, cells_of
+
+    for (_, clip, _, terminal, radio, link), cell in cells_of(rows).items():
+        table = Table(title=f"{clip} on {terminal}, {radio}, {link}", box=box.SIMPLE_HEAD, title_justify="left")
+        table.add_column("mode or technique", no_wrap=True)
+        for heading in (
+            "mJ a frame\nmodelled",
+            "radio\nmodelled",
+            "accuracy\nmeasured",
+            "missed, %",
+            "sent, B\nmeasured",
+        ):
+            table.add_column(heading, justify="right")
+        for name, row in cell.items():
+            spent = f"{1e3 * row.energy_j:.2f}"
+            table.add_row(
+                name,
+                f"({spent})" if row.keeps_floor is False or row.misses > MISSES else spent,
+                f"{1e3 * row.radio_j:.2f}",
+                "not judged" if row.accuracy is None else f"{row.accuracy:.3f}",
+                f"{100 * row.misses:.1f}",
+                f"{row.bytes_per_frame:.0f}",
+            )
+        yield table
+
+
+BRACKETS = "In brackets: answers below the floor, or more than 2 % of the deadlines missed; such joules do not count."

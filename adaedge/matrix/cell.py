@@ -179,7 +179,16 @@ class Cell:
         offers: dict[str, Sequence[OperatingPoint]] = {NONE: list(filter(techniques.is_base, costs))}
         offers |= {name: techniques.alone(costs, name) for name in TECHNIQUES}
         offers[ALL] = list(costs)
-        found += [self._adaptive(name, points) for name, points in offers.items() if points]
+        known: dict[frozenset[OperatingPoint], Row] = {}
+        for name, points in offers.items():
+            # What is below the floor is never chosen: where nothing else was added, nothing else happens.
+            usable = frozenset(
+                point for point in points if point == KEPT or costs[point].meets(self.bench.network.floor)
+            )
+            if points:
+                row = known.get(usable) or self._adaptive(name, points)
+                known[usable] = row
+                found.append(replace(row, mode_or_technique=name))
         return [row for row in found if row is not None]
 
     def foreseen(self) -> Foreseen:

@@ -86,7 +86,8 @@ class Workloads:
         found = []
         for rate in rates:
             radio_j, took_s = radio_cost(whole, energy, rate, limits.period_s, round_trip_s)
-            if took_s > room_s:
+            # The forecast takes a radio to be ready; one that was released has to be waked for every frame.
+            if took_s + float(energy.radio.ready_s(max(0.0, limits.period_s - took_s))) > room_s:
                 fits = min(whole.payload_bytes, max(1.0, rate * room_s / 8))
                 part = replace(whole, payload_bytes=fits, answer_bytes=0.0)
                 radio_j = radio_cost(part, energy, rate, limits.period_s, 0.0)[0] + finish_j

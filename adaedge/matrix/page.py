@@ -1,12 +1,12 @@
 """One self-contained page about a matrix: what pays where, and how each figure is known.
 
-May import: ``errors``, ``report``, ``runtime.record``, ``channel``; of this part ``pictures``, ``rows``, ``techniques``,
-``verdicts``, ``scenarios``.
+May import: ``errors``, ``report``, ``runtime.record``, ``channel``; of this part ``pictures``, ``rows``,
+``techniques``, ``verdicts``, ``scenarios``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -194,9 +194,9 @@ def _along(along: Along) -> str:
 def _forecast(rows: Sequence[Row]) -> str:
     found = window(rows)
     caption = (
-        f"Every mode in every cell: what the closed forecast said from the first half, and what the replay of the second"
-        f" came to. It named the best mode in {found.right} of {found.cells} cells, and in {found.near} more one within"
-        " 3 % of it. Open marks broke the floor or deadlines."
+        f"Every mode in every cell: what the closed forecast said from the first half, and what the replay of the"
+        f" second came to. It named the best mode in {found.right} of {found.cells} cells, and in {found.near} more one"
+        " within 3 % of it. Open marks broke the floor or deadlines."
     )
     return _both(predicted_against_replayed, rows, caption)
 
@@ -232,7 +232,7 @@ def _partial(rows: Sequence[Row]) -> str:
 def _rows(rows: Sequence[Row], cells: Cells) -> str:
     shown, said = list(rows), ""
     if len(shown) > SHOWN:
-        first: Mapping[tuple[str, str], tuple[str, ...]] = {name[:2]: name for name in reversed(cells)}  # type: ignore[call-overload]
+        first = {name[:2]: name for name in reversed([*cells])}
         shown = [row for name in sorted(first.values()) for row in cells[name].values()]
         said = f" {len(rows)} rows in all; here those of one cell for each network and clip."
     columns = [Column(name) for name in ("network", "clip", "terminal", "radio", "link", "mode or technique")]

@@ -72,7 +72,7 @@ def energy_against_accuracy(rows: Sequence[Row], *, narrow: bool = False) -> str
         return to_svg(figure, "accuracy-narrow" if narrow else "accuracy")
 
 
-def _numbered(energy_j: np.ndarray, accuracy: np.ndarray) -> dict[str, tuple[float, float]]:  # type: ignore[type-arg]
+def _numbered(energy_j: np.ndarray, accuracy: np.ndarray) -> dict[str, tuple[float, float]]:
     """One label for all that lie on one place: ``3,4,7``."""
     places: dict[tuple[float, float], list[int]] = {}
     for number, (x, y) in enumerate(zip(energy_j.tolist(), accuracy.tolist(), strict=True), 1):

@@ -1,7 +1,8 @@
 """Terminals: what a profile that was measured here would be on another processor.
 
-May import: ``errors``, ``energy``, ``operating_point``. Nothing here is measured: a terminal's seconds follow from those
-of this machine, of which each part was measured, and from what the terminal is known or assumed to compute in a second.
+May import: ``errors``, ``energy``, ``operating_point``. Nothing here is measured: a terminal's seconds follow from
+those of this machine, of which each part was measured, and from what the terminal is known or assumed to compute in a
+second.
 """
 
 from __future__ import annotations
@@ -118,5 +119,7 @@ TERMINALS = {
     "jetson-orin": Terminal("jetson-orin", COMPUTE["jetson-orin"], 2.0, PI_5_MACS_PER_S, video_in_hardware=True),
     "phone-npu": Terminal("phone-npu", COMPUTE["phone-npu"], 2.0, 2 * PI_5_MACS_PER_S, video_in_hardware=True),
 }
-"""By the names that the command line takes. That an Orin's cores are as quick as a Raspberry Pi 5's, and a phone's twice
-as quick, is assumed."""
+"""By the names that the command line takes.
+
+That an Orin's cores are as quick as a Raspberry Pi 5's, and a phone's twice as quick, is assumed.
+"""

@@ -48,8 +48,8 @@ def test_always_local_takes_its_seconds_times_watts(network, played, rows):
 def test_a_mode_sends_what_the_second_half_sends_not_the_first(network, played, rows):
     point = OperatingPoint.parse(rows[JPEG].point)
     sent = played.second.payloads[point].mean()
-    assert sent != played.first.payloads[point].mean()
-    assert rows[JPEG].bytes_per_frame == pytest.approx(sent, rel=0.02)
+    assert abs(sent - played.first.payloads[point].mean()) > 2
+    assert rows[JPEG].bytes_per_frame == pytest.approx(sent, abs=1)
 
 
 def test_the_answers_of_a_run_are_judged_as_they_were_measured(network, played, rows):

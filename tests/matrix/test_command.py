@@ -53,7 +53,8 @@ def test_it_prints_a_row_for_each_mode_and_technique_of_each_cell(there):
 def test_for_people_it_is_a_table(there):
     done = told(there, "--radios", "nr-awake", "--links", "4mbps")
     assert "all together" in done.stdout
-    assert "Joules a frame, modelled" in done.stdout
+    assert "made on phone-npu, nr-awake, 4mbps" in done.stdout
+    assert "In brackets: answers below the floor" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,18 @@ HERE = Profile(
 
 
 def board(**more):
-    return Terminal("board", ComputePower(2.0, macs_per_s=1e9), slower_in_fp32=2.0, cpu_macs_per_s=2.5e8, **more)
+    return Terminal("board", ComputePower(2.0, macs_per_s=1e9), slower_in_fp32=3.0, cpu_macs_per_s=2.5e8, **more)
 
 
 def test_seconds_by_hand():
-    """100 MMAC: int8 takes 0.1 s, fp32 0.2; the cores, 0.4 s for 0.01 here, are 40 times slower."""
+    """100 MMAC: int8 takes 0.1 s, fp32 0.3; the cores, 0.4 s for 0.01 here, are 40 times slower."""
     there = board().profile(HERE, 1e8, prepare_s=0.003)
     own_s = 40 * (CHANGE_S + 0.003)
     assert there[INT8].head_s == pytest.approx(0.1 + own_s)
-    assert there[LOCAL].head_s == pytest.approx(0.2 + own_s)
-    assert there[CUT].head_s == pytest.approx(0.08 + own_s)
+    assert there[LOCAL].head_s == pytest.approx(0.3 + own_s)
+    assert there[CUT].head_s == pytest.approx(0.12 + own_s)
     assert there[CUT].encode_s == pytest.approx(0.08)
-    assert there[CUT].finish_s == pytest.approx(0.12)
+    assert there[CUT].finish_s == pytest.approx(0.18)
     assert there[KEPT].head_s == pytest.approx(40 * CHANGE_S), "a kept answer prepares nothing"
     assert (there[CUT].decode_s, there[CUT].tail_s) == (0.001, 0.006), "the edge server is this machine"
     assert there[CUT].payload_bytes == 300
@@ -48,7 +48,7 @@ def test_video_in_hardware_takes_joules_by_the_pixel():
 
 def test_without_int8_its_time_follows_from_fp32():
     fp32 = Profile({LOCAL: Cost(0.010)}, "", "here", "here")
-    assert board().profile(fp32, 1e8)[LOCAL].head_s == pytest.approx(0.2)
+    assert board().profile(fp32, 1e8)[LOCAL].head_s == pytest.approx(0.3)
 
 
 def test_the_terminals_have_the_figures_of_the_presets():
@@ -74,7 +74,7 @@ def test_links_by_name(tmp_path):
     for wrong in ("0mbps", "-3mbps", "quickmbps", "nanmbps"):
         with pytest.raises(TraceError, match=f"written as 4mbps; got '{wrong}'"):
             link_named(wrong)
-    with pytest.raises(TraceError, match="no link 'none.csv': name a file, a rate such as 4mbps, or one of umi-walk"):
+    with pytest.raises(TraceError, match=r"no link 'none\.csv': name a file, a rate such as 4mbps, or one of umi-walk"):
         link_named("none.csv")
 
 
