@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adaedge.bundle import Bundle as Bundle
     from adaedge.clip import Clip as Clip
     from adaedge.graph import Splittable as Splittable
+    from adaedge.incremental import Incremental as Incremental
     from adaedge.levels import Elastic as Elastic
     from adaedge.operating_point import Cost as Cost
     from adaedge.operating_point import Decision as Decision
@@ -42,6 +43,7 @@ _HOMES = {
     "EdgeServer": "runtime",
     "Elastic": "levels",
     "GrpcLink": "runtime",
+    "Incremental": "incremental",
     "OperatingPoint": "operating_point",
     "Profile": "operating_point",
     "ReplayLink": "runtime",
@@ -53,7 +55,7 @@ _HOMES = {
     "profile": "profiling",
 }
 
-_NEED_TORCH = frozenset({"bottleneck", "builder", "graph", "levels"})
+_NEED_TORCH = frozenset({"bottleneck", "builder", "graph", "incremental", "levels"})
 
 __all__ = ["__version__", *_HOMES]
 
