@@ -26,8 +26,8 @@ from benchmarks.video_clips import class_of, count
 NATS, IOU = 0.10, 0.90
 FITTED = 64
 """So many frames, at even distances over a clip's first half, are what a bottleneck is fitted on."""
-REFINED, EPOCHS, REFINED_BATCH = 300, 4, 4
-"""So many are what it is refined on, how often, and how many at once."""
+EPOCHS, REFINED_BATCH = 4, 4
+"""How often it is refined on each frame, and on how many at once."""
 
 
 @dataclass(frozen=True)
