@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from adaedge.builder import build as build
     from adaedge.bundle import Bundle as Bundle
     from adaedge.clip import Clip as Clip
+    from adaedge.distillation import FeatureMSE as FeatureMSE
+    from adaedge.distillation import SoftTargets as SoftTargets
+    from adaedge.distillation import distill as distill
     from adaedge.graph import Splittable as Splittable
     from adaedge.levels import Elastic as Elastic
     from adaedge.operating_point import Cost as Cost
@@ -41,19 +44,22 @@ _HOMES = {
     "Decision": "operating_point",
     "EdgeServer": "runtime",
     "Elastic": "levels",
+    "FeatureMSE": "distillation",
     "GrpcLink": "runtime",
     "OperatingPoint": "operating_point",
     "Profile": "operating_point",
     "ReplayLink": "runtime",
     "Scheduler": "scheduling",
+    "SoftTargets": "distillation",
     "Space": "builder",
     "Splittable": "graph",
     "Terminal": "runtime",
     "build": "builder",
+    "distill": "distillation",
     "profile": "profiling",
 }
 
-_NEED_TORCH = frozenset({"bottleneck", "builder", "graph", "levels"})
+_NEED_TORCH = frozenset({"bottleneck", "builder", "distillation", "graph", "levels"})
 
 __all__ = ["__version__", *_HOMES]
 
