@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adaedge.bundle import Bundle as Bundle
     from adaedge.clip import Clip as Clip
     from adaedge.distillation import FeatureMSE as FeatureMSE
+    from adaedge.distillation import LightHead as LightHead
     from adaedge.distillation import SoftTargets as SoftTargets
     from adaedge.distillation import distill as distill
     from adaedge.graph import Splittable as Splittable
@@ -46,6 +47,7 @@ _HOMES = {
     "Elastic": "levels",
     "FeatureMSE": "distillation",
     "GrpcLink": "runtime",
+    "LightHead": "distillation",
     "OperatingPoint": "operating_point",
     "Profile": "operating_point",
     "ReplayLink": "runtime",

@@ -7,6 +7,7 @@ import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.distillation.averaging import WeightAverage
 from adaedge.distillation.distilling import distill
 from adaedge.distillation.feature_losses import AttentionTransfer, FeatureMSE, Relational
+from adaedge.distillation.light_head import LightHead, StrongViews
 from adaedge.distillation.losses import DecoupledTargets, SoftTargetMaps, SoftTargets
 from adaedge.distillation.noisy_channel import NoisyChannelObjective
 from adaedge.distillation.objectives import CrossEntropy, Objective, Sandwich
@@ -23,6 +24,7 @@ __all__ = [
     "CrossEntropy",
     "DecoupledTargets",
     "FeatureMSE",
+    "LightHead",
     "NoisyChannelObjective",
     "Objective",
     "Plan",
@@ -31,6 +33,7 @@ __all__ = [
     "Schedule",
     "SoftTargetMaps",
     "SoftTargets",
+    "StrongViews",
     "SwitchableAffine",
     "WarmCosine",
     "WeightAverage",
