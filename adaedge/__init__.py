@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaedge.builder import Space as Space
     from adaedge.builder import build as build
     from adaedge.bundle import Bundle as Bundle
+    from adaedge.cascade import Cascade as Cascade
     from adaedge.clip import Clip as Clip
     from adaedge.distillation import FeatureMSE as FeatureMSE
     from adaedge.distillation import LightHead as LightHead
@@ -40,6 +41,7 @@ _HOMES = {
     "AnalogBottleneck": "bottleneck",
     "Bottleneck": "bottleneck",
     "Bundle": "bundle",
+    "Cascade": "cascade",
     "Clip": "clip",
     "Cost": "operating_point",
     "Decision": "operating_point",
