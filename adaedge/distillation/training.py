@@ -143,6 +143,9 @@ class _Run:
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.plain, self.optimizer = optimizer, AcceleratedOptimizer(optimizer, scaler=accelerator.scaler)
         self.loader = accelerator.prepare_data_loader(loader)
+        # Of a loader with a generator of its own, and of several processes, the order would be another after a kill.
+        named = (getattr(self.loader, name, None) for name in ("generator", "synchronized_generator"))
+        self.generators = [generator for generator in named if generator is not None]
         self.steps = len(self.loader)
         if self.steps == 0:
             raise TrainingError("the loader holds no batch; give more data, or a smaller batch")
@@ -172,6 +175,8 @@ class _Run:
         sums: dict[str, Any] = dict(place.sums)
         seed = self.plan.seed + place.epoch
         torch.manual_seed(seed)
+        for generator in self.generators:
+            generator.manual_seed(seed)
         for step, batch in enumerate(self.loader):
             if step < place.step:
                 continue

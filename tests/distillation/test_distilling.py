@@ -156,6 +156,17 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, monkeypatch, fresh_state, ac
     assert same(whole, again)  # the average, though nothing was left to do
 
 
+def test_a_loader_s_own_generator_begins_each_epoch_anew():
+    """It may stand anywhere after a kill."""
+    found = []
+    for seed in (1, 2):
+        own = torch.Generator().manual_seed(seed)
+        young = student()
+        distill(young, teacher(), DataLoader(images(), 8, shuffle=True, generator=own), losses=OUTPUTS, epochs=2)
+        found.append(young)
+    assert same(*found)
+
+
 def test_accumulated_batches_make_the_step_of_a_large_one(fresh_state):
     one, other = nn.Linear(4, 3), nn.Linear(4, 3)
     other.load_state_dict(one.state_dict())
