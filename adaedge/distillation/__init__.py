@@ -1,4 +1,4 @@
-"""Training one network from another: losses, the sandwich of all widths, refinement, one loop on accelerate.
+"""Training one network from another: students, light heads, widths, bottlenecks; one loop on accelerate.
 
 May import: ``errors``, ``payload``, ``graph``, ``levels``, ``bottleneck``.
 """

@@ -73,6 +73,7 @@ class LightHead(nn.Module):
         encoder: one image tensor → what crosses.
         tail: the network behind the split point; copied, and never trained.
         split: name of the split point.
+        inner: path of a module inside the one of that name that ends with it: the split point has this name too.
 
     Attributes:
         split: name of the split point.
@@ -80,9 +81,12 @@ class LightHead(nn.Module):
         full_macs: those of the head that it stands in place of.
     """
 
-    def __init__(self, encoder: nn.Module, tail: nn.Module, split: str) -> None:
+    def __init__(self, encoder: nn.Module, tail: nn.Module, split: str, inner: str = "") -> None:
         super().__init__()
         self.split, self.macs, self.full_macs = split, 0, 0
+        self._path = ".".join(filter(None, (split, inner)))
+        for name in reversed(inner.split(".")) if inner else ():
+            encoder = _Around(name, encoder)
         *outer, last = split.split(".")
         place: nn.Module = self
         for name in outer:  # the path of the module is the name of the split point
@@ -160,7 +164,9 @@ class LightHead(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             replaced = Replaced(net, split, head, macs_fraction * point.head_macs, axis)
-            light = cls(_nearest(replaced, given), tail, point.name)
+            inner = max((name for name in point.aliases if name.startswith(f"{point.name}.")), key=len, default="")
+            inner = inner.removeprefix(f"{point.name}.")
+            light = cls(_nearest(replaced, given), tail, point.name, inner)
         teacher = cls(_First(head), tail.before_argmax(), point.name).eval()
         student = cls(light.encoder, tail.before_argmax(), point.name)
         loader = DataLoader(_Views(given, augment or StrongViews()), batch, shuffle=True)
@@ -177,11 +183,24 @@ class LightHead(nn.Module):
     @property
     def encoder(self) -> nn.Module:
         """What stands in place of the head."""
-        return self.get_submodule(self.split)
+        return self.get_submodule(self._path)
 
     def forward(self, image: Tensor) -> Any:
         """The network's answer from the light head's features."""
         return self.get_submodule(_TAIL)(self.get_submodule(self.split)(image))
+
+
+@final
+class _Around(nn.Module):
+    """A module that calls the one inside it, and ends with it."""
+
+    def __init__(self, name: str, inside: nn.Module) -> None:
+        super().__init__()
+        self._name = name
+        self.add_module(name, inside)
+
+    def forward(self, image: Tensor) -> Any:
+        return self.get_submodule(self._name)(image)
 
 
 @final
