@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from adaedge.distillation import SoftTargets as SoftTargets
     from adaedge.distillation import distill as distill
     from adaedge.graph import Splittable as Splittable
+    from adaedge.incremental import Incremental as Incremental
     from adaedge.levels import Elastic as Elastic
     from adaedge.operating_point import Cost as Cost
     from adaedge.operating_point import Decision as Decision
@@ -49,6 +50,7 @@ _HOMES = {
     "Elastic": "levels",
     "FeatureMSE": "distillation",
     "GrpcLink": "runtime",
+    "Incremental": "incremental",
     "LightHead": "distillation",
     "OperatingPoint": "operating_point",
     "Profile": "operating_point",
@@ -63,7 +65,7 @@ _HOMES = {
     "profile": "profiling",
 }
 
-_NEED_TORCH = frozenset({"bottleneck", "builder", "distillation", "graph", "levels"})
+_NEED_TORCH = frozenset({"bottleneck", "builder", "distillation", "graph", "incremental", "levels"})
 
 __all__ = ["__version__", *_HOMES]
 

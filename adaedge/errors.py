@@ -14,10 +14,12 @@
     ├── PayloadError          received bytes that are truncated, foreign, oversized or corrupted
     ├── MetricError           answers that a metric cannot judge
     ├── SourceError           a video, camera or folder of images that cannot be read
+    ├── CacheError            a cache of incremental inference that was used already, or is of another network
     ├── TraceError            a rate trace that cannot be read, or is not one
     ├── EnergyError           a power or energy figure that cannot be
     ├── ProfileError          a profile that cannot be read, joined or used
     ├── ScheduleError         a scheduler that was asked for something impossible
+    ├── OverloadError         an edge server that cannot answer in time; the terminal reads it in a RefusedError
     └── LinkError             the edge server did not give a usable answer
         ├── LinkTimeoutError      not in time
         ├── LinkDownError         nothing listens there, or the connection broke
@@ -26,6 +28,30 @@
 
 A message says what came, what was expected, and the way out.
 """
+
+import re
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 200
+
+
+def first_line(error: Exception | None) -> str:
+    r"""The first line of what another library says went wrong, without colours and of at most 200 characters.
+
+    Args:
+        error: what was raised. An exporter's word that it failed, raised from the cause, is passed over for the cause.
+
+    Example:
+        >>> first_line(ValueError("\x1b[96mno such layer\x1b[0m\n" + "a graph of many lines\n" * 1000))
+        'ValueError: no such layer'
+        >>> len(first_line(KeyError("x" * 1000)))
+        200
+    """
+    while error is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    text = _COLOURS.sub("", str(error)).strip()
+    line = f"{type(error).__name__}: {text.splitlines()[0].strip() if text else 'no message'}"
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 2] + " …"
 
 
 class AdaedgeError(Exception):
@@ -90,6 +116,10 @@ class SourceError(AdaedgeError):
     """A video, camera or folder of images that cannot be read."""
 
 
+class CacheError(AdaedgeError):
+    """A cache of incremental inference that was used already, or is of another network."""
+
+
 class TraceError(AdaedgeError):
     """A rate trace that cannot be read, or is not one."""
 
@@ -104,6 +134,10 @@ class ProfileError(AdaedgeError):
 
 class ScheduleError(AdaedgeError):
     """A scheduler that was asked for something impossible."""
+
+
+class OverloadError(AdaedgeError):
+    """An edge server has more work than it can do in time. The terminal reads the reason in a `RefusedError`."""
 
 
 class LinkError(AdaedgeError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from adaedge.bundle import Bundle
+from adaedge.payload import Message
 from adaedge.runtime import Credentials, EdgeServer, EdgeSession, serve_forever, server
 from benchmarks.tiny_bundle import tiny_bundle
 
@@ -38,8 +39,8 @@ def serve(bundle: str, credentials: str, port: str) -> None:
 
     sound = EdgeSession.answer
 
-    def spoiled(session: EdgeSession, payload: bytes, queue_s: float = 0.0) -> bytes:
-        data = sound(session, payload, queue_s)
+    def spoiled(session: EdgeSession, payload: bytes | Message, *seconds: float) -> bytes:
+        data = sound(session, payload, *seconds)
         place = random.randrange(len(data))
         flipped = data[:place] + bytes([data[place] ^ 1 << random.randrange(8)]) + data[place + 1 :]
         return random.choice((data[:place], flipped, os.urandom(len(data)), b"")) if lies else data

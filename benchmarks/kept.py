@@ -46,7 +46,7 @@ from benchmarks.result import write
 from benchmarks.video_clips import CLIPS, class_of
 from benchmarks.video_networks import NETWORKS, Network
 
-FLOORS = tuple(round(0.9 + 0.005 * step, 3) for step in range(17))
+FLOORS = tuple(round(0.9 + 0.0025 * step, 4) for step in range(33))
 DETECTORS: dict[str, ChangeDetector] = {one.name: one for one in (MovedBlocks(), BlockChange())}
 HELD = 0.95
 Row = dict[str, Any]

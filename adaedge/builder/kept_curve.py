@@ -3,7 +3,7 @@
 May import: ``errors``, ``operating_point``, ``metrics``, ``engine``, ``stream``.
 
 Clips are replayed as a stream would run them: an answer is kept until more than so much has changed, then a new one is
-computed. That is done for each of two dozen amounts of change, the knots. It gives two figures a knot:
+computed. That is done for each of four dozen amounts of change, the knots. It gives two figures a knot:
 
 - *expected*: what kept answers score against those that would have been computed, over all pairs of frames that the
   replays met at such a change; made monotone by pooling neighbours that are out of order (isotonic regression).
@@ -39,7 +39,7 @@ _LEAST_STRETCHES = 4
 _LEAST_FRAMES = 8  # of a stretch: of clips that are shorter than some, the stretches are
 _GAPS = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)  # frames apart, over which changes are looked at to place the knots
 _PAIRS = 1500  # so many changes are looked at
-_KNOTS = 24
+_KNOTS = 48
 _LARGEST = 0.9  # the last knot is this quantile of the changes that were looked at
 _SPREAD = 0.01  # and the first, but for the least that was seen, this fraction of the last
 _SCORED = 600  # so many pairs of a knot are scored

@@ -12,7 +12,7 @@ from adaedge.late import late_names
 if TYPE_CHECKING:
     from adaedge.channel.allocation import allocate
     from adaedge.channel.reading import read_csv, read_mahimahi, read_rates, read_trace
-    from adaedge.channel.signal import LinkSignal, ask_signal, parse_signal, read_signal
+    from adaedge.channel.signal import LinkSignal, ask_modem_manager, ask_signal, parse_signal, read_signal
     from adaedge.channel.synthesis import MovingTerminal, RadioModel, UrbanMicrocell, synthesize
     from adaedge.channel.trace import Trace
 else:
@@ -25,6 +25,7 @@ else:
             "Trace": "trace",
             "UrbanMicrocell": "synthesis",
             "allocate": "allocation",
+            "ask_modem_manager": "signal",
             "ask_signal": "signal",
             "parse_signal": "signal",
             "read_csv": "reading",
@@ -49,6 +50,7 @@ __all__ = [
     "Upload",
     "UrbanMicrocell",
     "allocate",
+    "ask_modem_manager",
     "ask_signal",
     "parse_signal",
     "read_csv",

@@ -36,6 +36,14 @@ def tail_graph(module: fx.GraphModule, crossing: Sequence[fx.Node], liveness: Li
     return _written_again(_part(module, crossing, _outputs(module), liveness.kinds, aboard))
 
 
+def subgraph(module: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> fx.GraphModule:
+    """The graph from some of its tensors to others, with the constants that it needs; of fixed sizes.
+
+    It writes to nothing, so its inputs may lie in memory that is kept.
+    """
+    return _part(module, tuple(inputs), tuple(outputs), {})
+
+
 def _written_again(module: fx.GraphModule) -> fx.GraphModule:
     write_again(module.graph)
     module.recompile()

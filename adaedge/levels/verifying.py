@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from adaedge.errors import first_line
 from adaedge.graph.second_input import randomised
 from adaedge.graph.signature import Signature
 from adaedge.levels.channel_groups import ChannelGroup
@@ -149,7 +150,7 @@ class _Check:
         try:
             narrow = self._run(make_level(self.net, groups, kept))
         except Exception as error:  # a model's own code runs here, and may raise anything
-            return f"the narrower network does not run: {_first_line(error)}"
+            return f"the narrower network does not run: {first_line(error)}"
         finally:
             permute(self.net, groups, {name: -order for name, order in orders.items()})
         with masking(self.net, [_relabelled(group, ranks[group.name]) for group in groups], kept):
@@ -226,7 +227,3 @@ def _run(net: nn.Module, signature: Signature, inputs: Iterable[torch.Tensor]) -
 
 def _largest(tensor: torch.Tensor) -> float:
     return float(tensor.abs().max())
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,136 @@
+"""The segments of an incremental plan as ONNX graphs that take parts of any height and width.
+
+May import: ``engine``, ``stream``, ``incremental``; of this part ``halves``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common as passes
+from onnxscript import optimizer
+from torch import nn
+
+from adaedge.builder.halves import export, source
+from adaedge.engine import OnnxEngine
+from adaedge.incremental.planning import Planned, parts_fit, values_of
+from adaedge.levels.precision import quantise
+from adaedge.stream.incremental import IncrementalRunner, Kind, Segment, Tolerance
+from adaedge.stream.incremental.plan import Held
+
+Array = npt.NDArray[Any]
+
+
+def onnx_runner(
+    found: Planned,
+    tolerance: Tolerance | None = None,
+    *,
+    threads: int = 1,
+    samples: Sequence[Sequence[Array]] | None = None,
+) -> IncrementalRunner:
+    """A plan whose segments run in ONNX Runtime. Those whose parts ONNX Runtime computes otherwise run as a whole.
+
+    Args:
+        found: the plan, with its graphs in PyTorch.
+        tolerance: see `Tolerance`.
+        threads: inside an operator.
+        samples: inputs that calibrate int8 arithmetic; without them it is fp32.
+
+    Raises:
+        CaptureError: if the network cannot be exported.
+    """
+    plan, segments, engines = found.plan, list(found.plan.segments), []
+    whole = _whole(found, samples)
+    values = values_of(found)
+    if samples is not None:
+        values = dict(zip(plan.inputs, samples[0], strict=True))
+    engine = OnnxEngine(_bytes(_optimised(whole.clone())), {}, threads)
+    inputs = [values[place] for place in plan.inputs]
+    values |= dict(zip(_made(found), engine.run(inputs), strict=True))
+    names = _names(found, whole)
+    for index, segment in enumerate(plan.segments):
+        model = _part_of(whole, names, segment)
+        if segment.kind is Kind.PART:
+            _free_lengths(model, plan.held, segment)
+        engines.append(OnnxEngine(_bytes(model), {}, threads))
+        if segment.kind is Kind.PART and not parts_fit(plan, segment, engines[-1], values):
+            segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
+    return IncrementalRunner(replace(plan, segments=tuple(segments)), engines, engine, tolerance)
+
+
+def dense_engines(
+    net: nn.Module, tensors: Sequence[torch.Tensor], samples: Sequence[Sequence[Array]], threads: int = 1
+) -> dict[str, OnnxEngine]:
+    """A network that takes and returns flat tensors as one graph in fp32 and in int8: what is to be beaten."""
+    model = export(net, tensors)
+    models = {"fp32": _optimised(model.clone()), "int8": _quantised(model, samples)}
+    return {name: OnnxEngine(_bytes(one), {}, threads) for name, one in models.items()}
+
+
+def _whole(found: Planned, samples: Sequence[Sequence[Array]] | None) -> ir.Model:
+    plan = found.plan
+    model = export(
+        found.whole, [torch.from_numpy(np.zeros(plan.held[p].shape, plan.held[p].dtype)) for p in plan.inputs]
+    )
+    passes.OutputFixPass()(model)  # each output once, so that each has a name of its own
+    return model if samples is None else _quantised(model, samples)
+
+
+def _quantised(model: ir.Model, samples: Sequence[Sequence[Array]]) -> ir.Model:
+    names = [str(value.name) for value in model.graph.inputs]
+    return quantise(model, [dict(zip(names, sample, strict=True)) for sample in samples], wanted=0.0).model
+
+
+def _made(found: Planned) -> list[int]:
+    return [place for place in range(len(found.plan.held)) if place not in found.plan.inputs]
+
+
+def _names(found: Planned, whole: ir.Model) -> dict[int, ir.Value]:
+    """Held tensor → where it is in the whole graph."""
+    places = dict(zip(found.plan.inputs, whole.graph.inputs, strict=True))
+    return places | dict(zip(_made(found), [source(value) for value in whole.graph.outputs], strict=True))
+
+
+def _part_of(whole: ir.Model, names: Mapping[int, ir.Value], segment: Segment) -> ir.Model:
+    inputs, outputs = ([names[place] for place in some] for some in (segment.inputs, segment.outputs))
+    model = ir.Model(ir.convenience.extract(whole.graph, inputs, outputs), ir_version=whole.ir_version)
+    return _optimised(model)
+
+
+def _optimised(model: ir.Model) -> ir.Model:
+    passes.OutputFixPass()(model)  # an output that is an input, or comes twice, needs an Identity
+    optimizer.optimize(model)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    return model
+
+
+def _free_lengths(model: ir.Model, held: Sequence[Held], segment: Segment) -> None:
+    """Write names in the place of lengths along the axes, and forget what follows from them."""
+    ends: set[int] = set()
+    for at, (value, place) in enumerate(zip(model.graph.inputs, segment.inputs, strict=True)):
+        ends.add(id(value))
+        if segment.source_units(at):
+            value.shape = _free(held[place], f"in{at}")
+    for at, (value, place) in enumerate(zip(model.graph.outputs, segment.outputs, strict=True)):
+        ends.add(id(value))
+        value.shape = _free(held[place], f"out{at}")
+    for node in model.graph:
+        for value in node.outputs:
+            if id(value) not in ends:
+                value.shape = None
+
+
+def _free(held: Held, name: str) -> ir.Shape:
+    return ir.Shape([f"{name}_{axis}" if axis in held.axes else size for axis, size in enumerate(held.shape)])
+
+
+def _bytes(model: ir.Model) -> bytes:
+    found: bytes = ir.to_proto(model).SerializeToString()
+    return found

@@ -1,0 +1,119 @@
+"""What is held between the frames of one stream, so that only what changed has to be computed.
+
+May import: ``errors``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from adaedge.errors import CacheError
+from adaedge.stream.incremental.plan import FrameStats
+
+Array = npt.NDArray[Any]
+
+
+@final
+class Cache:
+    """The tensors of one stream, as of its last frame.
+
+    It is used up by the frame that it is given to, which hands back another: computing in place spares copying what did
+    not change. `copy` makes one that can be used besides.
+
+    Args:
+        identity: of the plan that it belongs to.
+        tensors: for each held tensor.
+        scales: of each, its root mean square (of an input, its standard deviation) when it was last computed whole.
+        stats: of the last frame.
+        saved: how much less work than predicted frames took lately, as a factor.
+        tightened: by what the tolerance is multiplied, since an audit found that it was too wide.
+        frames: since it was refreshed.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        tensors: list[Array],
+        scales: list[float],
+        stats: FrameStats,
+        *,
+        saved: float = 1.0,
+        tightened: float = 1.0,
+        frames: int = 0,
+    ) -> None:
+        self.identity, self.stats, self.saved, self.tightened, self.frames = identity, stats, saved, tightened, frames
+        self._tensors: list[Array] | None = tensors
+        self._scales = scales
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a frame has used it up."""
+        return self._tensors is None
+
+    @property
+    def length_bytes(self) -> int:
+        """What it takes of memory."""
+        return sum(tensor.nbytes for tensor in self._tensors or ())
+
+    def take(self, identity: str) -> tuple[list[Array], list[float]]:
+        """Its tensors and scales, for the one frame that uses it up.
+
+        Raises:
+            CacheError: if it belongs to another network, or was used already.
+        """
+        if identity != self.identity:
+            raise CacheError(
+                f"this cache is of another network or tolerance ({self.identity}); expected {identity}. Give `None` to"
+                " begin anew."
+            )
+        if self._tensors is None:
+            raise CacheError(
+                "this cache was used by an earlier frame. Give the one that the last frame handed back, or `None` to"
+                " begin anew; `cache.copy()` keeps one to come back to."
+            )
+        tensors, self._tensors = self._tensors, None
+        return tensors, self._scales
+
+    def copy(self) -> Self:
+        """One of its own."""
+        tensors, scales = self.take(self.identity)
+        self._tensors = tensors
+        found = type(self)(self.identity, [tensor.copy() for tensor in tensors], list(scales), self.stats)
+        found.saved, found.tightened, found.frames = self.saved, self.tightened, self.frames
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file (safetensors)."""
+        tensors, scales = self.take(self.identity)
+        self._tensors = tensors
+        named = {f"{place:05}": np.ascontiguousarray(tensor) for place, tensor in enumerate(tensors)}
+        named["scales"] = np.array(scales)
+        named["state"] = np.array([self.saved, self.tightened, float(self.frames)])
+        safetensors.numpy.save_file(named, str(path), metadata={"identity": self.identity})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read it from a file.
+
+        Raises:
+            CacheError: if the file is none, or is damaged.
+        """
+        try:
+            with safetensors.safe_open(str(path), framework="numpy") as file:
+                identity = (file.metadata() or {})["identity"]
+                named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no mapping
+            scales, state = named.pop("scales"), named.pop("state")
+        except Exception as error:  # safetensors' errors share no base with the system's
+            raise CacheError(f"{path} is no cache: {error}. Write one with `cache.save`.") from error
+        tensors = [np.array(named[name]) for name in sorted(named)]
+        stats = FrameStats(0.0, 0.0, "loaded")
+        saved, tightened, frames = map(float, state)
+        return cls(
+            identity, tensors, [*map(float, scales)], stats, saved=saved, tightened=tightened, frames=int(frames)
+        )
