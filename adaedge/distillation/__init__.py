@@ -5,6 +5,7 @@ May import: ``errors``, ``payload``, ``graph``, ``levels``, ``bottleneck``.
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.distillation.averaging import WeightAverage
+from adaedge.distillation.box_losses import BoxTargets
 from adaedge.distillation.distilling import distill
 from adaedge.distillation.feature_losses import AttentionTransfer, FeatureMSE, Relational
 from adaedge.distillation.light_head import LightHead, StrongViews
@@ -20,6 +21,7 @@ from adaedge.distillation.training import Plan, train
 
 __all__ = [
     "AttentionTransfer",
+    "BoxTargets",
     "Crops",
     "CrossEntropy",
     "DecoupledTargets",

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from adaedge.distillation import (
     AttentionTransfer,
+    BoxTargets,
     DecoupledTargets,
     FeatureMSE,
     Relational,
@@ -157,3 +158,27 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(TrainingError, match="a batch of 2 cannot relate as one of 3"):
         Relational()(torch.rand(2, 2), torch.rand(3, 2))
     assert isinstance(projector(torch.rand(2, 3), torch.rand(2, 4)), nn.Linear)
+
+
+def test_boxes_are_weighed_by_what_the_teacher_sees():
+    generator = torch.Generator().manual_seed(0)
+
+    def answer():
+        boxes, logits = torch.rand(2, 6, 4, generator=generator), torch.randn(2, 6, 3, generator=generator)
+        return {"boxes": boxes, "scores": logits}
+
+    student, teacher = answer(), answer()
+    loss = BoxTargets(2.0, boxes=3.0, background=0.1)(student, teacher)
+    total = weights = 0.0
+    for n, m in itertools.product(range(2), range(6)):
+        weight = 0.1 + 0.9 * teacher["scores"][n, m].sigmoid().max()
+        wanted, found = ((each["scores"][n, m] / 2).sigmoid() for each in (teacher, student))
+        classes = kl(wanted, found) + kl(1 - wanted, 1 - found)
+        places = functional.smooth_l1_loss(student["boxes"][n, m], teacher["boxes"][n, m], reduction="sum")
+        total, weights = total + weight * (4 * classes + 3 * places), weights + weight
+    torch.testing.assert_close(loss, total / weights)
+    with pytest.raises(TrainingError, match=r"take boxes \(N, M, 4\) and logits .*; got \(2, 6, 3\)"):
+        BoxTargets()(student["scores"], teacher)
+    fewer = {name: each[:, :4] for name, each in teacher.items()}
+    with pytest.raises(TrainingError, match="heads of the same anchors and classes"):
+        BoxTargets()(student, fewer)
