@@ -104,8 +104,14 @@ def distill(
     projectors = lesson.projectors(student, first).to(accelerator.device)
     if cache is not None:
         samples = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None  # type: ignore[arg-type]
-        process = accelerator.process_index
-        lesson.cache = TeacherCache(Path(cache), teachers, lesson.watched, samples=samples, process=process)
+        lesson.cache = TeacherCache(
+            Path(cache),
+            teachers,
+            lesson.watched,
+            samples=samples,
+            precision=str(accelerator.mixed_precision),
+            process=accelerator.process_index,
+        )
     module = _Trained(student, projectors, ema)
     parameters = [*student.parameters(), *projectors.parameters()]
     made = (optimizer or partial(AdamW, lr=1e-3))([each for each in parameters if each.requires_grad])

@@ -105,9 +105,10 @@ def narrower(replaced: Replaced, images: Tensor) -> Iterator[NarrowEncoder]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what cannot be captured at this resolution is no candidate
             try:
-                yield _at(replaced, elastic, images, example, shrink)
+                encoder = _at(replaced, elastic, images, example, shrink)
             except (AdaedgeError, RuntimeError):  # no width is within the budget, or the network takes no such image
                 continue
+        yield encoder
 
 
 def _at(replaced: Replaced, elastic: Elastic, images: Tensor, example: Tensor, shrink: int) -> NarrowEncoder:

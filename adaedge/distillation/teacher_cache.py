@@ -38,6 +38,7 @@ class TeacherCache:
         teachers: name → teacher; another set, or other weights, reads nothing of these.
         watched: (teacher, layer) whose answers are kept.
         samples: how many images the loader has; where far more come, each epoch brings others, and no more are kept.
+        precision: the mixed precision that they answer in; what was said in another is not read.
         process: of several, each keeps its own: they then read the same after a kill.
 
     Raises:
@@ -51,9 +52,10 @@ class TeacherCache:
         watched: Watched,
         *,
         samples: int | None = None,
+        precision: str = "no",
         process: int = 0,
     ) -> None:
-        self._folder = folder / f"{_digest(teachers, watched)}-{process}"
+        self._folder = folder / f"{_digest(teachers, watched, precision)}-{process}"
         self._limit = None if samples is None else 2 * samples
         self._places: dict[str, tuple[Path, int]] = {}
         for path in sorted(self._folder.glob("*.safetensors")):
@@ -137,8 +139,8 @@ def _keys(images: Sequence[Tensor]) -> list[str]:
     ]
 
 
-def _digest(teachers: Mapping[str, nn.Module], watched: Watched) -> str:
-    found = hashlib.blake2b(repr([*watched]).encode(), digest_size=8)
+def _digest(teachers: Mapping[str, nn.Module], watched: Watched, precision: str) -> str:
+    found = hashlib.blake2b(repr((precision, [*watched])).encode(), digest_size=8)
     for name, net in teachers.items():
         for key, tensor in net.state_dict().items():
             found.update(f"{name}/{key}:{tensor.dtype}{tuple(tensor.shape)}".encode())

@@ -11,8 +11,6 @@ from torch import nn
 
 import adaedge
 from adaedge import LightHead, Space, Splittable
-from adaedge.bundle import weights
-from adaedge.bundle.manifest import WEIGHTS
 from adaedge.distillation import light_head
 from adaedge.distillation.light_encoders import NarrowEncoder
 from adaedge.errors import LevelError, SplitError, TrainingError
@@ -106,9 +104,10 @@ def test_in_a_bundle_it_is_cut_where_the_head_was_and_its_tail_is_stored_once(tr
     points = [str(point) for point in bundle.points]
     assert "blocks/w1/fp32/u8/light" in points
     assert "blocks/w1/fp32/bottleneck@0/light" in points
-    names = weights.views(bundle._files[WEIGHTS])
-    own = {name: view for name, view in names.items() if name.startswith("light/")}
-    assert sum(view.nbytes for view in own.values()) <= 4 * sum(p.numel() for p in trained.encoder.parameters()) * 1.05
+    (cut,) = [cut for cut in bundle.manifest.cuts if (cut.level.network, cut.split) == ("light", "blocks")]
+    assert cut.tail.weights
+    assert not [name for name in cut.tail.weights if name.startswith("light/")]  # all of it is the full network's
+    assert all(name.startswith("light/") for name in cut.head.weights)
     (point,) = [point for point in bundle.points if str(point) == "blocks/w1/fp32/u8/light"]
     with torch.no_grad():
         expected = trained(IMAGES[:1]).numpy()
