@@ -81,7 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
     frames = [prepare(image, model.preprocessing)[0] for image in images]
     fitted, others = halves(groups)
 
-    space = adaedge.Space([asked.then] if asked.then else [], codecs=["raw", "u8"], networks={"student": student})
+    splits, codecs = ([asked.then], ["raw", "u8"]) if asked.then else ([], ["raw"])
+    space = adaedge.Space(splits, codecs=codecs, networks={"student": student})
     calibrate = [frames[at] for at in fitted[:64]]
     bundle = adaedge.build(
         model.module, model.args, space, calibrate=calibrate, preprocessing=model.preprocessing, kwargs=model.kwargs
