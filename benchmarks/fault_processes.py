@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 from adaedge.bundle import Bundle
 from adaedge.payload import Message
-from adaedge.runtime import Credentials, EdgeServer, EdgeSession, serve_forever, server
+from adaedge.runtime import Credentials, EdgeServer, EdgeSession, callers, serve_forever
 from benchmarks.tiny_bundle import tiny_bundle
 
 SIZE, DEPTH = 128, 30  # a network that takes some 10 ms, most of it in the tail
@@ -48,7 +48,7 @@ def serve(bundle: str, credentials: str, port: str) -> None:
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, become)
     EdgeSession.answer = spoiled  # type: ignore[method-assign]
-    vars(server)["hmac"] = SimpleNamespace(compare_digest=compared)
+    vars(callers)["hmac"] = SimpleNamespace(compare_digest=compared)
     running = EdgeServer(Bundle.load(bundle), address=f"127.0.0.1:{port}", credentials=Credentials.stored(credentials))
     running.preload()
     threading.Timer(0.01, print, ("ready",), {"flush": True}).start()

@@ -1,8 +1,7 @@
-"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | benchmark | report |
-doctor | demo``.
+"""The command line: ``adaedge COMMAND``, the commands as they are listed below.
 
-May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate``, ``benchmark``, ``report``
-and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
+May import everything, but inside each command: ``profile``, ``serve``, ``token``, ``run``, ``simulate``, ``benchmark``,
+``report`` and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
 An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
 """
 
@@ -19,6 +18,7 @@ from adaedge.cli import measure, operate, prepare, show
 from adaedge.cli.benchmark import benchmark
 from adaedge.cli.doctor import doctor
 from adaedge.cli.estimate import estimate
+from adaedge.cli.token import token
 from adaedge.errors import AdaedgeError
 from adaedge.extras import explained
 
@@ -33,6 +33,7 @@ for command in (
     benchmark, measure.report, doctor, prepare.demo,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(token, name="token")
 
 
 def _print_version(wanted: bool) -> None:

@@ -48,7 +48,7 @@ def serve(
     Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
     """
     from adaedge.bundle import Bundle
-    from adaedge.runtime import Credentials, EdgeServer, Prometheus, default_folder, serve_forever
+    from adaedge.runtime import Credentials, EdgeServer, Prometheus, Tokens, default_folder, serve_forever
     from adaedge.runtime.credentials import CERTIFICATE, TOKEN
 
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
@@ -61,6 +61,7 @@ def serve(
         address=listen,
         credentials=credentials,
         insecure=insecure,
+        tokens=None if insecure else Tokens(folder),
         observer=observer,
         health=observer is not None,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adaedge.runtime.session import run
     from adaedge.runtime.signal_watch import SignalWatch
     from adaedge.runtime.sources import frames
+    from adaedge.runtime.tokens import Tokens
 else:
     __getattr__, __dir__ = late_names(
         __name__,
@@ -34,6 +35,7 @@ else:
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
             "SignalWatch": "signal_watch",
+            "Tokens": "tokens",
             "default_folder": "credentials",
             "frames": "sources",
             "run": "session",
@@ -61,6 +63,7 @@ __all__ = [
     "SignalWatch",
     "SkippingClock",
     "Terminal",
+    "Tokens",
     "default_folder",
     "frames",
     "read_records",

@@ -26,7 +26,7 @@ class Observer(Protocol):
         ...
 
     def refused(self, reason: str) -> None:
-        """One was not: ``overload``, ``stale``, ``unreadable``, ``late``, ``token`` or ``failed``."""
+        """One was not: ``overload``, ``stale``, ``unreadable``, ``late``, ``token``, ``rate`` or ``failed``."""
         ...
 
 

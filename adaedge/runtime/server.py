@@ -5,7 +5,6 @@ May import: ``errors``, ``operating_point``, ``bundle``, ``extras``.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 import signal
@@ -26,10 +25,12 @@ from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.address import check_address
 from adaedge.runtime.admission import Admission
+from adaedge.runtime.callers import Callers, GreedyCallerError, UnknownCallerError
 from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.health import Health
 from adaedge.runtime.prometheus import Observer
+from adaedge.runtime.tokens import Tokens
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
@@ -51,6 +52,7 @@ class EdgeServer:
         session: what answers and what it may hold of streams; one with the usual limits unless told.
         workers: frames computed at the same time; unless told, as many as there are cores. What cannot be ready in time
             is refused at once, see ``admission``.
+        tokens: those of terminals that have one of their own, beside that of ``credentials``.
         observer: is told of every payload, such as `Prometheus`.
         health: answer gRPC's health checks too; needs the extra ``metrics``.
 
@@ -67,6 +69,7 @@ class EdgeServer:
         insecure: bool = False,
         session: EdgeSession | None = None,
         workers: int | None = None,
+        tokens: Tokens | None = None,
         observer: Observer | None = None,
         health: bool = False,
     ) -> None:
@@ -77,7 +80,7 @@ class EdgeServer:
         self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix="adaedge-edge")
         self._server = grpc.server(
             self._threads,
-            handlers=[_Calls(bundle, token, self.session, self.admission, observer).handler()],
+            handlers=[_Calls(bundle, Callers(token, tokens), self.session, self.admission, observer).handler()],
             options=_options(bundle.max_payload_bytes),
             maximum_concurrent_rpcs=_CALLS,
         )
@@ -169,10 +172,10 @@ class _Calls:
     """The three calls. The token is checked before anything else."""
 
     def __init__(
-        self, bundle: Bundle, token: str | None, session: EdgeSession, admission: Admission, observer: Observer | None
+        self, bundle: Bundle, callers: Callers, session: EdgeSession, admission: Admission, observer: Observer | None
     ) -> None:
         self._bundle, self._session, self._admission, self._observer = bundle, session, admission, observer
-        self._expected = None if token is None else rpc.bearer(token).encode()
+        self._callers = callers
 
     def handler(self) -> Any:
         """What gRPC is given."""
@@ -182,22 +185,18 @@ class _Calls:
         }
         return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
 
-    def _checked(self, call: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
+    def _checked(self, call: Callable[[bytes, Any, str], bytes]) -> Callable[[bytes, Any], bytes]:
         def run(request: bytes, context: Any) -> bytes:
-            if not self._authorised(context.invocation_metadata()):
-                text = "no valid token. Copy the edge server's token to the terminal"
-                self._refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, text)
-            return call(request, context)
+            try:
+                return call(request, context, self._callers.name(context))
+            except UnknownCallerError as error:
+                self._refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
+            except GreedyCallerError as error:
+                self._refuse("rate", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
 
         return run
 
-    def _authorised(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        if self._expected is None:
-            return True
-        shown = next((value for key, value in metadata if key == rpc.AUTHORIZATION), "")
-        return hmac.compare_digest(shown if isinstance(shown, bytes) else shown.encode(), self._expected)
-
-    def _hello(self, request: bytes, context: Any) -> bytes:
+    def _hello(self, request: bytes, context: Any, _: str) -> bytes:
         try:
             reason = rpc.mismatch(request, self._bundle.digest)
         except PayloadError as error:
@@ -206,7 +205,7 @@ class _Calls:
             _abort(context, grpc.StatusCode.FAILED_PRECONDITION, reason)
         return rpc.hello(self._bundle.digest)
 
-    def _infer(self, request: bytes, context: Any) -> bytes:
+    def _infer(self, request: bytes, context: Any, terminal: str) -> bytes:
         left_s = context.time_remaining()
         if left_s is not None and left_s <= 0:
             text = "the deadline had passed before the frame's turn came"
@@ -215,7 +214,7 @@ class _Calls:
         try:
             message = self._bundle.read(request)
             read_s = time.perf_counter() - start_s
-            with self._admission.turn(message.point, left_s, context.peer()) as waited_s:
+            with self._admission.turn(message.point, left_s, terminal) as waited_s:
                 reply = self._session.answer(message, waited_s, read_s)
         except OverloadError as error:
             self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
@@ -239,7 +238,7 @@ class _Calls:
             self._observer.refused(reason)
         _abort(context, code, text)
 
-    def _probe(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002 -- gRPC passes both
+    def _probe(self, request: bytes, context: Any, _: str) -> bytes:  # noqa: ARG002 -- as the others
         return rpc.PROBE_REPLY.pack(len(request))
 
 
