@@ -20,9 +20,11 @@ from torch import nn
 from adaedge.builder.halves import export, source
 from adaedge.engine import OnnxEngine
 from adaedge.incremental.planning import Planned, parts_fit, values_of
+from adaedge.incremental.tokens import Staged
 from adaedge.levels.precision import quantise
 from adaedge.stream.incremental import IncrementalRunner, Kind, Segment, Tolerance
 from adaedge.stream.incremental.plan import Held
+from adaedge.stream.incremental.tokens import Choice, Engines, TokenRunner
 
 Array = npt.NDArray[Any]
 
@@ -71,6 +73,56 @@ def dense_engines(
     model = export(net, tensors)
     models = {"fp32": _optimised(model.clone()), "int8": _quantised(model, samples)}
     return {name: OnnxEngine(_bytes(one), {}, threads) for name, one in models.items()}
+
+
+def onnx_token_runner(
+    found: Staged, tolerance: Tolerance, choice: Choice | None = None, *, threads: int = 1
+) -> TokenRunner:
+    """A transformer whose stages run in ONNX Runtime.
+
+    Args:
+        found: the stages, with their graphs in PyTorch.
+        tolerance: see `Tolerance`.
+        choice: see `Choice`.
+        threads: inside an operator.
+
+    Raises:
+        CaptureError: if a stage cannot be exported.
+    """
+    plan = found.plan
+    inputs = [torch.zeros(held.shape, dtype=getattr(torch, held.dtype)) for held in plan.inputs]
+    with torch.no_grad():
+        values = dict(zip(plan.kept, found.whole(*inputs), strict=False))
+        constants = dict(zip(plan.constants, found.constants(), strict=True))
+        rows = {name: _some(values[name], plan.axes[name]) for name in (plan.first,)}
+        rows |= {name: _some(value, plan.axes[name]) for name, value in constants.items()}
+        engines = []
+        for stage, graph in zip(plan.stages, found.stages, strict=True):
+            given = [values[name] if name in stage.whole else rows[name] for name in stage.order]
+            free = [() if name in stage.whole else (plan.axes[name],) for name in stage.order]
+            engines.append(_engine(export(graph, given, free), threads))
+            rows |= dict(zip(stage.outputs, graph(*given), strict=True))
+    return TokenRunner(
+        plan,
+        Engines(
+            _engine(export(found.front, inputs), threads),
+            tuple(engines),
+            _engine(export(found.finish, [values[plan.last]]), threads),
+            _engine(export(found.whole, inputs), threads),
+            {name: value.numpy() for name, value in constants.items()},
+        ),
+        tolerance,
+        choice,
+    )
+
+
+def _some(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """A number of rows that no other dimension has."""
+    return tensor.narrow(axis, 0, tensor.shape[axis] // 2 + 1).contiguous()
+
+
+def _engine(model: ir.Model, threads: int) -> OnnxEngine:
+    return OnnxEngine(_bytes(_optimised(model)), {}, threads)
 
 
 def _whole(found: Planned, samples: Sequence[Sequence[Array]] | None) -> ir.Model:

@@ -272,7 +272,7 @@ def test_what_mixes_all_positions_runs_as_a_whole():
 
     net, frame = Mixing().eval(), torch.rand(1, 3, 64, 64)
     stream = Incremental(net, (frame,))
-    assert stream.planned.plan.segments[-1].kind is Kind.WHOLE
+    assert stream.runner.plan.segments[-1].kind is Kind.WHOLE
     _, cache = stream(frame, None)
     frame = changed(frame, (0, 4), (0, 4))
     output, _ = stream(frame, cache)
