@@ -42,7 +42,7 @@ def export(net: nn.Module, tensors: Sequence[torch.Tensor], free: Sequence[Colle
     """
     try:
         with _quiet():
-            shapes = None if free is None else (tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free),)
+            shapes = None if free is None else tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
             program = torch.onnx.export(
                 net, tuple(tensors), dynamo=True, optimize=False, verbose=False, dynamic_shapes=shapes
             )
