@@ -55,8 +55,8 @@ def died_out(before: Array, after: Array, threshold: float) -> bool:
 def alive_boxes(before: Array, after: Array, axes: Sequence[int], threshold: float, cell: int) -> list[Box]:
     """Boxes, from the origin of the two parts, around the cells whose root mean square difference is larger."""
     apart = after.astype(np.float32, copy=False) - before.astype(np.float32, copy=False)
-    order = list(range(apart.ndim))
-    squares = np.einsum(apart, order, apart, order, list(axes))
+    letters = "abcdefgh"[: apart.ndim]
+    squares: Any = np.einsum(f"{letters},{letters}->{''.join(letters[axis] for axis in axes)}", apart, apart)
     count = apart.size // max(1, squares.size)
     limit = threshold * threshold * count
     mask = ~(_mean_of_cells(squares, range(squares.ndim), cell) <= limit)
@@ -92,7 +92,8 @@ def _differs(before: Array, after: Array, axes: Sequence[int], cell: int) -> Mas
     found = found.any(axis=others) if others else found
     for axis in range(found.ndim):
         found = np.logical_or.reduceat(found, range(0, found.shape[axis], cell), axis=axis)
-    return found
+    mask: Mask = found
+    return mask
 
 
 def _mean_of_cells(values: Array, axes: Sequence[int], cell: int) -> npt.NDArray[np.float32]:

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
-from adaedge.stream.incremental.boxes import merged
 from adaedge.stream.incremental.cache import Cache
+from adaedge.stream.incremental.costs import Boxes, Costs, Decider
 from adaedge.stream.incremental.moved import INPUT_CELL, alive_boxes, died_out, moved_boxes, scale_of, spread_of
-from adaedge.stream.incremental.plan import Costs, FrameStats, Kind, Plan, Segment
+from adaedge.stream.incremental.plan import FrameStats, Kind, Plan
 from adaedge.stream.incremental.reach import Box, is_empty, volume
 
 Array = npt.NDArray[Any]
@@ -41,10 +41,6 @@ class Tolerance:
     change: float = 0.0
     audit_every: int = 0
     floor: float = 0.98
-
-
-Boxes = list[Box] | None
-"""What changed of a tensor: boxes of it; ``None`` for all of it, of one that is not taken in part."""
 
 
 @dataclass(slots=True)
@@ -95,7 +91,7 @@ class IncrementalRunner:
 
     @costs.setter
     def costs(self, costs: Costs) -> None:
-        self._costs, self._prices = costs, costs.prices(self.plan)
+        self._costs, self._decider = costs, Decider(self.plan, costs)
 
     def run(self, inputs: Sequence[Array], cache: Cache | None = None) -> tuple[Arrays, Cache]:
         """The network's outputs for a frame, and what the next one takes.
@@ -115,11 +111,9 @@ class IncrementalRunner:
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             frame.changed[place] = self._moved(frame, place, value)
         share = self._share(frame)
-        if not any(frame.changed[place] for place in self.plan.inputs if frame.changed[place] is not None) and not any(
-            frame.changed[place] is None for place in self.plan.inputs
-        ):
+        if all(frame.changed[place] == [] for place in self.plan.inputs):
             return self._answer(frame), self._handed_back(frame, cache, FrameStats(0.0, 0.0, "unchanged"))
-        predicted = self._predicted(frame.changed)
+        predicted = self._decider.predicted(frame.changed)
         if predicted * cache.saved >= _AS_DENSE * self.costs.whole:
             return self._dense(inputs, "dense", share, cache)
         boxes = tuple(frame.changed[self.plan.inputs[0]] or ())
@@ -132,11 +126,6 @@ class IncrementalRunner:
         if self.tolerance.audit_every and after.frames % self.tolerance.audit_every == 0:
             return self._audited(inputs, self._answer(frame), after)
         return self._answer(frame), after
-
-    def changed_boxes(self, inputs: Sequence[Array], before: Sequence[Array]) -> list[Boxes]:
-        """What counts as changed of each input, held against another frame's."""
-        frame = _Frame(list(before), [spread_of(tensor) for tensor in before], self.tolerance.change, {})
-        return [self._moved(frame, place, value) for place, value in zip(self.plan.inputs, inputs, strict=True)]
 
     def _check(self, inputs: Sequence[Array]) -> None:
         expected = [self.plan.held[place] for place in self.plan.inputs]
@@ -163,57 +152,6 @@ class IncrementalRunner:
             shares.append(1.0 if boxes is None else min(1.0, sum(map(volume, boxes)) / of))
         return max(shares, default=1.0)
 
-    def _predicted(self, inputs: dict[int, Boxes]) -> float:
-        """What the frame costs if no change dies out on its way, and no boxes are merged."""
-        changed, cost = dict(inputs), 0.0
-        for index, segment in enumerate(self.plan.segments):
-            boxes = self._boxes(segment, changed)
-            if boxes == []:
-                changed |= {output: [] for output in segment.outputs}
-                continue
-            price = self._prices[index]
-            cost += price.dense if boxes is None else min(price.dense, sum(map(price, boxes)))
-            for at, output in enumerate(segment.outputs):
-                changed[output] = self._reached(segment, at, boxes, changed)
-        return cost
-
-    def _proposed(self, index: int, changed: dict[int, Boxes]) -> tuple[Boxes, float]:
-        """Boxes on the segment's grid to compute, ``None`` for all of it, and what that costs."""
-        price = self._prices[index]
-        boxes = self._boxes(self.plan.segments[index], changed)
-        if boxes is None or boxes == []:
-            return boxes, price.dense if boxes is None else 0.0
-        boxes = merged(boxes, price) if len(boxes) > 1 else boxes
-        cost = sum(map(price, boxes))
-        return (boxes, cost) if cost < price.dense else (None, price.dense)
-
-    def _boxes(self, segment: Segment, changed: dict[int, Boxes]) -> Boxes:
-        """Boxes on the segment's grid that changed; ``None`` where all of it may have."""
-        if all(changed.get(place, []) == [] for place in segment.inputs):
-            return []
-        if segment.kind is not Kind.PART:
-            return None
-        in_part = {way.source for way in segment.ways}
-        for at, place in enumerate(segment.inputs):
-            boxes = changed.get(place, [])
-            if boxes is None or (boxes and at not in in_part):
-                return None
-        return self.plan.grid_box(segment, [changed.get(place) or [] for place in segment.inputs])
-
-    def _reached(self, segment: Segment, at: int, boxes: Boxes, changed: dict[int, Boxes]) -> Boxes:
-        """What changes of an output; ``boxes`` are on the grid, ``None`` where the segment is computed as a whole."""
-        held = self.plan.held[segment.outputs[at]]
-        if segment.kind is Kind.RESIZE:
-            given = changed[segment.inputs[0]]
-            return None if given is None else [self.plan.resized(segment, box) for box in given]
-        if segment.kind is Kind.WHOLE or not held.axes:
-            return [held.everything] if held.axes else None
-        boxes = self._boxes(segment, changed) if boxes is None else boxes
-        if boxes is None:
-            return [held.everything]
-        found = [self.plan.output_box(segment, at, box) for box in boxes]
-        return [box for box in found if not is_empty(box)]
-
     def _propagate_inputs(self, frame: _Frame, inputs: Sequence[Array]) -> None:
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             boxes = frame.changed[place]
@@ -225,7 +163,7 @@ class IncrementalRunner:
 
     def _segment(self, frame: _Frame, index: int) -> None:
         segment = self.plan.segments[index]
-        boxes, price = self._proposed(index, frame.changed)
+        boxes, price = self._decider.proposed(index, frame.changed)
         if boxes == []:
             frame.changed |= {output: [] for output in segment.outputs}
             return
@@ -250,7 +188,7 @@ class IncrementalRunner:
         made = self.engines[index].run(given)
         for at, (output, value) in enumerate(zip(segment.outputs, made, strict=True)):
             threshold = frame.tolerance * frame.scales[output]
-            reached = self._reached(segment, at, None, frame.changed)
+            reached = self._decider.reached(segment, at, None, frame.changed)
             if threshold > 0 and self.plan.held[output].axes and value.dtype.kind == "f":
                 frame.changed[output] = self._kept_alive(frame, output, value, threshold)
                 continue
