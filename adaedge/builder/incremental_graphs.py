@@ -1,6 +1,6 @@
 """The segments of an incremental plan as ONNX graphs that take parts of any height and width.
 
-May import: ``engine``, ``stream``, ``incremental``; of this part ``halves``.
+May import: ``engine``, ``levels``, ``stream``, ``incremental``; of this part ``halves``.
 """
 
 from __future__ import annotations

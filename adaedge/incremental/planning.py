@@ -1,6 +1,6 @@
 """From a network to a plan: capture it, divide it, and hold each segment's parts against the whole.
 
-May import: ``errors``, ``graph``, ``stream``.
+May import: ``errors``, ``engine``, ``graph``, ``stream``.
 """
 
 from __future__ import annotations
