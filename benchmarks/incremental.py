@@ -226,21 +226,21 @@ def clip_row(name: str, clip: Path, most: int, precision: str, tolerance: float 
     return row | speed(seen) | accuracy(seen, second, shown) | described(seen)
 
 
-def made(network: Network, samples: Sequence[Array], precision: str) -> tuple[IncrementalRunner, dict[str, Any]]:
-    """The incremental runner with measured costs, and the dense engines."""
+def made(network: Network, samples: Sequence[Array], precision: str | None) -> tuple[IncrementalRunner, dict[str, Any]]:
+    """The incremental runner with measured costs, and the dense engines; without a precision, those of fp32 only."""
     module, example = network.make().eval(), torch.from_numpy(samples[0].copy())
     found = planned(module, Signature.of((example,), {}))
     calibration = [(sample,) for sample in samples]
     runner = onnx_runner(found, samples=calibration if precision == "int8" else None)
     runner.costs = measured(runner, [samples[0]])
-    return runner, dense_engines(module, (example,), calibration)
+    return runner, dense_engines(module, (example,), calibration if precision else ())
 
 
 def dirt_row(name: str, clip: Path, dirt: float, frames: int) -> Row:
     """Known change, exact."""
     network = NETWORKS[name]
     still = np.ascontiguousarray(network.prepare(next(iter(as_clip(str(clip))))))
-    runner, engines = made(network, [still] * 2, "fp32")
+    runner, engines = made(network, [still], None)
     rng, dirty = np.random.default_rng(0), []
     height, width = still.shape[1:3]
     side = round((height * width * dirt) ** 0.5)

@@ -67,11 +67,11 @@ def onnx_runner(
 
 
 def dense_engines(
-    net: nn.Module, tensors: Sequence[torch.Tensor], samples: Sequence[Sequence[Array]], threads: int = 1
+    net: nn.Module, tensors: Sequence[torch.Tensor], samples: Sequence[Sequence[Array]] = (), threads: int = 1
 ) -> dict[str, OnnxEngine]:
-    """A network that takes and returns flat tensors as one graph in fp32 and in int8: what is to be beaten."""
+    """A network that takes and returns flat tensors as one graph in fp32, and in int8 where samples calibrate it."""
     model = export(net, tensors)
-    models = {"fp32": _optimised(model.clone()), "int8": _quantised(model, samples)}
+    models = {"fp32": _optimised(model.clone())} | ({"int8": _quantised(model, samples)} if samples else {})
     return {name: OnnxEngine(_bytes(one), {}, threads) for name, one in models.items()}
 
 
