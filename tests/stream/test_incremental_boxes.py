@@ -77,16 +77,16 @@ def test_boxes_are_merged_where_one_call_is_cheaper():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_a_change_counts_by_the_mean_of_its_cell(dtype):
+def test_a_change_counts_by_the_root_mean_square_of_its_cell(dtype):
     before = np.full((1, 20, 30, 3), 100, dtype)
     after = before.copy()
-    after[0, 9, 12] = 164  # one pixel of 64: a mean of 1
+    after[0, 9, 12] = 164  # one pixel of 64, by 64: a root mean square of 8
     after[0, 19, 29, 0] = 101  # in the last cell, of 4 by 6 pixels
     held = Held(before.shape, (1, 2), dtype)
     assert sorted(moved_boxes(before, after, held, 0.0, 8)) == [((8, 16), (8, 16)), ((16, 20), (24, 30))]
-    assert moved_boxes(before, after, held, 0.9, 8) == [((8, 16), (8, 16))]
-    assert moved_boxes(before, after, held, 1.0, 8) == []
-    assert moved_boxes(after, before, held, 0.9, 8) == [((8, 16), (8, 16))]
+    assert moved_boxes(before, after, held, 7.9, 8) == [((8, 16), (8, 16))]
+    assert moved_boxes(before, after, held, 8.0, 8) == []
+    assert moved_boxes(after, before, held, 7.9, 8) == [((8, 16), (8, 16))]
 
 
 def test_what_is_not_a_number_has_changed():

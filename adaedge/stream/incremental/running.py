@@ -32,8 +32,10 @@ class Tolerance:
     """What may be left as it was, and how that is watched.
 
     Attributes:
-        change: a change counts where it is larger than this share of a tensor's own spread. 0: every change counts, and
-            outputs equal dense ones but for rounding.
+        change: a change of an input counts where it is larger than this share of the input's own spread. 0: every
+            change counts, and outputs equal dense ones but for rounding.
+        inside: a change inside the network counts where it is larger than this share of ``change``, of a tensor's root
+            mean square.
         audit_every: one frame in so many is computed dense as well; 0 for none.
         floor: the least cosine between the two outputs; below it the tolerance is halved.
     """
@@ -41,6 +43,7 @@ class Tolerance:
     change: float = 0.0
     audit_every: int = 0
     floor: float = 0.98
+    inside: float = 0.4
 
 
 @dataclass(slots=True)
@@ -187,7 +190,7 @@ class IncrementalRunner:
         given = [frame.tensors[place] for place in segment.inputs]
         made = self.engines[index].run(given)
         for at, (output, value) in enumerate(zip(segment.outputs, made, strict=True)):
-            threshold = frame.tolerance * frame.scales[output]
+            threshold = self.tolerance.inside * frame.tolerance * frame.scales[output]
             reached = self._decider.reached(segment, at, None, frame.changed)
             if threshold > 0 and self.plan.held[output].axes and value.dtype.kind == "f":
                 frame.changed[output] = self._kept_alive(frame, output, value, threshold)
@@ -227,7 +230,7 @@ class IncrementalRunner:
             start = [span[0] * unit for span, unit in zip(crop, units, strict=True)]
             local = tuple((a - first, b - first) for (a, b), first in zip(target, start, strict=True))
             part, old = value[held.at(local)], frame.tensors[output][held.at(target)]
-            threshold = frame.tolerance * frame.scales[output]
+            threshold = self.tolerance.inside * frame.tolerance * frame.scales[output]
             if threshold <= 0 or part.dtype.kind != "f":
                 old[...] = part
                 found[output].append(target)
