@@ -70,7 +70,7 @@ def staged(found: Capture) -> Staged:
     tokens = shape_of(attentions[0])[-2]
     for node in attentions:
         sizes = {shape_of(source)[-2] for source in node.args[:3]}  # type: ignore[arg-type]
-        if sizes != {tokens} or node.kwargs.get("is_causal") or _is_masked(node, found):
+        if sizes != {tokens} or any(map(node.kwargs.get, ("is_causal", "enable_gqa"))) or _is_masked(node, found):
             raise CaptureError("its attention is masked, or between different numbers of tokens")
     first = _first(found, steps, attentions[0], tokens)
     axes, constants = _followed(found, steps, first)
@@ -177,6 +177,7 @@ def _assembled(
             raise CaptureError("several tensors at once lead from one attention to another")
         graph = subgraph(found.graph, taken, made)
         sized_by_inputs(graph.graph, names)
+        _write_out(graph.graph)
         graph.recompile()
         graphs.append(graph)
         whole_here = tuple(node.name for node in taken if node in whole)
@@ -193,6 +194,23 @@ def _assembled(
         )
     kept = [first, *[node for node in steps if node in whole and node in at], last]
     return _with_graphs(found, parts, graphs, kept, axes, constants, sum(costs.macs.values()))
+
+
+def _write_out(graph: fx.Graph) -> None:
+    """Attention as products and a softmax, so that only queries are scaled: keys are many more than queries here."""
+    for node in graph.nodes:
+        if name_of(node) != _ATTENTION:
+            continue
+        query, key, value = node.args[:3]
+        scale = node.kwargs.get("scale") or shape_of(node)[-1] ** -0.5
+        aten = torch.ops.aten
+        with graph.inserting_before(node):
+            scaled = graph.call_function(aten.mul.Tensor, (query, scale))
+            turned = graph.call_function(aten.transpose.int, (key, -2, -1))
+            scores = graph.call_function(aten.matmul.default, (scaled, turned))
+            shares = graph.call_function(aten.softmax.int, (scores, -1))
+            node.replace_all_uses_with(graph.call_function(aten.matmul.default, (shares, value)))
+        graph.erase_node(node)
 
 
 def _with_graphs(
