@@ -40,8 +40,8 @@ from adaedge.graph.signature import Signature
 from adaedge.incremental.planning import planned
 from adaedge.metrics import LabelIoU
 from adaedge.stream.incremental import IncrementalRunner, Tolerance
+from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.measuring import measured
-from adaedge.stream.incremental.running import cosine
 from benchmarks import deeplabv3
 from benchmarks.result import write
 from benchmarks.video_clips import CLIPS, class_of, count
@@ -282,13 +282,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
+    precision = None if options.fp32 else options.precision
     for clip in [options.clip] if options.clip else CLIPS:
         if options.dirt:
             rows += dirt_rows(options.model, clip, [float(dirt) for dirt in options.dirt.split(",")], options.frames)
         else:
-            rows.append(
-                clip_row(options.model, clip, options.frames, options.precision, options.tolerance, options.iou)
-            )
+            rows.append(clip_row(options.model, clip, options.frames, precision, options.tolerance, options.iou))
         if not options.json:
             print(json.dumps(rows[-1], indent=1), flush=True)
     if options.json:

@@ -5,7 +5,7 @@ May import: ``engine``, ``levels``, ``stream``, ``incremental``; of this part ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,13 +57,15 @@ def onnx_runner(
     values |= dict(zip(_made(found), engine.run(inputs), strict=True))
     names = _names(found, whole)
     for index, segment in enumerate(plan.segments):
-        model = _part_of(whole, names, segment)
+        model = _part(whole, *([names[place] for place in some] for some in (segment.inputs, segment.outputs)))
         if segment.kind is Kind.PART:
             _free_lengths(model, plan.held, segment)
         engines.append(OnnxEngine(_bytes(model), {}, threads))
         if segment.kind is Kind.PART and not parts_fit(plan, segment, engines[-1], values):
             segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
-    return IncrementalRunner(replace(plan, segments=tuple(segments)), engines, engine, tolerance)
+    plain = _part(whole, [names[place] for place in plan.inputs], [names[place] for place in plan.outputs])
+    fitting = replace(plan, segments=tuple(segments))
+    return IncrementalRunner(fitting, engines, engine, tolerance, plain=OnnxEngine(_bytes(plain), {}, threads))
 
 
 def dense_engines(
@@ -149,8 +151,7 @@ def _names(found: Planned, whole: ir.Model) -> dict[int, ir.Value]:
     return places | dict(zip(_made(found), [source(value) for value in whole.graph.outputs], strict=True))
 
 
-def _part_of(whole: ir.Model, names: Mapping[int, ir.Value], segment: Segment) -> ir.Model:
-    inputs, outputs = ([names[place] for place in some] for some in (segment.inputs, segment.outputs))
+def _part(whole: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Model:
     model = ir.Model(ir.convenience.extract(whole.graph, inputs, outputs), ir_version=whole.ir_version)
     return _optimised(model)
 

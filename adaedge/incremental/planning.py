@@ -66,6 +66,7 @@ class Planned:
         plan: see `Plan`.
         graphs: of each segment.
         whole: takes the network's inputs and returns all other held tensors.
+        plain: takes the network's inputs and returns its outputs.
         signature: how the network is called.
         leaves: for each leaf of the network's output its place among the plan's outputs, or a constant.
         out_spec: the structure of the output.
@@ -74,6 +75,7 @@ class Planned:
     plan: Plan
     graphs: tuple[fx.GraphModule, ...]
     whole: fx.GraphModule
+    plain: fx.GraphModule
     signature: Signature
     leaves: tuple[Any, ...]
     out_spec: pytree.TreeSpec
@@ -146,7 +148,8 @@ def _divided(found: Capture, costs: GraphCosts, traced: Traced) -> Planned:
         fingerprint(found.graph),
     )
     whole = subgraph(found.graph, entries, [node for node in held if node not in entries])
-    return Planned(plan, tuple(graphs), whole, found.signature, kinds, found.out_spec)
+    plain = subgraph(found.graph, entries, asked)
+    return Planned(plan, tuple(graphs), whole, plain, found.signature, kinds, found.out_spec)
 
 
 def _graph_of(

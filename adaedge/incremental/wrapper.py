@@ -107,7 +107,7 @@ class Incremental(nn.Module):
         plan = planned_of(found)
         self._leaves = plan.leaves
         engines = [TorchEngine(graph) for graph in plan.graphs]
-        return IncrementalRunner(plan.plan, engines, TorchEngine(plan.whole), tolerance)
+        return IncrementalRunner(plan.plan, engines, TorchEngine(plan.whole), tolerance, plain=TorchEngine(plan.plain))
 
     def forward(self, *args: Any, cache: Cache | None = None, **kwargs: Any) -> tuple[Any, Cache]:
         """The network's output for a frame, and the cache for the next.

@@ -9,7 +9,7 @@ from torch import nn
 
 from adaedge import Incremental
 from adaedge.errors import CacheError
-from adaedge.stream.incremental.running import cosine
+from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.tokens import Choice, TokenRunner
 
 SMALL = {

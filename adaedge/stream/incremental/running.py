@@ -6,7 +6,7 @@ May import: ``errors``, ``engine``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +16,7 @@ from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.costs import Boxes, Costs, Decider
+from adaedge.stream.incremental.frame import Frame, cosine, is_busy, moved_by, owned
 from adaedge.stream.incremental.moved import INPUT_CELL, alive_boxes, died_out, moved_boxes, scale_of, spread_of
 from adaedge.stream.incremental.plan import FrameStats, Kind, Plan
 from adaedge.stream.incremental.reach import Box, is_empty, volume
@@ -46,20 +47,6 @@ class Tolerance:
     inside: float = 0.4
 
 
-@dataclass(slots=True)
-class _Frame:
-    """One frame under way."""
-
-    tensors: list[Array]
-    scales: list[float]
-    tolerance: float
-    changed: dict[int, Boxes]
-    macs: float = 0.0
-    spent: float = 0.0
-    parts: int = 0
-    boxes: list[tuple[int, Box]] = field(default_factory=list)
-
-
 @final
 class IncrementalRunner:
     """A plan with the engines that compute its segments. It holds nothing of any stream: caches come in and go out.
@@ -69,6 +56,8 @@ class IncrementalRunner:
         engines: one for each segment.
         whole: takes the network's inputs and returns all other held tensors, in the order of their places.
         tolerance: see `Tolerance`.
+        plain: takes the network's inputs and returns its outputs only. Where frames are busy one after the other, it
+            runs, and nothing is held but the input.
         costs: as measured on this machine; without them, estimated.
     """
 
@@ -79,8 +68,9 @@ class IncrementalRunner:
         whole: Engine,
         tolerance: Tolerance | None = None,
         costs: Costs | None = None,
+        plain: Engine | None = None,
     ) -> None:
-        self.plan, self.engines, self.whole = plan, tuple(engines), whole
+        self.plan, self.engines, self.whole, self.plain = plan, tuple(engines), whole, plain
         self.tolerance = tolerance or Tolerance()
         self.costs = costs or Costs.estimated(plan)
         self.identity = plan.identity
@@ -110,7 +100,10 @@ class IncrementalRunner:
         if cache is None:
             return self._dense(inputs, "refresh", 1.0, None)
         tensors, scales = cache.take(self.identity)
-        frame = _Frame(tensors, scales, self.tolerance.change * cache.tightened, {})
+        if cache.is_busy:
+            busy = self._is_busy(tensors, scales, inputs)
+            return self._plain(inputs, scales, cache) if busy else self._dense(inputs, "refresh", 1.0, cache)
+        frame = Frame(tensors, scales, self.tolerance.change * cache.tightened, {})
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             frame.changed[place] = self._moved(frame, place, value)
         share = self._share(frame)
@@ -118,6 +111,8 @@ class IncrementalRunner:
             return self._answer(frame), self._handed_back(frame, cache, FrameStats(0.0, 0.0, "unchanged"))
         predicted = self._decider.predicted(frame.changed)
         if predicted * cache.saved >= _AS_DENSE * self.costs.whole:
+            if cache.stats.path == "dense" and self.plain is not None and self._is_busy(tensors, scales, inputs):
+                return self._plain(inputs, scales, cache)
             return self._dense(inputs, "dense", share, cache)
         boxes = tuple(frame.changed[self.plan.inputs[0]] or ())
         self._propagate_inputs(frame, inputs)
@@ -140,14 +135,14 @@ class IncrementalRunner:
                 f"this network was made incremental for {wanted}; got {came}. Wrap it again for another size or type."
             )
 
-    def _moved(self, frame: _Frame, place: int, value: Array) -> Boxes:
+    def _moved(self, frame: Frame, place: int, value: Array) -> Boxes:
         held, before = self.plan.held[place], frame.tensors[place]
         threshold = frame.tolerance * frame.scales[place]
         if not held.axes:
             return [] if died_out(before, value, 0.0) else None
         return moved_boxes(before, value, held, threshold, INPUT_CELL)
 
-    def _share(self, frame: _Frame) -> float:
+    def _share(self, frame: Frame) -> float:
         shares = []
         for place in self.plan.inputs:
             boxes, held = frame.changed[place], self.plan.held[place]
@@ -155,7 +150,7 @@ class IncrementalRunner:
             shares.append(1.0 if boxes is None else min(1.0, sum(map(volume, boxes)) / of))
         return max(shares, default=1.0)
 
-    def _propagate_inputs(self, frame: _Frame, inputs: Sequence[Array]) -> None:
+    def _propagate_inputs(self, frame: Frame, inputs: Sequence[Array]) -> None:
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             boxes = frame.changed[place]
             if boxes is None:
@@ -164,7 +159,7 @@ class IncrementalRunner:
                 where = self.plan.held[place].at(box)
                 frame.tensors[place][where] = value[where]
 
-    def _segment(self, frame: _Frame, index: int) -> None:
+    def _segment(self, frame: Frame, index: int) -> None:
         segment = self.plan.segments[index]
         boxes, price = self._decider.proposed(index, frame.changed)
         if boxes == []:
@@ -183,7 +178,7 @@ class IncrementalRunner:
         frame.macs += segment.macs * min(1.0, share)
         frame.changed |= found
 
-    def _all_of(self, frame: _Frame, index: int) -> None:
+    def _all_of(self, frame: Frame, index: int) -> None:
         segment = self.plan.segments[index]
         frame.macs += segment.macs
         frame.parts += 1
@@ -199,9 +194,9 @@ class IncrementalRunner:
                 frame.changed[output] = []
                 continue
             frame.changed[output] = reached
-            frame.tensors[output] = _owned(value, given)
+            frame.tensors[output] = owned(value, given)
 
-    def _kept_alive(self, frame: _Frame, output: int, value: Array, threshold: float) -> list[Box]:
+    def _kept_alive(self, frame: Frame, output: int, value: Array, threshold: float) -> list[Box]:
         """Take over of a whole tensor what is still alive; boxes of it."""
         held, old = self.plan.held[output], frame.tensors[output]
         boxes = alive_boxes(old, value, held.axes, threshold, self._cell(output))
@@ -212,7 +207,7 @@ class IncrementalRunner:
     def _cell(self, place: int) -> int:
         return max(1, min(self.plan.held[place].lengths) // _CELLS)
 
-    def _box(self, frame: _Frame, index: int, box: Box, crop: Box, found: dict[int, list[Box]]) -> None:
+    def _box(self, frame: Frame, index: int, box: Box, crop: Box, found: dict[int, list[Box]]) -> None:
         """Compute one box of a segment, and keep of it what is still alive."""
         segment, plan = self.plan.segments[index], self.plan
         given = []
@@ -238,12 +233,12 @@ class IncrementalRunner:
             for alive in alive_boxes(old, part, held.axes, threshold, self._cell(output)):
                 inside = held.at(alive)
                 old[inside] = part[inside]
-                found[output].append(_moved_by(alive, target))
+                found[output].append(moved_by(alive, target))
 
-    def _answer(self, frame: _Frame) -> Arrays:
+    def _answer(self, frame: Frame) -> Arrays:
         return tuple(frame.tensors[place].copy() for place in self.plan.outputs)
 
-    def _handed_back(self, frame: _Frame, cache: Cache, stats: FrameStats) -> Cache:
+    def _handed_back(self, frame: Frame, cache: Cache, stats: FrameStats) -> Cache:
         return Cache(
             self.identity,
             frame.tensors,
@@ -259,7 +254,7 @@ class IncrementalRunner:
         tensors: list[Array] = []
         for place in range(len(self.plan.held)):
             value = made[place] if place in made else inputs[self.plan.inputs.index(place)].copy()
-            tensors.append(_owned(value, [*tensors, *inputs]))
+            tensors.append(owned(value, [*tensors, *inputs]))
         scales = [
             spread_of(tensor) if place in self.plan.inputs else scale_of(tensor) for place, tensor in enumerate(tensors)
         ]
@@ -270,6 +265,25 @@ class IncrementalRunner:
             found.saved = cache.saved + 0.05 * (1.0 - cache.saved)
         return tuple(tensors[place].copy() for place in self.plan.outputs), found
 
+    def _is_busy(self, tensors: Sequence[Array], scales: Sequence[float], inputs: Sequence[Array]) -> bool:
+        found = [
+            is_busy(tensors[place], value, self.plan.held[place], self.tolerance.change * scales[place])
+            for place, value in zip(self.plan.inputs, inputs, strict=True)
+        ]
+        return any(found)
+
+    def _plain(self, inputs: Sequence[Array], scales: list[float], cache: Cache) -> tuple[Arrays, Cache]:
+        """Where all moves, holding what will be of no use costs time."""
+        assert self.plain is not None
+        made = self.plain.run(inputs)
+        tensors = [np.zeros(0, np.uint8) for _ in self.plan.held]
+        for place, value in zip(self.plan.inputs, inputs, strict=True):
+            tensors[place] = value.copy()
+        stats = FrameStats(1.0, 1.0, "dense", (self.plan.held[self.plan.inputs[0]].everything,), 1)
+        found = Cache(self.identity, tensors, scales, stats, saved=1.0, frames=cache.frames + 1)
+        found.tightened, found.is_busy = cache.tightened, True
+        return made, found
+
     def _audited(self, inputs: Sequence[Array], answer: Arrays, cache: Cache) -> tuple[Arrays, Cache]:
         """The dense answer in place of the incremental one, and a tolerance that follows from both."""
         dense, found = self._dense(inputs, "audit", cache.stats.changed, cache)
@@ -278,20 +292,3 @@ class IncrementalRunner:
         found.stats = replace(cache.stats, path="audit", macs_share=1.0 + cache.stats.macs_share)
         found.tightened, found.saved = tightened, cache.saved
         return dense, found
-
-
-def cosine(one: Array, other: Array) -> float:
-    """Of all their numbers; 1 for two that are 0 throughout."""
-    a, b = one.astype(np.float64).reshape(-1), other.astype(np.float64).reshape(-1)
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / length if length else float(np.array_equal(a, b))
-
-
-def _owned(value: Array, others: Sequence[Array]) -> Array:
-    """The value, or a copy where it lies in the same memory as another, which may be written to."""
-    shared = not value.flags.writeable or any(np.may_share_memory(value, other) for other in others)
-    return value.copy() if shared else value
-
-
-def _moved_by(box: Box, origin: Box) -> Box:
-    return tuple((a + first, b + first) for (a, b), (first, _) in zip(box, origin, strict=True))

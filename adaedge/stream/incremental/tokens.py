@@ -21,9 +21,10 @@ import numpy.typing as npt
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
+from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.moved import scale_of
 from adaedge.stream.incremental.plan import FrameStats, Held
-from adaedge.stream.incremental.running import Tolerance, cosine
+from adaedge.stream.incremental.running import Tolerance
 
 Array = npt.NDArray[Any]
 
