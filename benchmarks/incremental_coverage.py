@@ -42,10 +42,10 @@ def check(name: str) -> dict[str, Any]:
     started = time.perf_counter()
     stream = Incremental(net, frames[0][0], kwargs=frames[0][1])
     row: dict[str, Any] = {"model": name, "wrap_s": round(time.perf_counter() - started, 2)}
-    if stream.planned is None:
+    if stream.obstacle is not None:
         return row | {"obstacle": str(stream.obstacle)[:300]}
-    plan = stream.planned.plan
-    stream._runner.costs = free_calls(Costs.estimated(plan, call=0.0))
+    plan = stream.runner.plan
+    stream.runner.costs = free_calls(Costs.estimated(plan, call=0.0))
     errors, shares, cache = [], [], None
     for call in frames:
         output, cache = stream(*call[0], cache=cache, **call[1])

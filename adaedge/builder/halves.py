@@ -29,19 +29,23 @@ from adaedge.errors import CaptureError, first_line
 _EXTERNAL_BYTES = 128
 
 
-def export(net: nn.Module, tensors: Sequence[torch.Tensor]) -> ir.Model:
+def export(net: nn.Module, tensors: Sequence[torch.Tensor], free: Sequence[Collection[int]] | None = None) -> ir.Model:
     """A module as an ONNX graph of its own operators, at the example's shapes.
 
     Args:
         net: takes flat tensors and returns a flat tuple of them.
         tensors: the example.
+        free: of each tensor, the dimensions that may have other lengths.
 
     Raises:
         CaptureError: if it cannot be exported.
     """
     try:
         with _quiet():
-            program = torch.onnx.export(net, tuple(tensors), dynamo=True, optimize=False, verbose=False)
+            shapes = None if free is None else tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
+            program = torch.onnx.export(
+                net, tuple(tensors), dynamo=True, optimize=False, verbose=False, dynamic_shapes=shapes
+            )
     except Exception as error:  # the exporter raises whatever the model's own code raised under it
         raise CaptureError(
             f"the model cannot be exported to ONNX: {first_line(error)}. A bundle needs ONNX; `Splittable` runs the"

@@ -1,11 +1,11 @@
 """The segments of an incremental plan as ONNX graphs that take parts of any height and width.
 
-May import: ``engine``, ``stream``, ``incremental``; of this part ``halves``.
+May import: ``engine``, ``levels``, ``stream``, ``incremental``; of this part ``halves``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +20,11 @@ from torch import nn
 from adaedge.builder.halves import export, source
 from adaedge.engine import OnnxEngine
 from adaedge.incremental.planning import Planned, parts_fit, values_of
+from adaedge.incremental.tokens import Staged
 from adaedge.levels.precision import quantise
 from adaedge.stream.incremental import IncrementalRunner, Kind, Segment, Tolerance
 from adaedge.stream.incremental.plan import Held
+from adaedge.stream.incremental.tokens import Choice, Engines, TokenRunner
 
 Array = npt.NDArray[Any]
 
@@ -55,22 +57,74 @@ def onnx_runner(
     values |= dict(zip(_made(found), engine.run(inputs), strict=True))
     names = _names(found, whole)
     for index, segment in enumerate(plan.segments):
-        model = _part_of(whole, names, segment)
+        model = _part(whole, *([names[place] for place in some] for some in (segment.inputs, segment.outputs)))
         if segment.kind is Kind.PART:
             _free_lengths(model, plan.held, segment)
         engines.append(OnnxEngine(_bytes(model), {}, threads))
         if segment.kind is Kind.PART and not parts_fit(plan, segment, engines[-1], values):
             segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
-    return IncrementalRunner(replace(plan, segments=tuple(segments)), engines, engine, tolerance)
+    plain = _part(whole, [names[place] for place in plan.inputs], [names[place] for place in plan.outputs])
+    fitting = replace(plan, segments=tuple(segments))
+    return IncrementalRunner(fitting, engines, engine, tolerance, plain=OnnxEngine(_bytes(plain), {}, threads))
 
 
 def dense_engines(
-    net: nn.Module, tensors: Sequence[torch.Tensor], samples: Sequence[Sequence[Array]], threads: int = 1
+    net: nn.Module, tensors: Sequence[torch.Tensor], samples: Sequence[Sequence[Array]] = (), threads: int = 1
 ) -> dict[str, OnnxEngine]:
-    """A network that takes and returns flat tensors as one graph in fp32 and in int8: what is to be beaten."""
+    """A network that takes and returns flat tensors as one graph in fp32, and in int8 where samples calibrate it."""
     model = export(net, tensors)
-    models = {"fp32": _optimised(model.clone()), "int8": _quantised(model, samples)}
+    models = {"fp32": _optimised(model.clone())} | ({"int8": _quantised(model, samples)} if samples else {})
     return {name: OnnxEngine(_bytes(one), {}, threads) for name, one in models.items()}
+
+
+def onnx_token_runner(
+    found: Staged, tolerance: Tolerance, choice: Choice | None = None, *, threads: int = 1
+) -> TokenRunner:
+    """A transformer whose stages run in ONNX Runtime.
+
+    Args:
+        found: the stages, with their graphs in PyTorch.
+        tolerance: see `Tolerance`.
+        choice: see `Choice`.
+        threads: inside an operator.
+
+    Raises:
+        CaptureError: if a stage cannot be exported.
+    """
+    plan = found.plan
+    inputs = [torch.zeros(held.shape, dtype=getattr(torch, held.dtype)) for held in plan.inputs]
+    with torch.no_grad():
+        values = dict(zip(plan.kept, found.whole(*inputs), strict=False))
+        constants = dict(zip(plan.constants, found.constants(), strict=True))
+        rows = {name: _some(values[name], plan.axes[name]) for name in (plan.first,)}
+        rows |= {name: _some(value, plan.axes[name]) for name, value in constants.items()}
+        engines = []
+        for stage, graph in zip(plan.stages, found.stages, strict=True):
+            given = [values[name] if name in stage.whole else rows[name] for name in stage.order]
+            free = [() if name in stage.whole else (plan.axes[name],) for name in stage.order]
+            engines.append(_engine(export(graph, given, free), threads))
+            rows |= dict(zip(stage.outputs, graph(*given), strict=True))
+    return TokenRunner(
+        plan,
+        Engines(
+            _engine(export(found.front, inputs), threads),
+            tuple(engines),
+            _engine(export(found.finish, [values[plan.last]]), threads),
+            _engine(export(found.whole, inputs), threads),
+            {name: value.numpy() for name, value in constants.items()},
+        ),
+        tolerance,
+        choice,
+    )
+
+
+def _some(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """A number of rows that no other dimension has."""
+    return tensor.narrow(axis, 0, tensor.shape[axis] // 2 + 1).contiguous()
+
+
+def _engine(model: ir.Model, threads: int) -> OnnxEngine:
+    return OnnxEngine(_bytes(_optimised(model)), {}, threads)
 
 
 def _whole(found: Planned, samples: Sequence[Sequence[Array]] | None) -> ir.Model:
@@ -97,8 +151,7 @@ def _names(found: Planned, whole: ir.Model) -> dict[int, ir.Value]:
     return places | dict(zip(_made(found), [source(value) for value in whole.graph.outputs], strict=True))
 
 
-def _part_of(whole: ir.Model, names: Mapping[int, ir.Value], segment: Segment) -> ir.Model:
-    inputs, outputs = ([names[place] for place in some] for some in (segment.inputs, segment.outputs))
+def _part(whole: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Model:
     model = ir.Model(ir.convenience.extract(whole.graph, inputs, outputs), ir_version=whole.ir_version)
     return _optimised(model)
 

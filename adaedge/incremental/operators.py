@@ -211,7 +211,8 @@ def sized_by_inputs(graph: fx.Graph, axes: Mapping[str, Axes]) -> None:
     for node in list(graph.nodes):
         if node.op != "call_function" or name_of(node) not in _VIEWS or node.name not in axes:
             continue
-        source, sizes = node.args[0], list(shape_of(node))
+        source: Any = node.args[0]
+        sizes: list[Any] = list(shape_of(node))
         with graph.inserting_before(node):
             for own, theirs in zip(axes[node.name], axes[source.name], strict=True):
                 sizes[own] = graph.call_function(torch.ops.aten.sym_size.int, (source, theirs))

@@ -1,6 +1,6 @@
 """From a network to a plan: capture it, divide it, and hold each segment's parts against the whole.
 
-May import: ``errors``, ``graph``, ``stream``.
+May import: ``errors``, ``engine``, ``graph``, ``stream``.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Planned:
         plan: see `Plan`.
         graphs: of each segment.
         whole: takes the network's inputs and returns all other held tensors.
+        plain: takes the network's inputs and returns its outputs.
         signature: how the network is called.
         leaves: for each leaf of the network's output its place among the plan's outputs, or a constant.
         out_spec: the structure of the output.
@@ -74,6 +75,7 @@ class Planned:
     plan: Plan
     graphs: tuple[fx.GraphModule, ...]
     whole: fx.GraphModule
+    plain: fx.GraphModule
     signature: Signature
     leaves: tuple[Any, ...]
     out_spec: pytree.TreeSpec
@@ -92,16 +94,31 @@ def planned(net: nn.Module, signature: Signature) -> Planned:
     Raises:
         CaptureError: if it cannot be captured, or computes in numbers that NumPy does not have.
     """
-    found = capture(net, signature, dynamic=False)
-    costs = measure(found.graph, signature.tensors)
+    return planned_of(capture(net, signature, dynamic=False))
+
+
+def planned_of(found: Capture) -> Planned:
+    """Make a plan of a captured network.
+
+    Raises:
+        CaptureError: if it computes in numbers that NumPy does not have.
+    """
+    costs = measure(found.graph, found.signature.tensors)
     traced = [trace(found, _axes_of(found, style)) for style in _STYLES]
     best = max(traced, key=lambda one: sum(costs.macs.get(node, 0) for node in one.locals))
     return _verified(_divided(found, costs, best))
 
 
-def leaves_of(found: Planned, outputs: Sequence[Any]) -> list[Any]:
+def leaves_of(leaves: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
     """The leaves of the network's output, of the plan's outputs."""
-    return [outputs[leaf.at] if isinstance(leaf, _Place) else leaf for leaf in found.leaves]
+    return [outputs[leaf.at] if isinstance(leaf, _Place) else leaf for leaf in leaves]
+
+
+def asked_of(found: Capture) -> tuple[list[fx.Node], tuple[Any, ...]]:
+    """The nodes that a network returns, each once, and for each leaf of its output which of them it is."""
+    leaves: Any = found.graph.graph.output_node().args[0]
+    asked = list(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, fx.Node)))
+    return asked, tuple(_Place(asked.index(leaf)) if isinstance(leaf, fx.Node) else leaf for leaf in leaves)
 
 
 def _axes_of(found: Capture, style: dict[int, Axes]) -> dict[fx.Node, Axes]:
@@ -112,9 +129,8 @@ def _axes_of(found: Capture, style: dict[int, Axes]) -> dict[fx.Node, Axes]:
 def _divided(found: Capture, costs: GraphCosts, traced: Traced) -> Planned:
     entries = found.graph.graph.find_nodes(op="placeholder")
     pieces = pieces_of(traced, costs)
-    leaves: Any = found.graph.graph.output_node().args[0]
-    asked = dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, fx.Node))
-    held = _held_nodes(found, pieces, traced, list(asked))
+    asked, kinds = asked_of(found)
+    held = _held_nodes(found, pieces, traced, asked)
     places = {node: place for place, node in enumerate(held)}
     segments, graphs = [], []
     for piece in pieces:
@@ -129,12 +145,11 @@ def _divided(found: Capture, costs: GraphCosts, traced: Traced) -> Planned:
         tuple(segments),
         tuple(places[node] for node in entries),
         tuple(places[node] for node in asked),
-        _fingerprint(found.graph),
+        fingerprint(found.graph),
     )
-    order = list(asked)
-    kinds = tuple(_Place(order.index(leaf)) if isinstance(leaf, fx.Node) else leaf for leaf in leaves)
     whole = subgraph(found.graph, entries, [node for node in held if node not in entries])
-    return Planned(plan, tuple(graphs), whole, found.signature, kinds, found.out_spec)
+    plain = subgraph(found.graph, entries, asked)
+    return Planned(plan, tuple(graphs), whole, plain, found.signature, kinds, found.out_spec)
 
 
 def _graph_of(
@@ -197,7 +212,7 @@ def _held(node: fx.Node, traced: Traced) -> Held:
     return Held(shape, axes, str(value.dtype).removeprefix("torch."))
 
 
-def _fingerprint(graph: fx.GraphModule) -> str:
+def fingerprint(graph: fx.GraphModule) -> str:
     """Of all parameters and buffers: their sums tell apart two networks of one architecture."""
     digest = hashlib.sha256()
     for name, tensor in itertools.chain(graph.named_parameters(), graph.named_buffers()):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import torch
 from torch import fx
@@ -22,7 +21,8 @@ from adaedge.graph.costs import Costs as GraphCosts
 from adaedge.graph.liveness import Kind as ValueKind
 from adaedge.incremental.nodes import Axes, Local, name_of, shape_of
 from adaedge.incremental.operators import UNARY, is_resize, local
-from adaedge.stream.incremental.plan import Kind, Segment, Units, Way
+from adaedge.incremental.units import units_of
+from adaedge.stream.incremental.plan import Kind, Segment, Way
 from adaedge.stream.incremental.reach import Reach, Reaches
 
 TYPICAL = 0.15
@@ -249,32 +249,6 @@ class _Ways:
 def _joined(one: Reaches, other: Reaches) -> Reaches | None:
     pairs = [first.joined(second) for first, second in zip(one, other, strict=True)]
     return None if None in pairs else tuple(pair for pair in pairs if pair is not None)
-
-
-def units_of(
-    inputs: Sequence[fx.Node], outputs: Sequence[fx.Node], ways: dict[fx.Node, dict[fx.Node, Reaches]], count: int
-) -> dict[fx.Node, Units] | None:
-    """Tensor → how many of its elements one of the segment's grid is, along each axis; ``None`` where none fits."""
-    sizes: dict[fx.Node, tuple[Fraction, ...]] = {outputs[0]: (Fraction(1),) * count}
-    waiting = [(source, output) for source in inputs for output in ways.get(source, {})]
-    for _ in range(len(waiting) + 1):
-        for source, output in waiting:
-            strides = [reach.stride for reach in ways[source][output]]
-            if output in sizes and source not in sizes:
-                sizes[source] = tuple(size * stride for size, stride in zip(sizes[output], strides, strict=True))
-            elif source in sizes and output not in sizes:
-                sizes[output] = tuple(size / stride for size, stride in zip(sizes[source], strides, strict=True))
-    if any(output not in sizes for output in outputs):
-        return None
-    for source, output in waiting:
-        strides = [reach.stride for reach in ways[source][output]]
-        if tuple(size * stride for size, stride in zip(sizes[output], strides, strict=True)) != sizes[source]:
-            return None
-    least = [min(size[axis] for size in sizes.values()) for axis in range(count)]
-    found = {node: tuple(size / low for size, low in zip(own, least, strict=True)) for node, own in sizes.items()}
-    if any(size.denominator != 1 for own in found.values() for size in own):
-        return None
-    return {node: tuple(int(size) for size in own) for node, own in found.items()}
 
 
 def segment_of(

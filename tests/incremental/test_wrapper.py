@@ -272,7 +272,7 @@ def test_what_mixes_all_positions_runs_as_a_whole():
 
     net, frame = Mixing().eval(), torch.rand(1, 3, 64, 64)
     stream = Incremental(net, (frame,))
-    assert stream.planned.plan.segments[-1].kind is Kind.WHOLE
+    assert stream.runner.plan.segments[-1].kind is Kind.WHOLE
     _, cache = stream(frame, None)
     frame = changed(frame, (0, 4), (0, 4))
     output, _ = stream(frame, cache)
@@ -323,3 +323,22 @@ def test_a_channel_shuffle_is_taken_in_part():
     output, _ = stream(frame, cache)
     assert_close(output, dense(net, frame))
     assert stream.stats.macs_share < 0.05
+
+
+def test_busy_frames_hold_nothing_until_it_is_quiet_again():
+    net, frame = plain(), torch.rand(1, 3, 128, 128)
+    stream = Incremental(net, (frame,))
+    _, cache = stream(frame, None)
+    held = cache.length_bytes
+    for _ in range(3):
+        frame = torch.rand_like(frame)
+        output, cache = stream(frame, cache)
+        assert_close(output, dense(net, frame))
+    assert cache.is_busy
+    assert cache.length_bytes < held
+    assert stream.stats.path == "dense"
+    for path in ("refresh", "incremental"):
+        frame = changed(frame, (40, 44), (60, 64))
+        output, cache = stream(frame, cache.copy())
+        assert_close(output, dense(net, frame))
+        assert stream.stats.path == path

@@ -4,7 +4,8 @@ May import: ``errors``, ``engine``.
 """
 
 from adaedge.stream.incremental.cache import Cache
-from adaedge.stream.incremental.plan import Costs, FrameStats, Held, Kind, Plan, Segment, Way
+from adaedge.stream.incremental.costs import Costs
+from adaedge.stream.incremental.plan import FrameStats, Held, Kind, Plan, Segment, Way
 from adaedge.stream.incremental.reach import Box, Reach
 from adaedge.stream.incremental.running import IncrementalRunner, Tolerance
 

@@ -33,7 +33,8 @@ class Cache:
         stats: of the last frame.
         saved: how much less work than predicted frames took lately, as a factor.
         tightened: by what the tolerance is multiplied, since an audit found that it was too wide.
-        frames: since it was refreshed.
+        frames: how many it has seen.
+        is_busy: whether the last frame ran dense and nothing is held of it but the input.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Cache:
         saved: float = 1.0,
         tightened: float = 1.0,
         frames: int = 0,
+        is_busy: bool = False,
     ) -> None:
         self.identity, self.stats, self.saved, self.tightened, self.frames = identity, stats, saved, tightened, frames
+        self.is_busy = is_busy
         self._tensors: list[Array] | None = tensors
         self._scales = scales
 
@@ -85,7 +88,8 @@ class Cache:
         tensors, scales = self.take(self.identity)
         self._tensors = tensors
         found = type(self)(self.identity, [tensor.copy() for tensor in tensors], list(scales), self.stats)
-        found.saved, found.tightened, found.frames = self.saved, self.tightened, self.frames
+        found.saved, found.tightened = self.saved, self.tightened
+        found.frames, found.is_busy = self.frames, self.is_busy
         return found
 
     def save(self, path: str | Path) -> None:
@@ -94,7 +98,7 @@ class Cache:
         self._tensors = tensors
         named = {f"{place:05}": np.ascontiguousarray(tensor) for place, tensor in enumerate(tensors)}
         named["scales"] = np.array(scales)
-        named["state"] = np.array([self.saved, self.tightened, float(self.frames)])
+        named["state"] = np.array([self.saved, self.tightened, float(self.frames), float(self.is_busy)])
         safetensors.numpy.save_file(named, str(path), metadata={"identity": self.identity})
 
     @classmethod
@@ -112,8 +116,7 @@ class Cache:
         except Exception as error:  # safetensors' errors share no base with the system's
             raise CacheError(f"{path} is no cache: {error}. Write one with `cache.save`.") from error
         tensors = [np.array(named[name]) for name in sorted(named)]
-        stats = FrameStats(0.0, 0.0, "loaded")
-        saved, tightened, frames = map(float, state)
-        return cls(
-            identity, tensors, [*map(float, scales)], stats, saved=saved, tightened=tightened, frames=int(frames)
-        )
+        found = cls(identity, tensors, [*map(float, scales)], FrameStats(0.0, 0.0, "loaded"))
+        found.saved, found.tightened = float(state[0]), float(state[1])
+        found.frames, found.is_busy = int(state[2]), bool(state[3])
+        return found

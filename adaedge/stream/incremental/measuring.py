@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.stream.incremental.plan import Costs, Kind
+from adaedge.stream.incremental.costs import Costs
+from adaedge.stream.incremental.plan import Kind
 from adaedge.stream.incremental.reach import volume
 from adaedge.stream.incremental.running import IncrementalRunner
 

@@ -30,14 +30,13 @@ def moved_boxes(before: Array, after: Array, held: Held, threshold: float, cell:
         before: as it was propagated.
         after: as it is.
         held: what both are; its axes are those along which there are boxes.
-        threshold: the largest mean absolute difference of a cell that does not count; 0 counts every difference.
+        threshold: the largest root mean square difference of a cell that does not count; 0 counts every difference.
         cell: how many elements a cell is wide.
     """
-    mask = (
-        _differs(before, after, held.axes, cell)
-        if threshold <= 0
-        else ~(_mean_of_cells(_apart(before, after), held.axes, cell) <= threshold)
-    )
+    if threshold <= 0:
+        mask = _differs(before, after, held.axes, cell)
+    else:
+        mask = ~(_mean_of_cells(_squared(before, after), held.axes, cell) <= threshold * threshold)
     return scaled(boxes_of(mask), cell, (0,) * mask.ndim, held.lengths)
 
 
@@ -55,8 +54,8 @@ def died_out(before: Array, after: Array, threshold: float) -> bool:
 def alive_boxes(before: Array, after: Array, axes: Sequence[int], threshold: float, cell: int) -> list[Box]:
     """Boxes, from the origin of the two parts, around the cells whose root mean square difference is larger."""
     apart = after.astype(np.float32, copy=False) - before.astype(np.float32, copy=False)
-    order = list(range(apart.ndim))
-    squares = np.einsum(apart, order, apart, order, list(axes))
+    letters = "abcdefgh"[: apart.ndim]
+    squares: Any = np.einsum(f"{letters},{letters}->{''.join(letters[axis] for axis in axes)}", apart, apart)
     count = apart.size // max(1, squares.size)
     limit = threshold * threshold * count
     mask = ~(_mean_of_cells(squares, range(squares.ndim), cell) <= limit)
@@ -79,11 +78,13 @@ def scale_of(tensor: Array) -> float:
     return math.sqrt(float(np.mean(np.square(part))))
 
 
-def _apart(before: Array, after: Array) -> Array:
+def _squared(before: Array, after: Array) -> Array:
     if after.dtype == np.uint8:
-        found: Array = np.maximum(before, after) - np.minimum(before, after)
-        return found
-    return np.abs(after.astype(np.float32, copy=False) - before.astype(np.float32, copy=False))
+        apart = (np.maximum(before, after) - np.minimum(before, after)).astype(np.uint16)
+    else:
+        apart = after.astype(np.float32, copy=False) - before.astype(np.float32, copy=False)
+    found: Array = np.multiply(apart, apart, out=apart)
+    return found
 
 
 def _differs(before: Array, after: Array, axes: Sequence[int], cell: int) -> Mask:
@@ -92,12 +93,13 @@ def _differs(before: Array, after: Array, axes: Sequence[int], cell: int) -> Mas
     found = found.any(axis=others) if others else found
     for axis in range(found.ndim):
         found = np.logical_or.reduceat(found, range(0, found.shape[axis], cell), axis=axis)
-    return found
+    mask: Mask = found
+    return mask
 
 
 def _mean_of_cells(values: Array, axes: Sequence[int], cell: int) -> npt.NDArray[np.float32]:
     """The mean of each cell, over all that the tensor holds there."""
-    small = values.dtype == np.uint8
+    total: Any = np.uint32 if values.dtype == np.uint16 else np.float32
     others = tuple(axis for axis in range(values.ndim) if axis not in axes)
     elements = np.full((1,) * len(axes), math.prod(values.shape[axis] for axis in others), np.float32)
     # The first axis first: adding whole rows is quick, and leaves a fraction for the others.
@@ -105,7 +107,7 @@ def _mean_of_cells(values: Array, axes: Sequence[int], cell: int) -> npt.NDArray
         length = values.shape[axis]
         widths = np.minimum(np.arange(0, length, cell) + cell, length) - np.arange(0, length, cell)
         elements = elements * widths.reshape([-1 if other == place else 1 for other in range(len(axes))])
-        values = _sums(values, axis, cell, np.uint16 if small and place == 0 else np.uint32 if small else np.float32)
+        values = _sums(values, axis, cell, total)
     if others:
         values = values.sum(axis=others)
     return values.astype(np.float32) / elements

@@ -6,7 +6,6 @@ May import: nothing of adaedge. A plan is data: it says nothing of how a segment
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -217,71 +216,6 @@ class Plan:
 
 def _coarser(box: Box, units: Units) -> Box:
     return tuple((start // unit, -(-stop // unit)) for (start, stop), unit in zip(box, units, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What computing costs on a machine: measured in seconds, or estimated from multiply-accumulates.
-
-    Attributes:
-        whole: the whole network at once.
-        segments: each segment, all of it.
-        call: of a call of a segment, whatever its size.
-    """
-
-    whole: float
-    segments: tuple[float, ...]
-    call: float
-
-    @classmethod
-    def estimated(cls, plan: Plan, call: float = 2e6) -> Costs:
-        """From the plan alone, in the unit of multiply-accumulates; a call costs about a tenth of a millisecond."""
-        works = tuple(segment.work + call for segment in plan.segments)
-        return cls(sum(segment.work for segment in plan.segments) + call, works, call)
-
-    def prices(self, plan: Plan) -> tuple[Price, ...]:
-        """Of computing a box on each segment's grid."""
-        return tuple(
-            Price.of(plan, segment, self.call, dense)
-            for segment, dense in zip(plan.segments, self.segments, strict=True)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a box on a segment's grid costs: a call, and the box with what its outputs depend on around it.
-
-    Attributes:
-        call: of a call, whatever its size.
-        rate: of an element of the grid.
-        halo: along each axis, how much more is computed than the box holds.
-        lengths: of the grid.
-        dense: of all of it.
-    """
-
-    call: float
-    rate: float
-    halo: tuple[int, ...]
-    lengths: tuple[int, ...]
-    dense: float
-
-    @classmethod
-    def of(cls, plan: Plan, segment: Segment, call: float, dense: float) -> Price:
-        """Of a segment, from what all of it costs."""
-        if segment.kind is not Kind.PART:
-            return cls(call, 0.0, (), (), dense)
-        lengths = tuple(stop - start for start, stop in plan.grid(segment))
-        middle = tuple((length // 2, length // 2 + 1) for length in lengths)
-        crop = plan.crop(segment, middle)
-        halo = tuple(stop - start - 1 for start, stop in crop)
-        return cls(call, max(0.0, dense - call) / math.prod(lengths), halo, lengths, dense)
-
-    def __call__(self, box: Box) -> float:
-        """Of a box."""
-        count = 1
-        for (start, stop), more, length in zip(box, self.halo, self.lengths, strict=True):
-            count *= min(stop - start + more, length)
-        return self.call + self.rate * count
 
 
 @dataclass(frozen=True, slots=True)

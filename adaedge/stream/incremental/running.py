@@ -6,7 +6,7 @@ May import: ``errors``, ``engine``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
-from adaedge.stream.incremental.boxes import merged
 from adaedge.stream.incremental.cache import Cache
+from adaedge.stream.incremental.costs import Boxes, Costs, Decider
+from adaedge.stream.incremental.frame import Frame, cosine, is_busy, moved_by, owned
 from adaedge.stream.incremental.moved import INPUT_CELL, alive_boxes, died_out, moved_boxes, scale_of, spread_of
-from adaedge.stream.incremental.plan import Costs, FrameStats, Kind, Plan, Segment
+from adaedge.stream.incremental.plan import FrameStats, Kind, Plan
 from adaedge.stream.incremental.reach import Box, is_empty, volume
 
 Array = npt.NDArray[Any]
@@ -32,8 +33,10 @@ class Tolerance:
     """What may be left as it was, and how that is watched.
 
     Attributes:
-        change: a change counts where it is larger than this share of a tensor's own spread. 0: every change counts, and
-            outputs equal dense ones but for rounding.
+        change: a change of an input counts where it is larger than this share of the input's own spread. 0: every
+            change counts, and outputs equal dense ones but for rounding.
+        inside: a change inside the network counts where it is larger than this share of ``change``, of a tensor's root
+            mean square.
         audit_every: one frame in so many is computed dense as well; 0 for none.
         floor: the least cosine between the two outputs; below it the tolerance is halved.
     """
@@ -41,24 +44,7 @@ class Tolerance:
     change: float = 0.0
     audit_every: int = 0
     floor: float = 0.98
-
-
-Boxes = list[Box] | None
-"""What changed of a tensor: boxes of it; ``None`` for all of it, of one that is not taken in part."""
-
-
-@dataclass(slots=True)
-class _Frame:
-    """One frame under way."""
-
-    tensors: list[Array]
-    scales: list[float]
-    tolerance: float
-    changed: dict[int, Boxes]
-    macs: float = 0.0
-    spent: float = 0.0
-    parts: int = 0
-    boxes: list[tuple[int, Box]] = field(default_factory=list)
+    inside: float = 0.4
 
 
 @final
@@ -70,6 +56,8 @@ class IncrementalRunner:
         engines: one for each segment.
         whole: takes the network's inputs and returns all other held tensors, in the order of their places.
         tolerance: see `Tolerance`.
+        plain: takes the network's inputs and returns its outputs only. Where frames are busy one after the other, it
+            runs, and nothing is held but the input.
         costs: as measured on this machine; without them, estimated.
     """
 
@@ -80,8 +68,9 @@ class IncrementalRunner:
         whole: Engine,
         tolerance: Tolerance | None = None,
         costs: Costs | None = None,
+        plain: Engine | None = None,
     ) -> None:
-        self.plan, self.engines, self.whole = plan, tuple(engines), whole
+        self.plan, self.engines, self.whole, self.plain = plan, tuple(engines), whole, plain
         self.tolerance = tolerance or Tolerance()
         self.costs = costs or Costs.estimated(plan)
         self.identity = plan.identity
@@ -95,7 +84,7 @@ class IncrementalRunner:
 
     @costs.setter
     def costs(self, costs: Costs) -> None:
-        self._costs, self._prices = costs, costs.prices(self.plan)
+        self._costs, self._decider = costs, Decider(self.plan, costs)
 
     def run(self, inputs: Sequence[Array], cache: Cache | None = None) -> tuple[Arrays, Cache]:
         """The network's outputs for a frame, and what the next one takes.
@@ -111,16 +100,19 @@ class IncrementalRunner:
         if cache is None:
             return self._dense(inputs, "refresh", 1.0, None)
         tensors, scales = cache.take(self.identity)
-        frame = _Frame(tensors, scales, self.tolerance.change * cache.tightened, {})
+        if cache.is_busy:
+            busy = self._is_busy(tensors, scales, inputs)
+            return self._plain(inputs, scales, cache) if busy else self._dense(inputs, "refresh", 1.0, cache)
+        frame = Frame(tensors, scales, self.tolerance.change * cache.tightened, {})
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             frame.changed[place] = self._moved(frame, place, value)
         share = self._share(frame)
-        if not any(frame.changed[place] for place in self.plan.inputs if frame.changed[place] is not None) and not any(
-            frame.changed[place] is None for place in self.plan.inputs
-        ):
+        if all(frame.changed[place] == [] for place in self.plan.inputs):
             return self._answer(frame), self._handed_back(frame, cache, FrameStats(0.0, 0.0, "unchanged"))
-        predicted = self._predicted(frame.changed)
+        predicted = self._decider.predicted(frame.changed)
         if predicted * cache.saved >= _AS_DENSE * self.costs.whole:
+            if cache.stats.path == "dense" and self.plain is not None and self._is_busy(tensors, scales, inputs):
+                return self._plain(inputs, scales, cache)
             return self._dense(inputs, "dense", share, cache)
         boxes = tuple(frame.changed[self.plan.inputs[0]] or ())
         self._propagate_inputs(frame, inputs)
@@ -133,11 +125,6 @@ class IncrementalRunner:
             return self._audited(inputs, self._answer(frame), after)
         return self._answer(frame), after
 
-    def changed_boxes(self, inputs: Sequence[Array], before: Sequence[Array]) -> list[Boxes]:
-        """What counts as changed of each input, held against another frame's."""
-        frame = _Frame(list(before), [spread_of(tensor) for tensor in before], self.tolerance.change, {})
-        return [self._moved(frame, place, value) for place, value in zip(self.plan.inputs, inputs, strict=True)]
-
     def _check(self, inputs: Sequence[Array]) -> None:
         expected = [self.plan.held[place] for place in self.plan.inputs]
         given = [(tuple(value.shape), str(value.dtype)) for value in inputs]
@@ -148,14 +135,14 @@ class IncrementalRunner:
                 f"this network was made incremental for {wanted}; got {came}. Wrap it again for another size or type."
             )
 
-    def _moved(self, frame: _Frame, place: int, value: Array) -> Boxes:
+    def _moved(self, frame: Frame, place: int, value: Array) -> Boxes:
         held, before = self.plan.held[place], frame.tensors[place]
         threshold = frame.tolerance * frame.scales[place]
         if not held.axes:
             return [] if died_out(before, value, 0.0) else None
         return moved_boxes(before, value, held, threshold, INPUT_CELL)
 
-    def _share(self, frame: _Frame) -> float:
+    def _share(self, frame: Frame) -> float:
         shares = []
         for place in self.plan.inputs:
             boxes, held = frame.changed[place], self.plan.held[place]
@@ -163,58 +150,7 @@ class IncrementalRunner:
             shares.append(1.0 if boxes is None else min(1.0, sum(map(volume, boxes)) / of))
         return max(shares, default=1.0)
 
-    def _predicted(self, inputs: dict[int, Boxes]) -> float:
-        """What the frame costs if no change dies out on its way, and no boxes are merged."""
-        changed, cost = dict(inputs), 0.0
-        for index, segment in enumerate(self.plan.segments):
-            boxes = self._boxes(segment, changed)
-            if boxes == []:
-                changed |= {output: [] for output in segment.outputs}
-                continue
-            price = self._prices[index]
-            cost += price.dense if boxes is None else min(price.dense, sum(map(price, boxes)))
-            for at, output in enumerate(segment.outputs):
-                changed[output] = self._reached(segment, at, boxes, changed)
-        return cost
-
-    def _proposed(self, index: int, changed: dict[int, Boxes]) -> tuple[Boxes, float]:
-        """Boxes on the segment's grid to compute, ``None`` for all of it, and what that costs."""
-        price = self._prices[index]
-        boxes = self._boxes(self.plan.segments[index], changed)
-        if boxes is None or boxes == []:
-            return boxes, price.dense if boxes is None else 0.0
-        boxes = merged(boxes, price) if len(boxes) > 1 else boxes
-        cost = sum(map(price, boxes))
-        return (boxes, cost) if cost < price.dense else (None, price.dense)
-
-    def _boxes(self, segment: Segment, changed: dict[int, Boxes]) -> Boxes:
-        """Boxes on the segment's grid that changed; ``None`` where all of it may have."""
-        if all(changed.get(place, []) == [] for place in segment.inputs):
-            return []
-        if segment.kind is not Kind.PART:
-            return None
-        in_part = {way.source for way in segment.ways}
-        for at, place in enumerate(segment.inputs):
-            boxes = changed.get(place, [])
-            if boxes is None or (boxes and at not in in_part):
-                return None
-        return self.plan.grid_box(segment, [changed.get(place) or [] for place in segment.inputs])
-
-    def _reached(self, segment: Segment, at: int, boxes: Boxes, changed: dict[int, Boxes]) -> Boxes:
-        """What changes of an output; ``boxes`` are on the grid, ``None`` where the segment is computed as a whole."""
-        held = self.plan.held[segment.outputs[at]]
-        if segment.kind is Kind.RESIZE:
-            given = changed[segment.inputs[0]]
-            return None if given is None else [self.plan.resized(segment, box) for box in given]
-        if segment.kind is Kind.WHOLE or not held.axes:
-            return [held.everything] if held.axes else None
-        boxes = self._boxes(segment, changed) if boxes is None else boxes
-        if boxes is None:
-            return [held.everything]
-        found = [self.plan.output_box(segment, at, box) for box in boxes]
-        return [box for box in found if not is_empty(box)]
-
-    def _propagate_inputs(self, frame: _Frame, inputs: Sequence[Array]) -> None:
+    def _propagate_inputs(self, frame: Frame, inputs: Sequence[Array]) -> None:
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             boxes = frame.changed[place]
             if boxes is None:
@@ -223,9 +159,9 @@ class IncrementalRunner:
                 where = self.plan.held[place].at(box)
                 frame.tensors[place][where] = value[where]
 
-    def _segment(self, frame: _Frame, index: int) -> None:
+    def _segment(self, frame: Frame, index: int) -> None:
         segment = self.plan.segments[index]
-        boxes, price = self._proposed(index, frame.changed)
+        boxes, price = self._decider.proposed(index, frame.changed)
         if boxes == []:
             frame.changed |= {output: [] for output in segment.outputs}
             return
@@ -242,15 +178,15 @@ class IncrementalRunner:
         frame.macs += segment.macs * min(1.0, share)
         frame.changed |= found
 
-    def _all_of(self, frame: _Frame, index: int) -> None:
+    def _all_of(self, frame: Frame, index: int) -> None:
         segment = self.plan.segments[index]
         frame.macs += segment.macs
         frame.parts += 1
         given = [frame.tensors[place] for place in segment.inputs]
         made = self.engines[index].run(given)
         for at, (output, value) in enumerate(zip(segment.outputs, made, strict=True)):
-            threshold = frame.tolerance * frame.scales[output]
-            reached = self._reached(segment, at, None, frame.changed)
+            threshold = self.tolerance.inside * frame.tolerance * frame.scales[output]
+            reached = self._decider.reached(segment, at, None, frame.changed)
             if threshold > 0 and self.plan.held[output].axes and value.dtype.kind == "f":
                 frame.changed[output] = self._kept_alive(frame, output, value, threshold)
                 continue
@@ -258,9 +194,9 @@ class IncrementalRunner:
                 frame.changed[output] = []
                 continue
             frame.changed[output] = reached
-            frame.tensors[output] = _owned(value, given)
+            frame.tensors[output] = owned(value, given)
 
-    def _kept_alive(self, frame: _Frame, output: int, value: Array, threshold: float) -> list[Box]:
+    def _kept_alive(self, frame: Frame, output: int, value: Array, threshold: float) -> list[Box]:
         """Take over of a whole tensor what is still alive; boxes of it."""
         held, old = self.plan.held[output], frame.tensors[output]
         boxes = alive_boxes(old, value, held.axes, threshold, self._cell(output))
@@ -271,7 +207,7 @@ class IncrementalRunner:
     def _cell(self, place: int) -> int:
         return max(1, min(self.plan.held[place].lengths) // _CELLS)
 
-    def _box(self, frame: _Frame, index: int, box: Box, crop: Box, found: dict[int, list[Box]]) -> None:
+    def _box(self, frame: Frame, index: int, box: Box, crop: Box, found: dict[int, list[Box]]) -> None:
         """Compute one box of a segment, and keep of it what is still alive."""
         segment, plan = self.plan.segments[index], self.plan
         given = []
@@ -289,7 +225,7 @@ class IncrementalRunner:
             start = [span[0] * unit for span, unit in zip(crop, units, strict=True)]
             local = tuple((a - first, b - first) for (a, b), first in zip(target, start, strict=True))
             part, old = value[held.at(local)], frame.tensors[output][held.at(target)]
-            threshold = frame.tolerance * frame.scales[output]
+            threshold = self.tolerance.inside * frame.tolerance * frame.scales[output]
             if threshold <= 0 or part.dtype.kind != "f":
                 old[...] = part
                 found[output].append(target)
@@ -297,12 +233,12 @@ class IncrementalRunner:
             for alive in alive_boxes(old, part, held.axes, threshold, self._cell(output)):
                 inside = held.at(alive)
                 old[inside] = part[inside]
-                found[output].append(_moved_by(alive, target))
+                found[output].append(moved_by(alive, target))
 
-    def _answer(self, frame: _Frame) -> Arrays:
+    def _answer(self, frame: Frame) -> Arrays:
         return tuple(frame.tensors[place].copy() for place in self.plan.outputs)
 
-    def _handed_back(self, frame: _Frame, cache: Cache, stats: FrameStats) -> Cache:
+    def _handed_back(self, frame: Frame, cache: Cache, stats: FrameStats) -> Cache:
         return Cache(
             self.identity,
             frame.tensors,
@@ -318,7 +254,7 @@ class IncrementalRunner:
         tensors: list[Array] = []
         for place in range(len(self.plan.held)):
             value = made[place] if place in made else inputs[self.plan.inputs.index(place)].copy()
-            tensors.append(_owned(value, [*tensors, *inputs]))
+            tensors.append(owned(value, [*tensors, *inputs]))
         scales = [
             spread_of(tensor) if place in self.plan.inputs else scale_of(tensor) for place, tensor in enumerate(tensors)
         ]
@@ -329,6 +265,25 @@ class IncrementalRunner:
             found.saved = cache.saved + 0.05 * (1.0 - cache.saved)
         return tuple(tensors[place].copy() for place in self.plan.outputs), found
 
+    def _is_busy(self, tensors: Sequence[Array], scales: Sequence[float], inputs: Sequence[Array]) -> bool:
+        found = [
+            is_busy(tensors[place], value, self.plan.held[place], self.tolerance.change * scales[place])
+            for place, value in zip(self.plan.inputs, inputs, strict=True)
+        ]
+        return any(found)
+
+    def _plain(self, inputs: Sequence[Array], scales: list[float], cache: Cache) -> tuple[Arrays, Cache]:
+        """Where all moves, holding what will be of no use costs time."""
+        assert self.plain is not None
+        made = self.plain.run(inputs)
+        tensors = [np.zeros(0, np.uint8) for _ in self.plan.held]
+        for place, value in zip(self.plan.inputs, inputs, strict=True):
+            tensors[place] = value.copy()
+        stats = FrameStats(1.0, 1.0, "dense", (self.plan.held[self.plan.inputs[0]].everything,), 1)
+        found = Cache(self.identity, tensors, scales, stats, saved=1.0, frames=cache.frames + 1)
+        found.tightened, found.is_busy = cache.tightened, True
+        return made, found
+
     def _audited(self, inputs: Sequence[Array], answer: Arrays, cache: Cache) -> tuple[Arrays, Cache]:
         """The dense answer in place of the incremental one, and a tolerance that follows from both."""
         dense, found = self._dense(inputs, "audit", cache.stats.changed, cache)
@@ -337,20 +292,3 @@ class IncrementalRunner:
         found.stats = replace(cache.stats, path="audit", macs_share=1.0 + cache.stats.macs_share)
         found.tightened, found.saved = tightened, cache.saved
         return dense, found
-
-
-def cosine(one: Array, other: Array) -> float:
-    """Of all their numbers; 1 for two that are 0 throughout."""
-    a, b = one.astype(np.float64).reshape(-1), other.astype(np.float64).reshape(-1)
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / length if length else float(np.array_equal(a, b))
-
-
-def _owned(value: Array, others: Sequence[Array]) -> Array:
-    """The value, or a copy where it lies in the same memory as another, which may be written to."""
-    shared = not value.flags.writeable or any(np.may_share_memory(value, other) for other in others)
-    return value.copy() if shared else value
-
-
-def _moved_by(box: Box, origin: Box) -> Box:
-    return tuple((a + first, b + first) for (a, b), (first, _) in zip(box, origin, strict=True))
