@@ -113,7 +113,7 @@ class IncrementalRunner:
             return self._answer(frame), self._handed_back(frame, cache, FrameStats(0.0, 0.0, "unchanged"))
         predicted = self._decider.predicted(frame.changed)
         if share > _MOST or predicted * cache.saved >= _AS_DENSE * self.costs.whole:
-            if cache.stats.path == "dense" and self.plain is not None and self._is_busy(tensors, scales, inputs):
+            if share > _MOST and self.plain is not None and self._is_busy(tensors, scales, inputs):
                 return self._plain(inputs, scales, cache)
             return self._dense(inputs, "dense", share, cache)
         boxes = tuple(frame.changed[self.plan.inputs[0]] or ())
