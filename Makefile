@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs
 TERMINAL := .venv-terminal
 TERMINAL_READY := $(TERMINAL)/.ready
 # The terminal's tests run a bundle that the full environment has built.
@@ -19,7 +20,7 @@ ARM_TESTS := payload channel energy scheduling bundle runtime test_operating_poi
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-all terminal-bundle test-terminal wheels arm test-arm test-arm-bytes check format clean
+.PHONY: help install demo docs test test-all terminal-bundle test-terminal wheels arm test-arm test-arm-bytes check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'
@@ -33,6 +34,13 @@ $(READY): pyproject.toml
 
 demo: $(READY)  ## Run the main job: a robot that watches real clips, two processes, a fading link, three radios.
 	$(BIN)/adaedge demo
+
+$(DOCS_READY): pyproject.toml | $(READY)
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	@touch $@
+
+docs: $(DOCS_READY)  ## Build the site into site/index.html, strictly; once its tools are here, without network.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
@@ -86,7 +94,7 @@ test-arm: arm  ## Test a terminal on ARM, emulated, against an edge server on th
 	$(ON_ARM) terminal_only arm
 
 test-arm-bytes: arm  ## Of test-arm what tells most in a few minutes: equal bytes, equal answers, an edge server on this machine.
-	$(BESIDE_ARM) payload/test_entropy.py payload/test_latent_loops.py payload/test_latent_tables.py payload/test_range_coded.py
+	$(BESIDE_ARM) payload/test_entropy.py payload/test_latent_loops.py payload/test_latent_tables.py payload/test_range_coded.py stream/test_looks.py
 	$(ON_ARM) arm
 
 check: $(READY)  ## Lint and type-check.
@@ -99,4 +107,4 @@ format: $(READY)  ## Format the code.
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and what was made.
-	rm -rf $(VENV) $(TERMINAL) $(TERMINAL_BUNDLE) $(WHEELS) $(ARM) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TERMINAL) $(TERMINAL_BUNDLE) $(WHEELS) $(ARM) build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

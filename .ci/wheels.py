@@ -19,7 +19,11 @@ PROJECT = Path(__file__).parents[1]
 GLIBC = "2.28"
 # Each machine's name, and its number in the header of an ELF file.
 MACHINES = {"x86_64": 62, "aarch64": 183}
-EXTENSIONS = ("adaedge/payload/entropy/_ans.abi3.so", "adaedge/payload/latent/_loops.abi3.so")
+EXTENSIONS = (
+    "adaedge/payload/entropy/_ans.abi3.so",
+    "adaedge/payload/latent/_loops.abi3.so",
+    "adaedge/stream/_looks.abi3.so",
+)
 
 
 def main() -> None:

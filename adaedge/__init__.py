@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from adaedge.builder import Space as Space
     from adaedge.builder import build as build
     from adaedge.bundle import Bundle as Bundle
+    from adaedge.cascade import Cascade as Cascade
     from adaedge.clip import Clip as Clip
+    from adaedge.distillation import FeatureMSE as FeatureMSE
+    from adaedge.distillation import LightHead as LightHead
+    from adaedge.distillation import SoftTargets as SoftTargets
+    from adaedge.distillation import distill as distill
     from adaedge.graph import Splittable as Splittable
     from adaedge.incremental import Incremental as Incremental
     from adaedge.levels import Elastic as Elastic
@@ -37,25 +42,30 @@ _HOMES = {
     "AnalogBottleneck": "bottleneck",
     "Bottleneck": "bottleneck",
     "Bundle": "bundle",
+    "Cascade": "cascade",
     "Clip": "clip",
     "Cost": "operating_point",
     "Decision": "operating_point",
     "EdgeServer": "runtime",
     "Elastic": "levels",
+    "FeatureMSE": "distillation",
     "GrpcLink": "runtime",
     "Incremental": "incremental",
+    "LightHead": "distillation",
     "OperatingPoint": "operating_point",
     "Profile": "operating_point",
     "ReplayLink": "runtime",
     "Scheduler": "scheduling",
+    "SoftTargets": "distillation",
     "Space": "builder",
     "Splittable": "graph",
     "Terminal": "runtime",
     "build": "builder",
+    "distill": "distillation",
     "profile": "profiling",
 }
 
-_NEED_TORCH = frozenset({"bottleneck", "builder", "graph", "incremental", "levels"})
+_NEED_TORCH = frozenset({"bottleneck", "builder", "distillation", "graph", "incremental", "levels"})
 
 __all__ = ["__version__", *_HOMES]
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, final
 import numpy.typing as npt
 import onnxruntime
 
-from adaedge.errors import BundleError
+from adaedge.errors import BundleError, first_line
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -65,7 +65,7 @@ class OnnxEngine:
             )
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {_first_line(error)}. Build the bundle"
+                f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {first_line(error)}. Build the bundle"
                 " again with the versions of onnx and onnxruntime that this machine has."
             ) from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
@@ -81,7 +81,7 @@ class OnnxEngine:
             feed = dict(zip(self._inputs, inputs, strict=True))
             return tuple(self._session.run(None, feed))
         except Exception as error:  # ONNX Runtime's errors share no other base
-            raise BundleError(f"ONNX Runtime cannot run a graph: {_first_line(error)}") from error
+            raise BundleError(f"ONNX Runtime cannot run a graph: {first_line(error)}") from error
 
 
 @final
@@ -139,7 +139,3 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim:
         trim(0)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -19,6 +19,7 @@
     ├── EnergyError           a power or energy figure that cannot be
     ├── ProfileError          a profile that cannot be read, joined or used
     ├── ScheduleError         a scheduler that was asked for something impossible
+    ├── OverloadError         an edge server that cannot answer in time; the terminal reads it in a RefusedError
     └── LinkError             the edge server did not give a usable answer
         ├── LinkTimeoutError      not in time
         ├── LinkDownError         nothing listens there, or the connection broke
@@ -27,6 +28,30 @@
 
 A message says what came, what was expected, and the way out.
 """
+
+import re
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 200
+
+
+def first_line(error: Exception | None) -> str:
+    r"""The first line of what another library says went wrong, without colours and of at most 200 characters.
+
+    Args:
+        error: what was raised. An exporter's word that it failed, raised from the cause, is passed over for the cause.
+
+    Example:
+        >>> first_line(ValueError("\x1b[96mno such layer\x1b[0m\n" + "a graph of many lines\n" * 1000))
+        'ValueError: no such layer'
+        >>> len(first_line(KeyError("x" * 1000)))
+        200
+    """
+    while error is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    text = _COLOURS.sub("", str(error)).strip()
+    line = f"{type(error).__name__}: {text.splitlines()[0].strip() if text else 'no message'}"
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 2] + " …"
 
 
 class AdaedgeError(Exception):
@@ -109,6 +134,10 @@ class ProfileError(AdaedgeError):
 
 class ScheduleError(AdaedgeError):
     """A scheduler that was asked for something impossible."""
+
+
+class OverloadError(AdaedgeError):
+    """An edge server has more work than it can do in time. The terminal reads the reason in a `RefusedError`."""
 
 
 class LinkError(AdaedgeError):

@@ -23,7 +23,7 @@ import torch
 
 import adaedge
 from adaedge import Bottleneck
-from adaedge.payload.latent.saving import to_bytes
+from adaedge.payload.latent.storage import to_bytes
 from benchmarks import result
 from benchmarks.rate_accuracy import CASES, SPLIT, Case, Scorer
 from benchmarks.timing import spread, timed

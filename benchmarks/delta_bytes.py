@@ -1,13 +1,14 @@
 """How many bytes does a frame take where only what changed of a bottleneck's latents crosses, beside video codecs?
 
 EfficientNet-Lite0 with real weights, after blocks.3, on the clips of ``video_bytes``, scored by the mean divergence
-from the answer to the frame as it came; and DeepLabV3, after blocks.2, with 22 % of the multiply-accumulates before it,
-on the clips of a person and of bottles, scored by the intersection over union of their class over all frames. All that
-is fitted or chosen is on a clip's first half: the bottleneck on 64 frames at even distances; tables of changes, and how
-much a change must be worth to be sent, on 50 frames in order; which video codec is compared. Each rate and each video
-codec runs over frames of both halves, in order, a refresh first; what the edge server's end decodes is what the
-network's tail, or the network, answers. Bytes are those of the second half at the target, interpolated between two
-measured settings.
+from the answer to the frame as it came; and DeepLabV3, after blocks.3.0, with 23 % of the multiply-accumulates before
+it, on the clips of a person and of bottles, scored by the intersection over union of their class over all frames. All
+that is fitted or chosen is on a clip's first half: the bottleneck on 64 frames at even distances; tables of changes,
+and how much a change must be worth to be sent, on 50 frames in order, DeepLabV3's on six such stretches; which video
+codec is compared. Each rate and each video codec runs over frames of both halves, in order, a refresh first; what the
+edge server's end decodes is what the network's tail, or the network, answers. Of EfficientNet-Lite0 these are the first
+40 frames of a half. Of DeepLabV3 it is all of the half, for a person walks through some of it only, and every sixteenth
+answer is scored. Bytes are those of the second half at the target, interpolated between two measured settings.
 
 Compared is the video codec, 4:2:0 or 4:4:4, that takes the fewest bytes at the target on the first half, of those
 settings that encode a frame of the network's geometry in 5 ms or less there; where none reaches it there, the one that
@@ -37,11 +38,11 @@ from adaedge.clip import decode
 from benchmarks.result import write
 from benchmarks.video_bytes import AT, CRFS, bytes_at, codecs, half, shown_from
 from benchmarks.video_clips import CLIPS, class_of, count
-from benchmarks.video_networks import FITTED, NATS, NETWORKS, Network, tensor_of
+from benchmarks.video_networks import NATS, NETWORKS, Network, bottleneck_of, tensor_of
 from benchmarks.video_playing import Row
 
 FAMILIES = ("bottleneck", "delta")
-IN_ORDER = 50
+IN_ORDER, STRETCHES = 50, 6
 SMALL_BYTES, LONGEST_MS = 100, 5.0
 BAR, EACH = 2.5, 1.2
 PERSON = {0.85: 1.7, 0.92: 3.5}
@@ -49,11 +50,19 @@ PERSON = {0.85: 1.7, 0.92: 3.5}
 
 @dataclass(frozen=True)
 class Case:
-    """Where a network is cut, scores that bytes are compared at, the easiest first, and frames of each half."""
+    """How a network is measured.
+
+    Attributes:
+        split: where it is cut.
+        targets: scores that bytes are compared at, the easiest first.
+        frames: of each half; ``None`` for all of it.
+        scored: the first of so many frames is answered and scored; all of them are sent.
+    """
 
     split: str
     targets: tuple[float, ...]
-    frames: int
+    frames: int | None
+    scored: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,10 @@ class Target:
         return score <= self.target if self.metric == "divergence" else score >= self.target
 
 
-CASES = {"efficientnet_lite0": Case("blocks.3", (NATS,), 40), "deeplabv3": Case("blocks.2", tuple(PERSON), 25)}
+CASES = {
+    "efficientnet_lite0": Case("blocks.3", (NATS,), 40),
+    "deeplabv3": Case("blocks.3.0", tuple(PERSON), None, 16),
+}
 
 
 def network_of(clip: Path, model: str = "efficientnet_lite0", *, kept: Path | None = None) -> Network:
@@ -84,28 +96,26 @@ def network_of(clip: Path, model: str = "efficientnet_lite0", *, kept: Path | No
     if path and path.exists():
         own = Bottleneck.load(path, cut)
     else:
-        own = fitted(plain, clip, cut, case.split)
+        still = bottleneck_of(plain, clip, cut, case.split, kept=kept)
+        own = still.fit_changes(in_order(plain, clip, case))
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
             own.save(path)
     space = Space([case.split], codecs=[own, "delta"])
     bundle = build(plain.module, plain.example, space, preprocessing=plain.geometry)
     return replace(plain, bundle=bundle, target=case.targets[-1])
 
 
-def fitted(network: Network, clip: Path, cut: Splittable, split: str) -> Bottleneck:
-    """A bottleneck and tables of changes, of a clip's first half."""
+def in_order(network: Network, clip: Path, case: Case) -> list[list[torch.Tensor]]:
+    """Frames of a clip's first half in order, for tables of changes: as many stretches as its frames are of a half."""
     half = count(clip) // 2
-    apart = sorted({round(at * (half - 1) / (FITTED - 1)) for at in range(FITTED)})
-    begin = shown_from(network, clip, 0, half, IN_ORDER)
-    ordered = range(begin, min(begin + IN_ORDER, half))
-    shown = {
-        at: tensor_of(network, network.prepare(picture))
-        for at, picture in enumerate(islice(decode(str(clip)), half))
-        if at in {*apart, *ordered}
-    }
-    own = Bottleneck.fit(cut, (), split=split, images=[shown[at] for at in apart])
-    return own.fit_changes([[shown[at] for at in ordered]])
+    if case.frames is None:
+        begins = [round(at * (half - IN_ORDER) / (STRETCHES - 1)) for at in range(STRETCHES)]
+    else:
+        begins = [shown_from(network, clip, 0, half, IN_ORDER)]
+    wanted = {at for begin in begins for at in range(begin, min(begin + IN_ORDER, half))}
+    pictures = enumerate(islice(decode(str(clip)), half))
+    seen = {at: tensor_of(network, network.prepare(picture)) for at, picture in pictures if at in wanted}
+    return [[seen[at] for at in range(begin, min(begin + IN_ORDER, half))] for begin in begins]
 
 
 def clips_of(model: str) -> list[Path]:
@@ -155,7 +165,8 @@ def at_target(rows: Sequence[Row], target: Target, *, body: bool = False) -> dic
 def compared(halves: Sequence[Sequence[Row]], target: Target) -> Row:
     """What is chosen on the first half, and how many times fewer bytes deltas take than that on the second.
 
-    Where no video codec reaches the target on the first half, it is compared with the one that does best on the second.
+    Where no video codec reaches the target on the first half, or it was not measured, it is compared with the one that
+    does best on the second.
     """
     first, whole = (at_target(rows, target) for rows in halves)
     bodies = at_target(halves[1], target, body=True)
@@ -190,17 +201,35 @@ def judged(model: str, rows: Sequence[Row]) -> list[Row]:
     return summaries
 
 
-def measured(model: str, clip: Path, limit: int, kept: Path | None = None) -> list[Row]:
-    """Every codec on both halves of a clip; read from a folder where that was measured before."""
-    path = kept and kept / f"{model}-{clip.stem}-{limit}.json"
+def measured(
+    model: str,
+    clip: Path,
+    limit: int | None,
+    kept: Path | None = None,
+    families: Sequence[str] = (),
+    halves: Sequence[str] = ("first", "second"),
+) -> list[Row]:
+    """Every codec on both halves of a clip; read from a folder where that was measured before.
+
+    Args:
+        model: one of ``CASES``.
+        clip: the clip.
+        limit: frames of each half; ``None`` for all.
+        kept: the folder.
+        families: these only; all without any.
+        halves: these only.
+    """
+    path = kept and kept / f"{model}-{clip.stem}-{limit or 'half'}.json"
     if path and path.exists():
         return list(json.loads(path.read_text(encoding="utf-8")))
     network = network_of(clip, model, kept=kept)
-    families = families_of(network, CASES[model].split)
+    every = families_of(network, CASES[model].split)
+    wanted = {name: each for name, each in every.items() if not families or name in families}
+    scored = CASES[model].scored if limit is None else 1
     rows = [
         {"model": model, "clip": clip.name, "half": name, "family": family(row["codec"])} | row
-        for name in ("first", "second")
-        for row in half(network, clip, name == "second", limit, families)
+        for name in halves
+        for row in half(network, clip, name == "second", limit, wanted, scored=scored)
     ]
     if path:
         path.write_text(json.dumps(rows), encoding="utf-8")
@@ -224,25 +253,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, help="this clip only; nothing written")
     parser.add_argument("--model", choices=CASES, help="this network only; nothing written")
-    parser.add_argument("--frames", type=int, help="of each half, in place of 40, or 25 of the segmenter")
+    parser.add_argument("--frames", type=int, help="of each half, in place of 40, or of the segmenter's whole halves")
+    parser.add_argument("--families", nargs="*", default=(), help="these families of codecs only; nothing written")
+    parser.add_argument("--second", action="store_true", help="second halves only; nothing written")
     parser.add_argument("--kept", type=Path, help="a folder: clips that are measured are kept here, and not again")
     parser.add_argument("--smoke", action="store_true", help="six frames of one clip, nothing written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     models = [options.model] if options.model else list(CASES)[: 1 if options.smoke or options.clip else None]
-    rows, summaries = [], []
+    rows, summaries, halves = [], [], ("first", "second")[options.second :]
     for model in models:
         for clip in [options.clip] if options.clip else clips_of(model)[: 1 if options.smoke else None]:
             limit = 6 if options.smoke else options.frames or CASES[model].frames
-            found = measured(model, clip, limit, options.kept)
+            found = measured(model, clip, limit, options.kept, options.families, halves)
             its = judged(model, found)
             rows += found
             summaries += its
             print(*its, sep="\n", flush=True)
     mean, met = held(summaries)
     print(f"geometric mean {mean:.2f}; bar {BAR}, {EACH} each, {PERSON}: {'met' if met else 'MISSED'}")
-    if not (options.smoke or options.clip or options.model):
-        frames = {model: options.frames or case.frames for model, case in CASES.items()}
+    if not (options.smoke or options.clip or options.model or options.families or options.second):
+        frames = {model: options.frames or case.frames or "all" for model, case in CASES.items()}
         settings = {"frames_per_half": frames, "nats": NATS, "longest_ms": LONGEST_MS}
         write("delta_bytes", rows, summary=summaries, geometric_mean=mean, **settings)
 

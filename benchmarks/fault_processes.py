@@ -19,7 +19,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from adaedge.bundle import Bundle
-from adaedge.runtime import Credentials, EdgeServer, EdgeSession, serve_forever, server
+from adaedge.payload import Message
+from adaedge.runtime import Credentials, EdgeServer, EdgeSession, callers, serve_forever
 from benchmarks.tiny_bundle import tiny_bundle
 
 SIZE, DEPTH = 128, 30  # a network that takes some 10 ms, most of it in the tail
@@ -38,8 +39,8 @@ def serve(bundle: str, credentials: str, port: str) -> None:
 
     sound = EdgeSession.answer
 
-    def spoiled(session: EdgeSession, payload: bytes, queue_s: float = 0.0) -> bytes:
-        data = sound(session, payload, queue_s)
+    def spoiled(session: EdgeSession, payload: bytes | Message, *seconds: float) -> bytes:
+        data = sound(session, payload, *seconds)
         place = random.randrange(len(data))
         flipped = data[:place] + bytes([data[place] ^ 1 << random.randrange(8)]) + data[place + 1 :]
         return random.choice((data[:place], flipped, os.urandom(len(data)), b"")) if lies else data
@@ -47,7 +48,7 @@ def serve(bundle: str, credentials: str, port: str) -> None:
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, become)
     EdgeSession.answer = spoiled  # type: ignore[method-assign]
-    vars(server)["hmac"] = SimpleNamespace(compare_digest=compared)
+    vars(callers)["hmac"] = SimpleNamespace(compare_digest=compared)
     running = EdgeServer(Bundle.load(bundle), address=f"127.0.0.1:{port}", credentials=Credentials.stored(credentials))
     running.preload()
     threading.Timer(0.01, print, ("ready",), {"flush": True}).start()

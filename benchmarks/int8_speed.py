@@ -32,7 +32,7 @@ from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.engine import OnnxEngine
 from adaedge.levels.precision import Metric, Quantised, cosine, quantise, same_class
-from adaedge.levels.precision.preparing import prepared
+from adaedge.levels.precision.preparation import prepared
 from adaedge.models import Model, load
 from benchmarks import result
 from benchmarks.timing import Arms, spread, timed

@@ -20,7 +20,7 @@ from rich.progress import track
 from adaedge import Bottleneck
 from adaedge.bottleneck import class_loss
 from adaedge.bottleneck.fisher import gather
-from adaedge.bottleneck.fitting import integer_latents
+from adaedge.bottleneck.fit import integer_latents
 from adaedge.bottleneck.transform import fit_transform
 from benchmarks import result
 from benchmarks.rate_accuracy import CASES, SPLIT, Scorer

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from adaedge.builder import Space, build
-from adaedge.builder.verifying import relative_error
+from adaedge.builder.verification import relative_error
 from adaedge.bundle import Bundle
 from adaedge.errors import AdaedgeError
 from adaedge.graph import Splittable

@@ -32,9 +32,9 @@ from rich.progress import track
 
 from adaedge.builder.halves import export
 from adaedge.levels.precision import same_class
+from adaedge.levels.precision.activation_ranges import extremes, whole_range
 from adaedge.levels.precision.agreement import relative_error, session
-from adaedge.levels.precision.calibrating import extremes, whole_range
-from adaedge.levels.precision.preparing import prepared
+from adaedge.levels.precision.preparation import prepared
 from adaedge.levels.precision.quantisers import overrides, static, static_nodes
 from benchmarks import result
 from benchmarks.int8_speed import CASES, DATA, Case, Photographs, loaded

@@ -37,7 +37,7 @@ from adaedge.errors import PayloadError
 from adaedge.metrics import wilson
 from adaedge.models import Model, load
 from adaedge.payload import get_codec
-from adaedge.payload.range_coded import FittedRange
+from adaedge.payload.range_coder import FittedRange
 from benchmarks import result
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -2,9 +2,9 @@
 
 DeepLabV3 with real weights on the person clip, through a real bundle: the terminal's end runs the head and encodes, the
 edge server's end decodes and runs the tail. Bottlenecks at split points before a quarter of the network's
-multiply-accumulates are fitted on 64 frames at even distances over the clip's first half. Scored is the intersection
-over union of the clip's class at 129 by 129 labels against the full fp32 network's answer, over all frames together;
-bytes are ``len(payload)``.
+multiply-accumulates are fitted on 64 frames at even distances over the clip's first half; with ``--refined`` they learn
+from more of them. Scored is the intersection over union of the clip's class at 129 by 129 labels against the full fp32
+network's answer, over all frames together; bytes are ``len(payload)``.
 
 Frames lie at even distances over a half. Split point and kind of picture are chosen on the first half, by their bytes
 at an IoU of .92; counted are their bytes on the second, interpolated between two measured settings (the logarithm of
@@ -32,7 +32,7 @@ from benchmarks import deeplabv3
 from benchmarks.result import write
 from benchmarks.video_bytes import bytes_at
 from benchmarks.video_clips import count
-from benchmarks.video_networks import Network, segmenter, with_bottlenecks
+from benchmarks.video_networks import EPOCHS, FITTED, Network, segmenter, with_bottlenecks
 from benchmarks.video_playing import Inputs, Row, play
 
 SPLITS = ("blocks.2", "blocks.3.0")
@@ -85,11 +85,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", nargs="*", default=SPLITS)
     parser.add_argument("--frames", type=int, default=FRAMES, help="of each half")
+    parser.add_argument("--refined", type=int, default=0, help="frames to refine on; 0: not at all")
+    parser.add_argument("--kept", type=Path, help="a folder: bottlenecks are kept here, and not fitted again")
     parser.add_argument("--smoke", action="store_true", help="a bottleneck of two frames, nothing written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     splits, clip = options.splits, deeplabv3.CLIPS["person"]
-    network = with_bottlenecks(segmenter(), clip, splits, *([2] if options.smoke else []))
+    fitted, refined = (2, 0) if options.smoke else (FITTED, options.refined)
+    network = with_bottlenecks(segmenter(), clip, splits, fitted, refined=refined, kept=options.kept)
     network = replace(network, target=TARGET)
     halves = [
         measured(network, clip, second, 3 if options.smoke else options.frames, splits) for second in (False, True)
@@ -100,8 +103,9 @@ def main() -> None:
     times = picture / bottleneck if picture and bottleneck else float(np.nan)
     print(f"{chosen}: {picture} and {bottleneck} bytes, {times:.2f} times fewer; bar {BAR}")
     if not options.smoke:
-        about = {"first": first, "second": second, "chosen_on_first_half": chosen, "times_fewer": times}
-        write("still_bytes", halves[0] + halves[1], iou=TARGET, bar=BAR, frames_per_half=options.frames, **about)
+        about = {"frames_per_half": options.frames, "refined_frames": options.refined, "refined_epochs": EPOCHS}
+        about |= {"first": first, "second": second, "chosen_on_first_half": chosen, "times_fewer": times}
+        write("still_bytes", halves[0] + halves[1], iou=TARGET, bar=BAR, **about)
 
 
 if __name__ == "__main__":

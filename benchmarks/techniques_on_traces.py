@@ -30,8 +30,8 @@ from adaedge.cli import show
 from adaedge.clip import Frame
 from adaedge.demo import film, material
 from adaedge.demo import show as demo
-from adaedge.demo.playing import DEADLINE_S, PERIOD_S
 from adaedge.demo.policies import without
+from adaedge.demo.policy_run import DEADLINE_S, PERIOD_S
 from adaedge.demo.show import slowdown_of
 from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel
 from adaedge.metrics import Agreement

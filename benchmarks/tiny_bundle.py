@@ -28,7 +28,14 @@ _HEAD = [
 
 
 def tiny_bundle(
-    size: int = 64, *, seed: int = 0, depth: int = 0, codecs: Sequence[str] = (), kept: KeptCurve | None = None
+    size: int = 64,
+    *,
+    seed: int = 0,
+    depth: int = 0,
+    codecs: Sequence[str] = (),
+    kept: KeptCurve | None = None,
+    macs: int = 0,
+    trained: bool = False,
 ) -> Bundle:
     """Convolution, ReLU | pooling, linear layer; random weights. Split points: ``input``, ``relu``, ``output``.
 
@@ -38,11 +45,13 @@ def tiny_bundle(
         depth: convolutions in the tail; without any it costs next to nothing.
         codecs: more codecs at the input.
         kept: how good kept answers are.
+        macs: that the whole network is said to take.
+        trained: whether its weights are said to be.
     """
     image = TensorSpec("image", "uint8", (1, size, size, 3))
     features = TensorSpec("features", "float32", (1, CHANNELS, size // 4, size // 4), axis=1)
     logits = TensorSpec("logits", "float32", (1, CLASSES))
-    whole = Subgraph("graphs/whole.onnx", (image,), (logits,), 0)
+    whole = Subgraph("graphs/whole.onnx", (image,), (logits,), macs)
     first = Subgraph("graphs/head.onnx", (image,), (features,), 0)
     last = Subgraph("graphs/tail.onnx", (features,), (logits,), 0)
     tail = _tail(depth)
@@ -70,7 +79,7 @@ def tiny_bundle(
             PointEntry(OperatingPoint("output"), 0),
         ),
         preprocessing=Preprocessing(size=(size, size), crop=1.0),
-        trained=False,
+        trained=trained,
         kept=kept,
     )
     return Bundle(manifest, files)

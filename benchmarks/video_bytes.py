@@ -33,7 +33,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -47,7 +47,7 @@ from adaedge.payload.video import available
 from benchmarks.result import write
 from benchmarks.video_clips import CLIPS, class_of, count
 from benchmarks.video_networks import IOU, NATS, NETWORKS, Network, with_bottlenecks
-from benchmarks.video_playing import CAMERA, Row, play, play_camera
+from benchmarks.video_playing import CAMERA, Row, features_at, play, play_camera
 
 PICTURES = {"jpeg": (10, 30, 55, 80, 92, 98), "jpeg444": (10, 30, 55, 80, 92, 98)}
 CRFS = {"h264": (42, 36, 30, 24, 18, 12, 6), "hevc": (42, 36, 30, 24, 18, 12, 6), "av1": (58, 48, 37, 26, 15, 6)}
@@ -80,27 +80,48 @@ def bottlenecks(network: Network, splits: Sequence[str]) -> dict[str, list[str]]
 
 
 def half(
-    network: Network, clip: Path, second: bool, limit: int, families: dict[str, list[str]], *, whole: bool = False
+    network: Network,
+    clip: Path,
+    second: bool,
+    limit: int | None,
+    families: dict[str, list[str]],
+    *,
+    whole: bool = False,
+    scored: int = 1,
 ) -> list[Row]:
-    """Every codec on the beginning of one half of a clip; of a family those up to the target, or the whole of it."""
+    """Every codec on one half of a clip.
+
+    Args:
+        network: what answers.
+        clip: the clip.
+        second: which half.
+        limit: so many frames from where the half begins; without it, all of it.
+        families: of each its codecs, the fewest bytes first.
+        whole: all of a family; else those up to the target.
+        scored: every frame is sent, the first of each so many scored.
+    """
     total = count(clip)
     begin, end = (total // 2, total) if second else (0, total // 2)
-    begin = shown_from(network, clip, begin, end, limit)
-    stop = min(begin + limit, end)
-    pictures = list(islice(decode(str(clip)), begin, stop))
+    if limit is not None:
+        begin = shown_from(network, clip, begin, end, limit)
+        end = min(begin + limit, end)
+    pictures = list(islice(decode(str(clip)), begin, end))
     frames = [(network.prepare(picture),) for picture in pictures]
-    local = OperatingPoint(OUTPUT)
-    expected = [network.reduce(network.bundle.run(local, inputs)) for inputs in frames]
+    local, features = OperatingPoint(OUTPUT), dict[str, Any]()
+    expected = [network.reduce(network.bundle.run(local, inputs)) for inputs in frames[::scored]]
     rows = []
     for each in track(families.values(), f"{clip.stem}, {'second' if second else 'first'} half", console=_PROGRESS):
         for codec in each:
             if AT in codec:
                 name, _, split = codec.partition(AT)
-                row = play(network, clip.stem, frames, expected, name, split)
+                if split not in features:
+                    features[split] = features_at(network, frames, split)
+                about = {"scored": scored, "features": features[split]}
+                row = play(network, clip.stem, frames, expected, name, split, **about)
             elif codec.endswith(CAMERA):
                 row = play_camera(network, clip.stem, pictures, expected, codec.removesuffix(CAMERA))
             else:
-                row = play(network, clip.stem, frames, expected, codec)
+                row = play(network, clip.stem, frames, expected, codec, scored=scored)
             rows.append(row)
             if network.good(row["score"]) and not whole:
                 break

@@ -16,6 +16,7 @@ from torch import nn
 from adaedge import Bottleneck, Bundle, Space, Splittable, build
 from adaedge.bundle import Preprocessing
 from adaedge.clip import decode
+from adaedge.distillation import refine
 from adaedge.metrics import LabelIoU
 from adaedge.payload.answers import LabelMap
 from benchmarks import deeplabv3
@@ -25,6 +26,8 @@ from benchmarks.video_clips import class_of, count
 NATS, IOU = 0.10, 0.90
 FITTED = 64
 """So many frames, at even distances over a clip's first half, are what a bottleneck is fitted on."""
+EPOCHS, REFINED_BATCH = 4, 4
+"""How often it is refined on each frame, and on how many at once."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,15 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 }
 
 
-def with_bottlenecks(network: Network, clip: Path, splits: Sequence[str], fitted: int = FITTED) -> Network:
+def with_bottlenecks(
+    network: Network,
+    clip: Path,
+    splits: Sequence[str],
+    fitted: int = FITTED,
+    *,
+    refined: int = 0,
+    kept: Path | None = None,
+) -> Network:
     """The network in a bundle that holds bottlenecks, fitted on a clip's first half.
 
     Args:
@@ -85,15 +96,52 @@ def with_bottlenecks(network: Network, clip: Path, splits: Sequence[str], fitted
         clip: whose first half is looked at.
         splits: where bottlenecks are wanted.
         fitted: how many frames they are fitted on.
+        refined: how many frames they are refined on; 0 where they are not.
+        kept: a folder in which what is fitted is kept.
     """
-    half = count(clip) // 2
-    every = max(half // fitted, 1)
-    pictures = islice(decode(str(clip)), 0, half, every)
-    images = [tensor_of(network, network.prepare(picture)) for _, picture in zip(range(fitted), pictures, strict=False)]
     cut = Splittable(network.module, network.example)
-    bottlenecks = [Bottleneck.fit(cut, (), split=split, images=images, limit=fitted) for split in splits]
-    space = Space(splits, codecs=bottlenecks)
+    own = [bottleneck_of(network, clip, cut, split, fitted, refined=refined, kept=kept) for split in splits]
+    space = Space(splits, codecs=own)
     return replace(network, bundle=build(network.module, network.example, space, preprocessing=network.geometry))
+
+
+def bottleneck_of(
+    network: Network,
+    clip: Path,
+    cut: Splittable,
+    split: str,
+    fitted: int = FITTED,
+    *,
+    refined: int = 0,
+    kept: Path | None = None,
+) -> Bottleneck:
+    """A bottleneck of a clip's first half; read from a folder where it was fitted before.
+
+    It is fitted, and refined, on frames at even distances. No other views of them are taken: the camera stands still,
+    so that each place has its own mean, and a part of the picture elsewhere would be another camera's.
+    """
+    path = kept and kept / f"{clip.stem}-{split}-{fitted}-{refined}.bottleneck"
+    if path and path.exists():
+        return Bottleneck.load(path, cut)
+    if refined:
+        plain = bottleneck_of(network, clip, cut, split, fitted, kept=kept)
+        progress = path.with_suffix(".training") if path else None
+        frames = apart(network, clip, refined)
+        own = refine(plain, frames, epochs=EPOCHS, views=0, batch=REFINED_BATCH, checkpoint=progress)
+    else:
+        own = Bottleneck.fit(cut, (), split=split, images=apart(network, clip, fitted), limit=fitted)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own.save(path)
+    return own
+
+
+def apart(network: Network, clip: Path, frames: int) -> list[torch.Tensor]:
+    """Frames at even distances over a clip's first half, as the network takes them."""
+    half = count(clip) // 2
+    places = {round(at * (half - 1) / max(frames - 1, 1)) for at in range(frames)}
+    pictures = enumerate(islice(decode(str(clip)), half))
+    return [tensor_of(network, network.prepare(picture)) for at, picture in pictures if at in places]
 
 
 def tensor_of(network: Network, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:

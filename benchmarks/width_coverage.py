@@ -24,7 +24,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from adaedge import Elastic
-from adaedge.levels.masking import masking
+from adaedge.levels.masks import masking
 from benchmarks import result
 from benchmarks.model_list import ENTRIES, Call, Entry, build, image, timm_entry, transformers_entry
 from benchmarks.worker import collect

@@ -26,9 +26,9 @@ from torch import nn
 from adaedge import Elastic
 from adaedge.builder.halves import export
 from adaedge.engine import OnnxEngine
-from adaedge.levels.choosing import count_macs
+from adaedge.levels.budget import count_macs
 from adaedge.levels.precision import quantise
-from adaedge.levels.precision.preparing import prepared
+from adaedge.levels.precision.preparation import prepared
 from adaedge.models import load
 from benchmarks import result
 from benchmarks.timing import Arms, spread, timed

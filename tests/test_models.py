@@ -14,7 +14,7 @@ from torch import nn
 
 from adaedge.errors import ModelError
 from adaedge.graph import Splittable
-from adaedge.models import load, packaged
+from adaedge.models import load, packaged_weights
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
@@ -181,7 +181,7 @@ def test_names_of_packaged_weights_are_mapped_by_rule():
     for size in (0, 2):
         theirs = _as_packaged(load(f"timm:efficientnet_lite{size}", pretrained=False).module)
         ours = load(f"timm:efficientnet_lite{size}", pretrained=False).module.state_dict()
-        assert {key: value.shape for key, value in packaged.renamed(theirs).items()} == {
+        assert {key: value.shape for key, value in packaged_weights.renamed(theirs).items()} == {
             key: value.shape for key, value in ours.items()
         }
 

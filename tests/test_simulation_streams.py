@@ -19,7 +19,7 @@ from adaedge.errors import SourceError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.scheduling import Choice, Fixed, Limits
 from adaedge.simulation import ClipChanges, Scenario, StepChanges, best_static, clairvoyant, static_runs
-from adaedge.simulation.planning import OLDEST_REFERENCE
+from adaedge.simulation.optimal_plan import OLDEST_REFERENCE
 from adaedge.simulation.references import HeldFrames
 from adaedge.simulation.replay import Replay
 from adaedge.stream import BlockChange

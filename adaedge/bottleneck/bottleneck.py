@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from adaedge.bottleneck import saving
+from adaedge.bottleneck import storage
 from adaedge.bottleneck.changes import fit_changes
 from adaedge.bottleneck.fisher import called, gather
-from adaedge.bottleneck.fitting import fit_latents
+from adaedge.bottleneck.fit import fit_latents
 from adaedge.bottleneck.losses import Loss, box_loss, lost, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
 from adaedge.bottleneck.transform import fit_transform
@@ -159,7 +159,7 @@ class Bottleneck(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write split point, encoder, decoder, rates and tables to one safetensors file; nothing of the network."""
-        saving.write(Path(path), self.split, self.latents)
+        storage.write(Path(path), self.split, self.latents)
 
     @classmethod
     def load(
@@ -182,7 +182,7 @@ class Bottleneck(nn.Module):
             CodecError: if it is no such file, of another version, or changed.
             SplitError: if the network has no such split point.
         """
-        split, latents = saving.read(Path(path))
+        split, latents = storage.read(Path(path))
         return cls(
             net if isinstance(net, Splittable) else Splittable(net, tuple(example_inputs), kwargs), split, latents
         )

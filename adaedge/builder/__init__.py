@@ -4,7 +4,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
-from adaedge.builder.building import build
+from adaedge.builder.bundle_build import build
 from adaedge.builder.evaluation import Evaluate, Predict, top1
 from adaedge.builder.space import Space
 

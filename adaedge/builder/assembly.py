@@ -1,7 +1,7 @@
 """The bundle while it is built: levels are captured, cut, verified and quantised one after another, then scored.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``bundle``, ``graph``, ``bottleneck``, ``engine``, ``stream``,
-``metrics``; of this part all but ``building``.
+``metrics``; of this part all but ``bundle_build``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import chain
 import torch
 from torch import nn
 
-from adaedge.builder import choosing, keeping
+from adaedge.builder import kept_report, point_choice
 from adaedge.builder.bottlenecks import MOST_MOVING, MOST_SAMPLES, brought, fitted, with_changes
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.bundle_writer import BundleWriter
@@ -24,16 +24,16 @@ from adaedge.builder.evaluation import Evaluate, against_full
 from adaedge.builder.fitting_codecs import own_bottleneck
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.interface import with_interface
-from adaedge.builder.measuring import measured
+from adaedge.builder.measurement import measured
 from adaedge.builder.networks import Network, settled, telling
 from adaedge.builder.outer_names import find_points
 from adaedge.builder.partition import Exported, GraphPartitioner, export_width
-from adaedge.builder.quantising import MOST_SAMPLES as MOST_CALIBRATING
-from adaedge.builder.quantising import int8_partitioner
+from adaedge.builder.quantisation import MOST_SAMPLES as MOST_CALIBRATING
+from adaedge.builder.quantisation import int8_partitioner
 from adaedge.builder.samples import Samples, evenly_spaced
-from adaedge.builder.scoring import Scorer
+from adaedge.builder.scorer import Scorer
 from adaedge.builder.space import INT8, LATENT, Space
-from adaedge.builder.verifying import verify, verify_folded
+from adaedge.builder.verification import verify, verify_folded
 from adaedge.builder.widths import index_of, module_of
 from adaedge.bundle import Bundle, Manifest, PointEntry
 from adaedge.bundle.batches import pieces
@@ -157,14 +157,18 @@ class Assembly:
         verify_folded(bundle, self.call.inputs)
         scored = measured(bundle, self.evaluate, self._held_out, samples, self._parts.digest, self.scratch, self.report)
         macs = {(cut.split, cut.level): cut.head.macs if cut.head else 0 for cut in cuts}
-        kept = choosing.pareto_filter(scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named)
+        kept = point_choice.pareto_filter(
+            scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named
+        )
         places = {_place(entry.point) for entry in kept}
         used = {_place(entry.point) for entry in kept if uses_bottleneck(entry.point.codec)}
         held = [cut for cut in cuts if (cut.split, cut.level) in places]
         bare = partial(replace, bottleneck=None, folded_tail=None)
         cuts = [cut if (cut.split, cut.level) in used else bare(cut) for cut in held]
         full = self._bundle(cuts, kept)
-        self.about = keeping.described(self.about, full, self.space.kept, self.samples, self.detector, self.evaluate)
+        self.about = kept_report.described(
+            self.about, full, self.space.kept, self.samples, self.detector, self.evaluate
+        )
         return self._bundle(cuts, kept)
 
     @contextmanager
@@ -266,7 +270,7 @@ class Assembly:
         if width == 1.0 or self.named.widths is not None or not self.plain or not self.evaluate:
             return False
         full, local = (Scorer(bundle).accuracy(OperatingPoint(OUTPUT, one), self.evaluate) for one in (1.0, width))
-        if choosing.usable(local, full):
+        if point_choice.usable(local, full):
             return False
         warnings.warn(
             f"width {width:g} is left out: its {local.metric} is {local.value:.3f}, the full width's {full.value:.3f}."

@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
 May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``, ``operating_point``; of this
-part ``frames``, ``evaluation``, ``build_cache``, ``level_names``, ``verifying``.
+part ``frames``, ``evaluation``, ``build_cache``, ``level_names``, ``verification``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import identity
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.level_names import folder_of
-from adaedge.builder.verifying import TOLERANCE, relative_error
+from adaedge.builder.verification import TOLERANCE, relative_error
 from adaedge.bundle import Cut, Subgraph
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
@@ -27,7 +27,7 @@ from adaedge.graph import CrossingTensor, SplitPoint, Splittable
 from adaedge.operating_point import FP32, INPUT, OUTPUT, Level
 from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.latent import Layout, TransformCode
-from adaedge.payload.latent.saving import from_bytes, to_bytes
+from adaedge.payload.latent.storage import from_bytes, to_bytes
 
 MOST_SAMPLES = 64  # more saturate
 MOST_MOVING = 100  # frames in order, of all clips together

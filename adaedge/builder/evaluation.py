@@ -21,12 +21,14 @@ from adaedge.builder.samples import Samples
 from adaedge.bundle import Accuracy, Bundle
 from adaedge.engine import Array, Arrays
 from adaedge.errors import MetricError
-from adaedge.metrics import LabelAccuracy, LabelIoU, Metric, default_metric
+from adaedge.metrics import Agreement, LabelAccuracy, LabelIoU, Metric, default_metric
+from adaedge.metrics.classes import best_class
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.payload.answers import LabelMap
 
 Clip = Sequence[Arrays]
 Predict = Callable[[Arrays], Arrays]
+_FEW = 50  # of fewer samples the same class is no surprise
 Evaluate = Callable[[Predict], Accuracy | float]
 
 
@@ -57,7 +59,22 @@ def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None)
             return None
     local = OperatingPoint(OUTPUT)
     expected = answers(metric, lambda: partial(bundle.run, local), [(inputs,) for inputs in samples.inputs])
+    _check_telling(metric, expected)
     return Evaluation(metric, [clip.inputs for clip in samples.clips], expected)
+
+
+def _check_telling(metric: Metric, expected: Sequence[Arrays]) -> None:
+    """Warn where agreement says nothing, because the full network gives every sample the same class."""
+    if not isinstance(metric, Agreement) or len(expected) < _FEW:
+        return
+    classes = {int(which) for answer in expected for which in np.ravel(best_class(answer))}
+    if len(classes) == 1:
+        warnings.warn(
+            f"agreement says nothing here: the full network answers class {classes.pop()} to all {len(expected)}"
+            " samples, so every point agrees. Give samples of several classes, trained weights, or labels.",
+            UserWarning,
+            stacklevel=6,  # the caller of `build`
+        )
 
 
 def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:

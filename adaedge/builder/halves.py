@@ -23,7 +23,7 @@ from torch import nn
 
 from adaedge.builder.weight_file import Weights
 from adaedge.bundle.manifest import WEIGHTS
-from adaedge.errors import CaptureError
+from adaedge.errors import CaptureError, first_line
 
 # ONNX Runtime reads small tensors while it infers shapes, so they stay in the graph.
 _EXTERNAL_BYTES = 128
@@ -48,7 +48,7 @@ def export(net: nn.Module, tensors: Sequence[torch.Tensor], free: Sequence[Colle
             )
     except Exception as error:  # the exporter raises whatever the model's own code raised under it
         raise CaptureError(
-            f"the model cannot be exported to ONNX: {_first_line(error)}. A bundle needs ONNX; `Splittable` runs the"
+            f"the model cannot be exported to ONNX: {first_line(error)}. A bundle needs ONNX; `Splittable` runs the"
             " model in PyTorch without it."
         ) from error
     if program is None:
@@ -219,7 +219,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,6 +1,6 @@
 """What a model takes, returns and answers: the part of a manifest that does not depend on what is built.
 
-May import: ``operating_point``, ``payload``, ``bundle``, ``graph``; of this part ``frames``, ``nesting``,
+May import: ``operating_point``, ``payload``, ``bundle``, ``graph``; of this part ``frames``, ``output_structure``,
 ``partition``.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from adaedge.builder.frames import ExampleCall
-from adaedge.builder.nesting import structure_of
+from adaedge.builder.output_structure import structure_of
 from adaedge.builder.partition import Exported
 from adaedge.bundle import Manifest
 from adaedge.bundle.answers import AnswerFormat

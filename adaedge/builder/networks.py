@@ -1,7 +1,7 @@
 """The networks of a bundle, captured at their full width: where each is cut, and with which codecs.
 
-May import: ``errors``, ``operating_point``, ``graph``, ``bundle``; of this part ``choosing``, ``fitting_codecs``,
-``frames``, ``nesting``, ``outer_names``, ``samples``, ``space``.
+May import: ``errors``, ``operating_point``, ``graph``, ``bundle``; of this part ``point_choice``, ``fitting_codecs``,
+``frames``, ``output_structure``, ``outer_names``, ``samples``, ``space``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from adaedge.builder import choosing
+from adaedge.builder import point_choice
 from adaedge.builder.fitting_codecs import check_fits, check_own, codecs_for
 from adaedge.builder.frames import ExampleCall
-from adaedge.builder.nesting import structure_of
 from adaedge.builder.outer_names import find_points, has_point, outer
+from adaedge.builder.output_structure import structure_of
 from adaedge.builder.samples import Samples
 from adaedge.builder.space import RAW, Space
 from adaedge.bundle.batches import listed
@@ -94,7 +94,7 @@ def _split(splittable: Splittable, space: Space, wrapped: bool, samples: Samples
     if space.splits is not None:
         space = replace(space, splits=[name for name in space.splits if has_point(splittable, name, wrapped=wrapped)])
     points = [outer(point, wrapped) for point in splittable.points]
-    return choosing.with_splits(space, points, calibrated=bool(samples), clips=samples.has_clips)
+    return point_choice.with_splits(space, points, calibrated=bool(samples), clips=samples.has_clips)
 
 
 @contextmanager

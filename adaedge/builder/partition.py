@@ -13,7 +13,7 @@ from typing import Any, final
 import onnx_ir as ir
 
 from adaedge.builder.bundle_writer import BundleWriter
-from adaedge.builder.folding import fold
+from adaedge.builder.decoder_fold import fold
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.level_names import folder_of, mark_of, prefix_of

@@ -9,10 +9,10 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
         bottlenecks/*.safetensors   encoder, decoder and tables of a bottleneck at one split point and width
 """
 
+from adaedge.bundle.background_load import open_aside
 from adaedge.bundle.bundle import Bundle
 from adaedge.bundle.entries import Accuracy, Cut, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.manifest import Manifest
-from adaedge.bundle.opening import open_aside
 from adaedge.bundle.preprocessing import Preprocessing
 
 __all__ = [

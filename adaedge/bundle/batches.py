@@ -17,9 +17,10 @@ from adaedge.errors import BundleError
 
 Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
+_SHOWN = 6
 
 
-def pieces(inputs: Sequence[Array], manifest: Manifest) -> list[Arrays]:
+def pieces(inputs: Sequence[Array] | Array, manifest: Manifest) -> list[Arrays]:
     """The inputs in pieces of the example's batch; one piece where they are that batch.
 
     They are only cut where every input and output of the model has the batch as its first dimension.
@@ -27,6 +28,11 @@ def pieces(inputs: Sequence[Array], manifest: Manifest) -> list[Arrays]:
     Raises:
         BundleError: if they are not the model's inputs.
     """
+    if isinstance(inputs, np.ndarray):
+        raise BundleError(
+            f"inputs are a tuple of arrays; got one array, {inputs.dtype.name} {inputs.shape}. For a camera's frame"
+            " give `(bundle.preprocess(frame),)`."
+        )
     arrays = tuple(np.asarray(array) for array in inputs)
     count, batch = _count(arrays, manifest)
     cut = (
@@ -61,4 +67,6 @@ def check(arrays: Sequence[Array], specs: Sequence[TensorSpec], error: Callable[
 
 def listed(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> str:
     """Types and shapes, for people."""
-    return ", ".join(f"{dtype} {shape}" for dtype, shape in tensors) or "nothing"
+    shown = [f"{dtype} {shape}" for dtype, shape in tensors[:_SHOWN]]
+    more = [f"and {len(tensors) - _SHOWN} more"] if len(tensors) > _SHOWN else []
+    return ", ".join(shown + more) or "nothing"

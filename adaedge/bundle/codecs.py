@@ -65,7 +65,7 @@ class CodecTable:
         return get_codec(point.codec, self._bottleneck(cut.bottleneck))
 
     def _bottleneck(self, path: str) -> TransformCode:
-        from adaedge.payload.latent.saving import from_bytes  # late, as `get_codec` imports what it needs
+        from adaedge.payload.latent.storage import from_bytes  # late, as `get_codec` imports what it needs
 
         with self._lock:
             if path not in self._latents:

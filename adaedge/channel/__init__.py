@@ -11,10 +11,10 @@ from adaedge.late import late_names
 
 if TYPE_CHECKING:
     from adaedge.channel.allocation import allocate
-    from adaedge.channel.reading import read_csv, read_mahimahi, read_rates, read_trace
-    from adaedge.channel.signal import LinkSignal, ask_signal, parse_signal, read_signal
+    from adaedge.channel.signal import LinkSignal, ask_modem_manager, ask_signal, parse_signal, read_signal
     from adaedge.channel.synthesis import MovingTerminal, RadioModel, UrbanMicrocell, synthesize
     from adaedge.channel.trace import Trace
+    from adaedge.channel.trace_files import read_csv, read_mahimahi, read_rates, read_trace
 else:
     __getattr__, __dir__ = late_names(
         __name__,
@@ -25,13 +25,14 @@ else:
             "Trace": "trace",
             "UrbanMicrocell": "synthesis",
             "allocate": "allocation",
+            "ask_modem_manager": "signal",
             "ask_signal": "signal",
             "parse_signal": "signal",
-            "read_csv": "reading",
-            "read_mahimahi": "reading",
-            "read_rates": "reading",
+            "read_csv": "trace_files",
+            "read_mahimahi": "trace_files",
+            "read_rates": "trace_files",
             "read_signal": "signal",
-            "read_trace": "reading",
+            "read_trace": "trace_files",
             "synthesize": "synthesis",
         },
     )
@@ -49,6 +50,7 @@ __all__ = [
     "Upload",
     "UrbanMicrocell",
     "allocate",
+    "ask_modem_manager",
     "ask_signal",
     "parse_signal",
     "read_csv",

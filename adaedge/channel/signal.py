@@ -1,6 +1,6 @@
 """LinkSignal: what a modem measures of the link for nothing, and the rate that it lets expect.
 
-May import: ``errors``. `ask_signal` starts a process.
+May import: ``errors``. `ask_signal` and `ask_modem_manager` start a process, `read_signal` looks at the wall clock.
 
 **From quality to rate.** A channel quality indicator names a modulation and a code rate, and so a spectral efficiency:
 3GPP TS 38.214 V17, table 5.2.2.1-2. Times the bandwidth that is the rate of an otherwise empty cell; what others use of
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ EFFICIENCIES = (
 """Bits per second and hertz of each CQI; 0 is out of range. TS 38.214, table 5.2.2.1-2 (block errors of 10 %)."""
 _LOSS_DB = 3.0
 _COMMAND_S = 2.0
+_SILENT = "--"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,24 @@ def parse_signal(text: str) -> LinkSignal:
     return LinkSignal(**known)
 
 
-def read_signal(path: str | Path) -> LinkSignal:
+def read_signal(path: str | Path, *, fresh_s: float = math.inf) -> LinkSignal:
     """The signal that a file holds now; one that is not there says nothing.
+
+    Args:
+        path: the file, as JSON.
+        fresh_s: a file that was written longer ago says nothing either: whoever wrote it has stopped.
 
     Raises:
         ScheduleError: if it holds something else.
     """
-    path = Path(path)
-    return parse_signal(path.read_text(encoding="utf-8")) if path.exists() else LinkSignal()
+    try:
+        written_s = Path(path).stat().st_mtime
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return LinkSignal()
+    except UnicodeDecodeError as error:
+        raise ScheduleError(f"a signal is JSON text; {path} is no text") from error
+    return parse_signal(text) if time.time() - written_s <= fresh_s else LinkSignal()
 
 
 def ask_signal(command: list[str]) -> LinkSignal:
@@ -120,8 +132,59 @@ def ask_signal(command: list[str]) -> LinkSignal:
     Raises:
         ScheduleError: if it prints something else.
     """
+    text = _printed(command)
+    return LinkSignal() if text is None else parse_signal(text)
+
+
+def ask_modem_manager(modem: str = "any") -> LinkSignal:
+    """The signal as ModemManager knows it, of 5G where there is any, else of LTE; it knows no CQI.
+
+    ModemManager measures only where it was told to: ``mmcli -m any --signal-setup=5`` once, for every five seconds.
+    Where it does not run, or no modem is there, the signal says nothing.
+
+    Args:
+        modem: its number or path, as ``mmcli -m`` takes it.
+
+    Raises:
+        ScheduleError: if its answer is none that is known.
+    """
+    text = _printed(["mmcli", "-m", modem, "--signal-get", "--output-json"])
+    return LinkSignal() if text is None else parse_modem_manager(text)
+
+
+def parse_modem_manager(text: str) -> LinkSignal:
+    """A signal from what ``mmcli --signal-get --output-json`` prints; ``--`` stands for what is not measured.
+
+    Raises:
+        ScheduleError: if it is something else.
+
+    Example:
+        >>> parse_modem_manager('{"modem": {"signal": {"lte": {"rsrp": "-95.00", "rsrq": "--", "snr": "12.4"}}}}')
+        LinkSignal(rsrp_dbm=-95.0, rsrq_db=None, sinr_db=12.4, cqi=None)
+    """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=True)
+        signal = json.loads(text)["modem"]["signal"]
+        for technology in ("5g", "lte"):
+            figures = {
+                name: _decibels(signal.get(technology, {}).get(name, _SILENT)) for name in ("rsrp", "rsrq", "snr")
+            }
+            if any(figure is not None for figure in figures.values()):
+                return LinkSignal(figures["rsrp"], figures["rsrq"], figures["snr"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ScheduleError(
+            f"a signal of ModemManager is JSON with modem, signal, and 5g or lte; got {text.strip()[:80]!r}"
+        ) from error
+    return LinkSignal()
+
+
+def _decibels(text: str) -> float | None:
+    return None if text == _SILENT else float(text)
+
+
+def _printed(command: list[str]) -> str | None:
+    """What a command prints; ``None`` where it fails or takes too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_COMMAND_S, check=True)
     except (OSError, subprocess.SubprocessError):
-        return LinkSignal()
-    return parse_signal(done.stdout)
+        return None
+    return done.stdout

@@ -1,7 +1,7 @@
-"""The command line: ``adaedge inspect | estimate | build | profile | serve | run | simulate | report | demo``.
+"""The command line: ``adaedge COMMAND``, the commands as they are listed below.
 
-May import everything, but inside each command: ``profile``, ``serve``, ``run``, ``simulate`` and ``report`` need no
-torch, nor does ``estimate`` of a bundle or a profile.
+May import everything, but inside each command: ``profile``, ``serve``, ``token``, ``run``, ``simulate``, ``benchmark``,
+``report`` and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
 An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
 """
 
@@ -15,22 +15,25 @@ import typer
 
 from adaedge._version import __version__
 from adaedge.cli import measure, operate, prepare, show
+from adaedge.cli.benchmark import benchmark
+from adaedge.cli.doctor import doctor
 from adaedge.cli.estimate import estimate
+from adaedge.cli.token import token
 from adaedge.errors import AdaedgeError
 from adaedge.extras import explained
 
 app = typer.Typer(
     help="Run a PyTorch model on a battery-powered terminal together with an edge server.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 for command in (
     prepare.inspect, estimate, prepare.build, measure.profile, operate.serve, operate.run, measure.simulate,
-    measure.report, prepare.demo,
+    benchmark, measure.report, doctor, prepare.demo,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(token, name="token")
 
 
 def _print_version(wanted: bool) -> None:

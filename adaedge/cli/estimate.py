@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from adaedge.cli import show
+from adaedge.cli import checks, show
 from adaedge.cli.limits import AccuracyFloor, Compute, Json, PeriodS, Radio, energy_model
 from adaedge.errors import ScheduleError
 
@@ -54,6 +54,11 @@ def estimate(
     """
     from adaedge.forecast import Forecast
 
+    if not rate > 0:
+        raise ScheduleError(f"--rate is a number of Mbit/s above 0; got {rate:g}")
+    checks.limits(deadline, accuracy_floor, period)
+    checks.writable(plot)
+    _check_picture(plot)
     energy = energy_model(compute, radio)
     if macs_per_s is not None:
         energy = replace(energy, compute=replace(energy.compute, macs_per_s=macs_per_s))
@@ -88,6 +93,7 @@ def _of_model(name: str, compute: ComputePower) -> Workload:
     from adaedge.graph import Splittable
     from adaedge.models import load
 
+    compute.seconds(1)  # refuses a processor whose throughput nobody said, before a model is loaded
     loaded = load(name, pretrained=False)
     split = Splittable(loaded.module, loaded.args, loaded.kwargs)
     macs, whole_s = split.points[-1].head_macs, _seconds(lambda: split(*loaded.args, **loaded.kwargs))
@@ -141,18 +147,24 @@ def _sized(workload: Workload, full_bytes: float | None, partial_bytes: float | 
     return replace(workload, full=full, partial=partial)
 
 
+def _check_picture(path: Path | None) -> None:
+    if path is not None and path.suffix not in (".svg", ".png", ".pdf"):
+        raise ScheduleError(f"a picture is .svg, .png or .pdf; got {path}")
+
+
 def _draw(path: Path, workload: Workload, energy: EnergyModel, rate_bps: float, period_s: float) -> None:
     from adaedge.energy import COMPUTE
     from adaedge.forecast.picture import draw_window
 
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise ScheduleError(f"a picture is .svg, .png or .pdf; got {path}")
     others = {name: one.j_per_mac for name, one in COMPUTE.items()} if workload.macs else None
     draw_window(path, workload, energy, rate_bps, period_s=period_s, others=others)
 
 
 def _table(found: Forecast, workload: Workload) -> Table:
-    table = Table("mode", "mJ a frame", "how", title="modelled, terminal only")
+    table = show.table("modelled, terminal only")
+    table.add_column("mode")
+    table.add_column("mJ a frame", justify="right", no_wrap=True)
+    table.add_column("how", overflow="fold")
     for mode, spent, how in (
         ("local", found.local_j, f"{1e3 * workload.local_s:.1f} ms"),
         ("full", found.full_j, found.full),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from adaedge.cli import show
+from adaedge.cli import checks, show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
 from adaedge.energy import Provenance
 from adaedge.errors import ScheduleError
@@ -55,6 +55,9 @@ def profile(
     from adaedge.runtime import frames
 
     other = None if edge is None else Profile.load(edge)  # before the work, not after it
+    checks.writable(out)
+    if images is not None:
+        checks.readable(images)
     with show.progress() as report:
         found = measure(
             Bundle.load(bundle),
@@ -77,7 +80,9 @@ def profile(
 def _profile_table(found: Profile) -> Table:
     from adaedge.report.formatting import short
 
-    table = Table(title="Medians, measured", caption=f"terminal: {found.terminal}\nedge server: {found.edge}")
+    table = show.table("Medians, measured")
+    labels = [f"* {label}" for label in sorted({*found.labels.values()})]
+    table.caption = "\n".join([*labels, f"terminal: {found.terminal}", f"edge server: {found.edge}"])
     headings = (
         "head\nms",
         "encode\nms",
@@ -87,18 +92,16 @@ def _profile_table(found: Profile) -> Table:
         "finish\nms",
         "accuracy",
     )
-    table.add_column("operating point")
+    table.add_column("operating point", overflow="fold")
     for heading in headings:
-        table.add_column(heading, justify="right")
-    if found.labels:
-        table.add_column("label")
+        table.add_column(heading, justify="right", no_wrap=True)
     for point, cost in found.items():
         times = [
             f"{1e3 * value:.2f}" for value in (cost.head_s, cost.encode_s, cost.decode_s, cost.tail_s, cost.finish_s)
         ]
-        accuracy = "not measured" if cost.accuracy is None else f"{cost.accuracy:.3f}"
+        accuracy = "–" if cost.accuracy is None else f"{cost.accuracy:.3f}"
         times.insert(2, f"{cost.payload_bytes / 1e3:.1f}")
-        table.add_row(short(point), *times, accuracy, found.labels.get(point))
+        table.add_row(short(point) + ("*" if point in found.labels else ""), *times, accuracy)
     return table
 
 
@@ -131,7 +134,11 @@ def simulate(
     from adaedge.scheduling import Limits
     from adaedge.simulation import Outcome, Scenario, clairvoyant
 
+    checks.limits(deadline, accuracy_floor, period)
+    checks.writable(record)
     costs, energy = Profile.load(profile), energy_model(compute, radio)
+    if policy not in ("local", "static", "clairvoyant"):
+        checks.say_floor(costs, accuracy_floor)
     limits = Limits.of(deadline, accuracy_floor, period)
     scenario = Scenario(costs, energy, read_trace(trace), limits, frames)
     scenario = scenario if clip is None else scenario.showing(clip)
@@ -202,6 +209,7 @@ def report(
     from adaedge.report import Context, Frontier, Origin, summarize, write_html
     from adaedge.runtime import read_records
 
+    checks.writable(out)
     records = list(read_records(record))
     summary, frontier = summarize(records).as_dict(), None
     if profile is not None:

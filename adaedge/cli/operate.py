@@ -1,6 +1,6 @@
-"""Commands that run a bundle: ``serve`` on the edge server, ``run`` on the terminal. Neither needs torch.
+"""Commands that run a bundle: ``serve`` on the edge server, ``run`` on the terminal, alone or not. Neither needs torch.
 
-May import, inside the commands: ``bundle``, ``scheduling``, ``runtime``, ``report``, ``clip``, ``channel``,
+May import, inside the commands: ``energy``, ``bundle``, ``scheduling``, ``runtime``, ``report``, ``clip``, ``channel``,
 ``operating_point``, ``profiling``.
 """
 
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaedge.cli import show
+from adaedge.cli import checks, show
+from adaedge.cli import way as ways
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
-from adaedge.errors import LinkError, ProfileError
+from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
+from adaedge.errors import ProfileError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
     from adaedge.clip import Frame
-    from adaedge.runtime import Terminal
+    from adaedge.runtime import FrameRecord, Terminal
 
 BundlePath = Annotated[Path, typer.Argument(help="The folder that `adaedge build` wrote.")]
 
@@ -35,6 +37,9 @@ def serve(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="A name or address that the certificate is for.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT of Prometheus metrics; with it gRPC's health checks are answered too.")
+    ] = None,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
 ) -> None:
@@ -43,14 +48,25 @@ def serve(
     Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
     """
     from adaedge.bundle import Bundle
-    from adaedge.runtime import Credentials, EdgeServer, default_folder, serve_forever
+    from adaedge.runtime import Credentials, EdgeServer, Prometheus, Tokens, default_folder, serve_forever
     from adaedge.runtime.credentials import CERTIFICATE, TOKEN
 
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     loaded = Bundle.load(bundle, threads=threads)
     folder = state or default_folder()
     credentials = None if insecure else Credentials.stored(folder, name or ())
-    server = EdgeServer(loaded, address=listen, credentials=credentials, insecure=insecure)
+    observer = None if metrics is None else Prometheus(metrics)
+    server = EdgeServer(
+        loaded,
+        address=listen,
+        credentials=credentials,
+        insecure=insecure,
+        tokens=None if insecure else Tokens(folder),
+        observer=observer,
+        health=observer is not None,
+    )
+    if observer is not None:
+        observer.watch(server)
     server.preload()
     ready = {"address": server.address, "bundle": loaded.digest}
     if credentials is not None:
@@ -64,7 +80,13 @@ def serve(
 def run(
     bundle: BundlePath,
     source: Annotated[str, typer.Option(help="A video file, a folder of images, or a camera by its number.")],
-    edge: Annotated[str, typer.Option(help="HOST:PORT of the edge server.")],
+    edge: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the edge server. Without it every frame is computed here.")
+    ] = None,
+    link: Annotated[
+        Path | None,
+        typer.Option(help="A rate trace: the edge server is simulated here, behind a link of these rates."),
+    ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(help="The terminal's profile joined with the edge's; measured here if missing."),
@@ -86,12 +108,22 @@ def run(
     prior: Annotated[
         Path | None, typer.Option(help="The rates seen here in earlier runs; learned and written again.")
     ] = None,
+    signal: Signal = None,
+    signal_bandwidth: SignalBandwidth = 20e6,
+    signal_share: SignalShare = 0.5,
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
+    live: Annotated[bool, typer.Option(help="Show rate, chosen point, joules and battery while it runs.")] = False,
+    battery: Annotated[
+        float | None, typer.Option(help="Watt-hours in the battery: --live shows what inference leaves of them.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the terminal on a video, a camera or a folder of images. Every frame is answered, with or without the edge.
+
+    Without `--edge` it computes every frame here, or, with `--link`, answers over a simulated link: waiting for that
+    takes no time, computing does.
 
     Example: `adaedge run lite0.bundle --edge edge.local:50051 --source clip.mp4 --profile profile.json
     --certificate certificate.pem --token token`
@@ -101,44 +133,52 @@ def run(
     from adaedge.bundle import Bundle, open_aside
     from adaedge.channel import LinkPrior
 
-    if insecure and token is not None:
-        raise LinkError("--insecure sends everything in plain text: leave --token out, or leave --insecure out.")
+    ways.check(edge, link, token, insecure=insecure)
+    checks.limits(deadline, accuracy_floor, period)
+    checks.readable(source)
+    checks.writable(record)
     loaded = Bundle.load(bundle, threads=threads)
     open_aside(loaded, [OperatingPoint(OUTPUT)])  # while gRPC and all the rest is imported
+    from adaedge.cli.live import Totals, watched
     from adaedge.report import summarize
-    from adaedge.runtime import GrpcLink, Terminal, default_folder, read_records
+    from adaedge.runtime import Terminal, read_records
     from adaedge.runtime import frames as read_frames
-    from adaedge.runtime.credentials import CERTIFICATE, TOKEN
     from adaedge.scheduling import Scheduler
 
-    folder = state or default_folder()
-    link = GrpcLink(
-        edge,
-        certificate=None if insecure else certificate or folder / CERTIFICATE,
-        token="" if insecure else _token(token or folder / TOKEN),
-        insecure=insecure,
-    )
+    if edge is not None:
+        way = ways.over_grpc(edge, state, certificate, token, insecure)
+    else:
+        way = ways.alone() if link is None else ways.simulated(link, loaded)
     seen = LinkPrior() if prior is None else LinkPrior.load(prior)
+    costs = way.usable(_costs(profile, loaded))
+    checks.say_floor(costs, accuracy_floor)
     scheduler = Scheduler(
-        _costs(profile, loaded),
+        costs,
         energy_model(compute, radio),
         deadline_s=deadline,
         accuracy_floor=accuracy_floor,
         period_s=period,
         prior=seen,
     )
-    with Terminal(loaded, scheduler, link, tolerance=tolerance) as terminal, show.progress() as report:
-        _answer(terminal, islice(read_frames(source), frames), record, lambda done: report("frames", done, frames or 0))
+    totals = Totals(battery)
+    with (
+        watch(signal, signal_bandwidth, signal_share) as modem,
+        Terminal(
+            loaded, scheduler, way.link, clock=way.clock, plan=way.plan, tolerance=tolerance, signal=modem
+        ) as terminal,
+        watched(live, totals, frames) as heard,
+    ):
+        _answer(terminal, islice(read_frames(source), frames), record, heard)
     if prior is not None:
         scheduler.prior.save(prior)
     summary = summarize(read_records(record))
     if as_json:
-        show.document(json.dumps(summary.as_dict(), indent=1))
+        show.document(json.dumps(summary.as_dict() | {"answered_by": dict(totals.by)}, indent=1))
     else:
-        words = f"{summary.frames} frames in {record}; `adaedge report {record}` draws them."
-        show.console.print(words, highlight=False)
-        if scheduler.prior == seen:
-            show.console.print(f"No frame knew of a link: {scheduler.verdict}.", highlight=False)
+        joules = f"{1e3 * summary.energy_j_per_frame:.1f} mJ a frame, modelled"
+        show.console.print(f"{totals.words}; {joules}.", highlight=False)
+        show.console.print(way.told(scheduler, known=scheduler.prior != seen), highlight=False)
+        show.console.print(f"The record is {record}; `adaedge report {record}` draws it.", highlight=False)
 
 
 def _costs(path: Path | None, bundle: Bundle) -> Profile:
@@ -158,7 +198,7 @@ def _costs(path: Path | None, bundle: Bundle) -> Profile:
     return costs
 
 
-def _answer(terminal: Terminal, frames: Iterable[Frame], record: Path, report: Callable[[int], None]) -> None:
+def _answer(terminal: Terminal, frames: Iterable[Frame], record: Path, heard: Callable[[FrameRecord], None]) -> None:
     """Write each record as it comes. However the run ends, the radio's last tail belongs to its last record."""
     from adaedge.runtime import session
 
@@ -167,22 +207,14 @@ def _answer(terminal: Terminal, frames: Iterable[Frame], record: Path, report: C
     with record.open("w", encoding="utf-8", buffering=1) as file:
         try:
             file.write(last.to_json() + "\n")
-            for done, last in enumerate(answered, 2):
+            heard(last)
+            for last in answered:
                 begin = file.tell()
                 file.write(last.to_json() + "\n")
-                report(done)
+                heard(last)
         except KeyboardInterrupt:
             pass  # how a run on a camera ends
         finally:
             file.truncate(begin)
             file.seek(begin)
             file.write(last.plus(terminal.close()).to_json() + "\n")
-
-
-def _token(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LinkError(
-            f"cannot read the token {path}: {error}. Copy it from the edge server and name it with --token."
-        ) from error

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from adaedge.cli import show
+from adaedge.cli import checks, show
+from adaedge.cli.arguments import (
+    check_same_pixels,
+    fractions,
+    json_object,
+    names,
+    networks_by_name,
+    preprocessing_of,
+)
 from adaedge.cli.limits import radio_named
 from adaedge.energy import RADIOS
-from adaedge.errors import LevelError, ModelError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
-    from adaedge.bundle.preprocessing import Preprocessing
     from adaedge.graph import Splittable
 
 ModelName = Annotated[
@@ -50,7 +55,7 @@ def inspect(
     from adaedge.graph import Splittable
     from adaedge.models import load
 
-    loaded = load(model, pretrained=False, model_args=_object(model_args, "--model-args"))
+    loaded = load(model, pretrained=False, model_args=json_object(model_args, "--model-args"))
     split = Splittable(loaded.module, loaded.args, loaded.kwargs)
     if as_json:
         rows = [asdict(point) for point in split.points]
@@ -61,9 +66,10 @@ def inspect(
 
 def _points_table(model: str, split: Splittable, operators: bool) -> Table:
     total = split.points[-1].head_macs
-    table = Table(title=f"{model}: {total / 1e6:,.0f} million MACs")
+    table = show.table(f"{model}: {total / 1e6:,.0f} million MACs")
     for heading in ("split point", "crosses, KB", "tensors", "before it, % of MACs"):
-        table.add_column(heading, justify="left" if heading == "split point" else "right")
+        name = heading == "split point"
+        table.add_column(heading, justify="left" if name else "right", overflow="fold")
     for point in split.points:
         if operators or ":" not in point.name:
             share = 100 * point.head_macs / max(total, 1)
@@ -121,7 +127,11 @@ def build(
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
     preprocessing: Annotated[
-        str, typer.Option(help="Size, crop, interpolation, mean, std as a JSON object, instead of the model's own.")
+        str,
+        typer.Option(
+            help="How a picture becomes the model's input, as a JSON object such as '{\"size\": [224, 224]}', instead"
+            " of the model's own: size (height, width), crop, interpolation, mean, std; frames and stride of a window."
+        ),
     ] = "{}",
     as_json: Json = False,
 ) -> None:
@@ -140,14 +150,17 @@ def build(
     from adaedge.runtime import frames
 
     check_free(out)  # before the work, not after it
-    named = _by_name(network or ())
-    loaded = load(model, weights=weights, pretrained=not random_weights, model_args=_object(model_args, "--model-args"))
-    geometry = _preprocessing(loaded.preprocessing, preprocessing)
+    checks.writable(out)
+    named, kept, arguments = networks_by_name(network or ()), fractions(widths), json_object(model_args, "--model-args")
+    preprocessing_of(None, preprocessing)
+    checks.samples(images, clips, weights)
+    loaded = load(model, weights=weights, pretrained=not random_weights, model_args=arguments)
+    geometry = preprocessing_of(loaded.preprocessing, preprocessing)
     others = {name: load(one, pretrained=not random_weights) for name, one in named.items()}
     for name, other in others.items():
-        _check_same_pixels(name, other.preprocessing, geometry)
+        check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}
-    space = Space(_names(splits), _fractions(widths), _names(precisions), _names(codecs), multiple, networks=networks)
+    space = Space(names(splits), kept, names(precisions), names(codecs), multiple, networks=networks)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(
@@ -188,11 +201,12 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
     from adaedge.report.formatting import short
 
     about = f"{len(bundle.points)} operating points of {bundle.manifest.model}, which answers {bundle.manifest.answer}"
-    table = Table(title=f"{out}: {about}")
-    for heading in ("operating point", "sent, KB (mean; of a video: refresh, least)", "accuracy (measured)"):
-        table.add_column(heading, justify="left" if heading == "operating point" else "right")
+    table = show.table(f"{out}: {about}")
+    table.add_column("operating point", overflow="fold")
+    table.add_column("sent, KB\n(mean)", justify="right", no_wrap=True)
+    table.add_column("accuracy, measured", overflow="fold")
     for entry in bundle.manifest.points:
-        accuracy = "not measured: give --images or --clips"
+        accuracy = "–"
         if entry.accuracy:
             found = entry.accuracy
             accuracy = f"{found.metric} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.samples})"
@@ -201,7 +215,12 @@ def _bundle_table(out: Path, bundle: Bundle) -> Table:
     kept, why = bundle.manifest.kept, bundle.manifest.not_kept
     if kept:
         table.add_row(short(KEPT), "0.0", f"{kept.metric} {kept.knots[0].low:.3f} at least, by what changed")
-    table.caption = f"No answer is kept: {why}." if why else None
+    notes = [f"No answer is kept: {why}."] if why else []
+    if any(entry.accuracy is None for entry in bundle.manifest.points):
+        notes.append("Accuracy was not measured: give --images or --clips.")
+    if any(entry.next_bytes for entry in bundle.manifest.points):
+        notes.append("Of a video codec: the mean of a refresh, and of a frame that changes least.")
+    table.caption = "\n".join(notes) or None
     return table
 
 
@@ -221,6 +240,7 @@ def demo(
     """
     import logging
 
+    checks.writable(out)
     from adaedge.demo import material, run
 
     radios = tuple(radio or material.RADIOS)
@@ -233,62 +253,3 @@ def demo(
     for headline in result.headlines:
         show.console.print(headline, style="bold")
     show.console.print(f"The reports are {out / 'report-*.html'}, the figures are {out / 'summary.json'}.")
-
-
-def _preprocessing(own: Preprocessing | None, text: str) -> Preprocessing | None:
-    from adaedge.bundle.preprocessing import Preprocessing
-
-    given: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in _object(text, "--preprocessing").items()
-    }
-    if not given:
-        return own
-    names = [field.name for field in fields(Preprocessing)]
-    if odd := set(given) - set(names):
-        raise ModelError(f"--preprocessing takes {', '.join(names)}; got {', '.join(sorted(odd))}")
-    changed: Preprocessing = replace(own or Preprocessing(), **given)
-    return changed
-
-
-def _by_name(networks: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in networks:
-        name, equals, model = text.partition("=")
-        if not (name and equals and model) or name in found:
-            raise ModelError(
-                f"--network takes NAME=MODEL, each name once, such as student=timm:resnet10t; got {text!r}"
-            )
-        found[name] = model
-    return found
-
-
-def _check_same_pixels(name: str, own: Preprocessing | None, given: Preprocessing | None) -> None:
-    """Refuse a network that wants its pixels normalised in another way than the bundle's graphs do it."""
-    if own and given and (own.mean, own.std) != (given.mean, given.std):
-        raise ModelError(
-            f"the network {name!r} wants pixels of mean {own.mean} and standard deviation {own.std}; the model's are"
-            f" {given.mean} and {given.std}. Wrap it in a module that rescales them, and name that as"
-            " package.module:callable."
-        )
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _fractions(text: str | None) -> tuple[float, ...] | None:
-    try:
-        return None if text is None else tuple(map(float, _names(text) or ()))
-    except ValueError as error:
-        raise LevelError(f"--widths takes fractions of channels, such as 1,0.5; got {text!r}") from error
-
-
-def _object(text: str, option: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"{option} takes a JSON object; {text!r} is not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{option} takes a JSON object, such as '{{\"num_classes\": 10}}'; got {text!r}")
-    return value

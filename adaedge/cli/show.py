@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 # Names of files, hosts and layers are shown as they are, never read as markup or emoji.
@@ -37,6 +39,18 @@ def document(text: str, path: Path | None = None) -> None:
         console.print(text, highlight=False, soft_wrap=True)
     else:
         path.write_text(text + "\n", encoding="utf-8")
+
+
+def table(title: str) -> Table:
+    """An empty table that is as narrow as can be: what is wide folds, and nothing of it is cut off."""
+    return Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        caption_justify="left",
+    )
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The policies of the demo: what a user could pick instead, and the scheduler with and without each technique.
 
-May import: ``operating_point``, ``payload``, ``energy``, ``scheduling``, ``simulation``.
+May import: ``operating_point``, ``scheduling``, ``simulation``, ``matrix``.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from adaedge.matrix.techniques import TECHNIQUES as FINER
+from adaedge.matrix.techniques import offered
 from adaedge.operating_point import OUTPUT, Level, OperatingPoint, Profile
 from adaedge.scheduling import Fixed, LeastEnergy, Policy
 from adaedge.simulation import Scenario, static_runs
 
 LOCAL, JPEG, H264, STATIC, ADAPTIVE = "local int8", "JPEG always", "H.264 always", "best static", "adaptive"
 ALWAYS = (LOCAL, JPEG, H264)
-KEPT = "kept"
 
 
 def _is_level(point: OperatingPoint) -> bool:
@@ -22,10 +23,7 @@ def _is_level(point: OperatingPoint) -> bool:
 
 
 TECHNIQUES: dict[str, Callable[[OperatingPoint], bool]] = {
-    "kept answers": lambda point: point.split == KEPT,
-    "delta": lambda point: point.codec.startswith("delta@"),
-    "bottleneck": lambda point: point.codec.startswith("bottleneck@"),
-    "video codecs": lambda point: point.codec.startswith("h264@"),
+    **{name: FINER[name] for name in ("kept answers", "delta", "bottleneck", "video codecs")},
     "levels": _is_level,
 }
 """Technique → whether an operating point uses it."""
@@ -72,8 +70,4 @@ def fixed(profile: Profile, point: OperatingPoint) -> tuple[Profile, Policy]:
 def without(profile: Profile, technique: str) -> Profile:
     """The profile of the points that do not use a technique."""
     used = TECHNIQUES[technique]
-    return replace(
-        profile,
-        costs={point: cost for point, cost in profile.items() if not used(point)},
-        next_costs={point: costs for point, costs in profile.next_costs.items() if not used(point)},
-    )
+    return offered(profile, (point for point in profile if not used(point)))

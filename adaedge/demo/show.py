@@ -17,8 +17,8 @@ from adaedge.builder import Space, build
 from adaedge.bundle import Bundle
 from adaedge.demo import film, material, policies, tables
 from adaedge.demo.edge import edge_server
-from adaedge.demo.playing import ACCURACY_FLOOR, DEADLINE_S, METRIC, PERIOD_S, Run, Stage, answers_of, play
 from adaedge.demo.policies import ADAPTIVE, LOCAL, STATIC
+from adaedge.demo.policy_run import ACCURACY_FLOOR, DEADLINE_S, METRIC, PERIOD_S, Run, Stage, answers_of, play
 from adaedge.energy import RADIOS, RASPBERRY_PI_4, EnergyModel
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 from adaedge.profiling import profile

@@ -1,6 +1,6 @@
 """The demo in a table: joules a frame of every policy under every radio, and what its answers are worth.
 
-May import: ``report``; of this part ``film``, ``playing``, ``policies``.
+May import: ``report``; of this part ``film``, ``policy_run``, ``policies``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Table
 
 from adaedge.demo.film import STANDING
-from adaedge.demo.playing import ACCURACY_FLOOR, Run
 from adaedge.demo.policies import ADAPTIVE, ALWAYS
+from adaedge.demo.policy_run import ACCURACY_FLOOR, Run
 from adaedge.report import PolicySummary, Rules
 
 Runs = Mapping[str, Mapping[str, Run]]

@@ -1,29 +1,46 @@
-"""Training one network from another: losses, the sandwich of all widths, refinement, one loop on accelerate.
+"""Training one network from another: students, light heads, widths, bottlenecks; one loop on accelerate.
 
-May import: ``errors``, ``payload``, ``levels``, ``bottleneck``.
+May import: ``errors``, ``payload``, ``graph``, ``levels``, ``bottleneck``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
-from adaedge.distillation.losses import SoftTargets
+from adaedge.distillation.averaging import WeightAverage
+from adaedge.distillation.box_losses import BoxTargets
+from adaedge.distillation.distilling import distill
+from adaedge.distillation.feature_losses import AttentionTransfer, FeatureMSE, Relational
+from adaedge.distillation.light_head import LightHead, StrongViews
+from adaedge.distillation.losses import DecoupledTargets, SoftTargetMaps, SoftTargets
 from adaedge.distillation.noisy_channel import NoisyChannelObjective
 from adaedge.distillation.objectives import CrossEntropy, Objective, Sandwich
 from adaedge.distillation.refining import refine
 from adaedge.distillation.repairing import Crops, evenly_spaced, repair
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.switchable_affine import SwitchableAffine
+from adaedge.distillation.terms import Weighted
 from adaedge.distillation.training import Plan, train
 
 __all__ = [
+    "AttentionTransfer",
+    "BoxTargets",
     "Crops",
     "CrossEntropy",
+    "DecoupledTargets",
+    "FeatureMSE",
+    "LightHead",
     "NoisyChannelObjective",
     "Objective",
     "Plan",
+    "Relational",
     "Sandwich",
     "Schedule",
+    "SoftTargetMaps",
     "SoftTargets",
+    "StrongViews",
     "SwitchableAffine",
     "WarmCosine",
+    "WeightAverage",
+    "Weighted",
+    "distill",
     "evenly_spaced",
     "refine",
     "repair",

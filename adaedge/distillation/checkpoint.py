@@ -3,12 +3,14 @@
 May import: ``errors``.
 
 Tensors are named ``module/NAME`` and ``optimizer/NUMBER/NAME``; everything else is JSON in the file's metadata, under
-``training``: version, epoch, step, the objective's sums so far, and the optimiser's numbers.
+``training``: version, epoch, step, the objective's sums so far, the optimiser's numbers, and the scale of the losses
+where the precision has one.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +40,12 @@ class Place:
     sums: tuple[tuple[str, float], ...] = ()
 
 
-def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place) -> None:
-    """Write a training; a kill while it is written leaves the file that was there."""
+def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place, scaler: Any = None) -> None:
+    """Write a training; a kill while it is written, or a disk that is full, leaves the file that was there.
+
+    Raises:
+        TrainingError: if it cannot be written.
+    """
     numbers: dict[str, Any] = {}
     tensors = {f"module/{name}": tensor for name, tensor in module.state_dict().items()}
     state = optimizer.state_dict()
@@ -55,17 +61,35 @@ def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place) -> N
         "step": place.step,
         "sums": place.sums,
         "optimizer": {"numbers": numbers, "groups": state["param_groups"]},
+        "scaler": scaler.state_dict() if scaler else None,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     # safetensors refuses tensors that share memory, as tied weights do
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    save_file(own, partial, {"training": json.dumps(document)})
-    partial.replace(path)
+    write_whole(path, own, {"training": json.dumps(document)})
 
 
-def restore(path: Path, module: nn.Module, optimizer: Optimizer) -> Place:
-    """Put a training back into its module and its optimiser.
+def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file beside its place, then put it there in one step.
+
+    Raises:
+        TrainingError: if it cannot be written; what was in its place stands.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata)
+        partial.replace(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        with suppress(OSError):
+            partial.unlink()
+        stands = "what it held before stands" if path.exists() else "nothing is there"
+        raise TrainingError(
+            f"{path} could not be written ({error}); {stands}. Make room, or name another place."
+        ) from error
+
+
+def restore(path: Path, module: nn.Module, optimizer: Optimizer, scaler: Any = None) -> Place:
+    """Put a training back into its module, its optimiser and the scale of its losses.
 
     Raises:
         TrainingError: if the file is no checkpoint, or one of another training.
@@ -85,6 +109,8 @@ def restore(path: Path, module: nn.Module, optimizer: Optimizer) -> Place:
         optimizer.load_state_dict({"state": entries, "param_groups": document["optimizer"]["groups"]})
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"{path} is a checkpoint of another training ({error}); name another file") from error
+    if scaler and document.get("scaler"):
+        scaler.load_state_dict(document["scaler"])
     return Place(document["epoch"], document["step"], tuple((name, value) for name, value in document["sums"]))
 
 

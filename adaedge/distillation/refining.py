@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from adaedge.bottleneck import Bottleneck
 from adaedge.bottleneck.fisher import Sample
-from adaedge.bottleneck.fitting import integer_latents
+from adaedge.bottleneck.fit import integer_latents
 from adaedge.bottleneck.losses import answer, class_loss, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
 from adaedge.distillation.objectives import Backward

@@ -22,6 +22,8 @@ EXTRAS = {
     "onnxscript": "prepare",
     "onnx_ir": "prepare",
     "matplotlib": "report",
+    "prometheus_client": "metrics",
+    "grpc_health": "metrics",
 }
 """Name of a package, as it is imported → the extra that brings it. ``pyproject.toml`` lists the same."""
 

@@ -21,7 +21,7 @@ from torch.export import Dim
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
-from adaedge.errors import CaptureError
+from adaedge.errors import CaptureError, first_line
 from adaedge.graph.functional import functional
 from adaedge.graph.liveness import Liveness, analyse
 from adaedge.graph.second_input import randomised, resized
@@ -87,11 +87,22 @@ def _captured(net: nn.Module, signature: Signature) -> Capture:
     except CaptureError as error:
         raise CaptureError(f"{type(net).__name__} cannot be captured: {error}") from error
     except Exception as error:  # torch.export raises whatever the model's own code raised under it
-        raise CaptureError(f"torch.export cannot capture {type(net).__name__}: {first_line(error)}") from error
+        raise CaptureError(
+            f"torch.export cannot capture {type(net).__name__}: {first_line(error)}{_way_out(error)}"
+        ) from error
     if not {-1, max(len(found.liveness.steps), 1) - 1} <= found.liveness.crossing.keys():
         raise CaptureError(f"an input or output of {type(net).__name__} is a number computed from data, not a tensor")
     _verify(net, found)
     return found
+
+
+def _way_out(error: Exception) -> str:
+    if "data-dependent" not in str(error):
+        return ""
+    return (
+        ". What it does next depends on values, as a detector's selection of boxes does: put what comes before that"
+        " into a module of its own, and capture that."
+    )
 
 
 def _dynamic_shapes(net: nn.Module, signature: Signature) -> dict[str, Any] | None:
@@ -175,12 +186,6 @@ def _agree(got: Any, expected: Any) -> bool:
         return torch.equal(got, expected)
     scale = expected.abs().nan_to_num(0.0, 0.0, 0.0).max().item()
     return torch.allclose(got, expected, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True)
-
-
-def first_line(error: Exception | None) -> str:
-    """What went wrong, in one line."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
 
 
 @contextlib.contextmanager

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from adaedge.errors import CaptureError
+from adaedge.errors import CaptureError, first_line
 from adaedge.graph.axes import channel_axes
-from adaedge.graph.capture import Capture, evaluating, first_line, undisturbed
+from adaedge.graph.capture import Capture, evaluating, undisturbed
 from adaedge.graph.costs import Costs, counter, measure
 from adaedge.graph.extract import head_graph, tail_graph, tapped_graph
 from adaedge.graph.halves import Head, Tail

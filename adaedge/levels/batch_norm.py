@@ -1,6 +1,6 @@
 """Batch-norm statistics: each level has its own, and gets them from data.
 
-May import: of this part ``slicing``. A level's channels see other inputs than the full network's, so the full network's
+May import: of this part ``slices``. A level's channels see other inputs than the full network's, so the full network's
 means and variances are wrong for it (Yu et al., "Slimmable neural networks", ICLR 2019, section 3.2).
 """
 
@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from adaedge.levels.slicing import is_statistic
+from adaedge.levels.slices import is_statistic
 
 
 @final

@@ -18,14 +18,14 @@ from torch import nn
 
 from adaedge.errors import LevelError, ModelError
 from adaedge.levels.batch_norm import Statistics, recalibrate
+from adaedge.levels.budget import Budget, count_macs, widest
 from adaedge.levels.channel_groups import ChannelGroup, Index, check_multiple, indices
-from adaedge.levels.choosing import Budget, count_macs, widest
+from adaedge.levels.group_search import find, still_whole
 from adaedge.levels.importance import L2, Importance
-from adaedge.levels.permuting import permute
+from adaedge.levels.permutation import permute
 from adaedge.levels.sensitivity import Segment, allocate, drop_order
-from adaedge.levels.slicing import is_statistic, make_level
-from adaedge.levels.tracing import find, still_whole
-from adaedge.levels.verifying import verified
+from adaedge.levels.slices import is_statistic, make_level
+from adaedge.levels.verification import verified
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
 Progress = Callable[[str, int, int], None]

@@ -1,6 +1,6 @@
 """Which groups suffer least when they lose channels, measured on data.
 
-May import: of this part ``channel_groups``, ``masking``.
+May import: of this part ``channel_groups``, ``masks``.
 
 Each group is narrowed alone to a few sizes, the rest of its channels masked, and the change of the network's output is
 its damage. A width then drops channels where a further one does least damage: the damages are taken as additive and
@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from adaedge.levels.channel_groups import ChannelGroup
-from adaedge.levels.masking import masking
+from adaedge.levels.masks import masking
 
 _FRACTIONS = (0.75, 0.5, 0.25, 0.0)
 

@@ -5,7 +5,7 @@ is unpickled.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
-from adaedge.models.loading import load
+from adaedge.models.loader import load
 from adaedge.models.model import Model
 from adaedge.models.two_rates import TwoRates
 

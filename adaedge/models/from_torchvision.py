@@ -16,7 +16,7 @@ from torchvision import models
 from torchvision.transforms import _presets as presets
 
 from adaedge.bundle.preprocessing import Preprocessing
-from adaedge.models.making import fill, made, trained_or_random, unknown
+from adaedge.models.construction import fill, made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
 
 _CLIP_FRAMES = 16

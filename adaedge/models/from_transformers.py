@@ -18,7 +18,7 @@ from torch import nn
 
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.errors import ModelError
-from adaedge.models.making import made, trained_or_random, unknown
+from adaedge.models.construction import made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
 
 _TOKENS, _ANSWER_TOKENS, _SAMPLES = 16, 8, 16000

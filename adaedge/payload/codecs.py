@@ -112,7 +112,7 @@ def get_codec(name: str, latents: TransformCode | None = None) -> Codec:
         return Features(bits=int(match[1] or 0), compressed=match[2] is not None)
     # The others are imported when one is asked for: together they take as long as all that a terminal needs of adaedge.
     if match := _RANGED.fullmatch(name):
-        from adaedge.payload.range_coded import RangeCoded
+        from adaedge.payload.range_coder import RangeCoded
 
         return RangeCoded(bits=int(match[1]))
     if match := _PICTURE.fullmatch(name):

@@ -1,6 +1,6 @@
 """Time the parts of a bundle on this machine and compose what each operating point costs.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part ``playing``.
+May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part ``player``.
 
 Each head, each codec side, each tail and the answer's codec are timed once, not the product of all dimensions: costs
 compose. The parts are run in a random order in every repetition, after a warm-up, so that a slow moment of the machine
@@ -31,7 +31,7 @@ from adaedge.clip import Clip, as_clip
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
-from adaedge.profiling.playing import Player
+from adaedge.profiling.player import Player
 from adaedge.stream import ChangeDetector, Window
 from adaedge.stream.change import picture_of
 from adaedge.stream.detectors import check_detector

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 INK, FAINT = "#1f2933", "#9aa5b1"
 BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7"
 CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, ORANGE, SKY, PURPLE), strict=True))
-WIDE_IN, SMALL_IN = 9.2, 4.5
+WIDE_IN, SMALL_IN, NARROW_IN = 9.2, 4.5, 4.0
+"""Inches of a figure over the whole page, of one of two side by side, and of the first on a telephone's screen."""
 _STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.axisbelow": True,

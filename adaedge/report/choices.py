@@ -30,8 +30,9 @@ def worth_choosing(frontier: Frontier, records: Sequence[FrameRecord]) -> str:
         f"Every point that meets the deadline {link} (the median of what the decisions assumed), if it answered every"
         f" frame. Filled: on the Pareto front, numbered as below. Powers: {frontier.energy.provenance}."
     )
+    wide, narrow = (tradeoff(places, frontier.limits.accuracy_floor, narrow=one) for one in (False, True))
     return (
-        figure(tradeoff(places, frontier.limits.accuracy_floor), caption, wide=True)
+        figure(wide, caption, wide=True, narrow=narrow)
         + table(*front_table(places, records))
         + sentences(verdicts(frontier, records))
     )

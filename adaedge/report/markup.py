@@ -38,7 +38,9 @@ td:last-child:not(.number) { min-width: 14rem }
 figcaption { color: var(--soft); font-size: .85rem; padding-top: .4rem }
 figure { margin: 1.2rem 0 0 }
 svg { display: block; width: 100%; height: auto }
-.wide svg { min-width: 42rem }
+.wide .broad svg { min-width: 42rem }
+.narrow { display: none }
+@media screen and (max-width: 44rem) { .wide .broad { display: none } .narrow { display: block } }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif !important }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 1.5rem }
 @media print { h2, figure { break-inside: avoid } }
@@ -50,12 +52,25 @@ def section(heading: str, content: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>\n{content}</section>"
 
 
-def figure(svg: str, caption: str, *, wide: bool = False) -> str:
-    """An SVG of our own making, and a caption that may hold names from outside."""
+def figure(svg: str, caption: str, *, wide: bool = False, narrow: str = "") -> str:
+    """An SVG of our own making, and a caption that may hold names from outside.
+
+    Args:
+        svg: the figure.
+        caption: beneath it, and in place of it where it cannot be seen.
+        wide: over the whole page; a screen that is narrower scrolls it.
+        narrow: the same, drawn for such a screen, which then shows this one.
+    """
     label = escape(caption, quote=True)
-    labelled = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     kind = ' class="wide"' if wide else ""
-    return f'<figure{kind}><div class="scroll">{labelled}</div><figcaption>{escape(caption)}</figcaption></figure>\n'
+    drawn = f'<div class="scroll broad">{_labelled(svg, label)}</div>' if narrow else ""
+    drawn = drawn or f'<div class="scroll">{_labelled(svg, label)}</div>'
+    drawn += f'<div class="narrow">{_labelled(narrow, label)}</div>' if narrow else ""
+    return f"<figure{kind}>{drawn}<figcaption>{escape(caption)}</figcaption></figure>\n"
+
+
+def _labelled(svg: str, label: str) -> str:
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
 def table(columns: list[Column], rows: Iterable[Sequence[str]], *, caption: str = "", focus: str | None = None) -> str:

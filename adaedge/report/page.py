@@ -146,7 +146,7 @@ def _over_time(records: Sequence[FrameRecord], trace: Trace | None) -> str:
         f"From the top: {link} the scheduler assumed and what uploads achieved; the operating point of each frame; the"
         " modelled energy of the terminal by cause. Transmit holds waking the radio, sending and receiving."
     )
-    return figure(timeline(records, trace), caption, wide=True)
+    return figure(timeline(records, trace), caption, wide=True, narrow=timeline(records, trace, narrow=True))
 
 
 def _distributions(

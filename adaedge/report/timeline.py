@@ -18,6 +18,7 @@ from adaedge.report.canvas import (
     BLUE,
     CAUSE_COLOURS,
     FAINT,
+    NARROW_IN,
     ORANGE,
     SKY,
     VERMILLION,
@@ -41,25 +42,34 @@ POINTS_SHOWN = 12
 BINS = 100
 
 
-def timeline(records: Sequence[FrameRecord], trace: Trace | None = None) -> str:
-    """Rate, chosen points and joules of a run, one above the other on one time axis."""
+def timeline(records: Sequence[FrameRecord], trace: Trace | None = None, *, narrow: bool = False) -> str:
+    """Rate, chosen points and joules of a run, one above the other on one time axis.
+
+    Args:
+        records: of the run.
+        trace: the rate of the link, where it is known.
+        narrow: for a narrow screen, where the points' names stand inside the axes.
+    """
     times_s = np.array([record.time_s for record in records])
     names, rows = _rows(records)
-    heights = (1.7, 0.3 + 0.22 * len(names), 1.6)
+    heights = (1.7, 0.3 + (0.34 if narrow else 0.22) * len(names), 1.6)
     with style():
-        figure = new_figure(WIDE_IN, 1.8 + sum(heights))
+        figure = new_figure(NARROW_IN if narrow else WIDE_IN, (2.4 if narrow else 1.8) + sum(heights))
         link, points, energy = figure.subplots(3, 1, sharex=True, height_ratios=heights)
-        _draw_rates(link, records, trace)
-        _draw_points(points, records, times_s, rows)
-        points.set(ylim=(len(names) - 0.5, -0.5))
-        points.set_yticks(range(len(names)), names)
-        _draw_energy(energy, records, times_s)
+        columns = 1 if narrow else 4
+        _draw_rates(link, records, trace, columns)
+        _draw_points(points, records, times_s, rows, columns)
+        points.set(ylim=(len(names) - 0.5, -0.8 if narrow else -0.5))
+        points.set_yticks(range(len(names)), [] if narrow else names)
+        for row, name in enumerate(names if narrow else ()):
+            points.annotate(name, (0, row), (2, 3), ("axes fraction", "data"), "offset points", size=8)
+        _draw_energy(energy, records, times_s, 2 if narrow else 4)
         energy.set(xlabel="time / s")
         figure.align_ylabels([link, energy])
-        return to_svg(figure, "timeline")
+        return to_svg(figure, "timeline-narrow" if narrow else "timeline")
 
 
-def _draw_rates(axes: Axes, records: Sequence[FrameRecord], trace: Trace | None) -> None:
+def _draw_rates(axes: Axes, records: Sequence[FrameRecord], trace: Trace | None, columns: int) -> None:
     times_s = [record.time_s for record in records]
     if trace is not None:
         grid_s = np.linspace(min(times_s), max(times_s), 800)
@@ -74,11 +84,15 @@ def _draw_rates(axes: Axes, records: Sequence[FrameRecord], trace: Trace | None)
     axes.set(ylabel="uplink rate\n/ Mbit/s")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
-    legend_above(axes)
+    legend_above(axes, columns)
 
 
 def _draw_points(
-    axes: Axes, records: Sequence[FrameRecord], times_s: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+    axes: Axes,
+    records: Sequence[FrameRecord],
+    times_s: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.int64],
+    columns: int,
 ) -> None:
     failed = np.array([bool(record.measurement.failure) for record in records])
     late = np.array([record.missed for record in records])
@@ -87,10 +101,10 @@ def _draw_points(
     marks(axes, places, ~failed & ~late, (BLUE, "s"), "in time")
     marks(axes, places, failed & ~late, (ORANGE, "^"), "offload failed, finished locally in time")
     marks(axes, places, late, (VERMILLION, "x"), "deadline missed")
-    legend_above(axes)
+    legend_above(axes, columns)
 
 
-def _draw_energy(axes: Axes, records: Sequence[FrameRecord], times_s: npt.NDArray[np.float64]) -> None:
+def _draw_energy(axes: Axes, records: Sequence[FrameRecord], times_s: npt.NDArray[np.float64], columns: int) -> None:
     """Joules per frame, stacked by cause, averaged in bins of equal time."""
     edges = np.linspace(times_s.min(), times_s.max() + 1e-6, min(BINS, len(records)) + 1)
     groups: list[list[FrameRecord]] = [[] for _ in edges[1:]]
@@ -104,7 +118,7 @@ def _draw_energy(axes: Axes, records: Sequence[FrameRecord], times_s: npt.NDArra
         floor = floor + height
     axes.set(ylabel="modelled energy\n/ J per frame")
     axes.grid(axis="y")
-    legend_above(axes)
+    legend_above(axes, columns)
 
 
 def _rows(records: Sequence[FrameRecord]) -> tuple[list[str], npt.NDArray[np.int64]]:

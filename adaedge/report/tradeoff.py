@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from adaedge.operating_point import FP32, FULL, Level
-from adaedge.report.canvas import BLUE, FAINT, INK, ORANGE, VERMILLION, WIDE_IN, legend_above, new_figure, style, to_svg
+from adaedge.report.canvas import (
+    BLUE,
+    FAINT,
+    INK,
+    NARROW_IN,
+    ORANGE,
+    VERMILLION,
+    WIDE_IN,
+    legend_above,
+    new_figure,
+    style,
+    to_svg,
+)
 from adaedge.report.formatting import level
 from adaedge.report.frontier import Place
 
@@ -20,15 +32,15 @@ MARKERS = "os^DvP*X"  # by network and width, the full ones first
 ROOM = 1.35  # the axis ends at so many times the dearest point of the front
 
 
-def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
+def tradeoff(places: Sequence[Place], accuracy_floor: float, *, narrow: bool = False) -> str:
     """The points on time by energy and accuracy: a colour for each precision, a mark for each network and width.
 
     The points of the front are filled and numbered by their energy, the least first. Points far dearer than the front,
-    or below it, are left out of the picture.
+    or below it, are left out of the picture. ``narrow``: for a narrow screen.
     """
     front = [place for place in places if place.on_front]
     with style():
-        figure = new_figure(WIDE_IN, 3.8)
+        figure = new_figure(NARROW_IN if narrow else WIDE_IN, 4.4 if narrow else 3.8)
         axes = figure.subplots()
         _draw_front(axes, front)
         (_, dearest_j), (lowest, _) = limits = _limits(front, accuracy_floor)
@@ -39,8 +51,8 @@ def tradeoff(places: Sequence[Place], accuracy_floor: float) -> str:
         axes.set(xlim=limits[0], ylim=limits[1])
         axes.set(xlabel="modelled energy / J per frame", ylabel="measured accuracy")
         axes.grid()
-        legend_above(axes, columns=6)
-        return to_svg(figure, "tradeoff")
+        legend_above(axes, columns=2 if narrow else 6)
+        return to_svg(figure, "tradeoff-narrow" if narrow else "tradeoff")
 
 
 def _draw_front(axes: Axes, front: Sequence[Place]) -> None:

@@ -16,10 +16,13 @@ from adaedge.runtime.terminal import Terminal
 if TYPE_CHECKING:
     from adaedge.runtime.credentials import Credentials, default_folder
     from adaedge.runtime.edge_session import EdgeSession
-    from adaedge.runtime.emulated_links import ReplayLink, ShapedLink
+    from adaedge.runtime.emulated_links import NoLink, ReplayLink, ShapedLink
+    from adaedge.runtime.prometheus import Prometheus
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
+    from adaedge.runtime.signal_watch import SignalWatch
     from adaedge.runtime.sources import frames
+    from adaedge.runtime.tokens import Tokens
 else:
     __getattr__, __dir__ = late_names(
         __name__,
@@ -27,8 +30,12 @@ else:
             "Credentials": "credentials",
             "EdgeServer": "server",
             "EdgeSession": "edge_session",
+            "NoLink": "emulated_links",
+            "Prometheus": "prometheus",
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
+            "SignalWatch": "signal_watch",
+            "Tokens": "tokens",
             "default_folder": "credentials",
             "frames": "sources",
             "run": "session",
@@ -47,12 +54,16 @@ __all__ = [
     "ManualClock",
     "Measurement",
     "MonotonicClock",
+    "NoLink",
+    "Prometheus",
     "ReplayLink",
     "Reply",
     "Result",
     "ShapedLink",
+    "SignalWatch",
     "SkippingClock",
     "Terminal",
+    "Tokens",
     "default_folder",
     "frames",
     "read_records",

@@ -123,8 +123,10 @@ def check_token(token: str) -> None:
     """Refuse a token that is none: an empty one would let everybody in.
 
     Raises:
-        LinkError: if it is empty or not printable ASCII, which a gRPC header could not carry.
+        LinkError: if it is empty or not printable ASCII, which a gRPC header could not carry; or names a file.
     """
+    if token and Path(token).is_file():
+        raise LinkError(f"a token is the text itself, and {token} is a file. Give Path({token!r}).read_text().")
     if not token or not token.isascii() or not token.isprintable():
         raise LinkError(
             f"a token is printable ASCII and not empty; this one has {len(token)} characters. Copy the edge server's"

@@ -67,20 +67,21 @@ class EdgeSession:
         self._held_bytes = self._forgotten_bytes = 0
         self._lock = Lock()
 
-    def answer(self, payload: bytes, queue_s: float = 0.0) -> bytes:
+    def answer(self, payload: bytes | Message, queue_s: float = 0.0, read_s: float = 0.0) -> bytes:
         """The answer to one payload; it says how many seconds decoding, the tail and the answer's codec took.
 
         Args:
-            payload: what came.
+            payload: what came, or what `Bundle.read` made of it.
             queue_s: seconds that it waited before it was this payload's turn.
+            read_s: seconds that reading it took, where it was read before.
 
         Raises:
             PayloadError: if the payload is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
             StaleReferenceError: if it builds upon a payload that is not held here.
             CodecError: if the bundle's answer codec makes no answer of the outputs.
         """
-        start_s = time.perf_counter()
-        message = self._bundle.read(payload)
+        start_s = time.perf_counter() - read_s
+        message = payload if isinstance(payload, Message) else self._bundle.read(payload)
         engine, carried, held = self._received(message)
         answers = self._bundle.answers
         segment = answers.write(answers.reduce(engine.run(carried)))

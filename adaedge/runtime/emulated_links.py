@@ -1,4 +1,4 @@
-"""Links that follow a rate trace: ShapedLink delays real bytes, ReplayLink replays the delays on a clock.
+"""Links that follow a rate trace: ShapedLink delays real bytes, ReplayLink replays the delays on a clock. And NoLink.
 
 May import: ``errors``, ``channel``. Only the uplink is shaped: answers are small.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, final
 
-from adaedge.errors import LinkTimeoutError, PayloadError, RefusedError
+from adaedge.errors import LinkDownError, LinkTimeoutError, PayloadError, RefusedError
 from adaedge.runtime.clock import Clock, ManualClock
 from adaedge.runtime.link import HELLO_BYTES, Link, Reply
 
@@ -136,6 +136,35 @@ class ReplayLink:
         if upload_s + self._round_trip_s >= timeout_s:
             raise _late(self._trace, start_s, timeout_s, size_bytes)
         return upload_s
+
+
+@final
+class NoLink:
+    """No edge server: a terminal on its own. Whatever is asked of it is down.
+
+    Example:
+        >>> NoLink().exchange(b"", 0.1)
+        Traceback (most recent call last):
+        adaedge.errors.LinkDownError: there is no edge server: this terminal runs on its own
+    """
+
+    def hello(self, bundle: str, timeout_s: float) -> None:  # noqa: ARG002 -- as `Link` has it
+        """Nobody is there."""
+        raise LinkDownError(_ALONE)
+
+    def exchange(self, payload: bytes, timeout_s: float) -> Reply:  # noqa: ARG002
+        """Nobody is there."""
+        raise LinkDownError(_ALONE)
+
+    def probe(self, size_bytes: int, timeout_s: float) -> Reply:  # noqa: ARG002
+        """Nobody is there."""
+        raise LinkDownError(_ALONE)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+_ALONE = "there is no edge server: this terminal runs on its own"
 
 
 def _late(trace: Transfer, start_s: float, lasted_s: float, size_bytes: int) -> LinkTimeoutError:

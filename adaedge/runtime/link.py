@@ -98,7 +98,7 @@ class GrpcLink:
         address: ``HOST:PORT``.
         certificate: the edge server's certificate, a path or PEM bytes. One that adaedge made is trusted under any
             address; another one (of an authority, say) only for the host that it names.
-        token: the edge server's token.
+        token: the edge server's token: the text in its file, whose last newline does not count.
         insecure: send everything, the token included, in plain text. For experiments on one machine; it warns.
         max_bytes: largest answer that is accepted.
 
@@ -118,6 +118,7 @@ class GrpcLink:
     ) -> None:
         self._address = check_address(address)
         self._pem = None if insecure else _pem(certificate)
+        token = token.strip()  # a file that holds it may end with a newline
         if not insecure:
             credentials.check_token(token)
         self._metadata = ((rpc.AUTHORIZATION, rpc.bearer(token)),)

@@ -182,3 +182,8 @@ class Offload:
 
 def _word(error: Exception) -> str:
     return next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "down")
+
+
+def for_meter(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
+    """What the energy meter takes of uploads."""
+    return sorted([(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings])

@@ -1,11 +1,10 @@
 """EdgeServer: answers payloads over gRPC.
 
-May import: ``errors``, ``operating_point``, ``bundle``.
+May import: ``errors``, ``operating_point``, ``bundle``, ``extras``.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 import signal
@@ -13,24 +12,30 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, final
 
 import grpc
 import numpy as np
 
 from adaedge.bundle import Bundle
-from adaedge.errors import LinkError, PayloadError, StaleReferenceError
+from adaedge.bundle.entries import Subgraph
+from adaedge.errors import LinkError, OverloadError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.address import check_address
+from adaedge.runtime.admission import Admission
+from adaedge.runtime.callers import Callers, GreedyCallerError, UnknownCallerError
 from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
+from adaedge.runtime.health import Health
+from adaedge.runtime.prometheus import Observer
+from adaedge.runtime.tokens import Tokens
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
-# Calls that may wait for a worker, for each worker: more are refused at once, so that memory stays bounded.
-_QUEUE = 8
+# Calls at the same time, computed or waiting: more are refused at once, so that memory stays bounded.
+_CALLS = 128
 
 
 @final
@@ -45,8 +50,11 @@ class EdgeServer:
         credentials: certificate, key and token. ``None`` only with ``insecure``.
         insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
         session: what answers and what it may hold of streams; one with the usual limits unless told.
-        workers: calls answered at the same time; unless told, two more than there are cores, so that a probe need not
-            wait until a frame is computed.
+        workers: frames computed at the same time; unless told, as many as there are cores. What cannot be ready in time
+            is refused at once, see ``admission``.
+        tokens: those of terminals that have one of their own, beside that of ``credentials``.
+        observer: is told of every payload, such as `Prometheus`.
+        health: answer gRPC's health checks too; needs the extra ``metrics``.
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
@@ -61,17 +69,22 @@ class EdgeServer:
         insecure: bool = False,
         session: EdgeSession | None = None,
         workers: int | None = None,
+        tokens: Tokens | None = None,
+        observer: Observer | None = None,
+        health: bool = False,
     ) -> None:
-        workers = workers or (os.cpu_count() or 1) + 2
         self._bundle = bundle
         token = None if credentials is None else credentials.token
-        self._workers = _Workers(workers, thread_name_prefix="adaedge-edge")
+        self.admission = Admission(workers or os.cpu_count() or 1)
+        self.session = session or EdgeSession(bundle)
+        self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix="adaedge-edge")
         self._server = grpc.server(
-            self._workers,
-            handlers=[_Calls(bundle, token, session or EdgeSession(bundle)).handler()],
+            self._threads,
+            handlers=[_Calls(bundle, Callers(token, tokens), self.session, self.admission, observer).handler()],
             options=_options(bundle.max_payload_bytes),
-            maximum_concurrent_rpcs=_QUEUE * workers,
+            maximum_concurrent_rpcs=_CALLS,
         )
+        self._health = Health(self._server) if health else None
         self.address = self._bind(address, credentials, insecure)
 
     def _bind(self, address: str, credentials: Credentials | None, insecure: bool) -> str:
@@ -95,18 +108,31 @@ class EdgeServer:
         points = [point for point in points or self._bundle.points if not point.is_local]
         for point in points:
             self._bundle.codec(point)
-        for half in filter(None, {self._bundle.route(point).edge_half for point in points}):
+        took_s = {half: self._timed(half) for half in {self._bundle.route(point).edge_half for point in points} if half}
+        for point in points:
+            if half := self._bundle.route(point).edge_half:
+                self.admission.expect(point, took_s[half])
+
+    def _timed(self, half: Subgraph) -> float:
+        """Seconds of a tail on zeros, the second time: the first loads it."""
+        for _ in range(2):
+            start_s = time.perf_counter()
             outputs = self._bundle.engine(half).run([np.zeros(spec.shape, spec.dtype) for spec in half.inputs])
             self._bundle.answers.write(self._bundle.answers.reduce(outputs))
+        return time.perf_counter() - start_s
 
     def start(self) -> None:
         """Begin to answer."""
         self._server.start()
+        if self._health is not None:
+            self._health.serving()
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more calls, finish those that run for at most ``grace_s``, and stop."""
+        if self._health is not None:
+            self._health.draining()
         self._server.stop(grace_s).wait()
-        self._workers.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     def __enter__(self) -> EdgeServer:
         self.start()
@@ -141,31 +167,15 @@ def _options(max_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-_turn = threading.local()  # of a worker: how long the call that it works on waited for it
-
-
-@final
-class _Workers(ThreadPoolExecutor):
-    """Threads that know how long a call waited for them."""
-
-    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As in the base class."""
-        come_s = time.perf_counter()
-
-        def run() -> Any:
-            _turn.queue_s = time.perf_counter() - come_s
-            return call(*args, **kwargs)
-
-        return super().submit(run)
-
-
 @final
 class _Calls:
     """The three calls. The token is checked before anything else."""
 
-    def __init__(self, bundle: Bundle, token: str | None, session: EdgeSession) -> None:
-        self._bundle, self._session = bundle, session
-        self._expected = None if token is None else rpc.bearer(token).encode()
+    def __init__(
+        self, bundle: Bundle, callers: Callers, session: EdgeSession, admission: Admission, observer: Observer | None
+    ) -> None:
+        self._bundle, self._session, self._admission, self._observer = bundle, session, admission, observer
+        self._callers = callers
 
     def handler(self) -> Any:
         """What gRPC is given."""
@@ -175,22 +185,18 @@ class _Calls:
         }
         return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
 
-    def _checked(self, call: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
+    def _checked(self, call: Callable[[bytes, Any, str], bytes]) -> Callable[[bytes, Any], bytes]:
         def run(request: bytes, context: Any) -> bytes:
-            if not self._authorised(context.invocation_metadata()):
-                text = "no valid token. Copy the edge server's token to the terminal"
-                _abort(context, grpc.StatusCode.UNAUTHENTICATED, text)
-            return call(request, context)
+            try:
+                return call(request, context, self._callers.name(context))
+            except UnknownCallerError as error:
+                self._refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
+            except GreedyCallerError as error:
+                self._refuse("rate", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
 
         return run
 
-    def _authorised(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        if self._expected is None:
-            return True
-        shown = next((value for key, value in metadata if key == rpc.AUTHORIZATION), "")
-        return hmac.compare_digest(shown if isinstance(shown, bytes) else shown.encode(), self._expected)
-
-    def _hello(self, request: bytes, context: Any) -> bytes:
+    def _hello(self, request: bytes, context: Any, _: str) -> bytes:
         try:
             reason = rpc.mismatch(request, self._bundle.digest)
         except PayloadError as error:
@@ -199,25 +205,40 @@ class _Calls:
             _abort(context, grpc.StatusCode.FAILED_PRECONDITION, reason)
         return rpc.hello(self._bundle.digest)
 
-    def _infer(self, request: bytes, context: Any) -> bytes:
+    def _infer(self, request: bytes, context: Any, terminal: str) -> bytes:
         left_s = context.time_remaining()
         if left_s is not None and left_s <= 0:
-            _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before the frame's turn came")
+            text = "the deadline had passed before the frame's turn came"
+            self._refuse("late", context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
         start_s = time.perf_counter()
         try:
-            reply = self._session.answer(request, getattr(_turn, "queue_s", 0.0))
+            message = self._bundle.read(request)
+            read_s = time.perf_counter() - start_s
+            with self._admission.turn(message.point, left_s, terminal) as waited_s:
+                reply = self._session.answer(message, waited_s, read_s)
+        except OverloadError as error:
+            self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except StaleReferenceError as error:
-            _abort(context, rpc.STALE, str(error))
+            self._refuse("stale", context, rpc.STALE, str(error))
         except PayloadError as error:
-            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            self._refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception:
             # The terminal learns that it failed, the log why.
             _log.exception("a payload of %d bytes could not be answered", len(request))
-            _abort(context, grpc.StatusCode.INTERNAL, "the edge server failed on this payload; its log says why")
-        _log.debug("answered %d bytes in %.1f ms", len(request), 1e3 * (time.perf_counter() - start_s))
+            text = "the edge server failed on this payload; its log says why"
+            self._refuse("failed", context, grpc.StatusCode.INTERNAL, text)
+        took_s = time.perf_counter() - start_s
+        _log.debug("answered %d bytes in %.1f ms", len(request), 1e3 * took_s)
+        if self._observer is not None:
+            self._observer.answered(message.point, took_s - waited_s, waited_s)
         return reply
 
-    def _probe(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002 -- gRPC passes both
+    def _refuse(self, reason: str, context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
+        if self._observer is not None:
+            self._observer.refused(reason)
+        _abort(context, code, text)
+
+    def _probe(self, request: bytes, context: Any, _: str) -> bytes:  # noqa: ARG002 -- as the others
         return rpc.PROBE_REPLY.pack(len(request))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, final
 
@@ -22,11 +22,11 @@ from adaedge.operating_point import KEPT, Decision, LastAnswer, OperatingPoint
 from adaedge.runtime.clock import Clock, MonotonicClock, Stopwatch
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
-from adaedge.runtime.offload import Attempt, BoundPoint, Offload
+from adaedge.runtime.offload import Attempt, BoundPoint, Offload, for_meter
 from adaedge.runtime.preloading import check_points, preload
 from adaedge.runtime.record import Measurement
 from adaedge.runtime.result import Result
-from adaedge.scheduling import ProbePlan, Scheduler, UploadRecord
+from adaedge.scheduling import LinkState, ProbePlan, Scheduler
 from adaedge.stream import ChangeDetector, Keeping, Stream
 from adaedge.stream.filtering import Latent
 
@@ -37,9 +37,7 @@ class Terminal:
 
     An offload is given up in time for a local finish from the head's features (at ``input``: for a local run). While
     the edge server cannot be used, frames are answered locally and the link is probed beside them, as the plan says.
-    An offload that timed out is charged as sending until it was given up, all its bytes unless the link knows how many
-    crossed; one that was refused, until the refusal; one whose connection broke, without bytes, for nobody knows how
-    many had gone.
+    What an offload is charged that was not answered, `UploadRecord` says.
     ``infer`` is safe to call from several threads: frames of one stream take turns, and the energy of frames that
     overlap is charged one after the other.
 
@@ -50,16 +48,18 @@ class Terminal:
         estimator: turns uploads into a rate; ``HarmonicMean`` unless told.
         clock: the time; real unless told.
         plan: when to probe an unused link; the scheduler's plan unless told.
-        preload: load and run everything once on entering, so that no frame waits for it: 30 to 50 MB for each copy of a
-            network like EfficientNet-Lite0. Otherwise each part is loaded when it is first used.
+        preload: load and run everything on entering, so that no frame waits for it (30 to 50 MB for each copy of a
+            network like EfficientNet-Lite0); otherwise each part when it is first used.
         paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
             ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
             a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
         handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
-        keeping: how answers are kept: the detector of changes, how often that is audited, and by what metric. Where the
-            scheduler has an accuracy floor, and the bundle says how good kept answers are, they are kept.
+        keeping: how answers are kept (detector, audits, metric); they are where there is an accuracy floor, and the
+            bundle says how good kept answers are.
+        signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: the
+            scheduler's plan then probes when it is worth it, not when it has become time.
 
     Raises:
         ScheduleError: if the profile names points that the bundle does not hold, the tolerance is below 0, or the
@@ -80,6 +80,7 @@ class Terminal:
         handshake_timeout_s: float = 2.0,
         tolerance: float = 0.0,
         keeping: Keeping | None = None,
+        signal: Callable[[], float | None] | None = None,
     ) -> None:
         check_points(scheduler.table.points, bundle)
         self.bundle = bundle
@@ -88,6 +89,7 @@ class Terminal:
         self._link = link
         self._preload = preload
         self._paced = paced
+        self._signal = signal
         self._meter = EnergyMeter(scheduler.energy)
         self._keeping = replace(keeping or Keeping(), tolerance=tolerance, floor=scheduler.limits.accuracy_floor)
         self._stream = self.stream()
@@ -100,7 +102,7 @@ class Terminal:
             scheduler.probe_plan() if plan is None else plan,
             handshake_timeout_s,
             radio=scheduler.energy.radio,
-            wants_probe=scheduler.wants_probe if plan is None else None,
+            wants_probe=self._wants_probe if plan is None else None,
         )
         self._offload = Offload(link, self._monitor, self.clock)
         self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
@@ -134,7 +136,7 @@ class Terminal:
     def close(self) -> EnergySplit:
         """Close the link. Returns the joules of the radio after the last frame: the last probes' and its tail's."""
         self._monitor.close()
-        now_s, uploads = self.clock.now_s(), _uploads(self._monitor.take_probes())
+        now_s, uploads = self.clock.now_s(), for_meter(self._monitor.take_probes())
         with self._lock:
             probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
             return probes + self._meter.close()
@@ -210,8 +212,7 @@ class Terminal:
 
     def _decide(self, stream: Stream, changes: Mapping[OperatingPoint, float]) -> tuple[Decision, float | None]:
         """What to do with a frame; of one that is audited, what its kept answer would have scored at least."""
-        keeper = stream.keeper
-        last = keeper.last
+        last = (keeper := stream.keeper).last
         promised = self.scheduler.kept_accuracy(changes, last and replace(last, correction=0.0))
         if promised is None:
             return self._choose(changes, stream.sent_ratio, last), None
@@ -260,6 +261,12 @@ class Terminal:
             stopwatch.pad(begun_s + bound.finish_s)
         return answer, attempt, "terminal" if attempt.failure else "edge", latent
 
+    def _wants_probe(self, link: LinkState, now_s: float) -> bool:
+        """Asked after every frame: what the scheduler wants, that knows the signal of this moment."""
+        if self._signal is not None:
+            self.scheduler.hear(self._signal())
+        return self.scheduler.wants_probe(link, now_s)
+
     def _choose(
         self,
         changes: Mapping[OperatingPoint, float],
@@ -272,16 +279,15 @@ class Terminal:
 
     def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s = self.clock.now_s()
-        own = list(attempt.uploads)
         probes = self._monitor.take_probes()
-        uploads = _uploads(probes + own)
+        uploads = for_meter([*probes, *attempt.uploads])
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
             self.scheduler.settle(energy.total_j, self._meter.owed_j)
         return Measurement(
             latency_s=end_s - start_s,
             compute_s=compute_s,
-            upload_s=sum([crossing.end_s - crossing.start_s for crossing in own]),
+            upload_s=sum([crossing.end_s - crossing.start_s for crossing in attempt.uploads]),
             wait_s=attempt.wait_s,
             payload_bytes=sum([size_bytes for _, _, size_bytes in uploads]),
             answer_bytes=attempt.answer_bytes,
@@ -292,8 +298,3 @@ class Terminal:
             lost_segments=attempt.lost_segments,
             edge_s=attempt.edge_s,
         )
-
-
-def _uploads(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
-    """What the energy meter takes."""
-    return sorted([(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings])

@@ -81,8 +81,8 @@ class Limits:
 
     @cached_property
     def text(self) -> str:
-        """What a point has to meet, for people."""
-        floor = f" and {self.accuracy_floor:.4g}" if self.accuracy_floor else ""
+        """What a point has to meet, for people; that nobody asked for an accuracy is said too."""
+        floor = f" and {self.accuracy_floor:.4g}" if self.accuracy_floor else ", at any accuracy"
         return f"{self.deadline_s:.3f} s{floor}"
 
 

@@ -1,6 +1,6 @@
 """What hindsight would have chosen: the best static point, and the best point of every frame.
 
-May import: ``operating_point``, ``scheduling``, ``runtime.record``; of this part ``changes``, ``planning``,
+May import: ``operating_point``, ``scheduling``, ``runtime.record``; of this part ``changes``, ``optimal_plan``,
 ``references``, ``replay``, ``scenario``.
 """
 
@@ -12,7 +12,7 @@ from adaedge.operating_point import OperatingPoint
 from adaedge.runtime.record import FrameRecord
 from adaedge.scheduling import Fixed, Table
 from adaedge.simulation.changes import as_changes
-from adaedge.simulation.planning import Foresight, cheapest_plan
+from adaedge.simulation.optimal_plan import Foresight, cheapest_plan
 from adaedge.simulation.references import HeldFrames
 from adaedge.simulation.replay import Outcome, Replay
 from adaedge.simulation.scenario import Scenario
@@ -55,7 +55,7 @@ def clairvoyant(scenario: Scenario) -> list[FrameRecord]:
 
     Dynamic programming over the frames; its state is how long ago the last payload was sent, in frames, and which
     family of codecs both ends hold its reference in, so that a tail and a refresh are paid only where they are worth it
-    (``planning`` says what is exact and what is not). It sends no probes, keeps the same time-outs as the runtime, and
+    (``optimal_plan`` says what is exact and what is not). It sends no probes, keeps the runtime's time-outs, and
     takes every latency to be within the period; the plan is then replayed, so its joules are counted like everybody
     else's. It computes every frame: where answers are kept, a scheduler may take less than it.
 

@@ -1,7 +1,7 @@
 """How much a frame differs from another: what decides how much a stateful codec has to send.
 
-May import: ``errors``, ``clip``, ``operating_point``. It is measured on the frame as the camera gives it, before
-resizing spreads what moved.
+May import: ``errors``, ``clip``, ``operating_point``; of this part ``looks``. It is measured on the frame as the camera
+gives it, before resizing spreads what moved.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from adaedge.clip import check_frame, is_frame
 from adaedge.operating_point import REFRESH
+from adaedge.stream import looks
+from adaedge.stream.looks import AS_IT_IS, BLOCK
 
 Frame = npt.NDArray[np.uint8]
 Luma = npt.NDArray[np.uint8]
 
 _ROWS = 72  # about so many rows of a frame are looked at: enough for what a network sees, whatever the camera gives
-_BLOCK = 4  # sides of a block, in looked-at pixels: 20 of 360 rows
-LEVELS = 64.0  # a difference in luma that counts as a block replaced
-_WEIGHTS = np.array([[[77]], [[150]], [[29]]], np.uint16)  # of red, green and blue in luma, in 256ths (ITU-R BT.601)
+LEVELS = 64  # a difference in luma that counts as a block replaced
 
 
 class ChangeDetector(Protocol):
@@ -82,42 +82,36 @@ class BlockChange:
         """The luma of the pixels that are looked at, whole blocks of them."""
         check_frame(frame)
         step = max(1, frame.shape[0] // _ROWS)
-        seen = frame[::step, ::step]
-        # Few calls: between two frames a network has run, and neither the frame nor NumPy is in any cache.
-        red, green, blue = seen.transpose(2, 0, 1).copy() * _WEIGHTS
-        red += green
-        red += blue
-        return _whole((red >> 8).astype(np.uint8))
+        height, width = (-(-side // step) for side in frame.shape[:2])
+        luma = np.empty((height + -height % BLOCK, width + -width % BLOCK), np.uint8)
+        looks.LOOKS.luma(frame, step, luma)
+        return luma
 
     def change(self, before: Luma, after: Luma) -> float:
         """How much changed; frames of different sizes have nothing in common."""
         if before.shape != after.shape:
             return REFRESH
-        largest = np.minimum(largest_of_blocks(np.maximum(before, after) - np.minimum(before, after)), np.uint8(LEVELS))
-        return sum(largest.tobytes()) / (LEVELS * largest.size)
+        largest, _ = largest_of_blocks(before, after)
+        return moved(largest)
 
 
-def largest_of_blocks(apart: Luma) -> Luma:
-    """The largest difference within each block, of what was looked at: (height, width) → (columns, rows) of blocks."""
-    rows = _largest(apart.reshape(len(apart) // _BLOCK, _BLOCK, -1))
-    return _largest(rows.T.reshape(-1, _BLOCK, len(rows)))
+def largest_of_blocks(before: Luma, after: Luma, lit: npt.NDArray[np.uint8] = AS_IT_IS) -> tuple[Luma, int]:
+    """The largest difference within each block of what was looked at, and the median of all differences.
+
+    Args:
+        before: of one frame.
+        after: of a later one.
+        lit: what each value of the later one counts as.
+    """
+    height, width = before.shape
+    largest = np.empty((height // BLOCK, width // BLOCK), np.uint8)
+    return largest, looks.LOOKS.apart(before, after, lit, largest)
 
 
-def _whole(luma: Luma) -> Luma:
-    """With a last block that is not whole made so by its own last pixels."""
-    height, width = luma.shape
-    if height % _BLOCK == width % _BLOCK == 0:
-        return luma
-    whole = np.empty((height + -height % _BLOCK, width + -width % _BLOCK), np.uint8)
-    whole[:height, :width] = luma
-    whole[height:, :width] = luma[-1]
-    whole[:, width:] = whole[:, width - 1 : width]
-    return whole
-
-
-def _largest(lines: Luma) -> Luma:
-    """The largest of each four lines, (n, 4, length) → (n, length): quicker so than NumPy's over so short an axis."""
-    return np.asarray(np.maximum(np.maximum(lines[:, 0], lines[:, 1]), np.maximum(lines[:, 2], lines[:, 3])))
+def moved(largest: Luma, still: float = 0.0) -> float:
+    """How much of all blocks moved: by ``LEVELS`` or more altogether, by fewer in part, up to ``still`` not at all."""
+    total: int = looks.LOOKS.moved(largest, still, LEVELS)
+    return total / (LEVELS * largest.size)
 
 
 def look_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Luma | None:

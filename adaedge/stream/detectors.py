@@ -1,6 +1,7 @@
 """Detectors of the changes that an answer follows: neither a lamp nor the sensor's noise are among them.
 
-May import: ``errors``, ``operating_point``; of this part ``change``.
+May import: ``errors``, ``operating_point``; of this part ``change``,
+``looks``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import numpy.typing as npt
 
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import REFRESH, KeptCurve
-from adaedge.stream.change import LEVELS, BlockChange, ChangeDetector, Frame, largest_of_blocks
+from adaedge.stream import looks
+from adaedge.stream.change import BlockChange, ChangeDetector, Frame, largest_of_blocks, moved
+from adaedge.stream.looks import AS_IT_IS
 
 Luma = npt.NDArray[np.uint8]
 
@@ -30,12 +33,12 @@ class _Look:
 
     Attributes:
         luma: of the pixels that are looked at.
-        is_bright: which of its pixels are of its brighter half.
+        middle: the median of them; its brighter half is above.
         levels: mean of its darker half, and of its brighter.
     """
 
     luma: Luma
-    is_bright: npt.NDArray[np.bool_]
+    middle: int
     levels: tuple[float, float]
 
 
@@ -69,45 +72,35 @@ class MovedBlocks:
 
     def look_at(self, luma: Luma) -> _Look:
         """The same of a frame whose luma is at hand, as `BlockChange` looks at it."""
-        is_bright = luma > _median(np.bincount(luma.ravel(), minlength=256))
-        bright, count = int(luma[is_bright].sum(dtype=np.int64)), int(np.count_nonzero(is_bright))
-        dark = (int(luma.sum(dtype=np.int64)) - bright) / (luma.size - count)
-        return _Look(luma, is_bright, (dark, bright / count if count else dark))
+        middle, dark, below, bright, above = looks.LOOKS.halves(luma)
+        level = below / dark
+        return _Look(luma, middle, (level, above / bright if bright else level))
 
     def change(self, before: _Look, after: _Look) -> float:
         """How much moved; frames of different sizes have nothing in common."""
         if before.luma.shape != after.luma.shape:
             return REFRESH
-        lit = _in_the_light_of(before, after.luma)
-        apart = np.maximum(before.luma, lit) - np.minimum(before.luma, lit)
-        middle = _median(np.bincount(apart.ravel(), minlength=256))
+        largest, middle = largest_of_blocks(before.luma, after.luma, _in_the_light_of(before, after.luma))
         noise = middle / _MEDIAN_OF_NORMAL if middle >= _NOISY else 0.0
-        largest = largest_of_blocks(apart)
-        still = largest <= min(_NOISES * noise, _MOST)
-        return float(np.where(still, 0, np.minimum(largest, np.uint8(LEVELS))).mean() / LEVELS)
+        return moved(largest, min(_NOISES * noise, _MOST))
 
 
-def _median(counts: npt.NDArray[np.intp]) -> int:
-    """Of values from 0 on, of which so many are there each."""
-    return int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
-
-
-def _in_the_light_of(before: _Look, after: Luma) -> Luma:
-    """The later frame as if its light were the earlier's.
+def _in_the_light_of(before: _Look, after: Luma) -> npt.NDArray[np.uint8]:
+    """What each value of the later frame counts as in the earlier's light.
 
     By how much most of a half changed is its median, which nothing moves that covers less than half of it.
     """
-    apart = after.astype(np.int16) - before.luma
     (dark, bright) = before.levels
-    lift = _median(np.bincount(apart[~before.is_bright] + 255)) - 255
-    raised = _median(np.bincount(apart[before.is_bright] + 255)) - 255 if bright > dark else lift
+    lift, raised = looks.LOOKS.raised(before.luma, after, before.middle)
+    raised = raised if bright > dark else lift
     if not lift and not raised:
-        return after
+        return AS_IT_IS
     spread = bright + raised - dark - lift
     gain = min(max((bright - dark) / spread, _GAINS[0]), _GAINS[1]) if spread > 0 else 1.0
     offset = (dark + bright - gain * (dark + lift + bright + raised)) / 2
-    table = np.clip(np.rint(gain * np.arange(256) + offset), 0, 255).astype(np.uint8)
-    return np.asarray(table[after])
+    table = np.empty(256, np.uint8)
+    looks.LOOKS.lit(gain, offset, table)
+    return table
 
 
 DETECTORS: tuple[ChangeDetector, ...] = (MovedBlocks(), BlockChange())

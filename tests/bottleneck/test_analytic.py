@@ -7,10 +7,10 @@ from torch import nn
 
 from adaedge import Bottleneck
 from adaedge.bottleneck.fisher import Sample
-from adaedge.bottleneck.fitting import fit_latents
+from adaedge.bottleneck.fit import fit_latents
 from adaedge.bottleneck.transform import fit_transform
 from adaedge.payload.latent import Layout, compress
-from adaedge.payload.latent.saving import from_bytes, to_bytes
+from adaedge.payload.latent.storage import from_bytes, to_bytes
 
 
 class Features(nn.Module):

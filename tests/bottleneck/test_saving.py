@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adaedge import Bottleneck, Splittable
-from adaedge.bottleneck import saving
+from adaedge.bottleneck import storage
 from adaedge.errors import CodecError, SplitError
 
 
@@ -34,9 +34,9 @@ def changed(path, arrays=None, **entries):
     import json
 
     with safetensors.safe_open(path, "np") as file:
-        document = json.loads(file.metadata()[saving.KEY])
+        document = json.loads(file.metadata()[storage.KEY])
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    safetensors.numpy.save_file(found | (arrays or {}), path, {saving.KEY: json.dumps(document | entries)})
+    safetensors.numpy.save_file(found | (arrays or {}), path, {storage.KEY: json.dumps(document | entries)})
     return path
 
 

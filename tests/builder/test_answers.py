@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import adaedge
-from adaedge.builder.nesting import structure_of
+from adaedge.builder.output_structure import structure_of
 from adaedge.channel import Trace
 from adaedge.energy import ComputePower, EnergyModel, presets
 from adaedge.errors import CodecError

@@ -11,12 +11,12 @@ from safetensors.numpy import load
 from torch import nn
 
 from adaedge import Bottleneck, Bundle, Elastic, OperatingPoint, Space, build
-from adaedge.builder import assembly, bottlenecks, choosing
+from adaedge.builder import assembly, bottlenecks, point_choice
 from adaedge.bundle import Preprocessing
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import BundleVersionError, CodecError, IntegrityError, LevelError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT, Level
-from adaedge.payload.latent.saving import from_bytes, to_bytes
+from adaedge.payload.latent.storage import from_bytes, to_bytes
 
 EXAMPLE = (torch.zeros(1, 3, 24, 24),)
 SPACE = Space(["1"], (1.0, 0.5), ("fp32", "int8"), ("u4", "bottleneck"))
@@ -298,7 +298,7 @@ def test_chosen_codecs_hold_one_and_what_is_never_best_leaves_no_file(net, sampl
     assert {point.codec for point in bundle.points} > {"u8+zstd"}
     assert 0 < len(rates_at(bundle)) <= 10
     monkeypatch.setattr(
-        choosing,
+        point_choice,
         "_better",
         lambda one, other, *_: "bottleneck" in other.point.codec and "bottleneck" not in one.point.codec,
     )

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from adaedge.builder import Space, build, choosing
-from adaedge.builder.choosing import CODECS, CODECS_WITH_SAMPLES, pareto_filter, usable, with_levels, with_splits
+from adaedge.builder import Space, build, point_choice
+from adaedge.builder.point_choice import CODECS, CODECS_WITH_SAMPLES, pareto_filter, usable, with_levels, with_splits
 from adaedge.bundle import Accuracy, PointEntry
 from adaedge.errors import BundleError
 from adaedge.graph import CrossingTensor, SplitPoint
@@ -157,7 +157,7 @@ def net():
 
 
 def test_without_a_space_everything_is_chosen_and_weak_widths_are_left_out(net, samples, monkeypatch):
-    monkeypatch.setattr(choosing, "_USABLE", 1.5)
+    monkeypatch.setattr(point_choice, "_USABLE", 1.5)
     with pytest.warns(UserWarning, match=r"width 0\.\d+ is left out: its agreement is .*, the full width's 1\.000"):
         bundle = build(net, (torch.zeros(1, 3, 16, 16),), calibrate=samples)
     assert {point.width for point in bundle.points} == {1.0}
@@ -197,5 +197,5 @@ def test_an_evaluation_that_is_no_fraction_is_refused(net, value):
 def test_a_video_codec_is_tried_where_there_are_clips():
     points = [SplitPoint(INPUT, 192, 0, 100, ()), SplitPoint(OUTPUT, 4, 100, 0, ())]
     found = with_splits(NOTHING, points, calibrated=True, clips=True)
-    assert found.codecs == (*CODECS_WITH_SAMPLES, DELTA, choosing.VIDEO)
+    assert found.codecs == (*CODECS_WITH_SAMPLES, DELTA, point_choice.VIDEO)
     assert with_splits(Space(codecs=["raw"]), points, calibrated=True, clips=True).codecs == ("raw",)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import adaedge
-from adaedge.builder import folding
+from adaedge.builder import decoder_fold
 from adaedge.bundle import Bundle
 from adaedge.errors import CaptureError, PayloadError
 from adaedge.operating_point import Level
@@ -175,7 +175,7 @@ def test_profile_and_edge_server_know_the_folded_tail():
 
 
 def test_a_folded_tail_that_computes_something_else_is_not_built(monkeypatch):
-    monkeypatch.setattr(folding, "_of_mean", lambda *_: np.full((1, 20, TALL, WIDE), 7.0, np.float32))
+    monkeypatch.setattr(decoder_fold, "_of_mean", lambda *_: np.full((1, 20, TALL, WIDE), 7.0, np.float32))
     with pytest.raises(CaptureError, match=r"the tail at '0' that a bottleneck's decoder was folded into differs"):
         built(FOLDING["1x1"])
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from adaedge.builder import Space, build, quantising, top1
+from adaedge.builder import Space, build, quantisation, top1
 from adaedge.builder.build_cache import BuildCache, key
-from adaedge.builder.scoring import Scorer
+from adaedge.builder.scorer import Scorer
 
 SPACE = Space(["0"], (1.0, 0.5), ("fp32", "int8"), ("raw", "u4"))
 IMAGE = (torch.zeros(1, 3, 8, 8),)
@@ -34,8 +34,8 @@ def network():
 def work(monkeypatch):
     """What was really done."""
     done = []
-    quantise, accuracy = quantising.quantise, Scorer.accuracy
-    monkeypatch.setattr(quantising, "quantise", lambda *given: done.append("int8") or quantise(*given))
+    quantise, accuracy = quantisation.quantise, Scorer.accuracy
+    monkeypatch.setattr(quantisation, "quantise", lambda *given: done.append("int8") or quantise(*given))
     monkeypatch.setattr(Scorer, "accuracy", lambda self, *given: done.append(str(given[0])) or accuracy(self, *given))
     return done
 

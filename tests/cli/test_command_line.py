@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import re
@@ -13,16 +14,21 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import adaedge
 from adaedge import cli
+from adaedge.cli.doctor import examined
+from adaedge.cli.live import Totals, view
 from adaedge.cli.measure import _profile_table
 from adaedge.errors import LevelError, ModelError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import Credentials, EdgeServer
+from adaedge.payload.latent import loops
+from adaedge.runtime import Credentials, EdgeServer, read_records
 
-COMMANDS = ("inspect", "estimate", "build", "profile", "serve", "run", "simulate", "report", "demo")
+COMMANDS = ("inspect", "estimate", "build", "profile", "serve", "run", "simulate", "benchmark", "report")
+COMMANDS += ("doctor", "demo")
 MODEL = "timm:resnet10t"
 
 
@@ -223,8 +229,8 @@ def test_a_level_that_is_not_faster_is_labelled_and_not_chosen(tmp_path, profile
     words = failing_command("simulate", slow, "--trace", trace, "--policy", "output/w1/int8/raw")
     assert "output/w1/int8/raw is smaller, not faster" in words
     table = _profile_table(Profile.load(slow))
-    assert list(table.columns[-1].cells)[-1] == "smaller, not faster"
-    assert table.columns[-1].header == "label"
+    assert list(table.columns[0].cells)[-1] == "local int8*"
+    assert "* smaller, not faster" in table.caption
 
 
 def test_an_unknown_model_is_one_line_with_the_nearest_names():
@@ -343,6 +349,24 @@ def test_run_never_sends_a_token_in_plain_text(tmp_path, bundle, profile, photog
     assert "--insecure sends everything in plain text" in failing_command("run", bundle, *options, "--insecure")
 
 
+@pytest.mark.parametrize(
+    ("signal", "words"),
+    [
+        ("5g", "no signal '5g': --signal takes file:PATH, command:'PROGRAM ARGUMENTS' or modem-manager"),
+        ("command:", "no signal 'command:'"),
+        ("command:modem 'lte", "the command of --signal cannot be read: No closing quotation"),
+        ("file:{written}", "a signal is JSON with any of rsrp_dbm, rsrq_db, sinr_db, cqi; got"),
+    ],
+)
+def test_run_refuses_a_signal_that_says_something_else(tmp_path, bundle, profile, photographs, signal, words):
+    written = tmp_path / "signal.json"
+    written.write_text("-95 dBm")
+    options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", profile, "--insecure")
+    assert words in " ".join(
+        failing_command("run", bundle, *options, "--signal", signal.format(written=written)).split()
+    )
+
+
 def test_a_run_that_fails_leaves_the_older_record_as_it_is(tmp_path, bundle, profile):
     record, noise = tmp_path / "keep.jsonl", tmp_path / "noise.mp4"
     record.write_text("an older record")
@@ -362,9 +386,98 @@ def test_a_run_needs_neither_profile_nor_certificate_named(tmp_path, bundle, pho
     credentials = Credentials.stored(tmp_path / "edge")
     with EdgeServer(adaedge.Bundle.load(bundle), credentials=credentials) as server:
         options = ("--source", photographs, "--edge", server.address, "--state", tmp_path / "edge", "--period", 0.05)
+        options += ("--signal", f"command:{sys.executable} -c 'print(1 and \"{{}}\")'")
         found = json.loads(adaedge_command("run", bundle, *options, "--record", tmp_path / "run.jsonl", "--json"))
     assert found["deadline_miss_fraction"] <= 1
     assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_run_without_an_edge_server_computes_every_frame_here(tmp_path, bundle, profile, photographs):
+    options = ("--profile", profile, "--source", photographs, "--period", 0.01, "--record", tmp_path / "run.jsonl")
+    found = json.loads(adaedge_command("run", bundle, *options, "--json"))
+    assert found["answered_by"] == {"terminal": 4}
+    assert {row["point"].split("/")[0] for row in found["points_used"]} == {"output"}
+    said = adaedge_command("run", bundle, *options)
+    assert "4 frames: 0 by the edge server, 4 here" in said
+    assert "No --edge and no --link: every frame was computed here." in said
+
+
+def test_a_run_over_a_simulated_link_is_answered_by_a_simulated_edge_server(tmp_path, bundle, profile, photographs):
+    fast = tmp_path / "fast.csv"
+    fast.write_text("seconds,mbps\n0,50\n1000,50\n")
+    options = ("--link", fast, "--radio", "wifi-2012", "--compute", 4000, "--period", 0.05)
+    options += ("--profile", profile, "--source", photographs, "--record", tmp_path / "run.jsonl")
+    found = json.loads(adaedge_command("run", bundle, *options, "--json"))
+    assert found["answered_by"]["edge"] >= 3
+    assert found["bytes_per_frame"] > 0
+    rates = [record.decision.rate_bps for record in read_records(tmp_path / "run.jsonl")]
+    assert rates[-1] == pytest.approx(50e6, rel=0.3)
+    assert f"Over a simulated link, {fast}: offloading pays here from" in adaedge_command("run", bundle, *options)
+
+
+def test_the_live_view_shows_rate_point_joules_and_battery(tmp_path, bundle, profile, photographs, capsys):
+    options = ("--profile", profile, "--source", photographs, "--period", 0.01, "--record", tmp_path / "run.jsonl")
+    adaedge_command("run", bundle, *options, "--live", "--battery", 0.001)
+    totals = Totals(battery_wh=0.001)
+    for record in read_records(tmp_path / "run.jsonl"):
+        totals.add(record)
+    console = Console(width=80, file=io.StringIO())
+    console.print(view(record, totals))
+    shown = console.file.getvalue()
+    for words in ("chosen point", "output/w", "link rate", "J in all, modelled", "% of 0.001 Wh", "4 frames: 0 by the"):
+        assert words in shown
+    assert totals.left == pytest.approx(1 - totals.energy_j / 3.6)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_tables_fit_80_columns_and_cut_nothing_off(monkeypatch):
+    long = OperatingPoint("features.12.conv.3", 0.75, "int8", "bottleneck@9", network="student")
+    console = Console(width=80, file=io.StringIO())
+    console.print(_profile_table(Profile({long: Cost(0.1234)}, "", "a processor " * 9, "edge")))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    for word in ("features.12.conv.3", "student", "bottleneck@9", "123.40"):
+        assert word in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_without_a_floor_the_spread_of_accuracies_is_said(tmp_path, trace):
+    poor = {OperatingPoint("output"): Cost(0.1, accuracy=0.98), OperatingPoint("output", 0.5): Cost(0.05, accuracy=0.6)}
+    Profile(poor, "", "hand", "hand").save(tmp_path / "poor.json")
+    done = CliRunner().invoke(
+        cli.app, ["simulate", str(tmp_path / "poor.json"), "--trace", str(trace), "--frames", "3"]
+    )
+    assert "no --accuracy-floor: the cheapest point is taken however accurate it is" in done.stderr
+    assert "0.600 to 0.980" in done.stderr.replace("\n", " ")
+    options = ("--trace", str(trace), "--frames", "3", "--accuracy-floor", "0.9")
+    assert (
+        "no --accuracy-floor"
+        not in CliRunner().invoke(cli.app, ["simulate", str(tmp_path / "poor.json"), *options]).stderr
+    )
+
+
+def test_doctor_says_what_a_machine_has_and_lacks(tmp_path, monkeypatch):
+    found = json.loads(adaedge_command("doctor", "--json"))
+    assert found["packages"]["onnxruntime"] in found["engines"]["onnxruntime"]
+    assert found["extras"]["prepare"] == "installed"
+    assert {"machine", "compiled_loops", "image_encoders", "video_codecs", "devices", "advice"} <= set(found)
+    assert max(map(len, adaedge_command("doctor").splitlines())) <= 80
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("Features : fp asimd asimddp\n")
+    battery = tmp_path / "sys/class/power_supply/BAT0"
+    battery.mkdir(parents=True)
+    (battery / "type").write_text("Battery\n")
+    board = examined(tmp_path)
+    assert board["machine"]["instruction_sets"] == ["asimd", "asimddp"]
+    assert board["devices"]["batteries"] == ["BAT0"]
+    assert not [line for line in board["advice"] if "int8 dot products" in line]
+    assert [line for line in board["advice"] if "No power meter" in line]
+    monkeypatch.setattr(loops, "compiled", None)
+    assert [line for line in examined(tmp_path)["advice"] if "loops in C were not built" in line]
+
+
+def test_completion_can_be_shown():
+    assert "--show-completion" in adaedge_command("--help")
 
 
 def test_build_measures_a_video_codec_on_clips(tmp_path, films):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adaedge.demo import film, material, policies, run, tables
-from adaedge.demo.playing import ACCURACY_FLOOR, Run
+from adaedge.demo.policy_run import ACCURACY_FLOOR, Run
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.scheduling import LeastEnergy
 

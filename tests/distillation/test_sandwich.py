@@ -12,7 +12,7 @@ from torch.nn import functional
 from adaedge import Elastic
 from adaedge.distillation import Sandwich, SoftTargets
 from adaedge.errors import TrainingError
-from adaedge.levels.slicing import sliced
+from adaedge.levels.slices import sliced
 
 IMAGES, LABELS = torch.rand(6, 3, 8, 8), torch.arange(6) % 5
 

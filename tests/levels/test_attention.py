@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from adaedge import Elastic
 from adaedge.levels.attention import head_groups
-from adaedge.levels.masking import masking
+from adaedge.levels.masks import masking
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
 VISION = {

@@ -13,7 +13,7 @@ from adaedge import Elastic, Splittable
 from adaedge.energy import ComputePower
 from adaedge.errors import LevelError, ModelError
 from adaedge.levels import L2, Taylor
-from adaedge.levels.masking import masking
+from adaedge.levels.masks import masking
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
 

@@ -12,9 +12,9 @@ from torch import nn
 from adaedge.builder.halves import export
 from adaedge.errors import LevelError
 from adaedge.levels.precision import cosine, crossing, quantise, same_class
+from adaedge.levels.precision.activation_ranges import extremes, typical_range, whole_range
 from adaedge.levels.precision.agreement import agreements, fastest, first_outputs, relative_error
-from adaedge.levels.precision.calibrating import extremes, typical_range, whole_range
-from adaedge.levels.precision.preparing import layers, prepared
+from adaedge.levels.precision.preparation import layers, prepared
 from adaedge.levels.precision.quantisers import dynamic, overrides
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from torch import nn
 
 from adaedge.builder.halves import export
-from adaedge.levels.precision.preparing import prepared
+from adaedge.levels.precision.preparation import prepared
 from adaedge.levels.precision.quantisers import static, static_nodes
 from adaedge.levels.precision.weights import least_error, neighbours, weight_ranges
 

@@ -6,8 +6,8 @@ import transformers
 from torch import nn
 
 from adaedge import Elastic
-from adaedge.levels.masking import masking
-from adaedge.levels.tracing import find, trace
+from adaedge.levels.group_search import find, trace
+from adaedge.levels.masks import masking
 
 
 def image():

@@ -9,8 +9,8 @@ from timm.layers import Attention
 from torch import nn
 
 from adaedge.levels.channel_groups import ChannelGroup, Member
-from adaedge.levels.tracing import find
-from adaedge.levels.verifying import perturbed, verified
+from adaedge.levels.group_search import find
+from adaedge.levels.verification import perturbed, verified
 
 
 class Block(nn.Module):

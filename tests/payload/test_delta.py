@@ -17,7 +17,7 @@ from adaedge.payload.latent import DeltaCodec, LatentCodec, loops
 from adaedge.payload.latent.change_tables import ESCAPE, LARGEST, ChangeTables
 from adaedge.payload.latent.changes import changes_of
 from adaedge.payload.latent.contexts import START
-from adaedge.payload.latent.saving import from_bytes, to_bytes
+from adaedge.payload.latent.storage import from_bytes, to_bytes
 from adaedge.payload.latent.tables import LIMIT
 from adaedge.payload.message import MAX_BYTES, TensorHeader
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload import get_codec
-from adaedge.payload.range_coded import FittedRange, RangeCoded
+from adaedge.payload.range_coder import FittedRange, RangeCoded
 
 pytestmark = pytest.mark.usefixtures("either_loops")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,10 +17,19 @@ from adaedge import Elastic
 RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if "--smoke" in path.read_text() and path.stem != "__init__")
 WRITES = {
+    "cascade": "bundle/manifest.json",
+    "distill_student": "student-0.safetensors",
     "elastic_cifar": "elastic.safetensors",
     "elastic_imagenet": "elastic.safetensors",
+    "light_head": "light.safetensors",
     "repair": "",
     "train_bottleneck": "bottleneck.safetensors",
+}
+
+MEASURED = {
+    "cascade": {"share", "score", "loss_high", "compute", "threshold"},
+    "distill_student": {"teacher", "mean", "rows"},
+    "light_head": {"macs", "head_s", "agreement", "curves"},
 }
 
 
@@ -45,6 +55,12 @@ def test_it_runs_in_seconds(name, tmp_path, capsys):
     recipe(name).main(["--smoke", "-o", str(out)])
     assert (out / WRITES[name]).stat().st_size > 1000
     assert "%" in capsys.readouterr().out or name == "elastic_cifar"
+    if name in MEASURED:
+        document = json.loads((out / "measured.json").read_text())
+        assert MEASURED[name] <= set(document)
+        if name == "light_head":
+            assert document["macs"]["light"] <= 0.5 * document["macs"]["full"]
+            assert all(row["bytes"] > 0 for row in document["curves"]["light"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,8 +79,6 @@ def test_it_is_short(path):
 
 
 def test_a_bottleneck_of_a_folder_of_folders_is_measured_on_images_kept_aside(tmp_path, monkeypatch):
-    import json
-
     import numpy as np
     from PIL import Image
 

@@ -21,7 +21,7 @@ from adaedge.models import TwoRates, load
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload import Message, wire
 from adaedge.payload.video import video_codec
-from adaedge.profiling.playing import Player
+from adaedge.profiling.player import Player
 from adaedge.runtime import EdgeSession, ReplayLink, Terminal
 from adaedge.scheduling import Fixed, Scheduler
 from adaedge.stream import Stream

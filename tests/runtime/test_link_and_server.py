@@ -193,7 +193,7 @@ def test_a_payload_whose_deadline_has_passed_is_not_computed(bundle):
             raise RuntimeError(code.name, text)
 
     with pytest.raises(RuntimeError, match=r"DEADLINE_EXCEEDED.*before the frame's turn came"):
-        _Calls(None, None, None)._infer(b"", Context())
+        _Calls(None, None, None, None, None)._infer(b"", Context(), "")
 
 
 def test_a_slow_answer_is_given_up_in_time(link, bundle, payload, monkeypatch):

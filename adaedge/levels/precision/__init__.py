@@ -7,7 +7,7 @@ what was compared.
 """
 
 from adaedge.levels.precision.agreement import Metric, cosine, same_class
-from adaedge.levels.precision.choosing import quantise
-from adaedge.levels.precision.quantised import Quantised, crossing
+from adaedge.levels.precision.quantised_graph import Quantised, crossing
+from adaedge.levels.precision.scheme_choice import quantise
 
 __all__ = ["Metric", "Quantised", "cosine", "crossing", "quantise", "same_class"]

@@ -1,6 +1,6 @@
 """ONNX Runtime's quantiser, static and dynamic, on a prepared graph.
 
-May import: of this part ``preparing``, ``weights``.
+May import: of this part ``preparation``, ``weights``.
 """
 
 from __future__ import annotations

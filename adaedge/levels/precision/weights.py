@@ -1,6 +1,6 @@
 """The range of each output channel's weights: least error, and no sum that saturates on plain AVX2.
 
-May import: of this part ``preparing``.
+May import: of this part ``preparation``.
 
 Without VNNI, ONNX Runtime adds the products of two neighbouring 8-bit activations and weights in 16 bits, where
 255·127 + 255·127 saturates. Its quantiser's answer, ``reduce_range``, is weights of 7 bits: it doubles every rounding
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from adaedge.levels.precision.preparing import weight_of
+from adaedge.levels.precision.preparation import weight_of
 
 _LARGEST = 127
 # A range somewhat smaller or larger than the greatest weight often rounds all weights of a channel better.

@@ -181,5 +181,6 @@ def _column(path: str | Path, header: list[str], name: str | None, candidates: l
         return header.index(candidates[0])
     raise TraceError(
         f"{path} line 1: no column of {what}{f' named {name!r}' if name else ''} among {', '.join(header)}."
-        " Name them: read_csv(path, time=..., rate=...)."
+        " Name the columns seconds and mbps (or bps, kbps) in the file, or in Python"
+        " read_csv(path, time=..., rate=...)."
     )

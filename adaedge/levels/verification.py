@@ -1,6 +1,6 @@
 """Hold every channel group against the zero-masked network before it is used (law 3).
 
-May import: ``graph``; of this part ``channel_groups``, ``masking``, ``permuting``, ``slicing``.
+May import: ``graph``; of this part ``channel_groups``, ``masks``, ``permutation``, ``slices``.
 
 A slice that runs is not yet a right one. Each group is masked by a random choice of its channels in the order they
 have, and narrowed to the same choice in a random order: both must give the same values. A mistake in any tensor then
@@ -22,12 +22,13 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from adaedge.errors import first_line
 from adaedge.graph.second_input import randomised
 from adaedge.graph.signature import Signature
 from adaedge.levels.channel_groups import ChannelGroup
-from adaedge.levels.masking import masking
-from adaedge.levels.permuting import permute
-from adaedge.levels.slicing import is_statistic, make_level
+from adaedge.levels.masks import masking
+from adaedge.levels.permutation import permute
+from adaedge.levels.slices import is_statistic, make_level
 
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}  # of what masking changes
 _NOISE = {torch.float64: 1e-12, torch.float32: 1e-5}  # of the largest output
@@ -149,7 +150,7 @@ class _Check:
         try:
             narrow = self._run(make_level(self.net, groups, kept))
         except Exception as error:  # a model's own code runs here, and may raise anything
-            return f"the narrower network does not run: {_first_line(error)}"
+            return f"the narrower network does not run: {first_line(error)}"
         finally:
             permute(self.net, groups, {name: -order for name, order in orders.items()})
         with masking(self.net, [_relabelled(group, ranks[group.name]) for group in groups], kept):
@@ -226,7 +227,3 @@ def _run(net: nn.Module, signature: Signature, inputs: Iterable[torch.Tensor]) -
 
 def _largest(tensor: torch.Tensor) -> float:
     return float(tensor.abs().max())
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

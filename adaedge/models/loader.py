@@ -12,7 +12,7 @@ from typing import Any
 
 from adaedge.errors import ModelError
 from adaedge.extras import load as load_module
-from adaedge.models.making import fill_from_file
+from adaedge.models.construction import fill_from_file
 from adaedge.models.model import Model
 
 _SOURCES = ("timm", "torchvision", "transformers")

@@ -21,16 +21,17 @@ from adaedge.bottleneck import Bottleneck
 from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
-from adaedge.builder.choosing import with_levels
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.networks import check_alike, telling
+from adaedge.builder.point_choice import with_levels
 from adaedge.builder.samples import Samples
 from adaedge.builder.space import INT8, Space
 from adaedge.builder.widths import recalibrate
 from adaedge.bundle import Bundle, Manifest, Preprocessing
-from adaedge.clip import Clip
-from adaedge.errors import CodecError, LevelError
+from adaedge.bundle.batches import listed
+from adaedge.clip import Clip, is_frame
+from adaedge.errors import BundleError, CodecError, LevelError
 from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
 from adaedge.levels import Elastic
@@ -110,6 +111,10 @@ def build(
         BundleError: if ``evaluate`` returns no fraction, or a sample is none of the model's inputs.
         SourceError: if a clip does not decode, or a frame is none.
 
+    Warns:
+        UserWarning: if the network is in training mode, only some of its widths can be built, or its answers to the
+            samples cannot tell points apart.
+
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
         >>> bundle = build(net, (torch.rand(1, 4),), Space(splits=["1"], widths=[1, 0.5]))
@@ -118,6 +123,13 @@ def build(
     """
     report = progress or _silent
     call = ExampleCall(args, kwargs or {}, preprocessing)
+    if net.training:
+        warnings.warn(
+            "the network is in training mode and is built as in evaluation mode: dropout off, batch-norm by its running"
+            " statistics. Call `net.eval()` before, if that is meant.",
+            UserWarning,
+            stacklevel=2,
+        )
     if answer is not None:
         answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known
     detector = detector or MovedBlocks()
@@ -129,6 +141,7 @@ def build(
             " (`--images FOLDER`), or leave int8 out."
         )
     _check_samples(named, samples)
+    _check_inputs(samples, call)
     plain = not isinstance(net, Elastic)
     check_alike(net.net if isinstance(net, Elastic) else net, named.networks, call)
     if not plain and named.multiple != 1:
@@ -170,6 +183,27 @@ def _check_samples(named: Space, samples: Samples) -> None:
             f"the codec {DELTA} is fitted on the first half of clips, frames in order, and no sample is a clip of four"
             f" frames or more. Give one of some dozens as `calibrate` (`--clips FILE`), or leave {DELTA} out."
         )
+
+
+def _check_inputs(samples: Samples, call: ExampleCall) -> None:
+    """Refuse samples of other types or shapes than the example's, before anything is captured.
+
+    Raises:
+        BundleError: if the first one is.
+    """
+    if not samples:
+        return
+    came = [(array.dtype.name, array.shape) for array in samples.inputs[0]]
+    wanted = [(array.dtype.name, array.shape) for array in call.inputs]
+    if [(name, shape[1:]) for name, shape in came] != [(name, shape[1:]) for name, shape in wanted]:
+        pictures = any(is_frame(array) for array in samples.inputs[0]) and not call.wrapped
+        cure = (
+            " These are pictures: say how they become the model's input with `preprocessing`"
+            " (`--preprocessing '{\"size\": [224, 224]}'`)."
+            if pictures
+            else ""
+        )
+        raise BundleError(f"inputs: expected {listed(wanted)}; got {listed(came)}.{cure}")
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -1,7 +1,7 @@
 """Every point's mean payload and accuracy; what is measured is kept for a build that goes on after a kill.
 
 May import: ``bundle``, ``engine``, ``operating_point``, ``payload``; of this part ``evaluation``, ``samples``,
-``scoring``, ``build_cache``.
+``scorer``, ``build_cache``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adaedge._version import __version__
 from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.evaluation import Evaluate, Evaluation, identity
 from adaedge.builder.samples import Samples, evenly_spaced
-from adaedge.builder.scoring import Scorer
+from adaedge.builder.scorer import Scorer
 from adaedge.bundle import Accuracy, Bundle, PointEntry, Subgraph
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import uses_bottleneck

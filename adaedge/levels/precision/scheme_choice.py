@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from adaedge.errors import LevelError
+from adaedge.levels.precision.activation_ranges import extremes, typical_range, whole_range
 from adaedge.levels.precision.agreement import (
     Metric,
     Sample,
@@ -22,9 +23,8 @@ from adaedge.levels.precision.agreement import (
     metric_for,
     relative_error,
 )
-from adaedge.levels.precision.calibrating import extremes, typical_range, whole_range
-from adaedge.levels.precision.preparing import layers, prepared, weight_of
-from adaedge.levels.precision.quantised import Quantised
+from adaedge.levels.precision.preparation import layers, prepared, weight_of
+from adaedge.levels.precision.quantised_graph import Quantised
 from adaedge.levels.precision.quantisers import dynamic, overrides, static, static_nodes
 
 # A layer's contribution shows on a few samples: it is a mean over all entries of the output.

@@ -76,16 +76,18 @@ class Run:
 
 
 @dataclass(slots=True)
-class _FromFirstFrame:
+class FromFirstFrame:
     """A trace that begins with the first frame, so that every policy meets the same rates however long it loads."""
 
     trace: Trace
     begin_s: float = math.inf
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
+        """As of the trace."""
         return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - self.begin_s)))
 
     def bytes_within(self, start_s: float, duration_s: float) -> float:
+        """As of the trace."""
         return self.trace.bytes_within(max(0.0, start_s - self.begin_s), duration_s)
 
 
@@ -99,7 +101,7 @@ def answers_of(bundle: Bundle, scenes: Sequence[Scene]) -> list[Arrays]:
 def play(stage: Stage, profile: Profile, policy: Policy, name: str, progress: Progress) -> Run:
     """Run the film through one policy, from the start of the trace."""
     clock = SkippingClock()
-    trace = _FromFirstFrame(stage.trace)
+    trace = FromFirstFrame(stage.trace)
     link = ShapedLink(GrpcLink(stage.address, certificate=stage.certificate, token=stage.token), trace, clock)
     scheduler = Scheduler(
         profile,

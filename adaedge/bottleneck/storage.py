@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from adaedge.payload.latent import TransformCode
-from adaedge.payload.latent.saving import KEY as KEY
-from adaedge.payload.latent.saving import from_bytes, to_bytes
+from adaedge.payload.latent.storage import KEY as KEY
+from adaedge.payload.latent.storage import from_bytes, to_bytes
 
 
 def write(path: Path, split: str, latents: TransformCode) -> None:

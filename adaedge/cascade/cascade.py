@@ -1,0 +1,285 @@
+"""Cascade: one operating point at home answers first; where it is not sure, another one does.
+
+May import: ``errors``, ``operating_point``, ``metrics``, ``bundle``; of this part ``risk``, ``sureness``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.bundle import Bundle
+from adaedge.cascade.risk import controlled_threshold
+from adaedge.cascade.sureness import Sureness, fitted_temperature, scores_of, top_probability
+from adaedge.errors import MetricError, ScheduleError
+from adaedge.metrics import Metric, Score, bootstrap, default_metric
+from adaedge.operating_point import FULL, OUTPUT, Cost, OperatingPoint, Profile
+
+Arrays = tuple[npt.NDArray[Any], ...]
+CASCADE_FORMAT, CASCADE_VERSION = "adaedge-cascade", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a cascade made of a frame.
+
+    Attributes:
+        answer: as `Bundle.run` returns it; ``None`` where the first was not sure and only it was asked.
+        sureness: of the first answer.
+        stands: whether the first answer stands.
+    """
+
+    answer: Arrays | None
+    sureness: float
+    stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A cascade on frames that it was not fitted on.
+
+    Attributes:
+        share: fraction of the frames whose first answer stood.
+        score: of its answers against those of the full network, the mean over groups, with its 95 % interval.
+        then: the same where the second point answers every frame.
+        loss: how much higher the second point's score is; the 90 % interval's upper end of it is ``loss_high``.
+        loss_high: see there; of the difference frame by frame, over groups.
+    """
+
+    share: float
+    score: Score
+    then: Score
+    loss: float
+    loss_high: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A first answer at home that stands where it is sure.
+
+    Attributes:
+        first: a local point, such as a student's.
+        then: any other point: what answers where the first is not sure.
+        temperature: of the first answer's scores.
+        threshold: the sureness from which on it stands; infinite where it never may.
+        floor: what the mean score is expected to be at least, on frames like those that it was fitted on.
+        share: fraction of those frames whose first answer stands.
+        accuracy: their mean score.
+        sureness: how sure outputs are; not saved.
+
+    Raises:
+        ScheduleError: if the first point is not local, or is the second.
+    """
+
+    first: OperatingPoint
+    then: OperatingPoint
+    temperature: float
+    threshold: float
+    floor: float
+    share: float
+    accuracy: float
+    sureness: Sureness = top_probability
+
+    def __post_init__(self) -> None:
+        if not self.first.is_local or self.first == self.then:
+            raise ScheduleError(
+                f"the first point of a cascade answers at home, `{OUTPUT}`, and the second is another; got {self.first}"
+                f" and {self.then}"
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        bundle: Bundle,
+        samples: Sequence[Any],
+        *,
+        first: OperatingPoint,
+        then: OperatingPoint,
+        floor: float,
+        metric: Metric | None = None,
+        groups: Sequence[int] | None = None,
+        sureness: Sureness | None = None,
+    ) -> Self:
+        """Calibrate on frames that were not used for training: the temperature, and the least threshold.
+
+        Args:
+            bundle: holds both points.
+            samples: frames, as `Bundle.inputs_of` takes them. The more groups, the nearer the floor can be to 1: with
+                n of them, a mean loss of 1 / (n + 1) is always kept in reserve.
+            first: a local point.
+            then: another point.
+            floor: of the mean score against the full network's answers.
+            metric: of an answer and the full network's; the default of the outputs without it.
+            groups: which frames resemble each other, one number a frame: of a clip, the stretch of some seconds that it
+                is in. Without it every frame counts by itself, which photographs may and frames of a clip may not.
+            sureness: in place of `top_probability`, whose temperature is fitted; one of your own is given 1.
+
+        Raises:
+            MetricError: if there are no samples, no metric for the outputs, or no scores to be sure by.
+            ScheduleError: if the first point is not local.
+        """
+        cls(first, then, 1.0, math.inf, floor, 0.0, 0.0)  # refuses the points before anything is run
+        seen = [*_seen(bundle, samples, first, then)]
+        if not seen:
+            raise MetricError("no frames came to calibrate a cascade on; give some hundreds")
+        metric = _metric(bundle, metric)
+        own = sureness is not None
+        temperature = 1.0 if own else _temperature(seen)
+        sure = [(sureness or top_probability)(each.outputs, temperature) for each in seen]
+        losses = np.array(
+            [[1 - _score(metric, each.full, answer) for answer in (each.own, each.then)] for each in seen]
+        )
+        threshold = controlled_threshold(sure, losses[:, 0], losses[:, 1], 1 - floor, groups)
+        stands = np.asarray(sure) >= threshold
+        accuracy = 1 - float(np.where(stands, losses[:, 0], losses[:, 1]).mean())
+        return cls(
+            first, then, temperature, threshold, floor, float(stands.mean()), accuracy, sureness or top_probability
+        )
+
+    def first_answer(self, bundle: Bundle, inputs: Sequence[Any]) -> Told:
+        """The first answer where it stands; without an answer where it does not, and the frame goes on."""
+        outputs = bundle.route(self.first).head.run(tuple(inputs))
+        sure = self.sureness(outputs, self.temperature)
+        stands = sure >= self.threshold
+        return Told(tuple(bundle.answers.reduce(outputs)) if stands else None, sure, stands)
+
+    def run(self, bundle: Bundle, inputs: Sequence[Any]) -> Told:
+        """The answer of whichever point it is to be."""
+        told = self.first_answer(bundle, inputs)
+        return told if told.stands else replace(told, answer=tuple(bundle.run(self.then, inputs)))
+
+    def cost(self, profile: Profile) -> Cost:
+        """What a frame costs in the mean, as a row of the table: all of the first point, of the second its share."""
+        first, then, rest = profile[self.first], profile[self.then], 1 - self.share
+        return Cost(
+            head_s=first.head_s + rest * then.head_s,
+            encode_s=first.encode_s + rest * then.encode_s,
+            payload_bytes=rest * then.payload_bytes,
+            decode_s=rest * then.decode_s,
+            tail_s=rest * then.tail_s,
+            answer_bytes=rest * then.answer_bytes,
+            finish_s=rest * then.finish_s,
+            accuracy=self.accuracy,
+        )
+
+    def judge(
+        self,
+        bundle: Bundle,
+        samples: Sequence[Any],
+        *,
+        metric: Metric | None = None,
+        groups: Sequence[int] | None = None,
+    ) -> Judged:
+        """How it does on other frames, against the full network's answers.
+
+        Args:
+            bundle: holds both points.
+            samples: frames that it was not fitted on.
+            metric: as in `fit`.
+            groups: as in `fit`; intervals are bootstrapped over them.
+
+        Raises:
+            MetricError: if there are no samples.
+        """
+        metric, found, stood = _metric(bundle, metric), [], []
+        for each in _seen(bundle, samples, self.first, self.then):
+            stands = self.sureness(each.outputs, self.temperature) >= self.threshold
+            stood.append(stands)
+            own, then = (_score(metric, each.full, answer) for answer in (each.own, each.then))
+            found.append((own if stands else then, then))
+        if not found:
+            raise MetricError("no frames came to judge a cascade on")
+        means = _means(np.array(found), groups)
+        scores = [Score(float(column.mean()), len(column), *bootstrap(column, _mean)) for column in means.T]
+        draws = np.random.default_rng(0).integers(len(means), size=(1000, len(means)))
+        differences = (means[:, 1] - means[:, 0])[draws].mean(1)
+        loss = float((means[:, 1] - means[:, 0]).mean())
+        return Judged(float(np.mean(stood)), *scores, loss, max(loss, float(np.quantile(differences, 0.95))))
+
+    def save(self, path: str | Path) -> None:
+        """Write points, temperature and threshold as JSON.
+
+        Raises:
+            ScheduleError: if the sureness is one of your own, which no file can hold.
+        """
+        if self.sureness is not top_probability:
+            raise ScheduleError("a cascade with a sureness of your own cannot be saved; keep its code and its figures")
+        figures = {name: getattr(self, name) for name in ("temperature", "floor", "share", "accuracy")}
+        document = {"format": CASCADE_FORMAT, "version": CASCADE_VERSION, "first": str(self.first)}
+        document |= {"then": str(self.then), "threshold": None if math.isinf(self.threshold) else self.threshold}
+        Path(path).write_text(json.dumps(document | figures, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what ``save`` wrote.
+
+        Raises:
+            ScheduleError: if it is no such file.
+        """
+        try:
+            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            if (document["format"], document["version"]) != (CASCADE_FORMAT, CASCADE_VERSION):
+                raise ValueError(f"format {document['format']} {document['version']}")
+            threshold = math.inf if document["threshold"] is None else float(document["threshold"])
+            points = (OperatingPoint.parse(document[name]) for name in ("first", "then"))
+            figures = (float(document[name]) for name in ("floor", "share", "accuracy"))
+            return cls(*points, float(document["temperature"]), threshold, *figures)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ScheduleError(f"{path} holds no cascade of version {CASCADE_VERSION} ({error}); fit one") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    outputs: Arrays
+    own: Arrays
+    then: Arrays
+    full: Arrays
+
+
+def _seen(bundle: Bundle, samples: Sequence[Any], first: OperatingPoint, then: OperatingPoint) -> Iterator[_Seen]:
+    """Each frame by way of both points and of the full network."""
+    route, full = bundle.route(first), OperatingPoint(OUTPUT, network=FULL)
+    for sample in samples:
+        inputs = bundle.inputs_of(sample)
+        outputs = tuple(route.head.run(inputs))
+        wanted = tuple(bundle.run(full, inputs))
+        other = wanted if then == full else tuple(bundle.run(then, inputs))
+        yield _Seen(outputs, tuple(bundle.answers.reduce(outputs)), other, wanted)
+
+
+def _temperature(seen: Sequence[_Seen]) -> float:
+    """At which the first answers' scores fit the full network's classes; 1 where its answers do not tell a class."""
+    scores = [scores_of(each.outputs) for each in seen]
+    classes = []
+    for found, each in zip(scores, seen, strict=True):
+        wanted = next((part for part in each.full if part.shape == found.shape), None)
+        if wanted is None:
+            return 1.0
+        classes.append(wanted.argmax(1))
+    return fitted_temperature(scores, classes)
+
+
+def _metric(bundle: Bundle, metric: Metric | None) -> Metric:
+    return metric or default_metric(bundle.answers.specs, bundle.manifest.labels)
+
+
+def _score(metric: Metric, expected: Arrays, given: Arrays) -> float:
+    return metric.score([expected], [given]).value
+
+
+def _means(rows: npt.NDArray[Any], groups: Sequence[int] | None) -> npt.NDArray[Any]:
+    """The mean of each group's rows."""
+    labels = np.arange(len(rows)) if groups is None else np.asarray(groups)
+    return np.array([rows[labels == label].mean(0) for label in np.unique(labels)])
+
+
+def _mean(values: npt.NDArray[Any]) -> float:
+    return float(values.mean())

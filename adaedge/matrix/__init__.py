@@ -1,0 +1,38 @@
+"""Matrix: which mode and which technique pays, on which network, clip, terminal, radio and link.
+
+May import: ``errors``, ``clip``, ``operating_point``, ``energy``, ``channel``, ``metrics``, ``engine``, ``bundle``,
+``stream``, ``profiling``, ``scheduling``, ``runtime.record``, ``simulation``, ``report``, ``forecast``.
+"""
+
+from adaedge.matrix.cell import Bench, Cell, Network
+from adaedge.matrix.measuring import floor_for, measured, metric_of
+from adaedge.matrix.played import Half, Played
+from adaedge.matrix.playing import play
+from adaedge.matrix.pruning import worth_playing
+from adaedge.matrix.rows import Row
+from adaedge.matrix.scenarios import LINKS, SCENARIOS, Scenario3gpp, link_named, scenario_named
+from adaedge.matrix.sweep import FRAMES, cells
+from adaedge.matrix.terminals import TERMINALS, Terminal
+
+__all__ = [
+    "FRAMES",
+    "LINKS",
+    "SCENARIOS",
+    "TERMINALS",
+    "Bench",
+    "Cell",
+    "Half",
+    "Network",
+    "Played",
+    "Row",
+    "Scenario3gpp",
+    "Terminal",
+    "cells",
+    "floor_for",
+    "link_named",
+    "measured",
+    "metric_of",
+    "play",
+    "scenario_named",
+    "worth_playing",
+]
