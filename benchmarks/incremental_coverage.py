@@ -132,11 +132,16 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "equal_or_dense_fraction": round(
             sum(bool(row.get("equal")) or "obstacle" in row for row in rows) / len(rows), 4
         ),
-        "dense": {
-            row["model"]: row.get("obstacle", "all of it mixes all positions") for row in rows if row not in running
-        },
+        "dense": {row["model"]: reason(row) for row in rows if row not in running},
         "median_share": sorted(row["share"] for row in running)[len(running) // 2] if running else None,
     }
+
+
+def reason(row: dict[str, Any]) -> str:
+    """Why a model is not computed in part, or is not equal."""
+    if "obstacle" in row:
+        return str(row["obstacle"])
+    return "all positions are mixed from the first layer on" if row["equal"] else f"differs by {row['error']:.1e}"
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class TorchEngine:
         """The graph's outputs, in its own order."""
         with torch.no_grad():
             made = self.graph(*[torch.from_numpy(array) for array in inputs])
-        return tuple(tensor.numpy() for tensor in made)
+        return tuple(tensor.detach().numpy() for tensor in made)
 
 
 @dataclass(frozen=True, slots=True)

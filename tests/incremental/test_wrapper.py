@@ -342,3 +342,23 @@ def test_busy_frames_hold_nothing_until_it_is_quiet_again():
         output, cache = stream(frame, cache.copy())
         assert_close(output, dense(net, frame))
         assert stream.stats.path == path
+
+
+def test_a_map_of_the_networks_own_is_taken_in_part_as_well():
+    class Placed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1)
+            self.places = nn.Parameter(torch.rand(1, 4, 64, 64))
+
+        def forward(self, image):
+            return self.b(self.a(image) + self.places)
+
+    net, frame = Placed().eval(), torch.rand(1, 3, 128, 128)
+    stream = Incremental(net, (frame,))
+    _, cache = stream(frame, None)
+    frame = changed(frame, (90, 99), (0, 9))
+    output, _ = stream(frame, cache)
+    assert_close(output, dense(net, frame))
+    assert stream.stats.macs_share < 0.2

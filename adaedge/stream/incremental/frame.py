@@ -18,7 +18,7 @@ from adaedge.stream.incremental.reach import Box
 
 Array = npt.NDArray[Any]
 _STEP = 4  # of the elements along each axis one in so many is looked at
-_BUSY = 0.5
+_BUSY = 0.25
 
 
 @dataclass(slots=True)

@@ -23,7 +23,9 @@ from adaedge.stream.incremental.reach import Box, is_empty, volume
 
 Array = npt.NDArray[Any]
 
-_AS_DENSE = 0.95  # what is predicted to take so much of a dense run takes no less, once it is run
+_AS_DENSE = 0.8  # what is predicted to take so much of a dense run takes no less: copying and comparing come on top
+_MOST = 0.5  # where more of the input changed, little of what follows can be left
+_HOPED = 0.7  # of the work predicted, what is left where changes die out, until a stream has shown it
 _SLOWLY = 0.2  # weight of a frame in how much less work than predicted frames take
 _CELLS = 32  # of a feature map along its shorter axis
 
@@ -110,8 +112,8 @@ class IncrementalRunner:
         if all(frame.changed[place] == [] for place in self.plan.inputs):
             return self._answer(frame), self._handed_back(frame, cache, FrameStats(0.0, 0.0, "unchanged"))
         predicted = self._decider.predicted(frame.changed)
-        if predicted * cache.saved >= _AS_DENSE * self.costs.whole:
-            if cache.stats.path == "dense" and self.plain is not None and self._is_busy(tensors, scales, inputs):
+        if share > _MOST or predicted * cache.saved >= _AS_DENSE * self.costs.whole:
+            if share > _MOST and self.plain is not None and self._is_busy(tensors, scales, inputs):
                 return self._plain(inputs, scales, cache)
             return self._dense(inputs, "dense", share, cache)
         boxes = tuple(frame.changed[self.plan.inputs[0]] or ())
@@ -259,10 +261,10 @@ class IncrementalRunner:
             spread_of(tensor) if place in self.plan.inputs else scale_of(tensor) for place, tensor in enumerate(tensors)
         ]
         stats = FrameStats(share, 1.0, path, (self.plan.held[self.plan.inputs[0]].everything,), 1)
-        found = Cache(self.identity, tensors, scales, stats)
+        found = Cache(self.identity, tensors, scales, stats, saved=_HOPED if self.tolerance.change else 1.0)
         if cache is not None:
             found.tightened, found.frames = cache.tightened, cache.frames + 1
-            found.saved = cache.saved + 0.05 * (1.0 - cache.saved)
+            found.saved = cache.saved + 0.05 * (found.saved - cache.saved)
         return tuple(tensors[place].copy() for place in self.plan.outputs), found
 
     def _is_busy(self, tensors: Sequence[Array], scales: Sequence[float], inputs: Sequence[Array]) -> bool:
