@@ -32,7 +32,7 @@ from adaedge.demo.edge import edge_server
 from adaedge.demo.policy_run import FromFirstFrame
 from adaedge.energy import RADIOS
 from adaedge.matrix import TERMINALS, Bench, Cell, link_named, measured, play, scenario_named
-from adaedge.matrix.playing import halves_of
+from adaedge.matrix.clip_run import halves_of
 from adaedge.matrix.techniques import ALL
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import FrameRecord, GrpcLink, ShapedLink, SkippingClock, Terminal, session

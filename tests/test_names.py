@@ -47,6 +47,8 @@ SHARED = {
     "changes": "amounts of change",
     "codec": "the codec of that part",
     "codecs": "the codecs of that part",
+    "costs": "what parts of a network cost",
+    "tokens": "a transformer's changed tokens: the part that prepares them, and the one that runs them",
     "frames": "frames as that part takes them",
     "halves": "heads and tails",
     "losses": "loss functions",

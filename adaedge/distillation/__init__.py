@@ -4,9 +4,7 @@ May import: ``errors``, ``payload``, ``graph``, ``levels``, ``bottleneck``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
-from adaedge.distillation.averaging import WeightAverage
 from adaedge.distillation.box_losses import BoxTargets
-from adaedge.distillation.distilling import distill
 from adaedge.distillation.feature_losses import AttentionTransfer, FeatureMSE, Relational
 from adaedge.distillation.light_head import LightHead, StrongViews
 from adaedge.distillation.losses import DecoupledTargets, SoftTargetMaps, SoftTargets
@@ -16,8 +14,10 @@ from adaedge.distillation.refining import refine
 from adaedge.distillation.repairing import Crops, evenly_spaced, repair
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.switchable_affine import SwitchableAffine
+from adaedge.distillation.teacher_student import distill
 from adaedge.distillation.terms import Weighted
 from adaedge.distillation.training import Plan, train
+from adaedge.distillation.weight_average import WeightAverage
 
 __all__ = [
     "AttentionTransfer",

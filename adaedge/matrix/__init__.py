@@ -5,9 +5,9 @@ May import: ``errors``, ``clip``, ``operating_point``, ``energy``, ``channel``, 
 """
 
 from adaedge.matrix.cell import Bench, Cell, Network
+from adaedge.matrix.clip_run import play
 from adaedge.matrix.measuring import floor_for, measured, metric_of
 from adaedge.matrix.played import Half, Played
-from adaedge.matrix.playing import play
 from adaedge.matrix.pruning import worth_playing
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import LINKS, SCENARIOS, Scenario3gpp, link_named, scenario_named

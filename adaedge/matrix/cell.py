@@ -9,7 +9,7 @@ The scheduler, and whoever picks one point for ever, know the first half of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from adaedge.matrix.played import Half, Played
 from adaedge.matrix.pruning import worth_offering
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import Scenario3gpp
-from adaedge.matrix.techniques import ALL, JPEG, LOCAL, MODES, NONE, PARTIAL, TECHNIQUES, VIDEO
+from adaedge.matrix.techniques import ALL, JPEG, LOCAL, MODES, NONE, TECHNIQUES, VIDEO
 from adaedge.matrix.terminals import Terminal
 from adaedge.metrics import Metric
 from adaedge.operating_point import KEPT, OUTPUT, OperatingPoint, Profile
@@ -297,8 +297,3 @@ class Cell:
             compute_known=str(bench.terminal.known),
             radio_known=self.model.describe(),
         )
-
-
-def modes_of(rows: Sequence[Row]) -> Mapping[str, Row]:
-    """The rows of one cell that are modes, by name."""
-    return {row.mode_or_technique: row for row in rows if row.mode_or_technique in (LOCAL, JPEG, VIDEO, PARTIAL)}

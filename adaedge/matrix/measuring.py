@@ -17,7 +17,7 @@ from adaedge.bundle import Bundle
 from adaedge.clip import Clip, Frame
 from adaedge.errors import BundleError, MetricError
 from adaedge.matrix.cell import Network
-from adaedge.matrix.playing import Progress
+from adaedge.matrix.clip_run import Progress
 from adaedge.matrix.scenarios import NATS
 from adaedge.metrics import Divergence, Metric, default_metric, metric_named
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile

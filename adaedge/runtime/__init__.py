@@ -14,6 +14,7 @@ from adaedge.runtime.result import Result
 from adaedge.runtime.terminal import Terminal
 
 if TYPE_CHECKING:
+    from adaedge.runtime.access_tokens import Tokens
     from adaedge.runtime.credentials import Credentials, default_folder
     from adaedge.runtime.edge_session import EdgeSession
     from adaedge.runtime.emulated_links import NoLink, ReplayLink, ShapedLink
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from adaedge.runtime.session import run
     from adaedge.runtime.signal_watch import SignalWatch
     from adaedge.runtime.sources import frames
-    from adaedge.runtime.tokens import Tokens
 else:
     __getattr__, __dir__ = late_names(
         __name__,
@@ -35,7 +35,7 @@ else:
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
             "SignalWatch": "signal_watch",
-            "Tokens": "tokens",
+            "Tokens": "access_tokens",
             "default_folder": "credentials",
             "frames": "sources",
             "run": "session",

@@ -9,7 +9,7 @@ import hmac
 from typing import Any, final
 
 from adaedge.runtime import rpc
-from adaedge.runtime.tokens import Tokens
+from adaedge.runtime.access_tokens import Tokens
 
 
 class UnknownCallerError(Exception):

@@ -23,6 +23,7 @@ from adaedge.bundle.entries import Subgraph
 from adaedge.errors import LinkError, OverloadError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
+from adaedge.runtime.access_tokens import Tokens
 from adaedge.runtime.address import check_address
 from adaedge.runtime.admission import Admission
 from adaedge.runtime.callers import Callers, GreedyCallerError, UnknownCallerError
@@ -30,7 +31,6 @@ from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.health import Health
 from adaedge.runtime.prometheus import Observer
-from adaedge.runtime.tokens import Tokens
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0

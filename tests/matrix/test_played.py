@@ -4,7 +4,7 @@ import pytest
 from adaedge.clip import Clip
 from adaedge.errors import SourceError
 from adaedge.matrix import Played, play
-from adaedge.matrix.playing import halves_of
+from adaedge.matrix.clip_run import halves_of
 from adaedge.metrics import Divergence
 from adaedge.operating_point import OperatingPoint
 from adaedge.stream import Playback

@@ -29,7 +29,7 @@ from adaedge.distillation import (
     SoftTargets,
     Weighted,
     distill,
-    distilling,
+    teacher_student,
 )
 from adaedge.errors import TrainingError
 
@@ -134,7 +134,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, monkeypatch, fresh_state, ac
     class KilledError(Exception):
         pass
 
-    teach, left = distilling._Lesson.teach, [dies_at]
+    teach, left = teacher_student._Lesson.teach, [dies_at]
 
     def mortal(*args):
         left[0] -= 1
@@ -142,7 +142,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, monkeypatch, fresh_state, ac
             raise KilledError
         return teach(*args)
 
-    monkeypatch.setattr(distilling._Lesson, "teach", mortal)
+    monkeypatch.setattr(teacher_student._Lesson, "teach", mortal)
     with pytest.raises(KilledError):
         run(student(dropout=0.3), tmp_path / "two", tmp_path / "run.safetensors")
     monkeypatch.undo()
@@ -218,7 +218,7 @@ def test_teachers_are_asked_once_for_each_image(tmp_path):
 
 def test_a_cache_keeps_rows_apart_from_each_other(tmp_path):
     wise = teacher()
-    cache = distilling.TeacherCache(tmp_path, {"": wise}, [("", None)])
+    cache = teacher_student.TeacherCache(tmp_path, {"": wise}, [("", None)])
     data = images()
     with torch.no_grad():
         for part in data.split(8):
@@ -422,7 +422,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader
 from pathlib import Path
-from adaedge.distillation import FeatureMSE, Plan, SoftTargets, distill, distilling
+from adaedge.distillation import FeatureMSE, Plan, SoftTargets, distill, teacher_student
 
 def net(channels, seed):
     torch.manual_seed(seed)
@@ -438,8 +438,8 @@ class Mortal:
         return self.teach(*args)
 
 images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-teach = Mortal(distilling._Lesson.teach)
-distilling._Lesson.teach = lambda *args: teach(*args)
+teach = Mortal(teacher_student._Lesson.teach)
+teacher_student._Lesson.teach = lambda *args: teach(*args)
 accelerator = Accelerator(cpu=True)
 student = net(4, accelerator.process_index)
 folder = Path(sys.argv[1])

@@ -1,7 +1,7 @@
 """`distill`: a student learns from one teacher or several.
 
-May import: ``errors``, ``graph``; of this part ``averaging``, ``losses``, ``objectives``, ``teacher_cache``, ``terms``,
-``training`` and ``watching``.
+May import: ``errors``, ``graph``; of this part ``layer_outputs``, ``losses``, ``objectives``, ``teacher_cache``,
+``terms``, ``training`` and ``weight_average``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from adaedge.distillation.averaging import WeightAverage
+from adaedge.distillation.layer_outputs import Seen, inputs_of, labels_of, watch
 from adaedge.distillation.objectives import Backward
 from adaedge.distillation.teacher_cache import TeacherCache
 from adaedge.distillation.terms import Loss, Losses, Term, teachers_of, terms_of
 from adaedge.distillation.training import Plan, Row, default_accelerator, train
-from adaedge.distillation.watching import Seen, inputs_of, labels_of, watch
+from adaedge.distillation.weight_average import WeightAverage
 from adaedge.errors import TrainingError
 from adaedge.graph.capture import evaluating
 

@@ -9,7 +9,7 @@ import pytest
 
 from adaedge.errors import LinkError, RefusedError
 from adaedge.runtime import EdgeServer, GrpcLink, Tokens
-from adaedge.runtime.tokens import FOLDER, LEAST_BURST, LOOKED_EVERY_S
+from adaedge.runtime.access_tokens import FOLDER, LEAST_BURST, LOOKED_EVERY_S
 
 
 class Wall:
