@@ -88,7 +88,7 @@ def picture_ratio() -> float:
     from benchmarks.rate_accuracy import at, kind
 
     mine = [row for row in rows("rate_accuracy") if row["network"] == "timm:efficientnet_lite0"]
-    bytes_at = {
+    bytes_at: dict[str, float] = {
         name: at([row for row in mine if kind(row["codec"]) == name], 0.92, "agreement")["bytes"]
         for name in ("jpeg", "webp", "bottleneck")
     }

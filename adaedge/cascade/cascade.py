@@ -198,11 +198,11 @@ class Cascade:
         if not found:
             raise MetricError("no frames came to judge a cascade on")
         means = _means(np.array(found), groups)
-        scores = [Score(float(column.mean()), len(column), *bootstrap(column, _mean)) for column in means.T]
+        judged, alone = (Score(float(column.mean()), len(column), *bootstrap(column, _mean)) for column in means.T)
         draws = np.random.default_rng(0).integers(len(means), size=(1000, len(means)))
         differences = (means[:, 1] - means[:, 0])[draws].mean(1)
         loss = float((means[:, 1] - means[:, 0]).mean())
-        return Judged(float(np.mean(stood)), *scores, loss, max(loss, float(np.quantile(differences, 0.95))))
+        return Judged(float(np.mean(stood)), judged, alone, loss, max(loss, float(np.quantile(differences, 0.95))))
 
     def save(self, path: str | Path) -> None:
         """Write points, temperature and threshold as JSON.
@@ -229,9 +229,9 @@ class Cascade:
             if (document["format"], document["version"]) != (CASCADE_FORMAT, CASCADE_VERSION):
                 raise ValueError(f"format {document['format']} {document['version']}")
             threshold = math.inf if document["threshold"] is None else float(document["threshold"])
-            points = (OperatingPoint.parse(document[name]) for name in ("first", "then"))
-            figures = (float(document[name]) for name in ("floor", "share", "accuracy"))
-            return cls(*points, float(document["temperature"]), threshold, *figures)
+            first, then = (OperatingPoint.parse(document[name]) for name in ("first", "then"))
+            floor, share, accuracy = (float(document[name]) for name in ("floor", "share", "accuracy"))
+            return cls(first, then, float(document["temperature"]), threshold, floor, share, accuracy)
         except (ValueError, KeyError, TypeError) as error:
             raise ScheduleError(f"{path} holds no cascade of version {CASCADE_VERSION} ({error}); fit one") from error
 

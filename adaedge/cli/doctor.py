@@ -120,7 +120,7 @@ def _loops() -> dict[str, bool]:
 def _image_encoders() -> dict[str, bool]:
     from PIL import features
 
-    return {"jpeg": features.check("jpg"), "webp": features.check("webp"), "avif": features.check("avif")}
+    return {name: bool(features.check(part)) for name, part in (("jpeg", "jpg"), ("webp", "webp"), ("avif", "avif"))}
 
 
 def _video_codecs() -> dict[str, str]:

@@ -87,13 +87,15 @@ def distill(
         >>> sorted(rows[0]), rows[-1]["loss"] < rows[0]["loss"] / 2
         (['0 from 0', 'loss', 'outputs'], True)
     """
-    if (losses is None) == (loss is None):
+    if loss is not None and losses is None:
+        losses = {(None, None): loss}
+    elif losses is None or loss is not None:
         raise TrainingError("give `losses`, a mapping of pairs of layers, or `loss`, one of the outputs; not both")
     if (epochs is None) == (plan is None):
         raise TrainingError("give `epochs`, or a `plan` that has them; not both")
     teachers = teachers_of(teacher)
     _check_apart(student, teachers)
-    terms = terms_of(losses if losses is not None else {(None, None): loss}, teachers, student)
+    terms = terms_of(losses, teachers, student)
     accelerator = accelerator or default_accelerator()
     for net in (student, *teachers.values()):
         net.to(accelerator.device)
@@ -103,7 +105,7 @@ def distill(
     lesson = _Lesson(teachers, terms, label_weight)
     projectors = lesson.projectors(student, first).to(accelerator.device)
     if cache is not None:
-        samples = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None  # type: ignore[arg-type]
+        samples = len(loader.dataset) if hasattr(loader.dataset, "__len__") else None
         lesson.cache = TeacherCache(
             Path(cache),
             teachers,

@@ -26,8 +26,8 @@ from adaedge.graph.capture import evaluating
 from adaedge.graph.halves import Head
 from adaedge.levels import Elastic, Taylor
 from adaedge.levels.batch_norm import recalibrate
-from adaedge.levels.choosing import count_macs
-from adaedge.levels.slicing import make_level
+from adaedge.levels.budget import count_macs
+from adaedge.levels.slices import make_level
 
 STEPS = 32  # widths that are tried are multiples of 1/32
 SCORED = 24  # images that channels are scored on
@@ -73,6 +73,7 @@ class NarrowEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """What crosses."""
+        features: Tensor
         (features,) = self.head(shrunk(image, self.shrink))
         if self.axis == 1 and features.dim() == 4:
             features = functional.conv2d(features, self.linear.weight[:, :, None, None], self.linear.bias)
@@ -97,7 +98,7 @@ def narrower(replaced: Replaced, images: Tensor) -> Iterator[NarrowEncoder]:
     """
     scored = images[:: max(1, len(images) // SCORED)][:SCORED]
     try:
-        elastic = Elastic(replaced.net, (images[:1],), (1.0,), importance=Taylor(scored.split(1), SCORED))
+        elastic = Elastic(replaced.net, (images[:1],), (1.0,), importance=Taylor(torch.split(scored, 1), SCORED))
     except LevelError:
         return
     for shrink in (1, 2) if images.dim() == 4 else (1,):
@@ -124,12 +125,12 @@ def _at(replaced: Replaced, elastic: Elastic, images: Tensor, example: Tensor, s
     def cost(width: float) -> float:
         point = cut(width)[1].point(replaced.split)
         (tensor,) = point.crossing
-        return point.head_macs + tensor.shape[replaced.axis] * channels * positions
+        return float(point.head_macs + tensor.shape[replaced.axis] * channels * positions)
 
     level, _ = cut(_widest(cost, replaced.macs))
     every = max(1, len(images) // FITTED)
     fitted = images[::every][:FITTED]
-    recalibrate(level, shrunk(fitted, shrink).split(8))
+    recalibrate(level, torch.split(shrunk(fitted, shrink), 8))
     head, _ = Splittable(level, (example,)).at(replaced.split)
     linear = _fitted(replaced, head, fitted, shrink)
     return NarrowEncoder(head, linear, replaced.axis, shrink, crossing.shape[2:] if shrink > 1 else ())
@@ -147,9 +148,10 @@ def _widest(cost: Callable[[float], float], budget: float) -> float:
 
 def _fitted(replaced: Replaced, head: Head, images: Tensor, shrink: int) -> nn.Linear:
     """The linear map from a narrow head's features to the full one's: least squares with a little ridge."""
-    found, wanted = [], []
+    found: list[Tensor] = []
+    wanted: list[Tensor] = []
     with torch.no_grad():
-        for image in images.split(1):
+        for image in torch.split(images, 1):
             (narrow,), (full,) = head(shrunk(image, shrink)), replaced.head(image)
             if shrink > 1:
                 narrow = functional.interpolate(narrow, full.shape[2:], mode="bilinear", align_corners=False)
@@ -188,7 +190,7 @@ def separable(replaced: Replaced, images: Tensor) -> nn.Module:
     def cost(width: int) -> int:
         encoder = _separable(width, crossing, images).requires_grad_(False)
         with evaluating(encoder):
-            return count_macs(encoder, (images[:1],), {})
+            return int(count_macs(encoder, (images[:1],), {}))
 
     width = 4
     if cost(width) > replaced.macs:

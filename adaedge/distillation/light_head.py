@@ -25,7 +25,7 @@ from adaedge.distillation.distilling import distill
 from adaedge.distillation.light_encoders import Replaced, narrower, separable
 from adaedge.distillation.refining import divergence
 from adaedge.distillation.repairing import Augment
-from adaedge.distillation.terms import Weighted
+from adaedge.distillation.terms import Losses, Weighted
 from adaedge.distillation.training import Plan
 from adaedge.errors import LevelError, SplitError, TrainingError
 from adaedge.graph import Splittable
@@ -170,7 +170,7 @@ class LightHead(nn.Module):
         teacher = cls(_First(head), tail.before_argmax(), point.name).eval()
         student = cls(light.encoder, tail.before_argmax(), point.name)
         loader = DataLoader(_Views(given, augment or StrongViews()), batch, shuffle=True)
-        losses = {
+        losses: Losses = {
             (point.name, point.name): _Relative(),
             (None, None): Weighted(_Prediction(_are_classes(tail, head, given)), 1.0),
         }
@@ -251,10 +251,11 @@ class _Views(Dataset[Tensor]):
 
 def _nearest(replaced: Replaced, images: Tensor) -> nn.Module:
     """Of the encoders that there are, the one whose features are nearest before training."""
-    found = [*narrower(replaced, images)] or [separable(replaced, images)]
+    found: list[nn.Module] = [*narrower(replaced, images)]
+    found = found or [separable(replaced, images)]
     if len(found) == 1:
         return found[0].requires_grad_(True)
-    sounded = images[:: max(1, len(images) // SOUNDED)][:SOUNDED].split(1)
+    sounded = torch.split(images[:: max(1, len(images) // SOUNDED)][:SOUNDED], 1)
 
     def apart(encoder: nn.Module) -> float:
         with torch.no_grad():

@@ -79,6 +79,7 @@ def scale_of(tensor: Array) -> float:
 
 
 def _squared(before: Array, after: Array) -> Array:
+    apart: Array
     if after.dtype == np.uint8:
         apart: Array = (np.maximum(before, after) - np.minimum(before, after)).astype(np.uint16)
     else:
