@@ -81,7 +81,7 @@ def scale_of(tensor: Array) -> float:
 def _squared(before: Array, after: Array) -> Array:
     apart: Array
     if after.dtype == np.uint8:
-        apart: Array = (np.maximum(before, after) - np.minimum(before, after)).astype(np.uint16)
+        apart = (np.maximum(before, after) - np.minimum(before, after)).astype(np.uint16)
     else:
         apart = after.astype(np.float32, copy=False) - before.astype(np.float32, copy=False)
     found: Array = np.multiply(apart, apart, out=apart)
