@@ -240,10 +240,11 @@ def test_building_again_gives_the_same_bundle(built, classifier, samples):
     assert again.digest == built.digest
 
 
-def test_nothing_of_the_model_is_changed(classifier):
+def test_nothing_of_the_model_is_changed(classifier, caplog):
     net = copy.deepcopy(classifier).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     bundle = build(net, tensors((1, 3, 16, 16)), Space(splits=["norm"]))
+    assert "the network is in training mode and is built as in evaluation mode" in caplog.text
     assert net.training
     assert net.norm.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

@@ -16,9 +16,9 @@ LAZY = ["adaedge.channel", "adaedge.energy", "adaedge.payload", "adaedge.runtime
 THIRD_PARTY = ["torch", "onnx", "cryptography", "av", "safetensors", "threadpoolctl", "rich", "typer", "tempfile"]
 THIRD_PARTY += ["PIL.JpegImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin"]
 OURS = ["profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
-OURS += [f"payload.{name}" for name in ("jpeg", "latent", "image_codecs", "range_coded", "video")]
+OURS += [f"payload.{name}" for name in ("jpeg", "latent", "image_codecs", "range_coder", "video")]
 OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "emulated_links", "sources")]
-OURS += [f"channel.{name}" for name in ("allocation", "propagation", "reading", "synthesis", "trace")]
+OURS += [f"channel.{name}" for name in ("allocation", "propagation", "synthesis", "trace_files", "trace")]
 
 # A frame is answered locally by way of a terminal whose edge server does not answer.
 TERMINAL = """

@@ -6,6 +6,7 @@ May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``bottleneck``, ``cli
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,8 @@ from adaedge.metrics import Metric
 from adaedge.payload import BOTTLENECK, DELTA
 from adaedge.payload.answers import answer_codec
 from adaedge.stream import ChangeDetector, MovedBlocks
+
+_log = logging.getLogger(__name__)
 
 
 def build(
@@ -112,8 +115,8 @@ def build(
         SourceError: if a clip does not decode, or a frame is none.
 
     Warns:
-        UserWarning: if the network is in training mode, only some of its widths can be built, or its answers to the
-            samples cannot tell points apart.
+        UserWarning: if only some of its widths can be built. That the network is in training mode, or that its answers
+            to the samples cannot tell points apart, is logged.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
@@ -124,11 +127,9 @@ def build(
     report = progress or _silent
     call = ExampleCall(args, kwargs or {}, preprocessing)
     if net.training:
-        warnings.warn(
+        _log.warning(
             "the network is in training mode and is built as in evaluation mode: dropout off, batch-norm by its running"
-            " statistics. Call `net.eval()` before, if that is meant.",
-            UserWarning,
-            stacklevel=2,
+            " statistics. Call `net.eval()` before, if that is meant."
         )
     if answer is not None:
         answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known

@@ -7,6 +7,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``bundle`
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ from adaedge.payload.answers import LabelMap
 
 Clip = Sequence[Arrays]
 Predict = Callable[[Arrays], Arrays]
+_log = logging.getLogger(__name__)
 _FEW = 50  # of fewer samples the same class is no surprise
 Evaluate = Callable[[Predict], Accuracy | float]
 
@@ -64,16 +66,16 @@ def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None)
 
 
 def _check_telling(metric: Metric, expected: Sequence[Arrays]) -> None:
-    """Warn where agreement says nothing, because the full network gives every sample the same class."""
+    """Say so where agreement says nothing, because the full network gives every sample the same class."""
     if not isinstance(metric, Agreement) or len(expected) < _FEW:
         return
     classes = {int(which) for answer in expected for which in np.ravel(best_class(answer))}
     if len(classes) == 1:
-        warnings.warn(
-            f"agreement says nothing here: the full network answers class {classes.pop()} to all {len(expected)}"
-            " samples, so every point agrees. Give samples of several classes, trained weights, or labels.",
-            UserWarning,
-            stacklevel=6,  # the caller of `build`
+        _log.warning(
+            "agreement says nothing here: the full network answers class %d to all %d samples, so every point agrees."
+            " Give samples of several classes, trained weights, or labels.",
+            classes.pop(),
+            len(expected),
         )
 
 

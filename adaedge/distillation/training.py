@@ -215,7 +215,8 @@ class _Run:
 
     def _save(self, place: Place) -> None:
         if self.plan.checkpoint and self.accelerator.is_main_process:
-            checkpoint.save(self.plan.checkpoint, self.module, self.plain, place, self.accelerator.scaler)
+            scaled = () if self.accelerator.scaler is None else (self.accelerator.scaler,)  # of half precision only
+            checkpoint.save(self.plan.checkpoint, self.module, self.plain, place, *scaled)
         self.saved_s = time.monotonic()
 
     def _finite(self, sums: dict[str, Any]) -> Row:
