@@ -63,7 +63,7 @@ def test_csv_by_given_columns(written):
     assert read_csv(path, time="when", rate="down_mbps").rates_bps.tolist() == [1e6, 2e6]
     with pytest.raises(
         TraceError,
-        match="no column of seconds among when, up, down_mbps. Name the columns .* or in Python read_csv",
+        match=r"no column of seconds among when, up, down_mbps. Name the columns .* or in Python read_csv",
     ):
         read_trace(path)
     with pytest.raises(TraceError, match="no column of rates named 'rate' among when"):
