@@ -7,12 +7,16 @@ import urllib.request
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adaedge.errors import LinkError, MissingExtraError, RefusedError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import EdgeServer, GrpcLink, Prometheus, rpc
 from adaedge.runtime.credentials import NAME
+
+# Of the extra `metrics`, which a terminal does not have.
+pytest.importorskip("prometheus_client")
+health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2")
+health_pb2_grpc = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
 
 POINT = OperatingPoint("relu", codec="u8")
 SERVING = health_pb2.HealthCheckResponse.SERVING
