@@ -25,6 +25,7 @@ from adaedge import Incremental
 from adaedge.stream.incremental import Costs
 from benchmarks import result
 from benchmarks.model_list import ENTRIES, Call, Entry, build
+from benchmarks.split_coverage import difference
 from benchmarks.worker import collect
 
 EXACT = 1e-5
@@ -106,18 +107,6 @@ def largest_error(net: nn.Module, call: Call, output: Any) -> float:
     if spec != got_spec:
         return float("inf")
     return max((difference(*pair) for pair in zip(got, expected, strict=True)), default=0.0)
-
-
-def difference(got: Any, expected: Any) -> float:
-    """Of two leaves."""
-    if not isinstance(expected, torch.Tensor):
-        return 0.0 if got == expected else float("inf")
-    if got.shape != expected.shape or got.dtype != expected.dtype:
-        return float("inf")
-    if torch.equal(got, expected):
-        return 0.0
-    scale = expected.double().abs().max().item()
-    return (got.double() - expected.double()).abs().max().item() / max(scale, 1e-30)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

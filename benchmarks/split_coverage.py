@@ -90,10 +90,11 @@ def compare(net: nn.Module, split: Splittable, entry: Entry, point: SplitPoint, 
         got, got_spec = pytree.tree_flatten(tail(*features))
     if spec != got_spec or len(features) != len(point.crossing):
         return float("inf")
-    return max(_difference(*pair) for pair in zip(got, expected, strict=True))
+    return max(difference(*pair) for pair in zip(got, expected, strict=True))
 
 
-def _difference(got: Any, expected: Any) -> float:
+def difference(got: Any, expected: Any) -> float:
+    """Of two leaves, relative to the largest value; infinite where they are not alike."""
     if not isinstance(expected, torch.Tensor):
         return 0.0 if got == expected else float("inf")
     if got.shape != expected.shape or got.dtype != expected.dtype:
@@ -114,7 +115,7 @@ def _outputs(net: nn.Module, entry: Entry) -> dict[str, Any]:
             leaves = pytree.tree_leaves(net(*args, **kwargs))
         answers.append([leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.numel()])
     pairs = list(zip(*answers, strict=False))
-    changed = max((_difference(*pair) for pair in pairs), default=0.0)
+    changed = max((difference(*pair) for pair in pairs), default=0.0)
     finite = all(bool(torch.isfinite(leaf).all()) for leaf in answers[0])
     return {"outputs": len(answers[0]), "finite": finite, "changed_by_input": round(changed, 6)}
 

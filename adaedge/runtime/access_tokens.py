@@ -140,7 +140,7 @@ class Tokens:
             return grant is not None
         now_s = self._now_s()
         with self._lock:
-            bucket = self._buckets.setdefault(grant.sha256, _Bucket(max(LEAST_BURST, grant.rate_per_s), now_s))
+            bucket = self._buckets.setdefault(grant.sha256, _Bucket(math.inf, now_s))
             return bucket.take(grant.rate_per_s, now_s)
 
     def _look(self) -> dict[str, Grant]:

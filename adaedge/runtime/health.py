@@ -22,8 +22,8 @@ class Health:
     """
 
     def __init__(self, server: Any) -> None:
-        for part in ("", ".v1", ".v1.health"):  # the package first: it is the one that an extra brings
-            health = load("grpc_health" + part, _WANTED)
+        load("grpc_health", _WANTED)  # the package first: it is the one that an extra brings
+        health = load("grpc_health.v1.health", _WANTED)
         self._states = load("grpc_health.v1.health_pb2", _WANTED).HealthCheckResponse
         calls = load("grpc_health.v1.health_pb2_grpc", _WANTED)
         self._servicer = health.HealthServicer(experimental_non_blocking=True)
