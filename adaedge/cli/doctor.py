@@ -106,8 +106,11 @@ def _extras() -> dict[str, str]:
 def _engines() -> dict[str, str]:
     import onnxruntime
 
+    from adaedge.engine import OPENVINO, available, version_of
+
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
-    return {"onnxruntime": f"{onnxruntime.__version__}: {providers}; adaedge uses CPU"}
+    found = {"onnxruntime": f"{onnxruntime.__version__}: {providers}; adaedge uses CPU"}
+    return found | ({OPENVINO: version_of(OPENVINO).split()[-1]} if OPENVINO in available() else {})
 
 
 def _loops() -> dict[str, bool]:

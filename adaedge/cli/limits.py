@@ -20,6 +20,9 @@ Compute = Annotated[
     str, typer.Option(help=f"The terminal's computing power: {', '.join(COMPUTE)}, or your own watts above idle.")
 ]
 Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIOS)}.")]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="What runs the graphs: onnxruntime, or openvino (its own extra).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

@@ -22,10 +22,13 @@ from adaedge.errors import ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:
+    from adaedge.bundle import Bundle
     from adaedge.report import Origin
     from adaedge.runtime import FrameRecord
     from adaedge.scheduling import Limits
     from adaedge.simulation import Scenario
+
+FASTEST = "fastest"
 
 
 def profile(
@@ -44,23 +47,31 @@ def profile(
         bool,
         typer.Option(help="Take the lower end of an accuracy's 95 % interval, so that a floor holds elsewhere too."),
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="What runs the graphs: onnxruntime, openvino, or the fastest of those installed.")
+    ] = FASTEST,
     as_json: Json = False,
 ) -> None:
-    """Time the parts of a bundle on this machine.
+    """Time the parts of a bundle on this machine, in the engine that runs it faster here.
 
     Example: `adaedge profile lite0.bundle -o terminal.json --edge edge.json`
     """
     from adaedge.bundle import Bundle
+    from adaedge.engine import check_engine
     from adaedge.profiling import profile as measure
     from adaedge.runtime import frames
 
+    if engine != FASTEST:
+        check_engine(engine)
     other = None if edge is None else Profile.load(edge)  # before the work, not after it
     checks.writable(out)
     if images is not None:
         checks.readable(images)
+    loaded = Bundle.load(bundle, threads=threads)
+    loaded = loaded.with_engine(_fastest(loaded) if engine == FASTEST else engine)
     with show.progress() as report:
         found = measure(
-            Bundle.load(bundle),
+            loaded,
             repetitions=repetitions,
             frames=frames(images) if images else None,
             threads=threads,
@@ -75,6 +86,20 @@ def profile(
         show.document(found.to_json())
     else:
         show.console.print(_profile_table(found))
+
+
+def _fastest(bundle: Bundle) -> str:
+    """The engine that runs the bundle fastest here; says what was found where there is a choice."""
+    from adaedge.engine import ENGINES
+    from adaedge.profiling import race_engines
+
+    race = race_engines(bundle, threads=bundle.threads)
+    for name, why in race.refused.items():
+        show.warn(f"{ENGINES[name]} is not used: {why}")
+    if len(race.seconds) > 1:
+        times = ", ".join(f"{ENGINES[name]} {1e3 * seconds:.2f} ms" for name, seconds in race.seconds.items())
+        show.warn(f"all graphs once take {times}: profiled with {ENGINES[race.fastest]} (--engine {race.fastest}).")
+    return race.fastest
 
 
 def _profile_table(found: Profile) -> Table:

@@ -24,6 +24,7 @@ EXTRAS = {
     "matplotlib": "report",
     "prometheus_client": "metrics",
     "grpc_health": "metrics",
+    "openvino": "openvino",
 }
 """Name of a package, as it is imported → the extra that brings it. ``pyproject.toml`` lists the same."""
 

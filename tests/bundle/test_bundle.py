@@ -203,6 +203,6 @@ def test_a_part_that_a_stored_tensor_does_not_have_is_refused(kept):
 
 
 def test_a_model_without_images_has_nothing_to_preprocess(bundle):
-    plain = Bundle(replace(bundle.manifest, preprocessing=None), bundle._files)
+    plain = Bundle(replace(bundle.manifest, preprocessing=None), bundle._files, engine=bundle.engine_name)
     with pytest.raises(BundleError, match="tests:net does not take images"):
         plain.preprocess(np.zeros((8, 8, 3), np.uint8))

@@ -1,6 +1,6 @@
-"""An engine runs one graph. ONNX Runtime is the one that is deployed; `FakeEngine` is for tests.
+"""ONNX Runtime: the engine that is always there.
 
-May import: ``errors``. Takes and returns NumPy arrays; knows nothing of bundles or links.
+May import: ``errors``; of this part ``protocol``.
 """
 
 from __future__ import annotations
@@ -8,30 +8,19 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol, final
+from typing import final
 
-import numpy.typing as npt
 import onnxruntime
 
+from adaedge.engine.protocol import Array, Arrays
 from adaedge.errors import BundleError, first_line
-
-Array = npt.NDArray[Any]
-Arrays = tuple[Array, ...]
 
 # The wheel from PyPI also offers AzureExecutionProvider, which sends inputs to a service: never pick that by itself.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _ONCE = threading.Lock()
 _FATAL_ONLY = 4  # errors raise; a line on the terminal besides would say it twice
-
-
-class Engine(Protocol):
-    """Runs one graph."""
-
-    def run(self, inputs: Sequence[Array]) -> Arrays:
-        """The graph's outputs, in its own order, for inputs in its own order."""
-        ...
 
 
 @final
@@ -82,39 +71,6 @@ class OnnxEngine:
             return tuple(self._session.run(None, feed))
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(f"ONNX Runtime cannot run a graph: {first_line(error)}") from error
-
-
-@final
-class Passthrough:
-    """The half of a model that holds nothing: the head at ``input``, the tail at ``output``.
-
-    Example:
-        >>> import numpy as np
-        >>> Passthrough().run([np.ones(2)])[0].tolist()
-        [1.0, 1.0]
-    """
-
-    def run(self, inputs: Sequence[Array]) -> Arrays:
-        """The inputs themselves."""
-        return tuple(inputs)
-
-
-@final
-class FakeEngine:
-    """A Python function in the place of a graph, for tests of what surrounds an engine.
-
-    Example:
-        >>> import numpy as np
-        >>> FakeEngine(lambda x: (x + 1,)).run((np.zeros(2),))[0].tolist()
-        [1.0, 1.0]
-    """
-
-    def __init__(self, function: Callable[..., Arrays]) -> None:
-        self._function = function
-
-    def run(self, inputs: Sequence[Array]) -> Arrays:
-        """What the function returns."""
-        return self._function(*inputs)
 
 
 @cache
