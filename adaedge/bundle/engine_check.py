@@ -1,6 +1,6 @@
 """Does another engine answer as ONNX Runtime does, with which the bundle's accuracies were measured?
 
-May import: ``errors``, ``engine``; of this part ``entries``, ``random_inputs``.
+May import: ``errors``, ``operating_point``, ``engine``; of this part ``entries``, ``random_inputs``.
 """
 
 from __future__ import annotations

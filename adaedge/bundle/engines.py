@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import final
 
-from adaedge.bundle import engine_check, weights
+from adaedge.bundle import weights
 from adaedge.bundle.entries import Slice, Subgraph
 from adaedge.bundle.manifest import WEIGHTS, Manifest
 from adaedge.engine import ONNX_RUNTIME, Array, Engine, Passthrough, check_engine, load_engine
@@ -60,6 +60,8 @@ class EngineTable:
     def _load(self, half: Subgraph) -> Engine:
         made = self._made(half, self._engine)
         if self._engine != ONNX_RUNTIME:
+            from adaedge.bundle import engine_check
+
             fp32 = engine_check.fp32_of(half, self._manifest.cuts)
             plain = None if fp32 is None else self._made(fp32, ONNX_RUNTIME)
             engine_check.check_answers(half, made, self._made(half, ONNX_RUNTIME), plain, self._engine)

@@ -1,6 +1,6 @@
 """The command that says what this machine has: ``doctor``. Nothing is downloaded, built or measured.
 
-May import, inside the command: ``extras``, ``payload``, ``profiling``.
+May import, inside the command: ``extras``, ``engine``, ``payload``, ``profiling``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ May import: ``errors``, ``extras``. Takes and returns NumPy arrays; knows nothin
 
 from adaedge.engine.choice import ENGINES, ONNX_RUNTIME, OPENVINO, available, check_engine, load_engine, version_of
 from adaedge.engine.onnx_runtime import OnnxEngine, return_freed_memory
-from adaedge.engine.open_vino import OpenVinoEngine
 from adaedge.engine.protocol import Array, Arrays, Engine
 from adaedge.engine.stand_ins import FakeEngine, Passthrough
 
@@ -18,7 +17,6 @@ __all__ = [
     "Engine",
     "FakeEngine",
     "OnnxEngine",
-    "OpenVinoEngine",
     "Passthrough",
     "available",
     "check_engine",

@@ -5,12 +5,10 @@ May import: ``errors``, ``extras``; of this part ``onnx_runtime``, ``open_vino``
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 
 from adaedge.engine.onnx_runtime import OnnxEngine
-from adaedge.engine.open_vino import OpenVinoEngine
 from adaedge.engine.protocol import Array, Engine
 from adaedge.errors import BundleError
 from adaedge.extras import require
@@ -55,10 +53,15 @@ def version_of(name: str) -> str:
         >>> version_of("onnxruntime").split()[:2]
         ['ONNX', 'Runtime']
     """
-    return f"{ENGINES[name]} {importlib.metadata.version(name)}"
+    from importlib.metadata import version  # with what it needs, 5 ms that a terminal never pays
+
+    return f"{ENGINES[name]} {version(name)}"
 
 
 def load_engine(name: str, graph: bytes, weights: Mapping[str, Array], threads: int = 1) -> Engine:
     """A graph in the engine of that name; arguments and errors as `OnnxEngine` and `OpenVinoEngine`."""
-    made = OpenVinoEngine if name == OPENVINO else OnnxEngine
-    return made(graph, weights, threads)
+    if name != OPENVINO:
+        return OnnxEngine(graph, weights, threads)
+    from adaedge.engine.open_vino import OpenVinoEngine
+
+    return OpenVinoEngine(graph, weights, threads)

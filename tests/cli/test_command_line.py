@@ -24,8 +24,7 @@ from adaedge.cli.doctor import examined
 from adaedge.cli.live import Totals, view
 from adaedge.cli.measure import _profile_table
 from adaedge.engine import available, load_engine
-from adaedge.errors import LevelError, ModelError
-from adaedge.errors import BundleError
+from adaedge.errors import BundleError, LevelError, ModelError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload.latent import loops
 from adaedge.runtime import Credentials, EdgeServer, read_records
