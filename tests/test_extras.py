@@ -58,7 +58,7 @@ def names(requirements):
 
 def test_the_table_is_that_of_the_project():
     listed = {
-        package: extra for extra in ("prepare", "report", "metrics", "openvino") for package in names(_extra(extra))
+        package: extra for extra in ("prepare", "report", "metrics", "openvino", "hub") for package in names(_extra(extra))
     }
     assert listed == EXTRAS
     assert not names(PYPROJECT["dependencies"]) & set(EXTRAS)

@@ -1,7 +1,7 @@
 """BundleContents: what a bundle holds, and how it is loaded, saved and changed.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this part ``answers``, ``codecs``, ``engines``,
-``folder``, ``manifest``, ``route``.
+``folder``, ``hub``, ``manifest``, ``route``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adaedge.bundle.engines import EngineTable
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.route import Route
 from adaedge.engine import ONNX_RUNTIME
-from adaedge.operating_point import KEPT, OperatingPoint
+from adaedge.operating_point import KEPT, OperatingPoint, Profile
 from adaedge.payload import OwnCodec
 
 _HEADER_BYTES = 2**16
@@ -100,6 +100,64 @@ class BundleContents:
             BundleError: if something that is not a bundle is in the way, or the folder cannot be written.
         """
         folder.write(path, self.manifest, self._files)
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        threads: int = 1,
+        codecs: Sequence[OwnCodec] = (),
+        engine: str = ONNX_RUNTIME,
+    ) -> Self:
+        """Read and verify a bundle from the Hugging Face hub; what was downloaded once is taken from the disk.
+
+        Args:
+            repo_id: ``NAME`` or ``OWNER/NAME``, as on the hub.
+            revision: a branch, a tag or a commit; the newest of ``main`` unless told.
+            token: for a private one; unless told, that of ``hf auth login``.
+            threads: as `load`.
+            codecs: as `load`.
+            engine: as `load`.
+
+        Raises:
+            BundleError: if it cannot be read from the hub; else as `load`.
+            MissingExtraError: if the extra ``hub`` is not installed.
+        """
+        from adaedge.bundle import hub
+
+        path = hub.pull(repo_id, revision=revision, token=token)
+        return cls.load(path, threads=threads, codecs=codecs, engine=engine)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        profile: Profile | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Write the bundle to the Hugging Face hub, in place of what is there, with a model card.
+
+        Args:
+            repo_id: ``NAME`` or ``OWNER/NAME``; made where there is none.
+            profile: of this bundle: then the card's table has times too, and the machines that they were measured on.
+            private: whether a new repository is; the owner's default unless told.
+            token: that may write there; unless told, that of ``hf auth login``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            BundleError: if it cannot be written there.
+            MissingExtraError: if the extra ``hub`` is not installed.
+            ProfileError: if the profile is of another bundle.
+        """
+        from adaedge.bundle import hub
+
+        return hub.push(repo_id, self.manifest, self._files, profile=profile, private=private, token=token)
 
     def with_threads(self, threads: int) -> Self:
         """The same bundle with another number of threads; files and weights are shared."""
