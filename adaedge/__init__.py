@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from adaedge.runtime import GrpcLink as GrpcLink
     from adaedge.runtime import ReplayLink as ReplayLink
     from adaedge.runtime import Terminal as Terminal
+    from adaedge.runtime import pipeline as pipeline
     from adaedge.scheduling import Scheduler as Scheduler
 
 _HOMES = {
@@ -62,6 +63,7 @@ _HOMES = {
     "Terminal": "runtime",
     "build": "builder",
     "distill": "distillation",
+    "pipeline": "runtime",
     "profile": "profiling",
 }
 
