@@ -225,18 +225,26 @@ def report(
     ] = None,
     compute: Compute = "raspberry-pi-4",
     radio: Radio = "nr-low-band",
+    otlp: Annotated[
+        Path | None, typer.Option(help="Where to write the frames as OpenTelemetry spans too, in OTLP's JSON.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page about a run. `--compute` and `--radio` are those of the run, for `--profile`.
 
     Example: `adaedge report run.jsonl --profile profile.json -o report.html`
     """
-    from adaedge.report import Context, Frontier, Origin, summarize, write_html
+    from adaedge.report import Context, Frontier, Origin, open_telemetry, summarize, write_html
     from adaedge.runtime import read_records
 
     checks.writable(out)
+    checks.writable(otlp)
     records = list(read_records(record))
     summary, frontier = summarize(records).as_dict(), None
+    if otlp is not None:
+        last = records[-1]  # a record has no date; its file was written when the last frame was answered
+        begin_s = record.stat().st_mtime - last.time_s - last.measurement.latency_s
+        otlp.write_text(open_telemetry(records, begin_s=begin_s), encoding="utf-8")
     if profile is not None:
         frontier = Frontier(Profile.load(profile), energy_model(compute, radio), _limits(records))
     # A record does not say whether it was run or simulated, nor on what machine, so neither does the page.

@@ -43,6 +43,9 @@ def serve(
     ] = None,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
+    log_json: Annotated[
+        bool, typer.Option(help="Log in JSON, a line each, with the frame that it is about; refusals are logged too.")
+    ] = False,
 ) -> None:
     """Answer terminals: gRPC with TLS and a bearer token. Stops on Ctrl-C or SIGTERM.
 
@@ -53,7 +56,7 @@ def serve(
     from adaedge.runtime import Credentials, EdgeServer, Prometheus, Tokens, default_folder, serve_forever
     from adaedge.runtime.credentials import CERTIFICATE, TOKEN
 
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    _log_to_stderr(verbose=verbose, as_json=log_json)
     loaded = Bundle.load(bundle, threads=threads, engine=engine or ONNX_RUNTIME)
     folder = state or default_folder()
     credentials = None if insecure else Credentials.stored(folder, name or ())
@@ -77,6 +80,16 @@ def serve(
     # One line of JSON, so that a program that starts an edge server learns where it listens.
     print(json.dumps(ready), flush=True)  # noqa: T201 -- this line is for programs
     serve_forever(server)
+
+
+def _log_to_stderr(*, verbose: bool, as_json: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO if as_json else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(message)s")
+    if as_json:
+        from adaedge.runtime.json_logs import JsonFormatter
+
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
 
 
 def run(
