@@ -72,6 +72,10 @@ class Bundle(BundleContents):
         """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
         return self._engines.of(half)
 
+    def onnx(self, half: Subgraph) -> bytes:
+        """A half as an ONNX file with its weights inside, for other programs: TensorRT's, a viewer."""
+        return self._engines.whole(half)
+
     def codec(self, point: OperatingPoint) -> Codec:
         """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
 

@@ -57,6 +57,12 @@ class EngineTable:
                 self._engines[half.graph] = self._load(half)
             return self._engines[half.graph]
 
+    def whole(self, half: Subgraph) -> bytes:
+        """A half as an ONNX file with its weights inside."""
+        from adaedge.engine.onnx_weights import filled
+
+        return filled(self._files[half.graph], self._given(half))
+
     def _load(self, half: Subgraph) -> Engine:
         made = self._made(half, self._engine)
         if self._engine != ONNX_RUNTIME:

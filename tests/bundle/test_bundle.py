@@ -9,8 +9,11 @@ import safetensors.numpy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import checker
+from onnx import load_model_from_string as onnx_model_from
 
 from adaedge.bundle import Bundle, Slice, weights
+from adaedge.engine import load_engine
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 from adaedge.payload import pack
@@ -159,6 +162,16 @@ def test_no_graph_holds_a_large_weight_and_each_is_stored_once(bundle, net):
         if path.endswith(".onnx"):
             assert net.right.weight.detach().numpy().tobytes() not in data
             assert b"pkg.torch" not in data, "export metadata is stripped"
+
+
+def test_a_half_leaves_as_an_onnx_file_that_stands_alone(bundle, inputs):
+    for cut in bundle.manifest.cuts:
+        if cut.head is not None:
+            data = bundle.onnx(cut.head)
+            checker.check_model(onnx_model_from(data), full_check=True)
+            found = load_engine("onnxruntime", data, {}).run(inputs)
+            expected = bundle.head(cut.split).run(inputs)
+            assert all(np.allclose(one, other, atol=1e-5) for one, other in zip(found, expected, strict=True))
 
 
 def test_weights_are_views_and_other_files_are_refused():
