@@ -117,7 +117,9 @@ class ImagePipeline:
         return [{"label": self._label(int(indices[at])), "score": float(shares[at])} for at in best]
 
     def _masks(self, answer: tuple[Array, ...]) -> Answer:
-        (found,) = answer[0] if len(answer) == 1 else ()
+        if len(answer) != 1 or len(answer[0]) != 1:
+            raise BundleError("no map of labels")
+        found = answer[0][0]
         labels = found.argmax(0) if found.ndim == 3 else found
         if labels.ndim != 2 or labels.dtype.kind not in "iu":
             raise BundleError("no map of labels")
@@ -167,7 +169,8 @@ def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
     if (wide >= 0).all() and abs(wide.sum() - 1) < 1e-3:
         return wide
     shares: npt.NDArray[np.float64] = np.exp(wide - wide.max())
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def frame_of(picture: Any) -> Array:
