@@ -13,7 +13,18 @@ sys.path.append(str(Path(__file__).parents[1]))
 from benchmarks.tiny_bundle import tiny_bundle
 
 LAZY = ["adaedge.channel", "adaedge.energy", "adaedge.payload", "adaedge.runtime"]
-THIRD_PARTY = ["torch", "onnx", "cryptography", "av", "safetensors", "threadpoolctl", "rich", "typer", "tempfile", "grpc"]
+THIRD_PARTY = [
+    "torch",
+    "onnx",
+    "cryptography",
+    "av",
+    "safetensors",
+    "threadpoolctl",
+    "rich",
+    "typer",
+    "tempfile",
+    "grpc",
+]
 THIRD_PARTY += ["PIL.JpegImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin"]
 OURS = ["profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
 OURS += [f"payload.{name}" for name in ("jpeg", "latent", "image_codecs", "range_coder", "video")]
