@@ -222,7 +222,7 @@ class _Calls:
         except OverloadError as error:
             self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), about)
         except StaleReferenceError as error:
-            self._refuse("stale", context, rpc.STALE, str(error), about)
+            self._refuse("stale", context, grpc.StatusCode[rpc.STALE], str(error), about)
         except PayloadError as error:
             self._refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, str(error), about)
         except Exception:
