@@ -2,11 +2,11 @@
 
 May import: ``errors``, ``payload``, ``bundle``; of this part ``delta``.
 
-Little-endian. 4 bytes ``AEWU``; uint16 format, 1; uint16 length of the network's name; uint32 length of the body; uint64
-version that it builds upon; uint64 version that it makes; 32 bytes SHA-256 of the bundle; 16 bytes fingerprint of the
-weights before, 16 of those after; the name in UTF-8; the body; 32 bytes HMAC-SHA256 of all that is before. The body is
-a zstd frame of a safetensors file: for each weight ``NAME`` that changes ``NAME:mask`` (uint8), ``NAME:values`` (int8)
-and ``NAME:scale`` (float32, one), see `Delta`.
+Little-endian. 4 bytes ``AEWU``; uint16 format, 1; uint16 length of the network's name; uint32 length of the body;
+uint64 version that it builds upon; uint64 version that it makes; 32 bytes SHA-256 of the bundle; 16 bytes fingerprint
+of the weights before, 16 of those after; the name in UTF-8; the body; 32 bytes HMAC-SHA256 of all that is before. The
+body is a zstd frame of a safetensors file: for each weight ``NAME`` that changes ``NAME:mask`` (uint8), ``NAME:values``
+(int8) and ``NAME:scale`` (float32, one), see `Delta`.
 """
 
 from __future__ import annotations

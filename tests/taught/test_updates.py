@@ -294,5 +294,5 @@ def test_a_gate_opens_where_the_last_labels_score_the_floor():
     assert nothing.is_open
     nothing.saw((np.zeros((1, 2, 2), int),), (np.full((1, 2, 2), 5),))
     assert not nothing.is_open
-    with pytest.raises(ScheduleError, match="a window of a frame or more; got 0.5, 0"):
+    with pytest.raises(ScheduleError, match=r"a window of a frame or more; got 0\.5, 0"):
         Gate(Agreement(), 0.5, window=0)
