@@ -27,8 +27,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,14 +51,13 @@ from adaedge.stream import Playback
 from adaedge.taught import Gate, UpdateKey
 from benchmarks import deeplabv3, forged_updates, taught_energy
 from benchmarks.result import write
-from benchmarks.taught_student import LEARNS_AFTER, Student, student
+from benchmarks.taught_student import Student, student
 from benchmarks.video_clips import class_of, count
 
 BARS = {"person": 0.70, "bottle": 0.82, "above_alone": 0.07, "bps": 300_000, "saves": 0.25, "gated": 0.85}
 FLOOR, WINDOW = 0.85, 6
 LEARNED = 150  # frames of the first half, at even distances
-EPOCHS, BATCH, RATE = 12, 8, 1e-3
-LESSONS = Lessons(rate=5e-4, fraction=0.08)
+EPOCHS, BATCH = 12, 8
 PACE = Pace()
 NEVER = Pace(period_s=1e9)
 OFFLOADED = "h264-444@27"
@@ -70,6 +67,28 @@ GEOMETRY = Preprocessing((deeplabv3.SIDE, deeplabv3.SIDE), 1.0, "bilinear", deep
 ANSWER = f"labels-aligned@{deeplabv3.LABEL_SIDE}x{deeplabv3.LABEL_SIDE}"
 SMALL, FULL = OperatingPoint(OUTPUT, network="small"), OperatingPoint(OUTPUT)
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Way:
+    """What of the student learns: what lies after a split point, at which rates, and how much of it an update changes.
+
+    Attributes:
+        after: the split point.
+        rate: learning rate on the first half.
+        lessons: on the second.
+    """
+
+    after: str
+    rate: float
+    lessons: Lessons
+
+
+WAYS = {
+    "head": Way("trunk", 3e-3, Lessons(rate=1e-3, fraction=0.5)),
+    "stage": Way("trunk.stages.2", 1e-3, Lessons(rate=5e-4, fraction=0.08)),
+}
+LEARNS = {"person": "head", "bottle": "stage"}
 
 
 @dataclass(frozen=True)
@@ -129,14 +148,14 @@ def mirrored(inputs: Tensor, answer: Tensor) -> list[tuple[Tensor, Tensor]]:
     return [(inputs.flip(3), answer.flip(3))]
 
 
-def learned(clip: Clip, segmenter: Bundle, epochs: int) -> Learned:
+def learned(clip: Clip, segmenter: Bundle, way: Way, epochs: int) -> Learned:
     """A student that has learned the first half of a clip."""
     seen = []
     for frame in clip.first():
         inputs = segmenter.inputs_of(frame)
         seen.append((deeplabv3.normalised(inputs[0]), torch.from_numpy(segmenter.run(FULL, inputs)[0])))
     own = student()
-    trunk, tail = Splittable(own, EXAMPLE).at(LEARNS_AFTER)
+    trunk, tail = Splittable(own, EXAMPLE).at(way.after)
     with torch.no_grad():
         features = [(*trunk(image), answer) for one in seen for image, answer in (one, *mirrored(*one))]
     parts = [torch.cat(part) for part in zip(*features, strict=True)]
@@ -148,16 +167,16 @@ def learned(clip: Clip, segmenter: Bundle, epochs: int) -> Learned:
         return {"loss": found.detach()}
 
     loader = DataLoader(TensorDataset(*parts), BATCH, shuffle=True)
-    learning = [weight for weight in own.parameters() if weight.requires_grad]
-    train(learner, loader, objective, torch.optim.AdamW(learning, RATE, weight_decay=0.01), Plan(epochs))
+    learning = [weight for weight in tail.parameters() if weight.requires_grad]
+    train(learner, loader, objective, torch.optim.AdamW(learning, way.rate, weight_decay=0.01), Plan(epochs))
     return Learned(own, seen)
 
 
-def played(clip: Clip, bundle: Bundle, pair: Learned, pace: Pace, lessons: Lessons) -> TaughtStream:
+def played(clip: Clip, bundle: Bundle, pair: Learned, pace: Pace, way: Way) -> TaughtStream:
     """The second half with a student that is taught at a pace."""
     views = mirrored if pace is not NEVER else None
     teacher = StreamTeacher(
-        bundle, "small", pair.student, EXAMPLE, KEY, after=LEARNS_AFTER, lessons=lessons, views=views
+        bundle, "small", pair.student, EXAMPLE, KEY, after=way.after, lessons=way.lessons, views=views
     )
     for inputs, answer in pair.seen if pace is not NEVER else ():
         teacher.remember(inputs, answer)
@@ -206,16 +225,16 @@ def reference(clip: Clip, bundle: Bundle) -> Reference:
     return Reference(clean, video, statistics.fmean(sizes), statistics.fmean(answers), statistics.median(shares))
 
 
-def row_of(clip: Clip, *, epochs: int = EPOCHS, pace: Pace = PACE, lessons: Lessons = LESSONS) -> Row:
+def row_of(clip: Clip, learns: str, *, epochs: int = EPOCHS) -> Row:
     """A clip: the student taught and alone, what crosses, joules."""
-    begun_s = time.process_time()
+    begun_s, way = time.process_time(), WAYS[learns]
     segmenter = build(deeplabv3.load(), EXAMPLE, Space([]), preprocessing=GEOMETRY)
-    pair = learned(clip, segmenter, epochs)
-    space = Space([], codecs=["raw", pace.codec, OFFLOADED], networks={"small": pair.student})
+    pair = learned(clip, segmenter, way, epochs)
+    space = Space([], codecs=["raw", PACE.codec, OFFLOADED], networks={"small": pair.student})
     bundle = build(deeplabv3.load(), EXAMPLE, space, preprocessing=GEOMETRY, answer=ANSWER)
     wanted, share = reference(clip, bundle), _share(bundle, next(clip.second()))
-    alone = played(clip, bundle, pair, NEVER, lessons)
-    taught = played(clip, bundle, pair, pace, lessons)
+    alone = played(clip, bundle, pair, NEVER, way)
+    taught = played(clip, bundle, pair, PACE, way)
     macs, full = (Splittable(net, EXAMPLE).points[-1].head_macs for net in (student(), deeplabv3.load()))
     costs = taught_energy.Costs(full, share, wanted.encode, wanted.video_bytes, wanted.answer_bytes)
     joules = taught_energy.table(taught, alone, costs)
@@ -226,6 +245,7 @@ def row_of(clip: Clip, *, epochs: int = EPOCHS, pace: Pace = PACE, lessons: Less
         "frames": len(taught.frames),
         "taught": score(clip, wanted, taught),
         "alone": score(clip, wanted, alone),
+        "learns": learns,
         "metric": clip.metric.name,
         "up_bps": taught.up_bps,
         "down_bps": taught.down_bps,
@@ -261,30 +281,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, help="this clip only; nothing is written")
     parser.add_argument("--model", choices=["deeplabv3"], default="deeplabv3")
+    parser.add_argument("--learns", choices=WAYS, default="head", help="the head alone, or the last stage as well")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument("--quarters", action="store_true", help="the first half alone, in halves: to choose settings")
+    parser.add_argument("--collect", type=Path, nargs="+", help="write the result from what `--clip … --json` printed")
     parser.add_argument("--smoke", action="store_true", help="some frames, nothing written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.clip or options.smoke:
         path = options.clip or deeplabv3.CLIPS["bottle"]
         clip = opened(path, quarters=options.quarters, most=40 if options.smoke else None)
-        row = row_of(clip, epochs=1 if options.smoke else EPOCHS)
+        row = row_of(clip, options.learns, epochs=1 if options.smoke else EPOCHS)
         print(json.dumps(row if options.json else {name: row[name] for name in row if name != "joules"}, indent=1))
         return
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.taught",
-        "--json",
-        *(["--quarters"] if options.quarters else []),
-        "--clip",
-    ]
-    running = [subprocess.Popen([*command, str(path)], stdout=subprocess.PIPE) for path in deeplabv3.CLIPS.values()]
-    rows = [json.loads(each.communicate()[0]) for each in running]
+    if options.collect:
+        rows = [json.loads(path.read_text(encoding="utf-8")) for path in options.collect]
+    else:
+        rows = [row_of(opened(path), LEARNS[name]) for name, path in deeplabv3.CLIPS.items()]
     print(json.dumps(rows, indent=1))
-    if not options.quarters:
-        write("taught", {"clips": rows, "updates": forged_updates.counted()}, bars=BARS, floor=FLOOR)
+    write("taught", {"clips": rows, "updates": forged_updates.counted()}, bars=BARS, floor=FLOOR, ways=str(WAYS))
 
 
 if __name__ == "__main__":

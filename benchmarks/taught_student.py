@@ -15,8 +15,6 @@ SIDE = 249
 STAGES = 4
 WIDTH = 64
 CLASSES = 21
-LEARNS_AFTER = "trunk.stages.2"
-"""What lies before it stays the segmenter's: its last stage and the head learn."""
 
 
 class Trunk(nn.Module):

@@ -1,21 +1,19 @@
 """`teach`: a recorded stream, run as it would be with a terminal that is taught by an edge server.
 
-May import: ``errors``, ``operating_point``, ``bundle``, ``taught``, ``stream``, ``clip``; of this part
-``stream_teacher``.
+May import: ``errors``, ``operating_point``, ``bundle``, ``taught``, ``stream``; of this part ``stream_teacher``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adaedge.bundle import Bundle
-from adaedge.clip import Frame
 from adaedge.distillation.stream_teacher import StreamTeacher
 from adaedge.engine import Arrays
 from adaedge.errors import TrainingError
@@ -102,7 +100,7 @@ def teach(
     bundle: Bundle,
     taught: TaughtNetwork,
     teacher: StreamTeacher,
-    frames: Iterable[Frame],
+    frames: Iterable[Any],
     fps: float,
     *,
     pace: Pace | None = None,
@@ -118,7 +116,7 @@ def teach(
         bundle: holds the full network and the student.
         taught: the terminal's end of the student, of this bundle.
         teacher: the edge server's end.
-        frames: of any size, in order.
+        frames: in order, each as `Bundle.inputs_of` takes it: an image of any size, or the inputs as a tuple of arrays.
         fps: how many are seen a second.
         pace: when frames are labelled and weights are sent.
         gate: told of each labelled frame what the student answered before it learned that.
@@ -129,6 +127,22 @@ def teach(
     Raises:
         TrainingError: if the stream is empty, or the training fails.
         PayloadError: if an update is refused, for the two ends are not of one beginning.
+
+    Example:
+        >>> import adaedge
+        >>> from torch import nn
+        >>> from adaedge.distillation import Lessons, SoftTargets
+        >>> from adaedge.taught import UpdateKey
+        >>> _ = torch.manual_seed(0)
+        >>> net, small = nn.Linear(8, 40).eval(), nn.Linear(8, 40).eval()
+        >>> example, key = (torch.zeros(1, 8),), UpdateKey("a secret that both ends share")
+        >>> bundle = adaedge.build(net, example, adaedge.Space([], networks={"small": small}))
+        >>> taught = adaedge.TaughtNetwork(bundle, "small", key)
+        >>> teacher = adaedge.StreamTeacher(bundle, "small", small, example, key, loss=SoftTargets())
+        >>> frames = [(frame,) for frame in np.random.default_rng(0).standard_normal((90, 1, 8)).astype(np.float32)]
+        >>> run = teach(bundle, taught, teacher, frames, 10.0, pace=Pace(codec="raw"))
+        >>> [frame.version for frame in run.frames[::30]], sum(frame.label_bytes > 0 for frame in run.frames)
+        ([0, 1, 2], 18)
     """
     pace, run = pace or Pace(), TaughtStream(fps)
     tensor, link = _to_tensor(bundle), Playback(bundle, OperatingPoint(INPUT, codec=pace.codec))

@@ -46,9 +46,7 @@ class TaughtNetwork:
         network: its name.
 
     Example:
-        >>> taught = TaughtNetwork(bundle, "small", UpdateKey(token))  # doctest: +SKIP
-        >>> taught.receive(data)  # doctest: +SKIP
-        1
+        `adaedge.teach` has one that runs.
     """
 
     def __init__(self, bundle: Bundle, network: str, key: UpdateKey, *, path: str | Path | None = None) -> None:
