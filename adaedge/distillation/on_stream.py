@@ -1,6 +1,7 @@
 """`teach`: a recorded stream, run as it would be with a terminal that is taught by an edge server.
 
-May import: ``errors``, ``operating_point``, ``bundle``, ``taught``, ``stream``; of this part ``stream_teacher``.
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``taught``, ``stream``; of this part
+``stream_teacher``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """StreamTeacher: the edge server's end of teaching. It labels frames of a stream, and makes updates of a student.
 
-May import: ``errors``, ``bundle``, ``taught``, ``graph``; of this part ``losses``.
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``taught``, ``graph``; of this part ``losses``,
+``terms``.
 """
 
 from __future__ import annotations

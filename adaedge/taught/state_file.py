@@ -1,6 +1,6 @@
 """The file that keeps a taught network's weights over a restart: replaced as a whole, signed, nothing unpickled.
 
-May import: ``errors``, ``engine``, ``bundle``; of this part ``delta``, ``update``.
+May import: ``errors``, ``engine``, ``bundle``; of this part ``weight_delta``, ``update``.
 
 32 bytes HMAC-SHA256 of what follows; a safetensors file of ``now/NAME`` and ``before/NAME``, whose metadata hold
 ``format``, ``bundle``, ``network``, ``now``, ``before`` (empty where there is none) and ``newest``.

@@ -1,6 +1,7 @@
 """TaughtNetwork: the terminal's end. It verifies an update, swaps it in between two frames, and can roll it back.
 
-May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``delta``, ``state_file``, ``update``.
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``state_file``, ``update``,
+``weight_delta``.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from adaedge.engine import Array, OnnxEngine
 from adaedge.errors import BundleError, PayloadError
 from adaedge.operating_point import OUTPUT, Level
 from adaedge.taught import state_file
-from adaedge.taught.delta import apply, fingerprint
 from adaedge.taught.state_file import State, Version
 from adaedge.taught.update import Update, UpdateKey
+from adaedge.taught.weight_delta import apply, fingerprint
 
 _LARGEST = 4  # times the weights' own bytes: no update needs as much
 

@@ -1,6 +1,6 @@
 """An update as it crosses: signed, versioned, compressed. Nothing of it is believed before its signature is.
 
-May import: ``errors``, ``payload``, ``bundle``; of this part ``delta``.
+May import: ``errors``, ``payload``, ``bundle``; of this part ``weight_delta``.
 
 Little-endian. 4 bytes ``AEWU``; uint16 format, 1; uint16 length of the network's name; uint32 length of the body;
 uint64 version that it builds upon; uint64 version that it makes; 32 bytes SHA-256 of the bundle; 16 bytes fingerprint
@@ -24,7 +24,7 @@ import safetensors.numpy
 from adaedge.bundle.weights import views
 from adaedge.errors import AdaedgeError, LinkError, PayloadError
 from adaedge.payload.compression import compress, decompress
-from adaedge.taught.delta import Delta
+from adaedge.taught.weight_delta import Delta
 
 MAGIC, FORMAT = b"AEWU", 1
 _HEAD = struct.Struct("<4sHHIQQ32s16s16s")
