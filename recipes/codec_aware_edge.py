@@ -1,7 +1,6 @@
 """An edge server's network that is taught what a codec leaves of frames: fewer bytes for the same answer, no label.
 
     python -m recipes.codec_aware_edge --clip camera.mp4 --codec h264 --settings 24,28,32,36,40 -o out
-    python -m recipes.codec_aware_edge --clip camera.mp4 --codec jpeg --settings 75,50,30,20,10 -o out
     python -m recipes.codec_aware_edge --smoke
 
 A copy of the network sees frames as they arrive, at every setting of the codec and clean, and learns what the network
@@ -122,14 +121,10 @@ def main(arguments: list[str] | None = None) -> None:
     through = {name: arrived(judging, name) for name in (CLEAN, *names)}
     sent = {name: (normalise(seen, model.preprocessing), size) for name, (seen, size) in through.items()}
     wanted = answers(model.module, sent[CLEAN][0])
-    plain, after = curve(model.module, sent, wanted), curve(taught.eval(), sent, wanted)
-    document = {"model": asked.model, "codec": asked.codec, "taught": len(chosen), "judged": len(judging)}
-    document |= {
-        "seconds": time.monotonic() - begun_s,
-        "plain": plain,
-        "aware": after,
-        "saved": (spared := saved(plain, after)),
-    }
+    plain, after = (curve(net, sent, wanted) for net in (model.module, taught.eval()))
+    spared = saved(plain, after)
+    document = {"model": asked.model, "codec": asked.codec, "taught": len(chosen), "saved": spared}
+    document |= {"seconds": time.monotonic() - begun_s, "plain": plain, "aware": after}
     (asked.out / "measured.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     shown = "no divergence to compare at" if spared is None else f"{spared:.1%} fewer bytes"
     print(f"taught on {len(chosen) / len(learning):.0%} of the half: {shown}")  # noqa: T201
