@@ -17,7 +17,16 @@ from adaedge.energy import Radio
 from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.link import HELLO_BYTES, Link, Reply
-from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, UploadRecord
+from adaedge.scheduling import (
+    PROBE_BYTES,
+    Exchange,
+    Failure,
+    LinkState,
+    ProbePlan,
+    Purpose,
+    UploadRecord,
+    patience_with,
+)
 
 _log = logging.getLogger(__name__)
 _FAILURES: dict[type[Exception], Failure] = {
@@ -45,6 +54,7 @@ class LinkMonitor:
         handshake_timeout_s: seconds that a handshake or a probe has.
         radio: the terminal's; what it takes to wake is no part of an upload.
         wants_probe: whether to probe now, of the link's state and the time; as the plan says unless told.
+        probe_timeout_s: seconds that the bytes of a probe have, of the round trip; as a handshake unless told.
     """
 
     def __init__(
@@ -57,13 +67,15 @@ class LinkMonitor:
         handshake_timeout_s: float,
         radio: Radio | None = None,
         wants_probe: Callable[[LinkState, float], bool] | None = None,
+        probe_timeout_s: Callable[[float], float] | None = None,
     ) -> None:
         self._link = link
         self._bundle = bundle
         self._estimator = estimator
         self._clock = clock
         self._timeout_s = handshake_timeout_s
-        self._state = LinkState(plan, radio=radio)
+        self._state = LinkState(plan, radio=radio, patience=patience_with(estimator))
+        self._probe_timeout_s = probe_timeout_s
         self._wants_probe = LinkState.probe_due if wants_probe is None else wants_probe
         self._told = False  # somebody knows that it is down
         self._probes: list[UploadRecord] = []
@@ -159,7 +171,10 @@ class LinkMonitor:
 
     def _send(self, purpose: Purpose, size_bytes: int) -> Reply:
         if purpose is Purpose.PROBE:
-            return self._link.probe(size_bytes, self._timeout_s)
+            timeout_s = self._timeout_s
+            if size_bytes and self._probe_timeout_s is not None:
+                timeout_s = min(timeout_s, self._probe_timeout_s(self._state.round_trip_s))
+            return self._link.probe(size_bytes, timeout_s)
         self._link.hello(self._bundle, self._timeout_s)
         return Reply(b"")
 

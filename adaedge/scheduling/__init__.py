@@ -5,19 +5,34 @@ carry their time.
 """
 
 from adaedge.scheduling.deadlines import default_margin_s, offload_timeout_s
+from adaedge.scheduling.least_energy import ExpectedEnergy, LeastEnergy
 from adaedge.scheduling.ledger import Ledger
-from adaedge.scheduling.link_state import Exchange, Failure, LinkState, Purpose, UploadRecord
-from adaedge.scheduling.policy import Choice, Fixed, LeastEnergy, LeastLatency, Policy
-from adaedge.scheduling.prediction import Predictions, predict
+from adaedge.scheduling.link_state import Exchange, Failure, LinkState, Purpose, UploadRecord, patience_with
+from adaedge.scheduling.policy import (
+    AlwaysLocal,
+    AlwaysPicture,
+    AlwaysVideo,
+    Choice,
+    Fixed,
+    LeastLatency,
+    Neurosurgeon,
+    Policy,
+)
+from adaedge.scheduling.prediction import Past, Predictions, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.scheduler import Scheduler, State
 from adaedge.scheduling.table import Limits, Table
-from adaedge.scheduling.worth import Worth
+from adaedge.scheduling.worth import LONGEST_PROBE_S, Worth
 
 __all__ = [
+    "LONGEST_PROBE_S",
     "PROBE_BYTES",
+    "AlwaysLocal",
+    "AlwaysPicture",
+    "AlwaysVideo",
     "Choice",
     "Exchange",
+    "ExpectedEnergy",
     "Failure",
     "Fixed",
     "LeastEnergy",
@@ -25,6 +40,8 @@ __all__ = [
     "Ledger",
     "Limits",
     "LinkState",
+    "Neurosurgeon",
+    "Past",
     "Policy",
     "Predictions",
     "ProbePlan",
@@ -36,5 +53,6 @@ __all__ = [
     "Worth",
     "default_margin_s",
     "offload_timeout_s",
+    "patience_with",
     "predict",
 ]

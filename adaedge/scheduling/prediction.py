@@ -42,13 +42,16 @@ function of Borodin, Linial and Saks, "An optimal on-line algorithm for metrical
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from adaedge.channel import RateEstimate
+from adaedge.channel import RateEstimate, RateSpread
 from adaedge.energy import EnergyModel, Radio
+from adaedge.scheduling.expectation import expected
 from adaedge.scheduling.knots import Column
 from adaedge.scheduling.table import REMOTE, Mask, Table
 
@@ -57,6 +60,21 @@ DOWN_BPS = 1.0
 _LOGISTIC = 1.702
 _LEAST_SPREAD = 0.1  # no rate is known better than to a tenth
 _RARE_S = 1e9  # a frame in thirty years is as rare as one in infinity, which times nothing is no number
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a policy is told of the frames before.
+
+    Attributes:
+        memory: what it handed back with its last choice; ``None`` at first.
+        spent_j: joules that were really spent since then, with what the radio draws yet because of them.
+        now_s: the time of this frame.
+    """
+
+    memory: object = None
+    spent_j: float = 0.0
+    now_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +89,8 @@ class Predictions:
         steady_j: the same without those that are not repeated frame by frame.
         on_time: whether the point meets the deadline.
         estimate: the link that was assumed; ``None`` where it is unknown or down, then only local points are on time.
+        past: what happened since the last choice.
+        again: the same for another link and another number of frames in a row, see `at`.
     """
 
     latency_s: Column
@@ -80,6 +100,26 @@ class Predictions:
     steady_j: Column
     on_time: Mask
     estimate: RateEstimate | None
+    past: Past = Past()
+    again: Callable[..., Predictions] | None = None
+
+    @property
+    def spread(self) -> RateSpread | None:
+        """How likely each rate is, where that is known."""
+        return None if self.estimate is None else self.estimate.spread
+
+    def at(self, rate_bps: float, *, frames: float | None = None) -> Predictions:
+        """What every point would take at another rate, which is then certain.
+
+        Args:
+            rate_bps: of the uplink.
+            frames: over how many frames a change of the radio's state is spread; those of the limits' horizon unless
+                told.
+        """
+        if self.again is None or self.estimate is None:
+            return self
+        trip_s, time_s = self.estimate.round_trip_s, self.estimate.time_s
+        return self.again(RateEstimate(rate_bps, rate_bps, trip_s, time_s), frames=frames)
 
 
 def predict(
@@ -90,6 +130,7 @@ def predict(
     idle_s: float = math.inf,
     regret_j: float = 0.0,
     downlink_bps: float | None = None,
+    frames: float | None = None,
 ) -> Predictions:
     """What every point would take.
 
@@ -100,20 +141,29 @@ def predict(
         idle_s: seconds since the radio's last packet; infinite where it sleeps.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         downlink_bps: rate of the answer; that of the uplink where it is ``None``.
+        frames: that the link stays as it is; those of the limits' horizon where it is ``None``.
     """
     if estimate is None or estimate.rate_bps < DOWN_BPS:
         return _without_link(table, energy, idle_s)
-    radio, frames = energy.radio, table.limits.horizon_frames
+    radio, frames = energy.radio, table.limits.horizon_frames if frames is None else frames
     left_j = radio.idle_j(idle_s, math.inf)
     link = _Link.of(estimate, downlink_bps, float(radio.ready_s(idle_s)))
     latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(table, energy, link)
     if radio.listen_s < math.inf:
         _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
-    risk = _risk(needed_s / np.maximum(left_s, 1e-9), link)
+    share = needed_s / np.maximum(left_s, 1e-9)
+    if estimate.spread is None:
+        risk = _risk(share, link)
+        steady_j += risk * np.maximum(finish_j, wasted_j)
+        on_time = (latency_s if table.guards else late_s) <= table.limit_s
+    else:
+        rates = {"rate_bps": link.rate_bps, "downlink_bps": downlink_bps, "wake_s": link.wake_s}
+        risk, steady_j = expected(table, energy, estimate.spread, share * link.rate_bps, steady_j, **rates)
+        on_time = (risk < 1.0) & (table.limit_s > 0.0) if table.guards else late_s <= table.limit_s
+        on_time &= table.terminal_s <= table.limit_s
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
     steady_j += idle_j + again_j
-    steady_j += risk * np.maximum(finish_j, wasted_j)
     sleep_j = max(0.0, left_j - max(0.0, regret_j))
     wake_j = radio.ready_j(idle_s) - again_j
     if left_j <= 0:  # fast asleep
@@ -122,8 +172,8 @@ def predict(
     energy_j = table.columns[REMOTE] * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
     energy_j += steady_j
     energy_j += sleep_j / frames
-    on_time = (latency_s if table.guards else late_s) <= table.limit_s
-    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
+    again = partial(predict, table, energy, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps)
+    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate, again=again)
 
 
 def next_regret_j(predictions: Predictions, table: Table, radio: Radio, regret_j: float) -> float:
