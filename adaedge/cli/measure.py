@@ -109,7 +109,11 @@ def simulate(
     profile: Annotated[Path, typer.Argument(help="A profile that `adaedge profile` wrote.")],
     trace: Annotated[Path, typer.Option(help="A rate trace: mahimahi, `seconds Mbit/s`, or CSV.")],
     policy: Annotated[
-        str, typer.Option(help="adaptive, local, static (the best in hindsight), clairvoyant, or an operating point.")
+        str,
+        typer.Option(
+            help="adaptive, local, static (the best in hindsight), clairvoyant, a policy of adaedge.scheduling such as"
+            " ExpectedEnergy, or an operating point."
+        ),
     ] = "adaptive",
     clip: Annotated[
         Path | None,
@@ -157,20 +161,14 @@ def simulate(
 
 
 def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
-    from adaedge.scheduling import Fixed, Policy
+    from adaedge.cli.policies import policy_of
     from adaedge.simulation import best_static, clairvoyant
 
     if policy == "static":
         return best_static(scenario)[1]
     if policy == "clairvoyant":
         return clairvoyant(scenario)
-    named: dict[str, Policy | None] = {"adaptive": None, "local": Fixed(OperatingPoint(OUTPUT))}
-    if policy not in named and "/" not in policy:
-        raise ScheduleError(
-            f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, or an operating point such as"
-            f" {next(iter(scenario.costs))}"
-        )
-    return scenario.run(named[policy] if policy in named else Fixed(OperatingPoint.parse(policy)))
+    return scenario.run(policy_of(policy, next(iter(scenario.costs))))
 
 
 def _everywhere(records: Sequence[FrameRecord]) -> dict[str, float]:

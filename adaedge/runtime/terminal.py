@@ -56,8 +56,7 @@ class Terminal:
         handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
-        keeping: how answers are kept (detector, audits, metric); they are where there is an accuracy floor, and the
-            bundle says how good kept answers are.
+        keeping: how answers are kept (detector, audits, metric), where the bundle knows how good they are.
         signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: the
             scheduler's plan then probes when it is worth it, not when it has become time.
 
@@ -97,7 +96,7 @@ class Terminal:
         self._monitor = LinkMonitor(
             link,
             bundle.digest,
-            estimator or Transitions(),
+            Transitions() if estimator is None else estimator,
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
             handshake_timeout_s,

@@ -4,6 +4,8 @@ May import: ``errors``, ``operating_point``, ``energy``, ``channel``. No sockets
 carry their time.
 """
 
+from adaedge.scheduling.bandit import LinearBandit
+from adaedge.scheduling.best_of import BestOf
 from adaedge.scheduling.deadlines import default_margin_s, offload_timeout_s
 from adaedge.scheduling.least_energy import ExpectedEnergy, LeastEnergy
 from adaedge.scheduling.ledger import Ledger
@@ -20,8 +22,10 @@ from adaedge.scheduling.policy import (
 )
 from adaedge.scheduling.prediction import Past, Predictions, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
+from adaedge.scheduling.robust_mpc import RobustMPC
 from adaedge.scheduling.scheduler import Scheduler, State
 from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.virtual_queues import VirtualQueues
 from adaedge.scheduling.worth import LONGEST_PROBE_S, Worth
 
 __all__ = [
@@ -30,6 +34,7 @@ __all__ = [
     "AlwaysLocal",
     "AlwaysPicture",
     "AlwaysVideo",
+    "BestOf",
     "Choice",
     "Exchange",
     "ExpectedEnergy",
@@ -39,6 +44,7 @@ __all__ = [
     "LeastLatency",
     "Ledger",
     "Limits",
+    "LinearBandit",
     "LinkState",
     "Neurosurgeon",
     "Past",
@@ -46,10 +52,12 @@ __all__ = [
     "Predictions",
     "ProbePlan",
     "Purpose",
+    "RobustMPC",
     "Scheduler",
     "State",
     "Table",
     "UploadRecord",
+    "VirtualQueues",
     "Worth",
     "default_margin_s",
     "offload_timeout_s",

@@ -34,16 +34,22 @@ class Expected(NamedTuple):
     steady_j: Column
 
 
+class Rates(NamedTuple):
+    """What the joules that are known were predicted with.
+
+    Attributes:
+        rate_bps: of the uplink.
+        downlink_bps: of the answer; that of the uplink where it is ``None``.
+        wake_s: seconds in which the radio wakes, and does not send.
+    """
+
+    rate_bps: float
+    downlink_bps: float | None
+    wake_s: float
+
+
 def expected(
-    table: Table,
-    energy: EnergyModel,
-    spread: RateSpread,
-    need_bps: Column,
-    steady_j: Column,
-    *,
-    rate_bps: float,
-    downlink_bps: float | None,
-    wake_s: float,
+    table: Table, energy: EnergyModel, spread: RateSpread, rates: Rates, need_bps: Column, steady_j: Column
 ) -> Expected:
     """Chances and joules over a spread of rates.
 
@@ -51,25 +57,23 @@ def expected(
         table: the points.
         energy: the terminal's energy model.
         spread: of the rates.
+        rates: those that ``steady_j`` is of.
         need_bps: of each point, the rate at which its answer comes just before the give-up.
-        steady_j: of each point, the joules at ``rate_bps``, where it is answered.
-        rate_bps: that rate.
-        downlink_bps: rate of the answer; that of the uplink where it is ``None``.
-        wake_s: seconds in which the radio wakes, and does not send.
+        steady_j: of each point, the joules at these rates, where it is answered.
     """
     columns, radio = table.columns, energy.radio
     place = spread.rates_bps.searchsorted(need_bps)
     answered = 1.0 - spread.below[place]
-    price = energy.prices(rate_bps, downlink_bps)
+    price = energy.prices(rates.rate_bps, rates.downlink_bps)
     up_j = _from(spread, radio.uplink_j(1.0, spread.rates_bps))
     up = up_j[place] - answered * price.uplink_j_per_byte
     computing_j = price.compute_w * columns[TERMINAL_S]
     found_j = answered * (steady_j - computing_j)
     found_j += up * columns[PAYLOAD_BYTES]
-    if downlink_bps is None:
+    if rates.downlink_bps is None:
         down_j = _from(spread, radio.downlink_j(1.0, spread.rates_bps))
         found_j += (down_j[place] - answered * price.downlink_j_per_byte) * columns[ANSWER_BYTES]
-    sending_s = np.maximum(0.0, columns[TIMEOUT_S] - columns[TERMINAL_S] - wake_s)
+    sending_s = np.maximum(0.0, columns[TIMEOUT_S] - columns[TERMINAL_S] - rates.wake_s)
     failed_j = price.compute_w * columns[FINISH_S] + radio.sending_j(0.0, 1.0) * sending_s
     risk = columns[REMOTE] - columns[REMOTE] * answered
     # A local point needs no rate, so it is always answered, and its row stays as it is.

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ import numpy as np
 
 from adaedge.channel import RateEstimate, RateSpread
 from adaedge.energy import EnergyModel, Radio
-from adaedge.scheduling.expectation import expected
+from adaedge.scheduling.expectation import Rates, expected
 from adaedge.scheduling.knots import Column
 from adaedge.scheduling.table import REMOTE, Mask, Table
 
@@ -77,6 +77,10 @@ class Past:
     now_s: float = 0.0
 
 
+NOTHING = Past()
+"""Before the first frame."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """One row per point of the table.
@@ -100,13 +104,21 @@ class Predictions:
     steady_j: Column
     on_time: Mask
     estimate: RateEstimate | None
-    past: Past = Past()
+    past: Past = NOTHING
     again: Callable[..., Predictions] | None = None
 
     @property
     def spread(self) -> RateSpread | None:
         """How likely each rate is, where that is known."""
         return None if self.estimate is None else self.estimate.spread
+
+    @property
+    def at_the_estimate(self) -> Predictions:
+        """The same without a spread of the rates: at the estimate, with the error that its low rate tells of."""
+        if self.again is None or self.spread is None:
+            return self
+        assert self.estimate is not None  # else there is no spread
+        return self.again(replace(self.estimate, spread=None))
 
     def at(self, rate_bps: float, *, frames: float | None = None) -> Predictions:
         """What every point would take at another rate, which is then certain.
@@ -131,6 +143,7 @@ def predict(
     regret_j: float = 0.0,
     downlink_bps: float | None = None,
     frames: float | None = None,
+    past: Past = NOTHING,
 ) -> Predictions:
     """What every point would take.
 
@@ -142,9 +155,10 @@ def predict(
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         downlink_bps: rate of the answer; that of the uplink where it is ``None``.
         frames: that the link stays as it is; those of the limits' horizon where it is ``None``.
+        past: what happened since the last choice; it is only handed on.
     """
     if estimate is None or estimate.rate_bps < DOWN_BPS:
-        return _without_link(table, energy, idle_s)
+        return _without_link(table, energy, idle_s, past)
     radio, frames = energy.radio, table.limits.horizon_frames if frames is None else frames
     left_j = radio.idle_j(idle_s, math.inf)
     link = _Link.of(estimate, downlink_bps, float(radio.ready_s(idle_s)))
@@ -158,8 +172,8 @@ def predict(
         steady_j += risk * np.maximum(finish_j, wasted_j)
         on_time = (latency_s if table.guards else late_s) <= table.limit_s
     else:
-        rates = {"rate_bps": link.rate_bps, "downlink_bps": downlink_bps, "wake_s": link.wake_s}
-        risk, steady_j = expected(table, energy, estimate.spread, share * link.rate_bps, steady_j, **rates)
+        rates = Rates(link.rate_bps, downlink_bps, link.wake_s)
+        risk, steady_j = expected(table, energy, estimate.spread, rates, share * link.rate_bps, steady_j)
         on_time = (risk < 1.0) & (table.limit_s > 0.0) if table.guards else late_s <= table.limit_s
         on_time &= table.terminal_s <= table.limit_s
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
@@ -172,8 +186,8 @@ def predict(
     energy_j = table.columns[REMOTE] * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
     energy_j += steady_j
     energy_j += sleep_j / frames
-    again = partial(predict, table, energy, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps)
-    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate, again=again)
+    again = partial(predict, table, energy, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps, past=past)
+    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate, past, again)
 
 
 def next_regret_j(predictions: Predictions, table: Table, radio: Radio, regret_j: float) -> float:
@@ -268,7 +282,7 @@ def _hold(
     steady_j += remote * paused_j + energy.compute.wait_w * hold_s
 
 
-def _without_link(table: Table, energy: EnergyModel, idle_s: float) -> Predictions:
+def _without_link(table: Table, energy: EnergyModel, idle_s: float, past: Past) -> Predictions:
     # An offload would be given up and finished locally: finite numbers, but no reason to try one.
     latency_s = np.where(table.local, table.terminal_s, table.timeout_s + table.finish_s)
     compute_s = table.terminal_s + np.where(table.local, 0.0, table.finish_s)
@@ -276,5 +290,5 @@ def _without_link(table: Table, energy: EnergyModel, idle_s: float) -> Predictio
     steady_j = np.asarray(energy.local(compute_s).total_j)
     on_time = table.local & (latency_s <= table.limit_s)
     return Predictions(
-        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + left_j, steady_j, on_time, None
+        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + left_j, steady_j, on_time, None, past
     )

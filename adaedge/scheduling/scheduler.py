@@ -154,7 +154,7 @@ class Scheduler:
         """
         table, changes = self.table, changes or {}
         self._looking.learn(estimate)
-        if estimate is not None and estimate.spread is not None and self.guarded and self.policy.at_the_estimate:
+        if estimate is not None and isinstance(self.policy, Guarded) and self.policy.at_the_estimate:
             estimate = replace(estimate, spread=None)
         if self.keeping and (accuracy := self.keeping.accuracy(changes, last)) is not None:
             table = self.keeping.offered(accuracy)
@@ -162,9 +162,15 @@ class Scheduler:
         now_s, active_s = self._times(estimate, now_s)
         idle_s = max(0.0, now_s - active_s)
         before = self.state
-        told = {"idle_s": idle_s, "regret_j": before.regret_j, "downlink_bps": self.downlink_bps}
-        past = Past(before.memory, before.spent_j, now_s)
-        predictions = replace(predict(table, self.energy, estimate, **told), past=past)
+        predictions = predict(
+            table,
+            self.energy,
+            estimate,
+            idle_s=idle_s,
+            regret_j=before.regret_j,
+            downlink_bps=self.downlink_bps,
+            past=Past(before.memory, before.spent_j, now_s),
+        )
         refused = self.guarded and not self.state.ledger.covers(self._waking_j(idle_s))
         if refused and (predictions.on_time & table.local).any():
             predictions = replace(predictions, on_time=predictions.on_time & table.local)
@@ -181,8 +187,8 @@ class Scheduler:
         if point is KEPT:
             # A frame that computes and sends nothing says nothing of what the radio's states would have cost.
             ledger = self.state.ledger.earned(float(predictions.steady_j[choice.row]))
-            went = {"memory": choice.memory, "spent_j": 0.0}
-            self.state = replace(before, now_s=now_s, active_s=active_s, ledger=ledger, **went)
+            kept = replace(before, now_s=now_s, active_s=active_s, ledger=ledger)
+            self.state = replace(kept, memory=choice.memory, spent_j=0.0)
             return decision
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
