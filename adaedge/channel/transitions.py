@@ -30,7 +30,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from adaedge.channel.estimators import RateEstimate, Upload
-from adaedge.channel.spread import Column, RateSpread
+from adaedge.channel.spread import Column, RateSpread, chances_below
 from adaedge.errors import ScheduleError
 
 WINDOW = 64
@@ -44,13 +44,16 @@ COVERAGE = 0.9
 GAIN = 0.05
 LOW = 0.1
 """The quantile that a deadline is judged by."""
+_QUANTILES = np.array([(1 - COVERAGE) / 2, LOW, 0.5, (1 + COVERAGE) / 2]) - 1e-9
 _UNFINISHED = math.log(0.7)
 _STRETCH = (math.log(0.2), math.log(8.0))
 _ASSUMED = np.array([-1.2, -0.5, -0.2, -0.05, 0.05, 0.15, 0.3, 0.7])
-_ASSUMED_AFTER_NONE = np.array([-1.0, -0.3, 0.3, 1.0])
+_ASSUMED_AFTER_NONE = np.array([0.0, 0.0, -1.0, -0.3, 0.3, 1.0])  # the first two: as before, and the bound
 _ASSUMED_WEIGHT = 2.0
 _MEMORY = 0.7  # of the usual rate, at each upload
+_FADING = 2.0 ** (-1.0 / HALF_LIFE)
 _LEAST_S = 1e-6
+_ALIKE = 1e-6  # logarithms that differ by rounding
 _FASTEST = math.log(1e12)
 
 
@@ -77,14 +80,15 @@ class Transitions:
     patience: ClassVar[int] = 16
 
     def __init__(self) -> None:
-        self._from, self._to = np.zeros(WINDOW), np.zeros(WINDOW)
-        self._in_vain = np.full(WINDOW, -1.0)  # how many uploads were in vain when it began, as log2(1 + n)
-        self._number = np.full(WINDOW, -np.inf)  # of the upload that ended it
-        self._count = 0
+        # Transitions after an answer, and after one to many uploads in vain: what each began with, what it says of the
+        # next, and what it weighs by its age.
+        self._from, self._to, self._weight = np.zeros((2, WINDOW)), np.zeros((2, WINDOW)), np.zeros((2, WINDOW))
+        self._count = [0, 0]
         self._now: tuple[float, float, int] | None = None  # when, log rate, in vain in a row
         self._usual: float | None = None
         self._stretch = 0.0  # its logarithm
         self._spread: RateSpread | None = None
+        self._quantiles_bps: list[float] = []  # of the spread, at each of `_QUANTILES`
 
     @property
     def stretch(self) -> float:
@@ -108,10 +112,13 @@ class Transitions:
         in_vain = 0
         if self._now is not None:
             _, before, in_vain = self._now
-            place = self._count % WINDOW
-            self._from[place], self._to[place], self._number[place] = before, rate, self._count
-            self._in_vain[place] = math.log2(1 + in_vain)
-        self._count += 1
+            kind = int(in_vain > 0)
+            place = self._count[kind] % WINDOW
+            self._count[kind] += 1
+            self._weight *= _FADING
+            self._weight[kind, place] = 1.0
+            self._from[kind, place] = math.log2(1 + in_vain) if in_vain else before
+            self._to[kind, place] = rate if in_vain else rate - DRIFT * before
         self._now = upload.time_s, rate, 0 if upload.completed else in_vain + 1
         if upload.completed:
             self._usual = rate if self._usual is None else self._usual + (1 - _MEMORY) * (rate - self._usual)
@@ -122,8 +129,8 @@ class Transitions:
         del now_s
         if self._now is None:
             return None
-        spread = self._forecast()
-        return RateEstimate(spread.quantile(0.5), spread.quantile(LOW), 0.0, self._now[0], spread)
+        spread, (low_bps, rate_bps) = self._forecast(), self._quantiles_bps[1:3]
+        return RateEstimate(rate_bps, low_bps, 0.0, self._now[0], spread)
 
     def _forecast(self) -> RateSpread:
         if self._spread is None:
@@ -131,33 +138,48 @@ class Transitions:
             logs, weights = self._alike(self._now[1], self._now[2])
             order = logs.argsort()
             logs, weights = logs[order], weights[order]
-            weights /= weights.sum()
-            middle = logs[min(int(np.searchsorted(weights.cumsum(), 0.5)), len(logs) - 1)]
-            stretched = middle + (logs - middle) * math.exp(self._stretch)
-            self._spread = RateSpread(np.exp(np.clip(stretched, 0.0, _FASTEST)), weights)
+            below = chances_below(weights)
+            weights /= below[-1]
+            below /= below[-1]
+            places = np.minimum(below[1:].searchsorted(_QUANTILES), len(logs) - 1)
+            stretch = math.exp(self._stretch)
+            logs *= stretch
+            logs += (1.0 - stretch) / stretch * logs[places[2]]
+            if not 0.0 < logs[0] <= logs[-1] < _FASTEST:
+                logs = np.minimum(np.maximum(logs, 0.0), _FASTEST)
+            rates = np.exp(logs)
+            self._spread = RateSpread.trusted(rates, weights, below)
+            self._quantiles_bps = rates[places].tolist()
         return self._spread
 
     def _alike(self, rate: float, in_vain: int) -> tuple[Column, Column]:
         """Log rates that may follow, and what each weighs."""
-        weights = np.exp2((self._number - self._count) / HALF_LIFE)
+        kind = int(in_vain > 0)
+        assumed = _ASSUMED_AFTER_NONE if in_vain else _ASSUMED
+        logs, weights = np.empty(WINDOW + len(assumed)), np.empty(WINDOW + len(assumed))
+        weights[WINDOW:] = _ASSUMED_WEIGHT / len(assumed)
         if in_vain:
-            weights *= self._in_vain > 0
-            weights *= np.exp2(-np.abs(self._in_vain - math.log2(1 + in_vain)))
             usual = rate if self._usual is None else self._usual
-            found, assumed = self._to, np.concatenate(([rate, rate - _UNFINISHED], usual + _ASSUMED_AFTER_NONE))
+            logs[:WINDOW] = self._to[kind]
+            np.add(assumed, usual, out=logs[WINDOW:])
+            logs[WINDOW : WINDOW + 2] = rate, rate - _UNFINISHED
+            away = np.abs(self._from[kind] - math.log2(1 + in_vain))
+            away *= -math.log(2)
         else:
-            away = (self._from - rate) / WIDTH
-            weights *= np.exp(-0.5 * away * away)
-            weights *= self._in_vain == 0
-            found, assumed = self._to + DRIFT * (rate - self._from), rate + _ASSUMED
-        more = np.full(len(assumed), _ASSUMED_WEIGHT / len(assumed))
-        return np.concatenate((found, assumed)), np.concatenate((weights, more))
+            np.add(self._to[kind], DRIFT * rate, out=logs[:WINDOW])
+            np.add(assumed, rate, out=logs[WINDOW:])
+            away = self._from[kind] - rate
+            away *= away
+            away *= -0.5 / WIDTH**2
+        np.exp(away, out=away)
+        np.multiply(away, self._weight[kind], out=weights[:WINDOW])
+        return logs, weights
 
     def _correct(self, rate: float, *, bound: bool) -> None:
         """Whether the interval held what was found."""
-        spread, outside = self._forecast(), (1 - COVERAGE) / 2
-        low, high = math.log(spread.quantile(outside)), math.log(spread.quantile(1 - outside))
+        self._forecast()
+        low, high = math.log(self._quantiles_bps[0]), math.log(self._quantiles_bps[3])
         # Of an upload that was given up, only a bound is known: the interval held it if it reaches below.
-        inside = low <= rate if bound else low <= rate <= high
+        inside = low <= rate + _ALIKE if bound else low - _ALIKE <= rate <= high + _ALIKE
         step = -GAIN * (1 - COVERAGE) if inside else GAIN * COVERAGE
         self._stretch = min(_STRETCH[1], max(_STRETCH[0], self._stretch + step))

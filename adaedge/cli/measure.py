@@ -18,8 +18,7 @@ from rich.table import Table
 from adaedge.cli import checks, show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
 from adaedge.energy import Provenance
-from adaedge.errors import ScheduleError
-from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import Profile
 
 if TYPE_CHECKING:
     from adaedge.report import Origin

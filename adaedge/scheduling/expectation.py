@@ -7,19 +7,18 @@ frame itself. With rates r of chance p(r), and *need* the rate at which the answ
 
     joules = computing + Σ_{r ≥ need} p(r) · (transfer(r) + waiting) + Σ_{r < need} p(r) · (sending until then + finish)
 
-Both sums are running sums over the rates in order, so a point costs one search in them.
+Both sums are running sums over the rates in order, so a point costs one search in them. A radio's joules are taken to
+be watts times the seconds of the transfer, and something for each byte, whatever the rate: those of both models are.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from adaedge.channel import RateSpread
-from adaedge.energy import EnergyModel
+from adaedge.energy import Radio
 from adaedge.scheduling.knots import Column
-from adaedge.scheduling.table import ANSWER_BYTES, FINISH_S, PAYLOAD_BYTES, REMOTE, TERMINAL_S, TIMEOUT_S, Table
+from adaedge.scheduling.table import ANSWER_BYTES, PAYLOAD_BYTES, Table
 
 
 class Expected(NamedTuple):
@@ -34,54 +33,52 @@ class Expected(NamedTuple):
     steady_j: Column
 
 
-class Rates(NamedTuple):
-    """What the joules that are known were predicted with.
+class Known(NamedTuple):
+    """What is known of the points at one rate; the columns may be changed.
 
     Attributes:
         rate_bps: of the uplink.
         downlink_bps: of the answer; that of the uplink where it is ``None``.
-        wake_s: seconds in which the radio wakes, and does not send.
+        need_bps: of each point, the rate at which its answer comes just before the give-up; 0 of a local one.
+        steady_j: of each point, the joules at these rates, where it is answered.
+        given_up_j: of each point, the joules where it is not.
     """
 
     rate_bps: float
     downlink_bps: float | None
-    wake_s: float
+    need_bps: Column
+    steady_j: Column
+    given_up_j: Column
 
 
-def expected(
-    table: Table, energy: EnergyModel, spread: RateSpread, rates: Rates, need_bps: Column, steady_j: Column
-) -> Expected:
+def expected(table: Table, radio: Radio, spread: RateSpread, known: Known) -> Expected:
     """Chances and joules over a spread of rates.
 
     Args:
         table: the points.
-        energy: the terminal's energy model.
+        radio: the terminal's.
         spread: of the rates.
-        rates: those that ``steady_j`` is of.
-        need_bps: of each point, the rate at which its answer comes just before the give-up.
-        steady_j: of each point, the joules at these rates, where it is answered.
+        known: of the points at one rate.
     """
-    columns, radio = table.columns, energy.radio
-    place = spread.rates_bps.searchsorted(need_bps)
-    answered = 1.0 - spread.below[place]
-    price = energy.prices(rates.rate_bps, rates.downlink_bps)
-    up_j = _from(spread, radio.uplink_j(1.0, spread.rates_bps))
-    up = up_j[place] - answered * price.uplink_j_per_byte
-    computing_j = price.compute_w * columns[TERMINAL_S]
-    found_j = answered * (steady_j - computing_j)
-    found_j += up * columns[PAYLOAD_BYTES]
-    if rates.downlink_bps is None:
-        down_j = _from(spread, radio.downlink_j(1.0, spread.rates_bps))
-        found_j += (down_j[place] - answered * price.downlink_j_per_byte) * columns[ANSWER_BYTES]
-    sending_s = np.maximum(0.0, columns[TIMEOUT_S] - columns[TERMINAL_S] - rates.wake_s)
-    failed_j = price.compute_w * columns[FINISH_S] + radio.sending_j(0.0, 1.0) * sending_s
-    risk = columns[REMOTE] - columns[REMOTE] * answered
-    # A local point needs no rate, so it is always answered, and its row stays as it is.
-    return Expected(risk, computing_j + found_j + risk * failed_j)
+    columns, rate_bps = table.columns, known.rate_bps
+    place = spread.rates_bps.searchsorted(known.need_bps)
+    risk = spread.below[place]
+    # A local point needs no rate, so it is never given up, and its row stays as it is.
+    found_j = known.given_up_j
+    found_j -= known.steady_j
+    found_j *= risk
+    found_j += known.steady_j
+    # What a bit takes at the rates that are fast enough, in place of what it takes at the rate of the prediction.
+    seconds = spread.seconds_below[-1] - 1.0 / rate_bps - spread.seconds_below[place]
+    seconds += risk / rate_bps
+    bits_w = (8.0 * float(radio.sending_j(0.0, 1.0))) * columns[PAYLOAD_BYTES]
+    if known.downlink_bps is None:
+        bits_w += _receiving_j(radio, rate_bps) * columns[ANSWER_BYTES]
+    bits_w *= seconds
+    found_j += bits_w
+    return Expected(risk, found_j)
 
 
-def _from(spread: RateSpread, value: Column) -> Column:
-    """(n + 1,): what a value comes to, over the rates from each on."""
-    total = np.zeros(len(value) + 1)
-    total[:-1] = (spread.shares * value)[::-1].cumsum()[::-1]
-    return total
+def _receiving_j(radio: Radio, rate_bps: float) -> float:
+    """Joules of a byte received, by which the seconds of a bit are multiplied: all but what no rate changes."""
+    return float(radio.downlink_j(1.0, rate_bps) - radio.downlink_j(1.0, 2 * rate_bps)) * 2 * rate_bps

@@ -51,7 +51,7 @@ import numpy as np
 
 from adaedge.channel import RateEstimate, RateSpread
 from adaedge.energy import EnergyModel, Radio
-from adaedge.scheduling.expectation import Rates, expected
+from adaedge.scheduling.expectation import Known, expected
 from adaedge.scheduling.knots import Column
 from adaedge.scheduling.table import REMOTE, Mask, Table
 
@@ -162,7 +162,9 @@ def predict(
     radio, frames = energy.radio, table.limits.horizon_frames if frames is None else frames
     left_j = radio.idle_j(idle_s, math.inf)
     link = _Link.of(estimate, downlink_bps, float(radio.ready_s(idle_s)))
-    latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(table, energy, link)
+    latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(
+        table, energy, link, absolute=estimate.spread is not None
+    )
     if radio.listen_s < math.inf:
         _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
@@ -172,10 +174,10 @@ def predict(
         steady_j += risk * np.maximum(finish_j, wasted_j)
         on_time = (latency_s if table.guards else late_s) <= table.limit_s
     else:
-        rates = Rates(link.rate_bps, downlink_bps, link.wake_s)
-        risk, steady_j = expected(table, energy, estimate.spread, rates, share * link.rate_bps, steady_j)
-        on_time = (risk < 1.0) & (table.limit_s > 0.0) if table.guards else late_s <= table.limit_s
-        on_time &= table.terminal_s <= table.limit_s
+        given_up_j = np.maximum(finish_j, wasted_j, out=wasted_j)
+        known = Known(link.rate_bps, downlink_bps, share * link.rate_bps, steady_j, given_up_j)
+        risk, steady_j = expected(table, energy.radio, estimate.spread, known)
+        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (table.terminal_s <= table.limit_s)
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
     steady_j += idle_j + again_j
     sleep_j = max(0.0, left_j - max(0.0, regret_j))
@@ -222,14 +224,16 @@ class _Link(NamedTuple):
         return cls(estimate.rate_bps, low_bps, estimate.round_trip_s, wake_s, downlink_bps)
 
 
-def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
+def _weigh(table: Table, energy: EnergyModel, link: _Link, *, absolute: bool = False) -> Column:
     """What is linear in the columns of a table, all in one product.
 
     Returns:
         (8, number of points): seconds to the answer at the expected rate; the same at the low rate; seconds that the
         link has until the give-up (of the upload alone, where the downlink's rate is known); those that it needs;
         seconds from the answer to the next upload, below 0 where it waits; joules of a local finish; those and the
-        joules of a radio that goes on sending until the give-up; joules of computing, transfer and waiting.
+        joules of a radio that goes on sending until the give-up; joules of computing, transfer and waiting. Where
+        ``absolute``, the joules of what is given up hold all of the computing and all of the sending; else they come on
+        top of those of an answer.
     """
     price = energy.prices(link.rate_bps, link.downlink_bps)
     up, low_up, trip_s = 8.0 / link.rate_bps, 8.0 / link.low_bps, link.round_trip_s + link.wake_s
@@ -238,6 +242,10 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
     gap_s = min(table.limits.period_s, _RARE_S) - link.round_trip_s
     compute_w, sending_w = price.compute_w, energy.radio.sending_j(0.0, 1.0)
     waiting_j, up_j, down_j = price.wait_w * link.round_trip_s, price.uplink_j_per_byte, price.downlink_j_per_byte
+    if absolute:
+        given_up = (compute_w - sending_w, 0.0, 0.0, 0.0, -sending_w * link.wake_s, sending_w, compute_w)
+    else:
+        given_up = (-sending_w, -sending_w, -sending_w * up, 0.0, -sending_w * trip_s, sending_w, compute_w)
     # A local point sends nothing and has no edge server, so most of its terms are 0 by themselves.
     weights = (  # TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S
         (1.0, 1.0, up, down, trip_s, 0.0, 0.0),
@@ -245,8 +253,8 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
         (-1.0, -1.0, 0.0, -down if known else 0.0, -trip_s, 1.0, 0.0),
         (0.0, 0.0, up, 0.0 if known else down, 0.0, 0.0, 0.0),
         (0.0, -1.0, -up, -down, gap_s, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, compute_w),
-        (-sending_w, -sending_w, -sending_w * up, 0.0, -sending_w * trip_s, sending_w, compute_w),
+        (compute_w if absolute else 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, compute_w),
+        given_up,
         (compute_w, price.wait_w, up_j, down_j, waiting_j, 0.0, 0.0),
     )
     return np.asarray(np.array(weights).dot(table.columns))
