@@ -105,5 +105,7 @@ def test_where_nothing_catches_a_slow_upload_the_chance_of_a_miss_is_bounded() -
     link = estimate([1e6, 9e6, 10e6, 11e6], [0.05, 0.45, 0.25, 0.25])
     scheduler = Scheduler(costs | {LOCAL: Cost(0.5)}, ENERGY, deadline_s=0.15, period_s=0.2)
     assert scheduler.choose(link, 0.0).point == MID
-    brave = Scheduler(costs | {LOCAL: Cost(0.5)}, ENERGY, deadline_s=0.15, period_s=0.2, policy=ExpectedEnergy(miss=0.5))
+    brave = Scheduler(
+        costs | {LOCAL: Cost(0.5)}, ENERGY, deadline_s=0.15, period_s=0.2, policy=ExpectedEnergy(miss=0.5)
+    )
     assert brave.choose(link, 0.0).point == FULL
