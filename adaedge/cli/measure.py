@@ -160,7 +160,7 @@ def simulate(
 
 
 def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
-    from adaedge.cli.policies import policy_of
+    from adaedge.cli.policy_names import policy_of
     from adaedge.simulation import best_static, clairvoyant
 
     if policy == "static":

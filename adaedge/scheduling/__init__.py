@@ -10,6 +10,7 @@ from adaedge.scheduling.deadlines import default_margin_s, offload_timeout_s
 from adaedge.scheduling.least_energy import ExpectedEnergy, LeastEnergy
 from adaedge.scheduling.ledger import Ledger
 from adaedge.scheduling.link_state import Exchange, Failure, LinkState, Purpose, UploadRecord, patience_with
+from adaedge.scheduling.past import Past
 from adaedge.scheduling.policy import (
     AlwaysLocal,
     AlwaysPicture,
@@ -20,7 +21,7 @@ from adaedge.scheduling.policy import (
     Neurosurgeon,
     Policy,
 )
-from adaedge.scheduling.prediction import Past, Predictions, predict
+from adaedge.scheduling.prediction import Predictions, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.robust_mpc import RobustMPC
 from adaedge.scheduling.scheduler import Scheduler, State

@@ -56,7 +56,7 @@ class ExpectedEnergy(Guarded):
     """
 
     miss: float = 0.01
-    hysteresis: float = 0.05
+    hysteresis: float = 0.02
 
     def __post_init__(self) -> None:
         if not 0 <= self.miss < 1:

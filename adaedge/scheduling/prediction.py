@@ -1,6 +1,6 @@
 """Predict: what every point of a table would take, in seconds and joules, if the link stays as it is estimated.
 
-May import: ``operating_point``, ``energy``, ``channel``.
+May import: ``operating_point``, ``energy``, ``channel``; of this part ``expectation``, ``knots``, ``past``, ``table``.
 
 **Latency** of an offload at rate R:
 ``head + encode + ready(idle) + 8·payload/R + wait + hold(wait) + 8·answer/downlink``, where *ready* is what the radio
@@ -53,6 +53,7 @@ from adaedge.channel import RateEstimate, RateSpread
 from adaedge.energy import EnergyModel, Radio
 from adaedge.scheduling.expectation import Known, expected
 from adaedge.scheduling.knots import Column
+from adaedge.scheduling.past import NOTHING, Past
 from adaedge.scheduling.table import REMOTE, Mask, Table
 
 DOWN_BPS = 1.0
@@ -60,25 +61,6 @@ DOWN_BPS = 1.0
 _LOGISTIC = 1.702
 _LEAST_SPREAD = 0.1  # no rate is known better than to a tenth
 _RARE_S = 1e9  # a frame in thirty years is as rare as one in infinity, which times nothing is no number
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What a policy is told of the frames before.
-
-    Attributes:
-        memory: what it handed back with its last choice; ``None`` at first.
-        spent_j: joules that were really spent since then, with what the radio draws yet because of them.
-        now_s: the time of this frame.
-    """
-
-    memory: object = None
-    spent_j: float = 0.0
-    now_s: float = 0.0
-
-
-NOTHING = Past()
-"""Before the first frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,9 +26,10 @@ from adaedge.scheduling.knots import Named
 from adaedge.scheduling.least_energy import ExpectedEnergy
 from adaedge.scheduling.ledger import Ledger
 from adaedge.scheduling.link_state import LinkState
-from adaedge.scheduling.looking import Looking
+from adaedge.scheduling.outlook import Outlook
+from adaedge.scheduling.past import Past
 from adaedge.scheduling.policy import AlwaysLocal, Fixed, Guarded, Policy
-from adaedge.scheduling.prediction import Past, Predictions, next_regret_j, predict
+from adaedge.scheduling.prediction import Predictions, next_regret_j, predict
 from adaedge.scheduling.probing import ProbePlan
 from adaedge.scheduling.reasons import decision_of
 from adaedge.scheduling.table import Limits, Table
@@ -129,7 +130,7 @@ class Scheduler:
         self.downlink_bps = downlink_bps
         self.worth = Worth.of(self.table, energy)
         self.guarded = isinstance(self.policy, Guarded)
-        self._looking = Looking(LinkPrior() if prior is None else prior, self.limits)
+        self._outlook = Outlook(LinkPrior() if prior is None else prior, self.limits)
         self.state = State(ledger=Ledger(self.worth.probe_j + FIRST_FRAMES * self.worth.local_j))
         self._named: Named | None = None  # which points the changes of the frame before named
 
@@ -153,7 +154,7 @@ class Scheduler:
                 without it, it is taken to be the full network's.
         """
         table, changes = self.table, changes or {}
-        self._looking.learn(estimate)
+        self._outlook.learn(estimate)
         if estimate is not None and isinstance(self.policy, Guarded) and self.policy.at_the_estimate:
             estimate = replace(estimate, spread=None)
         if self.keeping and (accuracy := self.keeping.accuracy(changes, last)) is not None:
@@ -219,12 +220,12 @@ class Scheduler:
     @property
     def prior(self) -> LinkPrior:
         """The rates seen here; save it for the next run."""
-        return self._looking.prior
+        return self._outlook.prior
 
     @property
     def signal_bps(self) -> float | None:
         """What the modem's signal lets expect of the link; ``None`` where it is silent."""
-        return self._looking.signal_bps
+        return self._outlook.signal_bps
 
     @property
     def verdict(self) -> str:
@@ -242,16 +243,16 @@ class Scheduler:
 
         A peak of a second does not pay for the radio's falling asleep: it counts no more than the mean before it.
         """
-        self._looking.hear(signal_bps)
+        self._outlook.hear(signal_bps)
 
     def wants_probe(self, link: LinkState, now_s: float) -> bool:
         """Whether an unused link should be probed now: the plan wants it, it can pay, and the purse covers it."""
         if not self.guarded:
             return link.probe_due(now_s)
-        self._looking.asked(now_s)
+        self._outlook.asked(now_s)
         idle_s = max(0.0, now_s - max(self.state.active_s, link.active_s))
         asleep = float(self.energy.radio.idle_j(idle_s, math.inf)) <= 0
-        expected_bps = self._looking.expected_bps(now_s)
+        expected_bps = self._outlook.expected_bps(now_s)
         pays = math.isinf(expected_bps) or expected_bps >= (self.worth.asleep_bps if asleep else self.worth.awake_bps)
         if not link.probe_due(now_s, eager=pays and self.signal_bps is not None):
             return False

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adaedge.channel import RateEstimate, RateSpread, Trace
-from adaedge.cli.policies import NAMED, policy_of
+from adaedge.cli.policy_names import NAMED, policy_of
 from adaedge.energy import ComputePower, EnergyModel, RadioPower
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint

@@ -1,4 +1,4 @@
-"""Looking: what an unused link may be worth, by what was seen of it, and what the modem's signal says.
+"""Outlook: what an unused link may be worth, by what was seen of it, and what the modem's signal says.
 
 May import: ``channel``. Holds no clock: times come with the calls.
 """
@@ -20,7 +20,7 @@ SIGNAL_S = 5.0
 
 
 @final
-class Looking:
+class Outlook:
     """The rate that a probe may find.
 
     Attributes:
