@@ -26,6 +26,7 @@ from adaedge.scheduling import (
     Purpose,
     UploadRecord,
     patience_with,
+    trips_of,
 )
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class LinkMonitor:
         handshake_timeout_s: seconds that a handshake or a probe has.
         radio: the terminal's; what it takes to wake is no part of an upload.
         wants_probe: whether to probe now, of the link's state and the time; as the plan says unless told.
-        probe_timeout_s: seconds that the bytes of a probe have, of the round trip; as a handshake unless told.
+        probe_timeout_s: seconds that a probe has, of its round trips; as long as a first handshake unless told.
     """
 
     def __init__(
@@ -171,12 +172,16 @@ class LinkMonitor:
 
     def _send(self, purpose: Purpose, size_bytes: int) -> Reply:
         if purpose is Purpose.PROBE:
-            timeout_s = self._timeout_s
-            if size_bytes and self._probe_timeout_s is not None:
-                timeout_s = min(timeout_s, self._probe_timeout_s(self._state.round_trip_s))
-            return self._link.probe(size_bytes, timeout_s)
-        self._link.hello(self._bundle, self._timeout_s)
+            return self._link.probe(size_bytes, self._given_s())
+        self._link.hello(self._bundle, self._given_s())
         return Reply(b"")
+
+    def _given_s(self) -> float:
+        """Seconds that a probe has now; all of them until a first contact has told the round trip."""
+        trips_s = trips_of(self._state)
+        if self._probe_timeout_s is None or not trips_s:
+            return self._timeout_s
+        return min(self._timeout_s, self._probe_timeout_s(trips_s))
 
     def _learn(self, exchange: Exchange, error: Exception | None = None) -> UploadRecord:
         """Take an exchange into the state and the estimate; say so where the link comes up or falls."""

@@ -9,7 +9,7 @@ from adaedge.scheduling.best_of import BestOf
 from adaedge.scheduling.deadlines import default_margin_s, offload_timeout_s
 from adaedge.scheduling.least_energy import ExpectedEnergy, LeastEnergy
 from adaedge.scheduling.ledger import Ledger
-from adaedge.scheduling.link_state import Exchange, Failure, LinkState, Purpose, UploadRecord, patience_with
+from adaedge.scheduling.link_state import Exchange, Failure, LinkState, Purpose, UploadRecord, patience_with, trips_of
 from adaedge.scheduling.past import Past
 from adaedge.scheduling.policy import (
     AlwaysLocal,
@@ -64,4 +64,5 @@ __all__ = [
     "offload_timeout_s",
     "patience_with",
     "predict",
+    "trips_of",
 ]

@@ -27,6 +27,11 @@ def patience_with(estimator: RateEstimator) -> int:
     return int(getattr(estimator, "patience", TIMEOUTS))
 
 
+def trips_of(link: LinkState) -> float:
+    """Seconds of the round trips that a probe takes: of a link that is down three, for it is connected anew first."""
+    return link.round_trip_s if link.up else 3 * link.round_trip_s
+
+
 class Purpose(Enum):
     """What an exchange is for."""
 

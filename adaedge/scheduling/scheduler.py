@@ -259,9 +259,9 @@ class Scheduler:
         sent_j = self.worth.probe_j - self.energy.radio.wake_j - float(self.energy.radio.idle_j(0.0, math.inf))
         return self.state.ledger.covers(sent_j + self._waking_j(idle_s), on_credit=pays)
 
-    def probe_timeout_s(self, round_trip_s: float) -> float:
+    def probe_timeout_s(self, trips_s: float) -> float:
         """Seconds after which a probe is given up, see `Worth.probe_timeout_s`; 2 s for a policy of one's own."""
-        return self.worth.probe_timeout_s(round_trip_s) if self.guarded else LONGEST_PROBE_S
+        return self.worth.probe_timeout_s(trips_s) if self.guarded else LONGEST_PROBE_S
 
     def settle(self, spent_j: float, owed_j: float) -> None:
         """What the terminal has really spent since the last time, and what its radio will draw yet if left alone."""

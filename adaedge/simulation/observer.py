@@ -6,7 +6,7 @@ May import: ``channel``, ``scheduling``.
 from __future__ import annotations
 
 from adaedge.channel import RateEstimate, RateEstimator
-from adaedge.scheduling import LONGEST_PROBE_S, Exchange, LinkState, Scheduler
+from adaedge.scheduling import LONGEST_PROBE_S, Exchange, LinkState, Scheduler, trips_of
 
 
 class LinkObserver:
@@ -40,9 +40,11 @@ class LinkObserver:
 
     @property
     def probe_timeout_s(self) -> float:
-        """Seconds after which a probe is given up."""
-        trip_s = self._state.round_trip_s
-        return LONGEST_PROBE_S if self._scheduler is None else self._scheduler.probe_timeout_s(trip_s)
+        """Seconds after which a probe is given up, once the edge server was reached for the first time."""
+        trips_s = trips_of(self._state)
+        if self._scheduler is None or not trips_s:
+            return LONGEST_PROBE_S
+        return self._scheduler.probe_timeout_s(trips_s)
 
     def settle(self, spent_j: float, owed_j: float) -> None:
         """Tell the scheduler what was really spent."""

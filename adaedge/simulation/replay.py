@@ -15,6 +15,7 @@ from adaedge.energy import EnergyMeter, EnergyModel, EnergySplit
 from adaedge.operating_point import KEPT, Cost, Decision
 from adaedge.runtime.record import FrameRecord, Measurement
 from adaedge.scheduling import (
+    LONGEST_PROBE_S,
     PROBE_BYTES,
     Exchange,
     Failure,
@@ -152,9 +153,8 @@ class Replay:
     def contact(self, start_s: float) -> None:
         """Reach the edge server just before the first frame, as a terminal does, unless no probe is ever due."""
         if self._observer is not None and self._observer.wants_probe(start_s):
-            given_s = self._observer.probe_timeout_s
-            transfer_s = min(given_s, float(self._trace.transfer_s(PROBE_BYTES, start_s)))
-            begin_s, failure = start_s - transfer_s, None if transfer_s < given_s else Failure.TIMEOUT
+            transfer_s = min(LONGEST_PROBE_S, float(self._trace.transfer_s(PROBE_BYTES, start_s)))
+            begin_s, failure = start_s - transfer_s, None if transfer_s < LONGEST_PROBE_S else Failure.TIMEOUT
             self._before = self._meter.frame(begin_s, 0.0, [(begin_s, start_s, PROBE_BYTES)], end_s=start_s)
             self._observer.probed(Exchange(begin_s, start_s, PROBE_BYTES, Purpose.PROBE, failure, upload_s=transfer_s))
             self._used(start_s, start_s)
