@@ -111,7 +111,7 @@ def simulate(
         str,
         typer.Option(
             help="adaptive, local, static (the best in hindsight), clairvoyant, a policy of adaedge.scheduling such as"
-            " ExpectedEnergy, or an operating point."
+            " ExpectedEnergy, an operating point, or package.module:NAME."
         ),
     ] = "adaptive",
     clip: Annotated[

@@ -1,12 +1,13 @@
 """Policies by name, for `adaedge simulate --policy`.
 
-May import: ``errors``, ``operating_point``, ``scheduling``.
+May import: ``errors``, ``operating_point``, ``scheduling``; of this part ``own``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from adaedge.cli.own import own
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.scheduling import (
@@ -36,7 +37,8 @@ def policy_of(name: str, example: OperatingPoint) -> Policy | None:
     """The policy of a name, in one case or another, with hyphens or without; ``None``: the scheduler's own.
 
     Args:
-        name: ``adaptive``, ``local``, a class of ``adaedge.scheduling``, or an operating point, which is then fixed.
+        name: ``adaptive``, ``local``, a class of ``adaedge.scheduling``, an operating point, which is then fixed, or
+            ``package.module:NAME`` of the user's own.
         example: an operating point, for the error.
 
     Raises:
@@ -50,6 +52,9 @@ def policy_of(name: str, example: OperatingPoint) -> Policy | None:
         return None
     if name == "local":
         return Fixed(OperatingPoint(OUTPUT))
+    if ":" in name:
+        policy: Policy = own(name, None, ScheduleError)
+        return policy
     if "/" in name:
         return Fixed(OperatingPoint.parse(name))
     known = {policy.__name__.lower(): policy for policy in NAMED}  # type: ignore[attr-defined]
@@ -57,7 +62,7 @@ def policy_of(name: str, example: OperatingPoint) -> Policy | None:
     if found is None:
         names = ", ".join(policy.__name__ for policy in NAMED)  # type: ignore[attr-defined]
         raise ScheduleError(
-            f"no policy {name!r}; there are: adaptive, local, static, clairvoyant, {names}, or an operating point such"
-            f" as {example}"
+            f"no policy {name!r}; there are: adaptive, local, static, clairvoyant, {names}, an operating point such as"
+            f" {example}, or package.module:NAME of yours"
         )
     return found()
