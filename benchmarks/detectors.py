@@ -3,9 +3,9 @@
 torchvision's ssdlite320, FCOS and RetinaNet and transformers' DETR and YOLOS, their full architectures on inputs of
 320 pixels, cut at evenly spaced split points and run in ONNX Runtime. No trained weights can be had without a network,
 so weights are random, the scores spread to a deviation of 2, and the threshold is the score of the 60th box. Compared
-with the library's own post-processing in eager PyTorch. Bars: every half within 1e-4 of PyTorch (of the largest value of
-an output), and boxes equal after the suppression: the same number and labels in the same order, corners within 0.05
-pixels, scores within 1e-4. What cannot be captured is refused within 1 s.
+with the library's own post-processing in eager PyTorch. Bars: every half within 1e-4 of PyTorch (of an output's
+largest value), and boxes equal after the suppression: the same number, each with its label, corners within 0.05 pixels,
+scores within 1e-4. What cannot be captured is refused within 2 s.
 
     python -m benchmarks.detectors [--only NAME] [--smoke]
 """
@@ -35,8 +35,8 @@ from adaedge.operating_point import OperatingPoint
 from benchmarks import result
 
 FRAME = (240, 320)
-CUTS, FRAMES, REPETITIONS, BOXES = 6, 2, 9, 60
-HALVES, CORNERS_PIXELS, SCORES, REFUSAL_S = 1e-4, 0.05, 1e-4, 1.0
+CUTS, FRAMES, REPETITIONS, BOXES = 4, 2, 9, 60
+HALVES, CORNERS_PIXELS, SCORES, REFUSAL_S = 1e-4, 0.05, 1e-4, 2.0
 
 
 def _torchvision(name: str, **more: Any) -> nn.Module:
@@ -72,19 +72,13 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
 
 
 def spread(net: nn.Module, found: Detector, image: torch.Tensor) -> None:
-    """Let a random network's logits differ from each other, and its boxes too: else every score is the same."""
-    last = [
-        part
-        for name, part in net.named_modules()
-        if isinstance(part, nn.Conv2d | nn.Linear) and ("cls_logits" in name or "class" in name)
-    ]
+    """Let a random network's logits differ from each other: else every score is the same."""
     with torch.no_grad():
-        scale = 2 / found.heads(image)[1].std(unbiased=False)
-        ends = {part.out_channels if isinstance(part, nn.Conv2d) else part.out_features for part in last}
-        for part in last:
-            if isinstance(part, nn.Linear) and part.out_features != min(ends):
-                continue  # the layers of an MLP before its last
-            part.weight.mul_(scale)
+        logits = found.heads(image)[1]
+        for name, part in net.named_modules():
+            if isinstance(part, nn.Conv2d | nn.Linear) and ("cls_logits" in name or "class" in name):
+                ends = len(part.weight) % logits.shape[2] == 0
+                part.weight.mul_(2 / logits.std(unbiased=False) if ends else 1)
 
 
 def threshold_of(post: Postprocessing, heads: list[Any]) -> float:
@@ -120,25 +114,38 @@ def built(net: nn.Module, found: Detector, post: Postprocessing, samples: list[A
 def compared(bundle: Bundle, inputs: Any, heads: list[Any], expected: list[Any]) -> dict[str, Any]:
     """The worst half, and the boxes by each way, beside PyTorch's."""
     exact = Bundle(replace(bundle.manifest, answer="raw"), dict(bundle._files))
-    worst, corners, scores, alike = 0.0, 0.0, 0.0, True
+    worst, apart = 0.0, []
     points = [point for point in bundle.points if point.codec == "raw"]
     for point in points:
         outputs = bundle.tail(point.split).run(bundle.head(point.split).run(inputs))
         worst = max(worst, *(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(outputs, heads, strict=True)))
-        answer = exact.answers.nested(exact.run(point, inputs))
-        alike &= bool(np.array_equal(answer["labels"], expected[2]))
-        if alike:
-            corners = max(corners, float(np.abs(answer["boxes"] - expected[0]).max()))
-            scores = max(scores, float(np.abs(answer["scores"] - expected[1]).max()))
+        apart.append(differences(exact.answers.nested(exact.run(point, inputs)), expected))
+    corners, scores = (max(one) for one in zip(*apart, strict=True))
     return {
         "ways": len(points),
         "worst_half": worst,
         "boxes": len(expected[0]),
-        "labels_equal": alike,
         "corners_pixels": corners,
         "scores": scores,
-        "met": alike and worst <= HALVES and corners <= CORNERS_PIXELS and scores <= SCORES,
+        "met": worst <= HALVES and corners <= CORNERS_PIXELS and scores <= SCORES,
     }
+
+
+def differences(answer: dict[str, Any], expected: list[Any]) -> tuple[float, float]:
+    """Largest difference of a corner and of a score, box by box of one label; infinite where a box has no partner.
+
+    Scores that are equal up to rounding may come in another order, so each expected box is compared with the nearest.
+    """
+    if len(answer["labels"]) != len(expected[2]):
+        return np.inf, np.inf
+    free, corners, scores = np.ones(len(expected[2]), bool), 0.0, 0.0
+    for box, score, label in zip(*expected, strict=True):
+        apart = np.abs(answer["boxes"] - box).max(axis=1)
+        apart[(answer["labels"] != label) | ~free] = np.inf
+        at = int(apart.argmin())
+        free[at] = False
+        corners, scores = max(corners, float(apart[at])), max(scores, abs(float(answer["scores"][at] - score)))
+    return corners, scores
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -212,7 +219,7 @@ def main() -> None:
     rows, console = [], Console()
     for name in names:
         rows.append(measure(name))
-        console.print(rows[-1])
+        console.print_json(data=rows[-1])
     refused = refusals()
     table = Table(title="Detectors beside PyTorch")
     for heading in ("network", "ways", "worst half", "boxes", "corners, px", "answer, bytes", "behind, ms", "met"):

@@ -70,13 +70,12 @@ def of_classes(logits: Array, background: int | None, threshold: float, most: in
         threshold: scores that are not above it do not count.
         most: so many of each class.
     """
-    scores, parts = softmax(logits), []
-    for label in range(scores.shape[1]):
-        if label == background:
-            continue
-        boxes = np.flatnonzero(scores[:, label] > threshold)
-        boxes = boxes[_best(scores[boxes, label], most)]
-        parts.append(Candidates(boxes, scores[boxes, label], np.full(len(boxes), label)))
+    scores, parts = np.ascontiguousarray(softmax(logits).T), []
+    for label, row in enumerate(scores):
+        if label != background:
+            boxes = np.flatnonzero(row > threshold)
+            boxes = boxes[_best(row[boxes], most)]
+            parts.append(Candidates(boxes, row[boxes], np.full(len(boxes), label)))
     return _joined(parts)
 
 
