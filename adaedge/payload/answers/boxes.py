@@ -37,7 +37,8 @@ class Boxes:
     """Boxes float32 (N, M, 4), scores float32 (N, M) and labels int32 (N, M); rows of label −1 hold none.
 
     Corners are whole steps: of all corners of an answer the largest takes 15 bits, so that they are off by at most
-    1/65,536 of it, rounded up to a power of two: 1/128 pixel in a frame of 320. Scores are float16. A segment is the
+    1/65,536 of it, rounded up to a power of two: 1/128 pixel in a frame of 320. One that is not finite is 0. Scores are
+    float16. A segment is the
     step's power of two (int8) and the bytes of a label (1, 2 or 4), then of each frame how many boxes it has (uint16),
     their corners (int16), scores, and labels: 11 bytes a box of up to 256 classes.
 
