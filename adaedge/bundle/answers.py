@@ -154,14 +154,15 @@ class AnswerFormat:
             boxes = in_frame(boxes, frame.shape, self._geometry)
         return dict(zip(NAMES, (boxes[here], scores[here], labels[here]), strict=True))
 
-    def described(self, answer: Arrays) -> Any:
+    def described(self, answer: Arrays, frame: Any = None) -> Any:
         """An answer in short, for a line of JSON: nested likewise, a dictionary in each output's place.
 
         That is the best class and its score, of one row of scores or of ``best@K``; of anything else type, shape and a
-        CRC-32 of its bytes, by which equal ones are told. A detector's boxes, scores and labels are there as they are.
+        CRC-32 of its bytes, by which equal ones are told. A detector's boxes, scores and labels are there as they are,
+        boxes in pixels of the frame, as `nested` tells them.
         """
         if self._detection is not None:
-            return _as_json(_listed(self.nested(answer)))
+            return _as_json(_listed(self.nested(answer, frame)))
         return _as_json(nest(self._structure, [self._leaf_described(leaf) for leaf in self._leaves(answer)]))
 
     def best_class(self, answer: Sequence[Array]) -> int | None:

@@ -117,6 +117,7 @@ def test_a_terminal_gives_boxes_in_pixels_of_the_frame(bundle, ssd, point):
     described = bundle.answers.described(result.answer)
     assert described["labels"] == result.output["labels"].tolist()
     assert len(described["boxes"][0]) == 4
+    assert bundle.answers.described(result.answer, large)["boxes"] == result.output["boxes"].tolist()
     assert bundle.answers.best_class(result.answer) is None
 
 

@@ -68,7 +68,7 @@ def test_what_is_none_is_refused():
     decode = codec.decoder(headers)
     with pytest.raises(PayloadError, match="4 boxes, where 3 are the most"):
         decode(segment[:2] + b"\4\0" + segment[4:])
-    with pytest.raises(PayloadError, match=r"boxes in steps of 2\*\*-10, labels of 3 bytes"):
+    with pytest.raises(PayloadError, match=r"boxes in steps of 2\*\*-9, labels of 3 bytes"):
         decode(segment[:1] + b"\3" + segment[2:])
     with pytest.raises(PayloadError, match="1 bytes follow its answer"):
         decode(segment + b"x")
