@@ -85,9 +85,9 @@ def check_capturable(net: nn.Module) -> None:
         CaptureError: naming what can be captured of it.
     """
     for module in net.modules():
-        forward = type(module).forward
-        kind = forward.__qualname__.partition(".")[0]
-        if not forward.__module__.startswith("torchvision.models.detection") or kind not in _SELECTING:
+        forward = getattr(type(module), "forward", None)  # a scripted module's class has none
+        kind = getattr(forward, "__qualname__", "").partition(".")[0]
+        if kind not in _SELECTING or not str(forward.__module__).startswith("torchvision.models.detection"):
             continue
         if kind == "GeneralizedRCNN":
             raise CaptureError(
