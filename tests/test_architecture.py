@@ -16,8 +16,20 @@ import adaedge
 
 ROOT = Path(adaedge.__file__).parent
 UPPER = ["_version", "errors", "extras", "late", "clip", "operating_point", "energy", "channel", "payload", "metrics"]
-UPPER += ["engine", "detection", "bundle", "cascade", "stream", "profiling", "scheduling", "runtime", "simulation"]
-UPPER += ["report", "forecast", "matrix"]
+UPPER += [
+    "engine",
+    "detection",
+    "bundle",
+    "cascade",
+    "taught",
+    "stream",
+    "profiling",
+    "scheduling",
+    "runtime",
+    "simulation",
+    "report",
+]
+UPPER += ["forecast", "matrix"]
 LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli", "__main__"]
 ORDER = UPPER + LOWER
 # What prepares models; onnx and onnxscript write graphs, which a terminal never does.

@@ -22,6 +22,7 @@ from adaedge.bottleneck import Bottleneck
 from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
+from adaedge.builder.class_names import class_names
 from adaedge.builder.detector_call import Given
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
@@ -95,7 +96,7 @@ def build(
             torchvision's has its own: a frame is stretched to the example's size.
         postprocessing: what makes boxes, scores and labels of the outputs, before the answer codec. Detectors that
             ``adaedge.models.detector_of`` knows have their own, and are captured up to their raw heads.
-        labels: name of each class.
+        labels: name of each class; unless told, those that the model itself names (``net.config.id2label``).
         name: name of the model.
         trained: whether its weights were trained, or random.
         answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
@@ -164,7 +165,18 @@ def build(
     if plain and space.widths != (1.0,):
         net, space = _narrowed(net, call, samples, space, named, report)
     about = Manifest(
-        name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained, changes=samples.changes
+        name,
+        __version__,
+        (),
+        (),
+        {},
+        (),
+        (),
+        {},
+        preprocessing,
+        tuple(labels) or class_names(net),
+        trained,
+        changes=samples.changes,
     )
     about = replace(about, postprocessing=given.postprocessing)
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
