@@ -22,6 +22,7 @@ TERMS = {
     "scheduling/probing": "the field's word: active measurement of a link",
     "runtime/preloading": "the field's word",
     "bundle/preprocessing": "the field's word, and a field of the manifest",
+    "detection/postprocessing": "the field's word, and a field of the manifest",
     "report/formatting": "the field's word",
     "stream/filtering": "the field's word: temporal filtering",
     "incremental/segmenting": "new",

@@ -177,7 +177,7 @@ class Terminal:
                 changes = stream.changes(frame) if mine else {}
             decision, promised = self._decide(stream, changes)
             if decision.point == KEPT:
-                return self._kept(stream, decision, start_s, stopwatch)
+                return self._kept(stream, decision, start_s, stopwatch, frame)
             with stopwatch:
                 inputs = self._inputs_of(stream, frame) if inputs is None else inputs
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
@@ -192,7 +192,7 @@ class Terminal:
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
             measurement = replace(measurement, audit_score=score, correction=its.keeper.audit.correction)
         self._monitor.refresh()
-        return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
+        return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
 
     def _inputs_of(self, stream: Stream, frame: Any) -> Arrays:
         """The model's inputs for the next frame of a stream, in the example's batch."""
@@ -224,20 +224,20 @@ class Terminal:
         reason = f"an audit: one in {keeper.audit.every} frames whose answer could be kept is computed"
         return replace(decision, reasons=(*decision.reasons, reason)), promised
 
-    def _kept(self, stream: Stream, decision: Decision, start_s: float, stopwatch: Stopwatch) -> Result:
+    def _kept(self, stream: Stream, decision: Decision, start_s: float, watch: Stopwatch, frame: Any) -> Result:
         """The last answer again."""
         keeper, profiled = stream.keeper, self.scheduler.keeping
         last = keeper.last
         assert last is not None
         assert profiled is not None
-        with stopwatch:
+        with watch:
             answer = keeper.answer()
         if self._paced:
-            stopwatch.pad(float(profiled.table.terminal_s[-1]))
-        measurement = self._measured(start_s, stopwatch.compute_s, Attempt(), answered_by="earlier")
+            watch.pad(float(profiled.table.terminal_s[-1]))
+        measurement = self._measured(start_s, watch.compute_s, Attempt(), answered_by="earlier")
         measurement = replace(measurement, kept_from=last.frame, correction=last.correction)
         self._monitor.refresh()
-        return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
+        return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
 
     def _answered(
         self, decision: Decision, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
