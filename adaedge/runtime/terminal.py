@@ -14,7 +14,7 @@ from typing import Any, final
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.batches import listed
-from adaedge.channel import HarmonicMean, RateEstimator
+from adaedge.channel import RateEstimator, Transitions
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
 from adaedge.errors import LinkError, SourceError
@@ -45,7 +45,7 @@ class Terminal:
         bundle: the model.
         scheduler: chooses, and knows deadline and energy model.
         link: the way to the edge server; the terminal closes it.
-        estimator: turns uploads into a rate; ``HarmonicMean`` unless told.
+        estimator: turns uploads into a rate; ``Transitions`` unless told.
         clock: the time; real unless told.
         plan: when to probe an unused link; the scheduler's plan unless told.
         preload: load and run everything on entering, so that no frame waits for it (30 to 50 MB for each copy of a
@@ -56,8 +56,7 @@ class Terminal:
         handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
-        keeping: how answers are kept (detector, audits, metric); they are where there is an accuracy floor, and the
-            bundle says how good kept answers are.
+        keeping: how answers are kept (detector, audits, metric), where the bundle knows how good they are.
         signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: the
             scheduler's plan then probes when it is worth it, not when it has become time.
 
@@ -97,12 +96,13 @@ class Terminal:
         self._monitor = LinkMonitor(
             link,
             bundle.digest,
-            HarmonicMean() if estimator is None else estimator,
+            Transitions() if estimator is None else estimator,
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
             handshake_timeout_s,
             radio=scheduler.energy.radio,
             wants_probe=self._wants_probe if plan is None else None,
+            probe_timeout_s=scheduler.probe_timeout_s,
         )
         self._offload = Offload(link, self._monitor, self.clock)
         self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
