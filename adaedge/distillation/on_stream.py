@@ -154,7 +154,7 @@ def teach(
         at_s, update_bytes = index / fps, 0
         if coming and at_s >= coming[0]:
             taught.receive(coming[1])
-            coming, update_bytes = None, len(coming[1])
+            update_bytes, coming = len(coming[1]), None
         inputs = bundle.inputs_of(frame)
         is_open = gate is None or gate.is_open
         answer, version = bundle.run(own, inputs), taught.version

@@ -24,7 +24,7 @@ import safetensors.numpy
 from adaedge.bundle.weights import views
 from adaedge.errors import AdaedgeError, LinkError, PayloadError
 from adaedge.payload.compression import compress, decompress
-from adaedge.taught.weight_delta import Delta
+from adaedge.taught.weight_delta import Array, Delta
 
 MAGIC, FORMAT = b"AEWU", 1
 _HEAD = struct.Struct("<4sHHIQQ32s16s16s")
@@ -95,7 +95,7 @@ class Update:
 
     def to_bytes(self, key: UpdateKey) -> bytes:
         """The update as it crosses."""
-        tensors = {}
+        tensors: dict[str, Array] = {}
         for name, delta in self.deltas.items():
             tensors |= {f"{name}:mask": delta.mask, f"{name}:values": delta.values}
             tensors[f"{name}:scale"] = np.array([delta.scale], np.float32)
@@ -150,8 +150,9 @@ def _deltas(file: bytes) -> dict[str, Delta]:
     read = {}
     for name in names:
         mask, values, scale = (found[f"{name}:{part}"] for part in ("mask", "values", "scale"))
-        if (mask.dtype, values.dtype, scale.dtype) != (np.uint8, np.int8, np.float32) or scale.shape != (1,):
-            raise PayloadError(f"the delta of {name!r} has the types {mask.dtype}, {values.dtype}, {scale.dtype}")
+        types = [part.dtype.name for part in (mask, values, scale)]
+        if types != ["uint8", "int8", "float32"] or scale.shape != (1,):
+            raise PayloadError(f"the delta of {name!r} has the types {', '.join(types)}")
         read[name] = Delta(mask, values, np.float32(scale[0]))
     if 3 * len(names) != len(found):
         raise PayloadError(f"{len(found)} tensors of {len(names)} weights")
