@@ -30,10 +30,8 @@ MEMORY_S = 2.0
 """Seconds after which half of what a terminal had of the edge server is forgotten."""
 LEAD = 1.5
 """So many times what the middle one of all terminals had, one must have had to come after the others."""
-ROOM = 0.4
+ROOM = 0.5
 """Of the time that is left, the share by which a payload of such a terminal has to be done to be let in."""
-CAUTION = 1.15
-"""So many times what it is expected to wait, a payload must be able to wait: who is let in is hardly ever late then."""
 _ABSENT_S = 1e-3  # whoever had less in the last seconds is not counted among the terminals
 _NEW = 0.2  # of the newest measurement, in what a payload is expected to take
 
@@ -178,7 +176,7 @@ class Admission:
         ahead_s = sum(max(0.0, begun_s + job.cost_s - now_s) for job, begun_s in self._running.items())
         free = self._slots - len(self._running)
         for place, job in enumerate(order):
-            start_s = now_s if place < free else now_s + CAUTION * ahead_s / self._slots
+            start_s = now_s if place < free else now_s + ahead_s / self._slots
             room = ROOM if job is newcomer and job.terminal in greedy else 1.0
             late = start_s + job.cost_s > now_s + room * (job.due_s - now_s)
             if place >= first and late and not (place == 0 and self._alone(job)):

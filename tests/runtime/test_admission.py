@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from adaedge.errors import OverloadError
-from adaedge.runtime.admission import CAUTION, RESERVE_S, Admission
+from adaedge.runtime.admission import RESERVE_S, Admission
 
 COST_S = 1.0
 
@@ -112,9 +112,9 @@ def test_a_newcomer_that_would_make_another_late_is_refused_though_it_could_be_i
 
 def test_the_way_back_is_kept_free(edge):
     edge.send("first", 1.5)
-    edge.send("second", CAUTION + 1.0 + RESERVE_S / 2)
+    edge.send("second", 2.0 + RESERVE_S / 2)
     assert [name for name, _ in edge.refused] == ["second"]
-    edge.send("third", CAUTION + 1.0 + 2 * RESERVE_S)
+    edge.send("third", 2.0 + 2 * RESERVE_S)
     assert len(edge.refused) == 1
 
 
@@ -147,7 +147,7 @@ def test_a_greedy_terminals_payload_makes_room_and_a_newcomer_does_for_the_other
     edge.send("modest", 100.0, "modest")
     for turn in range(4):
         edge.send(f"greedy {turn}", 100.0, "greedy")
-    edge.send("greedy soon", 8.0 * CAUTION + 1.0 + 2 * RESERVE_S, "greedy")
+    edge.send("greedy soon", 9.0 + 2 * RESERVE_S, "greedy")
     edge.send("greedy sooner", 4.0, "greedy")  # in time, but there is no room for others' payloads
     assert [name for name, _ in edge.refused] == ["greedy sooner"]
     for turn in range(7):
