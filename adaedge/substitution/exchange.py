@@ -1,6 +1,6 @@
 """Exchange: what a bit is worth in multiply-accumulates, what it costs, and what a link that varies makes of it.
 
-May import: ``errors``, ``operating_point``, ``energy``; of this part ``isoquant``. Pure.
+May import: ``errors``, ``operating_point``, ``energy``; of this part ``hull``. Pure.
 
 A frame at a point takes ``price of a bit · bits + price of a MAC · macs`` joules, and what no choice changes. The radio
 is awake: waking and falling asleep, which belong to a stream and not to a frame, are the scheduler's affair.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from adaedge.energy import EnergyModel
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import KEPT, Cost, OperatingPoint, Profile, not_faster
-from adaedge.substitution.isoquant import Vertex, isoquant
+from adaedge.substitution.hull import Vertex, isoquant
 
 Floats = npt.NDArray[np.float64]
 STEP_ACCURACY, STEP = 0.01, 0.1

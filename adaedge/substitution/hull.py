@@ -1,4 +1,4 @@
-"""Isoquant: the points between which bits are exchanged for multiply-accumulates, and at which rate.
+"""Hull: the points between which bits are exchanged for multiply-accumulates, and at which rate.
 
 May import: ``operating_point``. Pure.
 """
