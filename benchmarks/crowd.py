@@ -3,7 +3,8 @@
 The crowd: EfficientNet-Lite0's modelled costs on a Raspberry Pi 4, a frame each second, fading links of 5 to 40 Mbit/s,
 each terminal choosing local or one of seven offloads by its link. One edge server has slots for about three quarters of
 what is offered, and for about a third. Theory: with Poisson arrivals and equal computing, the queue is an M/D/c, whose
-mean wait follows from the queue's lengths one service time apart. Bars: two minutes an hour; waits within 3 %.
+mean wait follows from the queue's lengths one service time apart. Bars: two minutes of
+the processor for an hour; waits within 3 %. (The time on the wall is told too; other programs ran.)
 
     python -m benchmarks.crowd [--smoke]
 """
@@ -28,7 +29,8 @@ from benchmarks.policies_on_traces import lite0
 
 TERMINALS, HOUR_S, SLOTS = 1000, 3600.0, (12, 4)
 LOADS = ((1, 0.5), (1, 0.8), (4, 0.8), (16, 0.8), (16, 0.95))
-BARS = {"seconds_an_hour": 120.0, "off_theory": 0.03}
+BARS = {"cpu_s_an_hour": 120.0, "off_theory": 0.03}
+_MANY = 10_000  # terminals, so that hardly any is still busy when its next frame comes
 _LONGEST = 800  # queue lengths that are told apart
 
 
@@ -92,14 +94,18 @@ def beside_theory(slots: int, load: float, lasts_s: float) -> dict[str, Any]:
     costs = {OperatingPoint("output"): Cost(0.01), jpeg: Cost(0.0, 0.0, 100.0, 0.0, service_s, 10.0, 0.01)}
     rate = load * slots / service_s
     energy = EnergyModel(RASPBERRY_PI_4, RADIOS["nr-awake"])
-    # So many terminals that hardly any is still busy when its next frame comes.
-    limits = Limits.of(1e6, period_s=TERMINALS / rate)
+    limits = Limits.of(1e6, period_s=_MANY / rate)
     kind = Kind(Profile(costs, "", "", ""), energy, limits, jpeg, round_trip_s=0.0)
-    members = [Member(kind, Trace([0.0], [1e9]))] * TERMINALS
+    members = [Member(kind, Trace([0.0], [1e9]))] * _MANY
     found = simulate_crowd(members, slots=slots, duration_s=lasts_s, arrivals="poisson", seed=1)
     theory_s, wait_s = wait_in_theory_s(rate, service_s, slots), float(np.mean(found.waits_s))
     row = {"slots": slots, "load": load, "payloads": len(found.waits_s), "wait_s": wait_s, "theory_s": theory_s}
     return row | {"off_theory": wait_s / theory_s - 1}
+
+
+def _lasts_s(slots: int, load: float) -> float:
+    """So long that chance moves the mean wait by about a hundredth: queues near their limit forget slowly."""
+    return 2000.0 / slots * (8 if load > 0.9 else 1)
 
 
 def main() -> None:
@@ -107,7 +113,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="ten seconds, nothing written")
     options = parser.parse_args()
     rows = [hour(slots, 10.0 if options.smoke else HOUR_S) for slots in SLOTS]
-    waits = [beside_theory(slots, load, 20.0 if options.smoke else 2000.0 / slots) for slots, load in LOADS]
+    waits = [beside_theory(slots, load, 2.0 if options.smoke else _lasts_s(slots, load)) for slots, load in LOADS]
     print(json.dumps([*rows, *waits], indent=1))
     if not options.smoke:
         result.write("crowd", [*rows, *waits], bars=BARS)
