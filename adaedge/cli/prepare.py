@@ -56,7 +56,7 @@ def inspect(
     from adaedge.models import load
 
     loaded = load(model, pretrained=False, model_args=json_object(model_args, "--model-args"))
-    split = Splittable(loaded.module, loaded.args, loaded.kwargs)
+    split = Splittable(*loaded.for_capture())
     if as_json:
         rows = [asdict(point) for point in split.points]
         show.document(json.dumps({"model": model, "macs": split.points[-1].head_macs, "split_points": rows}, indent=1))
@@ -98,7 +98,7 @@ def build(
     answer: Annotated[
         str | None,
         typer.Option(
-            help="What crosses back: raw, f16, either with +zstd, u8+zstd, best@K, labels, labels@HxW,"
+            help="What crosses back: raw, f16, either with +zstd, u8+zstd, best@K, boxes, labels, labels@HxW,"
             " labels-aligned@HxW. Chosen by the outputs unless told."
         ),
     ] = None,
