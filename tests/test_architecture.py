@@ -27,9 +27,10 @@ UPPER += [
     "scheduling",
     "runtime",
     "simulation",
+    "fleet",
     "report",
 ]
-UPPER += ["forecast", "matrix"]
+UPPER += ["forecast", "substitution", "matrix"]
 LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli", "__main__"]
 ORDER = UPPER + LOWER
 # What prepares models; onnx and onnxscript write graphs, which a terminal never does.

@@ -1,7 +1,7 @@
 """The command line: ``adaedge COMMAND``, the commands as they are listed below.
 
-May import everything, but inside each command: ``profile``, ``serve``, ``token``, ``run``, ``simulate``, ``benchmark``,
-``report`` and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
+May import everything, but inside each command: ``profile``, ``serve``, ``token``, ``run``, ``simulate``, ``divide``,
+``substitute``, ``benchmark``, ``report`` and ``doctor`` need no torch, nor does ``estimate`` of a bundle or a profile.
 An error that adaedge raises on purpose is one line on the standard error and exit code 2, without a traceback.
 """
 
@@ -16,8 +16,10 @@ import typer
 from adaedge._version import __version__
 from adaedge.cli import measure, operate, prepare, show
 from adaedge.cli.benchmark import benchmark
+from adaedge.cli.divide import divide
 from adaedge.cli.doctor import doctor
 from adaedge.cli.estimate import estimate
+from adaedge.cli.substitute import substitute
 from adaedge.cli.token import token
 from adaedge.errors import AdaedgeError
 from adaedge.extras import explained
@@ -30,7 +32,7 @@ app = typer.Typer(
 )
 for command in (
     prepare.inspect, estimate, prepare.build, measure.profile, operate.serve, operate.run, measure.simulate,
-    benchmark, measure.report, doctor, prepare.demo,
+    divide, substitute, benchmark, measure.report, doctor, prepare.demo,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(token, name="token")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adaedge.runtime.credentials import Credentials, default_folder
     from adaedge.runtime.edge_session import EdgeSession
     from adaedge.runtime.emulated_links import NoLink, ReplayLink, ShapedLink
+    from adaedge.runtime.handover import HandoverLink
     from adaedge.runtime.prometheus import Prometheus
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
@@ -32,6 +33,7 @@ else:
             "Credentials": "credentials",
             "EdgeServer": "server",
             "EdgeSession": "edge_session",
+            "HandoverLink": "handover",
             "NoLink": "emulated_links",
             "Prometheus": "prometheus",
             "ReplayLink": "emulated_links",
@@ -53,6 +55,7 @@ __all__ = [
     "EdgeSession",
     "FrameRecord",
     "GrpcLink",
+    "HandoverLink",
     "Link",
     "ManualClock",
     "Measurement",

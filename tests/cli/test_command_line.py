@@ -29,7 +29,19 @@ from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload.latent import loops
 from adaedge.runtime import Credentials, EdgeServer, read_records
 
-COMMANDS = ("inspect", "estimate", "build", "profile", "serve", "run", "simulate", "benchmark", "report")
+COMMANDS = (
+    "inspect",
+    "estimate",
+    "build",
+    "profile",
+    "serve",
+    "run",
+    "simulate",
+    "divide",
+    "substitute",
+    "benchmark",
+    "report",
+)
 COMMANDS += ("doctor", "demo")
 MODEL = "timm:resnet10t"
 
