@@ -19,7 +19,7 @@ from adaedge.bundle.batches import join, pieces
 from adaedge.engine import Arrays, Engine
 from adaedge.metrics import wilson
 from adaedge.operating_point import OperatingPoint
-from adaedge.stream import Playback
+from adaedge.stream import CachedHead, Playback, Runners
 from adaedge.stream.change import by_change
 
 
@@ -39,6 +39,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.runners = Runners(bundle)
         self._features: dict[bytes, Arrays] = {}
         self._exact: dict[bytes, Arrays] = {}
         self._lengths: dict[OperatingPoint, dict[bytes, int]] = {}
@@ -49,6 +50,8 @@ class Scorer:
         Raises:
             BundleError: if it is no fraction.
         """
+        if point.incremental and isinstance(evaluate, Evaluation):
+            return evaluate.in_order(lambda: _HeadPlayer(self, point).answer)
         if self.bundle.codecs.is_stateful(point) and isinstance(evaluate, Evaluation):
             return evaluate.in_order(lambda: _Player(self, point).answer)
 
@@ -117,6 +120,20 @@ class Scorer:
             return key, features, self.bundle.tail(point.split, point.level), features
         engine, received, _ = self.bundle.receive(self.bundle.read(data))
         return key, features, engine, received
+
+
+@final
+class _HeadPlayer:
+    """Runs the frames of one clip through an incremental head in order."""
+
+    def __init__(self, scorer: Scorer, point: OperatingPoint) -> None:
+        self._bundle, self._route = scorer.bundle, scorer.bundle.route(point)
+        self._cached = CachedHead(scorer.bundle, scorer.runners)
+
+    def answer(self, inputs: Arrays) -> Arrays:
+        """The answer to the next frame."""
+        found = [self._cached.run(self._route, piece, None, 0) for piece in pieces(inputs, self._bundle.manifest)]
+        return join([self._bundle.answers.reduce(outputs) for outputs in found])
 
 
 @final

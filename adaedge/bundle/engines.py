@@ -49,6 +49,10 @@ class EngineTable:
                 self._engines[half.graph] = OnnxEngine(self._files[half.graph], self._given(half), self._threads)
             return self._engines[half.graph]
 
+    def file(self, path: str) -> bytes:
+        """The bytes of a file beside the graphs, such as a plan."""
+        return self._files[path]
+
     def _given(self, half: Subgraph) -> dict[str, Array]:
         with self._lock:
             return {name: self._weight(name) for name in half.weights}

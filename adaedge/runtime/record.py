@@ -61,6 +61,8 @@ class Measurement:
     audit_score: float | None = None
     correction: float = 0.0
     edge_s: float = 0.0
+    computed_by: str = ""
+    macs_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,23 @@ May import: ``operating_point``; of this part ``policy``, ``prediction``, ``tabl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from adaedge.operating_point import NOT_FASTER, Decision
+from adaedge.operating_point import KEPT, NOT_FASTER, REFRESH, Decision, OperatingPoint
 from adaedge.scheduling.policy import Choice
 from adaedge.scheduling.prediction import Predictions
 from adaedge.scheduling.table import PAYLOAD_BYTES, Table
 
 
-def decision_of(table: Table, predictions: Predictions, choice: Choice, change: float) -> Decision:
-    """The decision for a choice."""
-    row, estimate = choice.row, predictions.estimate
+def decision_of(
+    table: Table, predictions: Predictions, choice: Choice, changes: Mapping[OperatingPoint, float]
+) -> Decision:
+    """The decision for a choice; ``changes`` of the frame are against what is held for each point."""
+    row, estimate, knots = choice.row, predictions.estimate, table.knots
+    point = table.points[row]
+    by_change = point is KEPT or (knots is not None and point in knots.rows)
     reasons = [choice.reason]
     if estimate is None:
         reasons.append("the link is unknown or down: only local points count")
@@ -29,14 +35,14 @@ def decision_of(table: Table, predictions: Predictions, choice: Choice, change: 
     if table.not_faster:
         reasons.append(f"{_points(len(table.not_faster), 'is', 'are')} left out: {NOT_FASTER} than fp32")
     return Decision(
-        table.points[row],
+        point,
         predictions.latency_s.item(row),
         predictions.energy_j.item(row),
         table.accuracy.item(row) if table.measured[row] else None,
         None if estimate is None else estimate.rate_bps,
         tuple(reasons),
         table.columns.item(PAYLOAD_BYTES, row),
-        change,
+        changes.get(point, REFRESH) if by_change else REFRESH,
     )
 
 

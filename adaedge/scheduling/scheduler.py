@@ -12,15 +12,8 @@ from typing import final
 
 from adaedge.channel import LinkPrior, RateEstimate
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import (
-    KEPT,
-    REFRESH,
-    Cost,
-    Decision,
-    LastAnswer,
-    OperatingPoint,
-    Profile,
-)
+from adaedge.operating_point import KEPT, Cost, Decision, LastAnswer, OperatingPoint, Profile
+from adaedge.scheduling.caching import Caching
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
 from adaedge.scheduling.ledger import Ledger
@@ -122,7 +115,7 @@ class Scheduler:
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = Table.build(profile, self.limits)
-        self.keeping = Keeping.of(profile, self.table)
+        self.keeping, self.caching = Keeping.of(profile, self.table), Caching.of(self.table)
         self.energy = energy
         self.policy: Policy = LeastEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
@@ -143,6 +136,7 @@ class Scheduler:
         changes: Mapping[OperatingPoint, float] | None = None,
         sent_ratio: Mapping[OperatingPoint, float] | None = None,
         last: LastAnswer | None = None,
+        step: float | None = None,
     ) -> Decision:
         """The point for a frame that has just arrived.
 
@@ -154,6 +148,8 @@ class Scheduler:
             sent_ratio: of points that are in it, how many times the predicted bytes the stream has really sent.
             last: what is known of the answer that may be kept, where ``changes`` holds ``OperatingPoint("kept")``;
                 without it, it is taken to be the full network's.
+            step: how much the frame changed against the one before, as ``Stream.step`` says: what incremental heads
+                save later is weighed by it, see ``caching``.
         """
         table, changes = self.table, changes or {}
         self._learn(estimate)
@@ -170,14 +166,17 @@ class Scheduler:
             regret_j=self.state.regret_j,
             downlink_bps=self.downlink_bps,
         )
+        if self.caching and step is not None:
+            predictions = self.caching.spread(predictions, table, step, self.energy)
         refused = self.guarded and not self.state.ledger.covers(self._waking_j(idle_s))
         if refused and (predictions.on_time & table.local).any():
             predictions = replace(predictions, on_time=predictions.on_time & table.local)
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
-        point, knots = table.points[choice.row], table.knots
-        by_change = point is KEPT or (knots is not None and point in knots.rows)
-        decision = decision_of(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
+        point = table.points[choice.row]
+        decision = decision_of(table, predictions, choice, changes)
+        if self.caching and point.incremental:
+            decision = replace(decision, reasons=(*decision.reasons, self.caching.reason(point, changes, step)))
         if refused and estimate is not None:
             decision = replace(decision, reasons=(*decision.reasons, REFUSED))
         if self.keeping and last and KEPT in changes:

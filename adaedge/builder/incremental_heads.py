@@ -1,0 +1,146 @@
+"""A head as segments, for the bundle: graphs, a plan, and weights that are stored once.
+
+May import: ``errors``, ``bundle``, ``graph``, ``stream``, ``incremental``; of this part ``bundle_writer``,
+``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``, ``weight_file``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+from torch.utils import _pytree as pytree
+
+from adaedge.builder.bundle_writer import BundleWriter
+from adaedge.builder.halves import stored
+from adaedge.builder.incremental_graphs import SegmentModels, segment_models
+from adaedge.builder.level_names import folder_of
+from adaedge.builder.outer_names import give_outer_names
+from adaedge.builder.partition import GraphPartitioner
+from adaedge.builder.space import Space
+from adaedge.builder.weight_file import Weights
+from adaedge.bundle import Cut, IncrementalHead, Subgraph, TensorSpec
+from adaedge.engine import Arrays
+from adaedge.errors import CaptureError
+from adaedge.graph import Splittable
+from adaedge.graph.capture import Capture
+from adaedge.graph.liveness import analyse
+from adaedge.incremental.planning import planned_of
+from adaedge.operating_point import FP32, OUTPUT, Level, OperatingPoint
+from adaedge.stream.incremental import Plan
+from adaedge.stream.incremental.storage import to_bytes
+
+AUDIT_EVERY = 50
+"""With a tolerance, one frame in so many is computed as a whole as well."""
+_log = logging.getLogger(__name__)
+
+
+def add_heads(
+    partitioner: GraphPartitioner, splittable: Splittable, level: Level, space: Space, wrapped: bool, samples: Sequence[Arrays] | None
+) -> None:
+    """Give the local point of a level, whose cuts are there, an incremental head, where a space asks for it.
+
+    Args:
+        partitioner: of the level.
+        splittable: the level's width, captured.
+        level: network, width and precision.
+        space: of the level's network.
+        wrapped: whether the user's model is inside a `Preprocessed`.
+        samples: the bundle's inputs, which calibrate int8; ``None`` for fp32.
+    """
+    if True not in space.incremental or not space.holds(OUTPUT, level):
+        return
+    parts = partitioner.parts
+    writer = HeadWriter(parts, partitioner.weights, splittable, level, wrapped, space.tolerance)
+    cut = parts.cut(OUTPUT, level)
+    parts.cuts[parts.cuts.index(cut)] = replace(cut, incremental=writer.head(OUTPUT, OUTPUT, samples))
+
+
+def points_at(cut: Cut, codecs: Sequence[str]) -> list[OperatingPoint]:
+    """The operating points at a cut: with each of its codecs, and incremental too where it has such a head."""
+    level = cut.level
+    return [
+        OperatingPoint(cut.split, level.width, level.precision, codec, level.network, incremental)
+        for incremental in ((False, True) if cut.incremental else (False,))
+        for codec in codecs
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadWriter:
+    """Writes the incremental heads of one level into a bundle.
+
+    Attributes:
+        parts: takes graphs and plans.
+        weights: takes the weights of this level.
+        splittable: the level's width, captured.
+        level: network, width and precision.
+        wrapped: whether the user's model is inside a `Preprocessed`.
+        tolerance: what may be left as it was, see `adaedge.Incremental`.
+    """
+
+    parts: BundleWriter
+    weights: Weights
+    splittable: Splittable
+    level: Level
+    wrapped: bool
+    tolerance: float
+
+    def head(self, inner: str, outer: str, samples: Sequence[Arrays] | None) -> IncrementalHead | None:
+        """The head before a split point; ``None``, said in the log, where it cannot be one.
+
+        Args:
+            inner: the split point's name in the captured model.
+            outer: as the user's model has it.
+            samples: the bundle's inputs, which calibrate int8; ``None`` for fp32.
+        """
+        try:
+            models = segment_models(planned_of(self._captured(inner)), samples=samples)
+        except CaptureError as error:
+            _log.warning("%s at %s has no incremental head: %s", outer, self.level, error)
+            return None
+        folder = f"{folder_of(self.level, 'incremental')}{re.sub(r'[^A-Za-z0-9.-]', '_', outer)}"
+        return self._written(models, folder, own_plain=self.level.precision != FP32)
+
+    def _captured(self, inner: str) -> Capture:
+        if self.splittable.obstacle is not None:
+            raise self.splittable.obstacle
+        head, _ = self.splittable.at(inner)
+        graph = head.graph
+        leaves = len(graph.graph.output_node().args[0])
+        spec = pytree.tree_structure((0,) * leaves)
+        return Capture(graph, head.signature, spec, analyse(graph.graph))
+
+    def _written(self, models: SegmentModels, folder: str, *, own_plain: bool) -> IncrementalHead:
+        plan = models.plan
+        path = f"{folder}/plan.json"
+        self.parts.plans[path] = to_bytes(plan)
+        segments = tuple(
+            self._graph(model, f"{folder}/{at:03}.onnx", plan, segment.inputs, segment.outputs, segment.macs)
+            for at, (model, segment) in enumerate(zip(models.segments, plan.segments, strict=True))
+        )
+        made = tuple(place for place in range(len(plan.held)) if place not in plan.inputs)
+        whole = self._graph(models.whole, f"{folder}/whole.onnx", plan, plan.inputs, made, plan.macs)
+        plain = None
+        if own_plain:
+            plain = self._graph(models.plain, f"{folder}/plain.onnx", plan, plan.inputs, plan.outputs, plan.macs)
+        every = AUDIT_EVERY if self.tolerance else 0
+        return IncrementalHead(path, segments, whole, plain, self.tolerance, every)
+
+    def _graph(
+        self, model: ir.Model, path: str, plan: Plan, inputs: Sequence[int], outputs: Sequence[int], macs: int
+    ) -> Subgraph:
+        if self.wrapped:
+            give_outer_names(model.graph)
+        self.parts.graphs[path], names = stored(model, self.weights)
+        ends = (
+            tuple(
+                TensorSpec(str(value.name), plan.held[place].dtype, plan.held[place].shape)
+                for value, place in zip(values, places, strict=True)
+            )
+            for values, places in ((model.graph.inputs, inputs), (model.graph.outputs, outputs))
+        )
+        return Subgraph(path, *ends, macs, names)
