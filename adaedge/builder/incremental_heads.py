@@ -10,8 +10,10 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import onnx_ir as ir
+from torch import fx
 from torch.utils import _pytree as pytree
 
 from adaedge.builder.bundle_writer import BundleWriter
@@ -39,7 +41,12 @@ _log = logging.getLogger(__name__)
 
 
 def add_heads(
-    partitioner: GraphPartitioner, splittable: Splittable, level: Level, space: Space, wrapped: bool, samples: Sequence[Arrays] | None
+    partitioner: GraphPartitioner,
+    splittable: Splittable,
+    level: Level,
+    space: Space,
+    wrapped: bool,
+    samples: Sequence[Arrays] | None,
 ) -> None:
     """Give the local point of a level, whose cuts are there, an incremental head, where a space asks for it.
 
@@ -110,8 +117,9 @@ class HeadWriter:
             raise self.splittable.obstacle
         head, _ = self.splittable.at(inner)
         graph = head.graph
-        leaves = len(graph.graph.output_node().args[0])
-        spec = pytree.tree_structure((0,) * leaves)
+        assert isinstance(graph, fx.GraphModule)  # of what was captured it is
+        leaves: Any = graph.graph.output_node().args[0]
+        spec = pytree.tree_structure((0,) * len(leaves))
         return Capture(graph, head.signature, spec, analyse(graph.graph))
 
     def _written(self, models: SegmentModels, folder: str, *, own_plain: bool) -> IncrementalHead:
@@ -136,11 +144,10 @@ class HeadWriter:
         if self.wrapped:
             give_outer_names(model.graph)
         self.parts.graphs[path], names = stored(model, self.weights)
-        ends = (
-            tuple(
-                TensorSpec(str(value.name), plan.held[place].dtype, plan.held[place].shape)
-                for value, place in zip(values, places, strict=True)
-            )
-            for values, places in ((model.graph.inputs, inputs), (model.graph.outputs, outputs))
-        )
-        return Subgraph(path, *ends, macs, names)
+        taken = _specs(model.graph.inputs, plan, inputs)
+        return Subgraph(path, taken, _specs(model.graph.outputs, plan, outputs), macs, names)
+
+
+def _specs(values: Sequence[ir.Value], plan: Plan, places: Sequence[int]) -> tuple[TensorSpec, ...]:
+    pairs = zip(values, [plan.held[place] for place in places], strict=True)
+    return tuple(TensorSpec(str(value.name), held.dtype, held.shape) for value, held in pairs)

@@ -143,7 +143,11 @@ class Space:
 
 
 def _check_incremental(incremental: object, tolerance: float) -> None:
-    if not isinstance(incremental, Sequence) or not incremental or not all(isinstance(one, bool) for one in incremental):
+    if (
+        not isinstance(incremental, Sequence)
+        or not incremental
+        or not all(isinstance(one, bool) for one in incremental)
+    ):
         raise LevelError(f"incremental is a sequence of False and True, such as (False, True); got {incremental!r}")
     if not 0 <= tolerance < 1:
         raise CacheError(f"tolerance is a share of a tensor's spread, in [0, 1); got {tolerance}")

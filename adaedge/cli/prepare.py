@@ -123,6 +123,12 @@ def build(
             " its classes; it is built at width 1, and at those of --splits that it has. May be given more than once."
         ),
     ] = None,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Local points that compute only what changed, too; give --clips.")
+    ] = False,
+    tolerance: Annotated[
+        float, typer.Option(help="Of --incremental: what may be left as it was, a share of a tensor's own spread.")
+    ] = 0.0,
     weights: Weights = None,
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
@@ -160,7 +166,9 @@ def build(
     for name, other in others.items():
         check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}
-    space = Space(names(splits), kept, names(precisions), names(codecs), multiple, networks=networks)
+    forms = (False, True) if incremental else (False,)
+    dimensions = names(splits), kept, names(precisions), names(codecs), multiple
+    space = Space(*dimensions, networks=networks, incremental=forms, tolerance=tolerance)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(

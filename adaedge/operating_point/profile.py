@@ -251,7 +251,9 @@ def not_faster(costs: Mapping[OperatingPoint, Cost]) -> frozenset[OperatingPoint
         >>> [str(point) for point in not_faster({fp32: Cost(head_s=0.01), int8: Cost(head_s=0.02)})]
         ['output/w1/int8/raw']
     """
-    fp32_s = {(*point.place, point.incremental): cost.head_s for point, cost in costs.items() if point.precision == FP32}
+    fp32_s = {
+        (*point.place, point.incremental): cost.head_s for point, cost in costs.items() if point.precision == FP32
+    }
     return frozenset(
         point
         for point, cost in costs.items()

@@ -1,7 +1,7 @@
 """Time the parts of a bundle on this machine and compose what each operating point costs.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part ``head_player``,
-``player``.
+May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part
+``head_player``, ``player``.
 
 Each head, each codec side, each tail and the answer's codec are timed once, not the product of all dimensions: costs
 compose. The parts are run in a random order in every repetition, after a warm-up, so that a slow moment of the machine

@@ -192,8 +192,8 @@ class Terminal:
                     whole = answer if not attempt.lost_segments else None
                     score = its.answered(whole, number, decision.point, latent=latent, promised=promised)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
-            audited = {"audit_score": score, "correction": its.keeper.audit.correction}
-            measurement = replace(measurement, **audited, **its.cached.measured)
+            correction = its.keeper.audit.correction
+            measurement = replace(measurement, audit_score=score, correction=correction, **its.cached.measured)
         self._monitor.refresh()
         return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
 

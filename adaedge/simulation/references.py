@@ -1,4 +1,6 @@
-"""HeldFrames: of which frame both ends hold a payload, in a replay, and so how much each payload has to carry.
+"""HeldFrames: of which frame both ends hold a payload in a replay, or the terminal's head what it computed.
+
+From that follows how much each payload has to carry, and an incremental head to compute.
 
 May import: ``operating_point``, ``payload``, ``stream``; of this part ``changes``.
 """
@@ -23,13 +25,16 @@ class HeldFrames:
     """What both ends of a replayed link hold: `HeldPayload`, as a terminal's stream has it, of frame numbers.
 
     Args:
-        costs: the points that have costs at several amounts of change are those whose codecs have a state.
+        costs: the points that have costs at several amounts of change are those whose codecs or heads have a state.
         changes: of the frames; ``None``: nothing is ever held.
     """
 
     def __init__(self, costs: Costs, changes: Changes | None) -> None:
         self._changes = changes
-        self._stateful = frozenset(costs.next_costs) if changes and isinstance(costs, Profile) else frozenset()
+        by_change = costs.next_costs if changes and isinstance(costs, Profile) else ()
+        self._heads = [point for point in by_change if point.incremental]
+        self._stateful = frozenset(point for point in by_change if not point.incremental)
+        self._computed: tuple[OperatingPoint, int] | None = None  # the incremental head that ran last, and its frame
         self._held: HeldPayload[tuple[str, int]] = HeldPayload(self._stateful, _accepts)
 
     @property
@@ -44,8 +49,24 @@ class HeldFrames:
         return self._changes.of(frame, frame - 1) if frame else REFRESH
 
     def changes(self, frame: int) -> dict[OperatingPoint, float]:
-        """How much a frame changed against what both ends hold, for each point that can build upon it."""
-        return self._held.changes(lambda left: self._since(left, frame))
+        """How much a frame changed against what is held, for each point that can build upon it."""
+        found = self._held.changes(lambda left: self._since(left, frame))
+        if self._computed is None:
+            return found
+        point, before = self._computed
+        heads = [one for one in self._heads if (one.split, one.level) == (point.split, point.level)]
+        return found | dict.fromkeys(heads, self._since(("", before), frame))
+
+    def compute(self, point: OperatingPoint, frame: int) -> float:
+        """By how much change what the terminal computes now is priced; an incremental head holds it from now on.
+
+        Where a frame has to be computed whole although little changed, as a real head may, is not modelled.
+        """
+        if not point.incremental:
+            return REFRESH
+        change = self.changes(frame).get(point, REFRESH)
+        self._computed = point, frame
+        return change
 
     def take(self, point: OperatingPoint, frame: int) -> float:
         """By how much change the payload that is made now is priced; nothing is held from now on."""
