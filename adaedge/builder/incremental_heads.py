@@ -1,7 +1,9 @@
 """A head as segments, for the bundle: graphs, a plan, and weights that are stored once.
 
-May import: ``errors``, ``bundle``, ``graph``, ``stream``, ``incremental``; of this part ``bundle_writer``,
-``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``, ``weight_file``.
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``graph``, ``stream``, ``incremental``; of this
+part
+``bundle_writer``, ``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``,
+``weight_file``.
 """
 
 from __future__ import annotations

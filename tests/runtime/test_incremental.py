@@ -294,3 +294,22 @@ def test_what_is_not_there_is_refused(bundle):
         Space(incremental=True)
     with pytest.raises(CacheError, match=r"tolerance is a share"):
         Space(incremental=(True,), tolerance=1.5)
+
+
+def test_with_a_tolerance_one_frame_in_so_many_is_audited(bundle):
+    """Small noise is left as it was; the audit answers what dense does, and narrows what it finds too wide."""
+    manifest = bundle.manifest
+    cuts = []
+    for cut in manifest.cuts:
+        head = cut.incremental and replace(cut.incremental, tolerance=0.2, audit_every=3, floor=1.0)
+        cuts.append(replace(cut, incremental=head))
+    loose = Bundle(replace(manifest, cuts=tuple(cuts)), bundle._files)
+    rng, frames = np.random.default_rng(3), [*clip(5)]
+    noisy = [np.clip(frame.astype(int) + rng.integers(-2, 3, frame.shape), 0, 255).astype(np.uint8) for frame in frames]
+    stream, paths = Stream(loose), []
+    for frame in noisy:
+        found = run_at(stream, loose, INCREMENTAL, frame)
+        paths.append(stream.cached.stats.path)
+        apart = np.abs(found[0] - dense(loose, frame)[0]).max()
+        assert (apart == 0) == (paths[-1] in ("refresh", "audit"))
+    assert paths == ["refresh", "incremental", "incremental", "audit", "incremental"]
