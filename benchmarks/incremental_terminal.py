@@ -1,11 +1,11 @@
-"""What does a terminal gain where the table may choose incremental, dense or kept for each frame, and does it ever lose?
+"""What does a terminal gain where the table chooses incremental, dense or kept for each frame, and does it ever lose?
 
-One bundle of DeepLabV3 (513 by 513, labels at 129 by 129) is built and profiled on the first half of the person's clip,
-with a tolerance. On the second half of each clip four terminals see the same frames, one after another in random order
-at each frame: ``dense`` always computes all, ``incremental`` chooses between that and incremental, ``kept`` between
-that and keeping the answer at an accuracy floor, ``both`` among all three. Seconds are CPU seconds of the thread,
-resizing, looking at the frame, deciding and the answer's codec included; a speed-up is ``dense`` by another, in sums
-over all frames. ``iou`` is of the clip's class where it shows one, of all classes elsewhere, against ``dense``.
+One bundle of DeepLabV3 (513 by 513, labels at 129 by 129) is built and profiled on the first half of the person's
+clip, with a tolerance. On the second half of each clip four terminals see the same frames, one after another in random
+order at each frame: ``dense`` always computes all, ``incremental`` chooses between that and incremental, ``kept``
+between that and keeping the answer at an accuracy floor, ``both`` among all three. Seconds are CPU seconds of the
+thread, resizing, looking at the frame, deciding and the answer's codec included; a speed-up is ``dense`` by another, in
+sums over all frames. ``iou`` is of the clip's class where it shows one, of all classes elsewhere, against ``dense``.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def clip_row(bundle: Bundle, profile: Profile, clip: Path, most: int, floor: flo
     begin = count(clip) // 2
     frames, draw = frames_of(clip, begin, most), random.Random(0)
     arms = terminals(bundle, profile, floor)
-    seconds, answers = {name: 0.0 for name in ARMS}, {name: [] for name in ARMS}
+    seconds, answers = dict.fromkeys(ARMS, 0.0), {name: [] for name in ARMS}
     ways: dict[str, Counter[str]] = {name: Counter() for name in ARMS}
     for terminal in arms.values():
         terminal.__enter__()

@@ -1,8 +1,7 @@
 """A head as segments, for the bundle: graphs, a plan, and weights that are stored once.
 
 May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``graph``, ``stream``, ``incremental``; of this
-part
-``bundle_writer``, ``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``,
+part ``bundle_writer``, ``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``,
 ``weight_file``.
 """
 
@@ -22,7 +21,7 @@ from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.halves import stored
 from adaedge.builder.incremental_graphs import SegmentModels, segment_models
 from adaedge.builder.level_names import folder_of
-from adaedge.builder.outer_names import give_outer_names
+from adaedge.builder.outer_names import find_points, give_outer_names
 from adaedge.builder.partition import GraphPartitioner
 from adaedge.builder.space import Space
 from adaedge.builder.weight_file import Weights
@@ -33,12 +32,13 @@ from adaedge.graph import Splittable
 from adaedge.graph.capture import Capture
 from adaedge.graph.liveness import analyse
 from adaedge.incremental.planning import planned_of
-from adaedge.operating_point import FP32, OUTPUT, Level, OperatingPoint
+from adaedge.operating_point import FP32, INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.stream.incremental import Plan
 from adaedge.stream.incremental.storage import to_bytes
 
 AUDIT_EVERY = 50
 """With a tolerance, one frame in so many is computed as a whole as well."""
+Calibration = Sequence[Arrays] | None
 _log = logging.getLogger(__name__)
 
 
@@ -48,24 +48,26 @@ def add_heads(
     level: Level,
     space: Space,
     wrapped: bool,
-    samples: Sequence[Arrays] | None,
+    samples: Calibration,
 ) -> None:
-    """Give the local point of a level, whose cuts are there, an incremental head, where a space asks for it.
+    """Give the cuts of a level incremental heads, where a space asks for them: at `output` and between the ends.
 
     Args:
-        partitioner: of the level.
+        partitioner: of the level, whose cuts are there.
         splittable: the level's width, captured.
         level: network, width and precision.
         space: of the level's network.
         wrapped: whether the user's model is inside a `Preprocessed`.
         samples: the bundle's inputs, which calibrate int8; ``None`` for fp32.
     """
-    if True not in space.incremental or not space.holds(OUTPUT, level):
-        return
     parts = partitioner.parts
     writer = HeadWriter(parts, partitioner.weights, splittable, level, wrapped, space.tolerance)
-    cut = parts.cut(OUTPUT, level)
-    parts.cuts[parts.cuts.index(cut)] = replace(cut, incremental=writer.head(OUTPUT, OUTPUT, samples))
+    for at, cut in enumerate(parts.cuts):
+        wanted = cut.level == level and cut.split != INPUT and space.holds(cut.split, level)
+        if wanted and True in space.incremental:
+            inner = find_points(splittable, [cut.split], wrapped=wrapped)
+            name = OUTPUT if cut.split == OUTPUT else inner[1].name
+            parts.cuts[at] = replace(cut, incremental=writer.head(name, cut.split, samples))
 
 
 def points_at(cut: Cut, codecs: Sequence[str]) -> list[OperatingPoint]:
@@ -98,7 +100,7 @@ class HeadWriter:
     wrapped: bool
     tolerance: float
 
-    def head(self, inner: str, outer: str, samples: Sequence[Arrays] | None) -> IncrementalHead | None:
+    def head(self, inner: str, outer: str, samples: Calibration) -> IncrementalHead | None:
         """The head before a split point; ``None``, said in the log, where it cannot be one.
 
         Args:

@@ -61,8 +61,9 @@ class Space:
         multiple: a plain network's narrower widths keep channels in multiples of this; an `Elastic` has its own.
         networks: name → a further network; ``full`` is the one that is built. The name is part of file names: letters,
             digits, ``.``, ``_`` and ``-``.
-        incremental: ``True`` among them builds `output` of each level incremental too: of a stream's frames only what
-            changed is computed. What it costs at which change is measured on clips: without any, none is chosen.
+        incremental: ``True`` among them builds each head incremental too, that of the local points included: of a
+            stream's frames only what changed is computed. What that costs at which change is measured on clips: without
+            any, none is chosen.
         tolerance: of incremental points, see `adaedge.Incremental`: 0 computes whatever changed, and answers are those
             of the whole network but for rounding.
 

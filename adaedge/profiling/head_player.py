@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle, pairwise
 from typing import Any, final
@@ -63,13 +63,44 @@ class HeadPlayer:
         self._cached.run(self._route, self._played[at], self._look, 0)
         self._seconds.append((change, time.perf_counter() - start_s))
 
-    def costs(self, refresh: Cost, refresh_s: float) -> tuple[Cost, ...]:
+    def costs(self, refresh: Cost, refresh_s: float, after: Sequence[Cost] = ()) -> tuple[Cost, ...]:
         """What a frame costs at each change below 1.
 
         Args:
             refresh: what a refresh costs.
             refresh_s: seconds of it that the head takes.
+            after: of a point whose codec has a state, what a frame costs there if its head refreshes.
         """
-        found = by_change([*self._seconds[WARM_UP:], (REFRESH, refresh_s)], self._changes, statistics.median)
+        found = by_change([*self._seconds[WARM_UP:], (REFRESH, refresh_s)], self._changes, statistics.median)[:-1]
         beside_s = refresh.head_s - refresh_s
-        return tuple(replace(refresh, head_s=beside_s + head_s) for head_s in found[:-1])
+        known = after or [refresh] * len(found)
+        return tuple(replace(one, head_s=beside_s + head_s) for one, head_s in zip(known, found, strict=True))
+
+
+def head_players(
+    bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any]
+) -> tuple[dict[str, HeadPlayer], dict[str, Callable[[Arrays], object]]]:
+    """What times each incremental head frame after frame, and what refreshes it; by `refresh_key`.
+
+    Where a bundle knows no amounts of change, there are refreshes only.
+
+    Args:
+        bundle: the model.
+        played: the frames as the model's inputs.
+        frames: the same as the camera gave them, or ``None`` each.
+    """
+    runners, changes = Runners(bundle), bundle.manifest.changes
+    players: dict[str, HeadPlayer] = {}
+    refreshes: dict[str, Callable[[Arrays], object]] = {}
+    for point in (entry.point for entry in bundle.manifest.points if entry.point.incremental):
+        route, key = bundle.route(point), refresh_key(point)
+        if key not in refreshes:
+            runners.measure(route, played[0])
+            refreshes[key] = runners.of(route).run
+            players[key] = HeadPlayer(bundle, point, changes, played, frames, runners)
+    return (players if len(changes) > 1 else {}), refreshes
+
+
+def refresh_key(point: OperatingPoint) -> str:
+    """What names the head of an incremental point."""
+    return f"refresh {point.split} {point.level}"

@@ -32,9 +32,9 @@ from adaedge.clip import Clip, as_clip
 from adaedge.engine import Array, Arrays
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
-from adaedge.profiling.head_player import HeadPlayer
+from adaedge.profiling.head_player import head_players, refresh_key
 from adaedge.profiling.player import Player
-from adaedge.stream import ChangeDetector, Runners, Window
+from adaedge.stream import ChangeDetector, Window
 from adaedge.stream.change import picture_of
 from adaedge.stream.detectors import check_detector
 
@@ -94,8 +94,8 @@ def profile(
     players = _players(bundle, played, given or [None for _ in played])
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
         parts[_PREPROCESS] = _Part(window.inputs_of, given[:_MAX_FRAMES])
-    heads, refreshes = _head_players(bundle, played, given or [None for _ in played])
-    parts |= refreshes
+    heads, refreshes = head_players(bundle, played, given or [None for _ in played])
+    parts |= {key: _Part(refresh, inputs) for key, refresh in refreshes.items()}
     pictures = [picture_of(frame, model) for frame, model in zip(given or [None] * len(played), played, strict=True)]
     parts |= _change_part(check_detector(bundle.manifest.kept, detector), pictures[:_MAX_FRAMES])
     sides = [side for player in players.values() for side in player.sides]
@@ -108,8 +108,9 @@ def profile(
         costs[KEPT] = Cost(head_s=seconds.get(_CHANGE, 0.0), accuracy=None)  # it follows from the change
     answer_s = seconds[_READ], seconds[_WRITE]
     next_costs = {point: player.costs(costs[point], *answer_s) for point, player in players.items()}
-    for point, head in heads.items():
-        next_costs[point] = head.costs(costs[point], seconds[_refresh_key(point)])
+    for point in (one for one in costs if one.incremental and refresh_key(one) in heads):
+        key, after = refresh_key(point), next_costs.get(point, ())
+        next_costs[point] = heads[key].costs(costs[point], seconds[key], after)
     about = bundle.manifest
     return Profile(costs, bundle.digest, machine, machine, about.changes, next_costs, about.kept)
 
@@ -206,25 +207,6 @@ def _players(bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any]) ->
     return {entry.point: Player(bundle, entry, changes, played, frames) for entry in entries}
 
 
-def _head_players(
-    bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any]
-) -> tuple[dict[OperatingPoint, HeadPlayer], dict[str, _Part]]:
-    """What times incremental heads frame after frame, and what times their refreshes."""
-    runners, changes = Runners(bundle), bundle.manifest.changes
-    players: dict[OperatingPoint, HeadPlayer] = {}
-    refreshes: dict[str, _Part] = {}
-    for point in (entry.point for entry in bundle.manifest.points if entry.point.incremental):
-        route = bundle.route(point)
-        runners.measure(route, played[0])
-        refreshes[_refresh_key(point)] = _Part(runners.of(route).run, played[:_MAX_FRAMES])
-        players[point] = HeadPlayer(bundle, point, changes, played, frames, runners)
-    return (players if len(changes) > 1 else {}), refreshes
-
-
-def _refresh_key(point: OperatingPoint) -> str:
-    return f"refresh {point.split} {point.level}"
-
-
 def _time(timed: Sequence[Timed], repetitions: int, order: random.Random, progress: Progress | None) -> None:
     """Run every part once a turn, in random order; the first turns warm up."""
     shuffled = list(timed)
@@ -243,7 +225,7 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], answer_b
     cut = bundle.manifest.cut(point.split, point.level)
     accuracy = _accuracy(entry, cautious)
     head_s = seconds.get(_PREPROCESS, 0.0) + seconds.get(_CHANGE, 0.0)
-    head_s += seconds[_refresh_key(point)] if point.incremental else _of(cut.head, seconds)
+    head_s += seconds[refresh_key(point)] if point.incremental else _of(cut.head, seconds)
     if point.is_local:
         return Cost(head_s=head_s + seconds[_REDUCE], accuracy=accuracy)
     return Cost(

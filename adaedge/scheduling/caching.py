@@ -1,6 +1,6 @@
 """Caching: what points whose head is incremental cost in the long run, where one frame has to be computed whole first.
 
-May import: ``energy``, ``operating_point``; of this part ``knots``, ``prediction``, ``table``.
+May import: ``operating_point``; of this part ``knots``, ``prediction``, ``table``.
 
 The first frame of an incremental head is a refresh, and takes a little longer than the same frame computed as ever. By
 itself it would never be chosen. What it costs beyond the frames after it is a change of state, like waking a radio: it
@@ -11,14 +11,15 @@ change much does not. When an answer is there follows from what this frame takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from adaedge.energy import EnergyModel
+import numpy as np
+
 from adaedge.operating_point import REFRESH, OperatingPoint
 from adaedge.scheduling.knots import Knots, Named
 from adaedge.scheduling.prediction import Predictions
-from adaedge.scheduling.table import TERMINAL_S, Table
+from adaedge.scheduling.table import Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,23 +44,24 @@ class Caching:
         points = tuple(point for point in table.knots.rows if point.incremental)
         return cls(points, table.knots, table.knots.named(dict.fromkeys(points, REFRESH))) if points else None
 
-    def spread(self, predictions: Predictions, table: Table, step: float, energy: EnergyModel) -> Predictions:
+    def spread(self, now: Predictions, table: Table, step: float, later: Callable[[Table], Predictions]) -> Predictions:
         """Predictions with refreshes spread over the horizon.
 
         Args:
-            predictions: what this frame would take.
+            now: what this frame would take.
             table: at this frame's changes.
             step: how much the frame changed against the one before.
-            energy: the terminal's energy model.
+            later: what frames of another table would take.
         """
-        rows = self.named.rows
-        later_s = self.named.at(dict.fromkeys(self.points, step), {})[TERMINAL_S]
-        more_s = (table.columns[TERMINAL_S][rows] - later_s).clip(min=0.0)
-        more_j = energy.local(more_s).total_j
-        energy_j, steady_j = predictions.energy_j.copy(), predictions.steady_j.copy()
-        energy_j[rows] -= more_j * (1 - 1 / table.limits.horizon_frames)
-        steady_j[rows] -= more_j
-        return replace(predictions, energy_j=energy_j, steady_j=steady_j)
+        rows, columns = self.named.rows, table.columns.copy()
+        for column, costs in enumerate(self.named.at(dict.fromkeys(self.points, step), {})):
+            columns[column][rows] = np.minimum(columns[column][rows], costs)
+        after = later(table.with_(columns=columns))
+        energy_j, steady_j = now.energy_j.copy(), now.steady_j.copy()
+        frames = table.limits.horizon_frames
+        energy_j[rows] = after.energy_j[rows] + (now.energy_j[rows] - after.energy_j[rows]) / frames
+        steady_j[rows] = after.steady_j[rows]
+        return replace(now, energy_j=energy_j, steady_j=steady_j)
 
     @staticmethod
     def reason(point: OperatingPoint, changes: Mapping[OperatingPoint, float], step: float | None) -> str:

@@ -158,16 +158,15 @@ class Scheduler:
         table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
         idle_s = max(0.0, now_s - active_s)
-        predictions = predict(
-            table,
-            self.energy,
-            estimate,
-            idle_s=idle_s,
-            regret_j=self.state.regret_j,
-            downlink_bps=self.downlink_bps,
-        )
+        regret_j = self.state.regret_j
+
+        def predicted(one: Table) -> Predictions:
+            radio = {"idle_s": idle_s, "regret_j": regret_j}
+            return predict(one, self.energy, estimate, downlink_bps=self.downlink_bps, **radio)
+
+        predictions = predicted(table)
         if self.caching and step is not None:
-            predictions = self.caching.spread(predictions, table, step, self.energy)
+            predictions = self.caching.spread(predictions, table, step, predicted)
         refused = self.guarded and not self.state.ledger.covers(self._waking_j(idle_s))
         if refused and (predictions.on_time & table.local).any():
             predictions = replace(predictions, on_time=predictions.on_time & table.local)
@@ -189,7 +188,7 @@ class Scheduler:
             return decision
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
-        regret_j = next_regret_j(predictions, table, self.energy.radio, self.state.regret_j)
+        regret_j = next_regret_j(predictions, table, self.energy.radio, regret_j)
         ledger = self.state.ledger.earned(_local_j(predictions, table))
         self.state = State(point, now_s, active_s, regret_j, ledger)
         return decision

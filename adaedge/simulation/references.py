@@ -12,10 +12,11 @@ from typing import Any, final
 
 import numpy as np
 
-from adaedge.operating_point import REFRESH, Cost, Decision, OperatingPoint, Profile
-from adaedge.payload import codec_family
+from adaedge.operating_point import REFRESH, Cost, Decision, Level, OperatingPoint, Profile
+from adaedge.payload import codec_family, is_stateful
 from adaedge.simulation.changes import Changes
 from adaedge.stream import HeldPayload
+from adaedge.stream.cached_head import merged
 
 Costs = Profile | Mapping[OperatingPoint, Cost]
 
@@ -33,8 +34,8 @@ class HeldFrames:
         self._changes = changes
         by_change = costs.next_costs if changes and isinstance(costs, Profile) else ()
         self._heads = [point for point in by_change if point.incremental]
-        self._stateful = frozenset(point for point in by_change if not point.incremental)
-        self._computed: tuple[OperatingPoint, int] | None = None  # the incremental head that ran last, and its frame
+        self._stateful = frozenset(point for point in by_change if not point.incremental or is_stateful(point.codec))
+        self._computed: tuple[tuple[str, Level], int] | None = None  # the incremental head that ran last, and its frame
         self._held: HeldPayload[tuple[str, int]] = HeldPayload(self._stateful, _accepts)
 
     @property
@@ -50,12 +51,12 @@ class HeldFrames:
 
     def changes(self, frame: int) -> dict[OperatingPoint, float]:
         """How much a frame changed against what is held, for each point that can build upon it."""
-        found = self._held.changes(lambda left: self._since(left, frame))
-        if self._computed is None:
-            return found
-        point, before = self._computed
-        heads = [one for one in self._heads if (one.split, one.level) == (point.split, point.level)]
-        return found | dict.fromkeys(heads, self._since(("", before), frame))
+        codecs, heads = self._held.changes(lambda left: self._since(left, frame)), {}
+        if self._computed is not None:
+            place, before = self._computed
+            change = self._since(("", before), frame)
+            heads = {one: change for one in self._heads if (one.split, one.level) == place}
+        return merged(codecs, heads, self._heads, self._stateful)
 
     def compute(self, point: OperatingPoint, frame: int) -> float:
         """By how much change what the terminal computes now is priced; an incremental head holds it from now on.
@@ -65,12 +66,18 @@ class HeldFrames:
         if not point.incremental:
             return REFRESH
         change = self.changes(frame).get(point, REFRESH)
-        self._computed = point, frame
+        self._computed = (point.split, point.level), frame
         return change
 
     def take(self, point: OperatingPoint, frame: int) -> float:
-        """By how much change the payload that is made now is priced; nothing is held from now on."""
+        """By how much change the payload that is made now is priced; nothing is held from now on.
+
+        An incremental head holds what it computed of this frame from now on.
+        """
+        head = self.compute(point, frame)
         left = self._held.take(point)
+        if point.incremental:
+            return head
         usable = left is not None and point in self._stateful and _accepts(point, left)
         return self._since(left, frame) if left is not None and usable else REFRESH
 

@@ -9,7 +9,7 @@ frame fails, or nothing asked for it for so long that its memory is better free.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, final
@@ -184,3 +184,38 @@ class CachedHead:
         self._held = _Held(_place(route), after, look, seen)
         self.stats = after.stats
         return outputs
+
+
+def merged(
+    codecs: Mapping[OperatingPoint, float],
+    heads: Mapping[OperatingPoint, float],
+    incremental: Collection[OperatingPoint],
+    stateful: Collection[OperatingPoint],
+) -> dict[OperatingPoint, float]:
+    """How much a frame changed for each point, where a codec and a head hold different frames.
+
+    A point whose head is incremental refreshes if the head is not held, and if its codec has a state that is not held
+    either; where both are, the larger change counts.
+
+    Args:
+        codecs: against what both ends hold.
+        heads: against what the terminal's heads hold.
+        incremental: all points whose head is.
+        stateful: all points whose codec has a state.
+
+    Example:
+        >>> dense, point = (OperatingPoint("a", codec="delta@1", incremental=one) for one in (False, True))
+        >>> found = merged({dense: 0.1, point: 0.1}, {point: 0.2}, [point], [dense, point])
+        >>> found == {dense: 0.1, point: 0.2}
+        True
+        >>> merged({dense: 0.1, point: 0.1}, {}, [point], [dense, point]) == {dense: 0.1}
+        True
+    """
+    found = dict(codecs)
+    for point in incremental:
+        change = max(heads.get(point, REFRESH), codecs.get(point, REFRESH) if point in stateful else 0.0)
+        if change < REFRESH:
+            found[point] = change
+        else:
+            found.pop(point, None)
+    return found

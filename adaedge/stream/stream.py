@@ -25,7 +25,7 @@ from adaedge.clip import is_frame
 from adaedge.engine import Arrays
 from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
-from adaedge.stream.cached_head import CachedHead, Runners
+from adaedge.stream.cached_head import CachedHead, Runners, merged
 from adaedge.stream.change import BlockChange, change_between
 from adaedge.stream.filtering import Latent
 from adaedge.stream.held import HeldPayload
@@ -79,8 +79,9 @@ class Stream:
         self._bundle = bundle
         self._detector = BlockChange()  # what codecs with a state are profiled by
         self._numbers = count()
-        stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
-        self._held: HeldPayload[_Left] | None = HeldPayload(stateful, self._accepts) if stateful else None
+        self._stateful = frozenset(point for point in bundle.points if bundle.codecs.is_stateful(point))
+        held = [point for point in bundle.points if point in self._stateful]
+        self._held: HeldPayload[_Left] | None = HeldPayload(held, self._accepts) if held else None
         self.sent_ratio: dict[OperatingPoint, float] = self._held.sent_ratio if self._held else {}
         self.cached = CachedHead(bundle, runners)
         self.step: float | None = None
@@ -129,7 +130,8 @@ class Stream:
             before, self._look = self._look, None if newest is None else self._detector.look(newest)
             self.step = self.cached.counted(change_between(before, self._look)) if self.cached.points else None
         changes = {} if self._held is None else self._held.changes(self._change_since)
-        changes |= self.cached.changes(self._change_of_cache)
+        heads = self.cached.changes(self._change_of_cache)
+        changes = merged(changes, heads, self.cached.points, self._stateful)
         if not self.keeper.measures:
             return changes
         change = self.keeper.change(newest, self._new_share(self.keeper.seen), self._look)

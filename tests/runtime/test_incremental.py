@@ -224,21 +224,26 @@ def test_a_head_that_runs_dense_though_held_counts_as_changed(bundle):
     assert 0.7 * learned < stream.cached.dense < 0.9 * learned
 
 
-def test_nan_runs_dense_and_is_not_held():
+@pytest.fixture(scope="module")
+def bare():
+    """Of tensors, without clips."""
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 2, 3, 1, 1)).eval()
+    return adaedge.build(net, (torch.rand(1, 3, 64, 64),), Space(incremental=[False, True]))
+
+
+def test_nan_runs_dense_and_is_not_held(bare):
     frame = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
-    bundle = adaedge.build(net, (torch.from_numpy(frame),), Space(incremental=(False, True)))
-    stream, route = Stream(bundle), bundle.route(INCREMENTAL)
+    stream, route = Stream(bare), bare.route(INCREMENTAL)
     stream.head(route, (frame,))
     broken = frame.copy()
     broken[0, 0, 5, 5] = np.nan
     (found,) = stream.head(route, (broken,))
     assert np.isnan(found).any()
-    np.testing.assert_array_equal(found, *bundle.run(LOCAL, (broken,)))
+    np.testing.assert_array_equal(found, *bare.run(LOCAL, (broken,)))
     assert stream.cached.stats.path == "dense"
     assert stream.cached.length_bytes == 0
     (found,) = stream.head(route, (frame,))
-    assert is_close((found,), bundle.run(LOCAL, (frame,)))
+    assert is_close((found,), bare.run(LOCAL, (frame,)))
 
 
 def test_a_profile_measures_by_change(bundle):
@@ -250,10 +255,8 @@ def test_a_profile_measures_by_change(bundle):
     assert INCREMENTAL in scheduler.table.points
 
 
-def test_without_clips_no_amount_of_change_is_known_and_dense_is_chosen():
-    net = nn.Conv2d(3, 4, 3, 1, 1).eval()
-    bundle = adaedge.build(net, (torch.rand(1, 3, 32, 32),), Space(incremental=[False, True]))
-    profile = adaedge.profile(bundle, repetitions=2)
+def test_without_clips_no_amount_of_change_is_known_and_dense_is_chosen(bare):
+    profile = adaedge.profile(bare, repetitions=2)
     assert INCREMENTAL in profile
     assert not profile.next_costs
 
