@@ -11,7 +11,9 @@ sums over all frames. ``iou`` is of the clip's class where it shows one, of all 
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
@@ -61,13 +63,13 @@ def frames_of(clip: Path, begin: int, most: int) -> list[Any]:
     return list(islice(as_clip(str(clip)), begin, begin + most))
 
 
-def built(clip: Path, most: int, tolerance: float) -> tuple[Bundle, Profile]:
-    """The bundle and its profile, of the first half of a clip."""
+def built(clip: Path, most: int, tolerance: float) -> Bundle:
+    """The bundle, of the first half of a clip."""
     side = deeplabv3.SIDE
     shown = class_of(clip.stem)
     assert shown is not None
     first = frames_of(clip, 0, min(most, count(clip) // 2))
-    bundle = adaedge.build(
+    return adaedge.build(
         deeplabv3.load(),
         (torch.zeros(1, 3, side, side),),
         adaedge.Space(incremental=(False, True), tolerance=tolerance),
@@ -76,7 +78,6 @@ def built(clip: Path, most: int, tolerance: float) -> tuple[Bundle, Profile]:
         preprocessing=Preprocessing(size=(side, side), crop=1.0, mean=deeplabv3.MEAN, std=deeplabv3.STD),
         answer=f"labels-aligned@{deeplabv3.LABEL_SIDE}x{deeplabv3.LABEL_SIDE}",
     )
-    return bundle, adaedge.profile(bundle, frames=first[::2], repetitions=40)
 
 
 def without(profile: Profile, *left_out: OperatingPoint) -> Profile:
@@ -141,9 +142,26 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=320, help="frames of the first half that are built upon")
     parser.add_argument("--frames", type=int, default=120, help="of each clip, at most")
     parser.add_argument("--clip", action="append", help="stems of clips; all unless told")
+    parser.add_argument("--folder", type=Path, help="keep bundle, profile and rows here, and take them from here")
+    parser.add_argument("--build", action="store_true", help="only build, into the folder")
+    parser.add_argument("--profile", action="store_true", help="only profile, into the folder")
     options = parser.parse_args()
     wanted = [clip for clip in CLIPS if not options.clip or clip.stem in options.clip]
-    bundle, profile = built(CLIPS[0], options.first, options.tolerance)
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(options, wanted, options.folder or Path(scratch))
+
+
+def measure(options: argparse.Namespace, wanted: list[Path], folder: Path) -> None:
+    """What was asked for, of what the folder does not hold."""
+    if not (folder / "bundle").exists():
+        built(CLIPS[0], options.first, options.tolerance).save(folder / "bundle")
+    bundle = Bundle.load(folder / "bundle")
+    if options.build:
+        return
+    if not (folder / "profile.json").exists():
+        frames = frames_of(CLIPS[0], 0, min(options.first, count(CLIPS[0]) // 2))
+        adaedge.profile(bundle, frames=frames[::3], repetitions=60).save(folder / "profile.json")
+    profile = Profile.load(folder / "profile.json")
     incremental = OperatingPoint("output", incremental=True)
     costs = {
         "dense_ms": round(1e3 * profile[LOCAL].head_s, 1),
@@ -156,11 +174,15 @@ def main() -> None:
         "kept": profile.kept is not None,
     }
     print(costs, flush=True)
-    rows = []
+    if options.profile:
+        return
     for clip in wanted:
-        rows.append(clip_row(bundle, profile, clip, options.frames, options.floor))
-        print(rows[-1], flush=True)
-    if not options.clip:
+        row = clip_row(bundle, profile, clip, options.frames, options.floor)
+        (folder / f"{clip.stem}.json").write_text(json.dumps(row), encoding="utf-8")
+        print(row, flush=True)
+    known = [folder / f"{clip.stem}.json" for clip in CLIPS]
+    if all(path.exists() for path in known):
+        rows = [json.loads(path.read_text(encoding="utf-8")) for path in known]
         write("incremental_terminal", rows, tolerance=options.tolerance, floor=options.floor, profile=costs)
 
 

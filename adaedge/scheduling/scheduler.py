@@ -13,7 +13,7 @@ from typing import final
 from adaedge.channel import LinkPrior, RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import KEPT, Cost, Decision, LastAnswer, OperatingPoint, Profile
-from adaedge.scheduling.caching import Caching
+from adaedge.scheduling.cached_heads import CachedHeads
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
 from adaedge.scheduling.ledger import Ledger
@@ -115,7 +115,7 @@ class Scheduler:
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = Table.build(profile, self.limits)
-        self.keeping, self.caching = Keeping.of(profile, self.table), Caching.of(self.table)
+        self.keeping, self.caching = Keeping.of(profile, self.table), CachedHeads.of(self.table)
         self.energy = energy
         self.policy: Policy = LeastEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
@@ -149,7 +149,7 @@ class Scheduler:
             last: what is known of the answer that may be kept, where ``changes`` holds ``OperatingPoint("kept")``;
                 without it, it is taken to be the full network's.
             step: how much the frame changed against the one before, as ``Stream.step`` says: what incremental heads
-                save later is weighed by it, see ``caching``.
+                save later is weighed by it, see ``cached_heads``.
         """
         table, changes = self.table, changes or {}
         self._learn(estimate)

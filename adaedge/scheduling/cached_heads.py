@@ -1,4 +1,4 @@
-"""Caching: what points whose head is incremental cost in the long run, where one frame has to be computed whole first.
+"""CachedHeads: what points whose head is incremental cost in the long run, where one frame is computed whole first.
 
 May import: ``operating_point``; of this part ``knots``, ``prediction``, ``table``.
 
@@ -23,7 +23,7 @@ from adaedge.scheduling.table import Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Caching:
+class CachedHeads:
     """The rows of a table whose heads are incremental.
 
     Attributes:
@@ -37,7 +37,7 @@ class Caching:
     named: Named
 
     @classmethod
-    def of(cls, table: Table) -> Caching | None:
+    def of(cls, table: Table) -> CachedHeads | None:
         """Those of a table; ``None`` where there are none."""
         if table.knots is None:
             return None
