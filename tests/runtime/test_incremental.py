@@ -280,12 +280,18 @@ def test_a_simulation_chooses_as_a_terminal_does(bundle):
     assert records[2].measurement.compute_s == pytest.approx(0.03)
 
 
-def test_kept_answers_and_incremental_stand_in_one_table(bundle):
+def test_entering_measures_what_segments_cost(bundle):
     assert KEPT not in bundle.points
     scheduler = Scheduler(profile_of(bundle), ENERGY, deadline_s=0.5, policy=Fixed(INCREMENTAL))
-    with Terminal(bundle, scheduler, NoLink()) as terminal:
-        paths = [terminal.infer(frame).measurement.computed_by for frame in clip(3)]
-    assert paths == ["refresh", "incremental", "incremental"]
+    terminal = Terminal(bundle, scheduler, NoLink())
+    runner = terminal._runners.of(bundle.route(INCREMENTAL))
+    estimated = runner.costs
+    with terminal:
+        assert runner.costs.whole < 1 < estimated.whole  # seconds in place of multiply-accumulates
+        for at, frame in enumerate(clip(3)):
+            result = terminal.infer(frame)
+            assert is_close(result.answer, dense(bundle, frame))
+            assert (result.measurement.computed_by == "refresh") == (at == 0)
 
 
 def test_what_is_not_there_is_refused(bundle):
