@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs
+AXE := $(VENV)/axe-core/axe.min.js
 TERMINAL := .venv-terminal
 TERMINAL_READY := $(TERMINAL)/.ready
 # The terminal's tests run a bundle that the full environment has built.
@@ -20,7 +21,7 @@ ARM_TESTS := payload channel energy scheduling bundle runtime test_operating_poi
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo docs test test-all terminal-bundle test-terminal wheels arm test-arm test-arm-bytes check format clean
+.PHONY: help install demo docs test test-all accessibility terminal-bundle test-terminal wheels arm test-arm test-arm-bytes check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'
@@ -41,6 +42,13 @@ $(DOCS_READY): pyproject.toml | $(READY)
 
 docs: $(DOCS_READY)  ## Build the site into site/index.html, strictly; once its tools are here, without network.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(AXE):
+	mkdir -p $(dir $@)
+	cd $(dir $@) && npm pack --silent axe-core@4 && tar xzf axe-core-*.tgz --strip-components=1 package/axe.min.js
+
+accessibility: docs $(AXE)  ## Check site and reports with axe-core in Chromium (fetches axe-core from npm).
+	$(BIN)/python .ci/accessibility.py site --axe $(AXE)
 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"

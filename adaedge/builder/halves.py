@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 
 import onnx_ir as ir
@@ -213,7 +213,8 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
+        heard = StringIO()  # every graph that it gives up on
+        with warnings.catch_warnings(), redirect_stdout(heard), redirect_stderr(heard), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -71,7 +71,7 @@ class Manifest:
     not_kept: str = ""
     answer: str = "raw"
     structure: Structure = None
-    digest: str = field(default="")
+    digest: str = field(init=False, default="")
     _places: dict[tuple[str, Level], Cut] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +90,12 @@ class Manifest:
 
     def sealed(self) -> Manifest:
         """The same manifest with its digest filled in."""
-        return replace(self, digest=_digest(self._document()))
+        return self if self.digest else self._with(_digest(self._document()))
+
+    def _with(self, digest: str) -> Manifest:
+        sealed = replace(self)  # of which no digest is left: it would be that of other fields
+        object.__setattr__(sealed, "digest", digest)
+        return sealed
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
@@ -104,6 +109,7 @@ class Manifest:
         try:
             document: dict[str, Any] = json.loads(data)
             written = (document.pop("format"), document.pop("version"))
+            document.pop("digest")  # it follows from the rest, and is compared with what was read
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IntegrityError(
                 f"{NAME} is corrupted: it is not the JSON of a manifest ({error}). Copy the bundle again."
@@ -119,9 +125,11 @@ class Manifest:
             raise IntegrityError(
                 f"{NAME} is corrupted: a field does not read ({error}). Copy the bundle again."
             ) from error
-        if manifest.to_bytes() != data:
+        plain = manifest._document()
+        digest = _digest(plain)
+        if _canonical(plain | {"digest": digest}) != data:
             raise IntegrityError(f"{NAME} is corrupted: its bytes do not match its digest. Copy the bundle again.")
-        return manifest
+        return manifest._with(digest)
 
     def cut(self, split: str, level: Level = _FULL) -> Cut:
         """The halves at a split point, by its name or by any module path that ends there.

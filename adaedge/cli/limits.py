@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from adaedge.cli.own import own
 from adaedge.energy import COMPUTE, RADIOS, ComputePower, EnergyModel, Provenance
 from adaedge.energy import Radio as RadioModel
 from adaedge.errors import EnergyError
@@ -17,14 +18,17 @@ DeadlineS = Annotated[float, typer.Option(help="Seconds that an answer may take.
 AccuracyFloor = Annotated[float, typer.Option(help="Least accuracy of an operating point, as the bundle measured it.")]
 PeriodS = Annotated[float, typer.Option(help="Seconds from one frame to the next.")]
 Compute = Annotated[
-    str, typer.Option(help=f"The terminal's computing power: {', '.join(COMPUTE)}, or your own watts above idle.")
+    str,
+    typer.Option(
+        help=f"The terminal's computing power: {', '.join(COMPUTE)}, your own watts above idle, or package.module:NAME."
+    ),
 ]
-Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIOS)}.")]
+Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIOS)}, or package.module:NAME.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def energy_model(compute: str, radio: str) -> EnergyModel:
-    """The energy model of two presets; of the user's own watts where ``compute`` is a number.
+    """The energy model of two presets, or of the user's own: watts where ``compute`` is a number, named objects.
 
     Raises:
         EnergyError: naming the presets that there are.
@@ -33,23 +37,30 @@ def energy_model(compute: str, radio: str) -> EnergyModel:
 
 
 def radio_named(name: str) -> RadioModel:
-    """The radio of that name.
+    """The radio of that name, or the user's own that ``package.module:NAME`` names.
 
     Raises:
         EnergyError: naming those that there are.
     """
-    if name not in RADIOS:
-        raise EnergyError(f"no radio preset {name!r}; there are: {', '.join(RADIOS)}")
-    return RADIOS[name]
+    if name in RADIOS:
+        return RADIOS[name]
+    if ":" not in name:
+        raise EnergyError(f"no radio preset {name!r}; there are: {', '.join(RADIOS)}, or package.module:NAME of yours")
+    radio: RadioModel = own(name, RadioModel, EnergyError)
+    return radio
 
 
 def _compute(text: str) -> ComputePower:
     if text in COMPUTE:
         return COMPUTE[text]
+    if ":" in text:
+        compute: ComputePower = own(text, ComputePower, EnergyError)
+        return compute
     try:
         busy_w = float(text)
     except ValueError as error:
         raise EnergyError(
-            f"no computing preset {text!r}; there are: {', '.join(COMPUTE)}, or give your own watts above idle"
+            f"no computing preset {text!r}; there are: {', '.join(COMPUTE)}, or give your own watts above idle, or"
+            " package.module:NAME of yours"
         ) from error
     return ComputePower(busy_w, provenance=Provenance.CALIBRATED, source="the user's own watts above idle")

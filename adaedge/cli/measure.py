@@ -17,6 +17,7 @@ from rich.table import Table
 
 from adaedge.cli import checks, show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
+from adaedge.cli.own import own
 from adaedge.energy import Provenance
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
@@ -109,7 +110,11 @@ def simulate(
     profile: Annotated[Path, typer.Argument(help="A profile that `adaedge profile` wrote.")],
     trace: Annotated[Path, typer.Option(help="A rate trace: mahimahi, `seconds Mbit/s`, or CSV.")],
     policy: Annotated[
-        str, typer.Option(help="adaptive, local, static (the best in hindsight), clairvoyant, or an operating point.")
+        str,
+        typer.Option(
+            help="adaptive, local, static (the best in hindsight), clairvoyant, an operating point, or"
+            " package.module:NAME."
+        ),
     ] = "adaptive",
     clip: Annotated[
         Path | None,
@@ -165,10 +170,12 @@ def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
     if policy == "clairvoyant":
         return clairvoyant(scenario)
     named: dict[str, Policy | None] = {"adaptive": None, "local": Fixed(OperatingPoint(OUTPUT))}
+    if policy not in named and ":" in policy:
+        return scenario.run(own(policy, None, ScheduleError))
     if policy not in named and "/" not in policy:
         raise ScheduleError(
-            f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, or an operating point such as"
-            f" {next(iter(scenario.costs))}"
+            f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, an operating point such as"
+            f" {next(iter(scenario.costs))}, or package.module:NAME of yours"
         )
     return scenario.run(named[policy] if policy in named else Fixed(OperatingPoint.parse(policy)))
 

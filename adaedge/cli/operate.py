@@ -18,7 +18,8 @@ from adaedge.cli import checks, show
 from adaedge.cli import way as ways
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
 from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
-from adaedge.errors import ProfileError
+from adaedge.cli.own import own
+from adaedge.errors import ProfileError, ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def run(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     compute: Compute = "raspberry-pi-4",
     radio: Radio = "nr-low-band",
+    policy: Annotated[
+        str | None, typer.Option(help="A policy of your own, package.module:NAME, in place of least energy.")
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="At a bottleneck, send no frame whose latent moved by fewer nats; 0 sends all.")
     ] = 0.0,
@@ -155,6 +159,7 @@ def run(
     scheduler = Scheduler(
         costs,
         energy_model(compute, radio),
+        policy=None if policy is None else own(policy, None, ScheduleError),
         deadline_s=deadline,
         accuracy_floor=accuracy_floor,
         period_s=period,

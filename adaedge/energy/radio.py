@@ -11,11 +11,12 @@ radio's deepest sleep and its paging are, so a radio that is left alone for good
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from adaedge.energy.provenance import Provenance
 
 
+@runtime_checkable
 class Radio(Protocol):
     """A terminal's radio. Every number may be an array where a method takes one; times are seconds.
 

@@ -111,7 +111,7 @@ def _page(rows: Sequence[Row], cells: Cells, title: str, focus: tuple[str, ...],
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
     )
-    return head + "<body>\n" + "\n".join(part for part in body if part) + "\n</body>\n</html>\n"
+    return head + "<body>\n<main>\n" + "\n".join(part for part in body if part) + "\n</main>\n</body>\n</html>\n"
 
 
 def headline(rows: Sequence[Row]) -> str:

@@ -64,7 +64,7 @@ def figure(svg: str, caption: str, *, wide: bool = False, narrow: str = "") -> s
     label = escape(caption, quote=True)
     kind = ' class="wide"' if wide else ""
     drawn = f'<div class="scroll broad">{_labelled(svg, label)}</div>' if narrow else ""
-    drawn = drawn or f'<div class="scroll">{_labelled(svg, label)}</div>'
+    drawn = drawn or f'<div class="scroll" tabindex="0">{_labelled(svg, label)}</div>'
     drawn += f'<div class="narrow">{_labelled(narrow, label)}</div>' if narrow else ""
     return f"<figure{kind}>{drawn}<figcaption>{escape(caption)}</figcaption></figure>\n"
 
@@ -84,7 +84,7 @@ def table(columns: list[Column], rows: Iterable[Sequence[str]], *, caption: str 
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     body = "\n".join(lines)
     cells = f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
-    return f'<figure><div class="scroll">{cells}</div>{below}</figure>\n'
+    return f'<figure><div class="scroll" tabindex="0">{cells}</div>{below}</figure>\n'
 
 
 def _heading(column: Column) -> str:

@@ -120,7 +120,7 @@ def _page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n"
     )
-    return head + "<body>\n" + "\n".join(part for part in body if part) + "\n</body>\n</html>\n"
+    return head + "<body>\n<main>\n" + "\n".join(part for part in body if part) + "\n</main>\n</body>\n</html>\n"
 
 
 STRETCHES = (

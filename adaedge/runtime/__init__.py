@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from adaedge.late import late_names
 from adaedge.runtime.clock import Clock, ManualClock, MonotonicClock, SkippingClock
-from adaedge.runtime.link import GrpcLink, Link, Reply
+from adaedge.runtime.grpc_link import GrpcLink
+from adaedge.runtime.link import Link, Reply
 from adaedge.runtime.record import FrameRecord, Measurement, read_records, write_records
 from adaedge.runtime.result import Result
 from adaedge.runtime.terminal import Terminal

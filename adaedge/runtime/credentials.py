@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import secrets
 import socket
+import ssl
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,6 +61,8 @@ class Credentials:
         Args:
             names: host names or addresses to write into the certificate, beside this machine's own.
         """
+        import secrets
+
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
@@ -139,6 +141,18 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "adaedge"
 
 
+def check_certificate(certificate: bytes) -> None:
+    """Refuse what holds no certificate in PEM, by OpenSSL, which is at hand where ``cryptography`` is not imported yet.
+
+    Raises:
+        LinkError: if there is none.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise _not_one(certificate, error) from error
+
+
 def parse(certificate: bytes) -> x509.Certificate:
     """The first certificate of a PEM.
 
@@ -150,10 +164,14 @@ def parse(certificate: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(certificate)
     except ValueError as error:
-        raise LinkError(
-            f"this is not a certificate in PEM: {certificate[:30]!r}… ({error})."
-            f" Copy the edge server's {CERTIFICATE}; `adaedge serve` prints where it is."
-        ) from error
+        raise _not_one(certificate, error) from error
+
+
+def _not_one(certificate: bytes, error: Exception) -> LinkError:
+    return LinkError(
+        f"this is not a certificate in PEM: {certificate[:30]!r}… ({error})."
+        f" Copy the edge server's {CERTIFICATE}; `adaedge serve` prints where it is."
+    )
 
 
 def is_own(certificate: bytes) -> bool:

@@ -16,8 +16,6 @@ from __future__ import annotations
 import json
 import struct
 
-import grpc
-
 from adaedge.errors import PayloadError
 from adaedge.payload import wire
 
@@ -26,7 +24,7 @@ HELLO = "Hello"
 INFER = "Infer"
 PROBE = "Probe"
 AUTHORIZATION = "authorization"
-STALE = grpc.StatusCode.ABORTED
+STALE = "ABORTED"  # the name of a status of gRPC
 PROBE_REPLY = struct.Struct("<I")
 
 

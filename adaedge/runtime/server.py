@@ -219,7 +219,7 @@ class _Calls:
         except OverloadError as error:
             self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except StaleReferenceError as error:
-            self._refuse("stale", context, rpc.STALE, str(error))
+            self._refuse("stale", context, grpc.StatusCode[rpc.STALE], str(error))
         except PayloadError as error:
             self._refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Exception:

@@ -158,6 +158,35 @@ def test_simulate_replays_a_trace_by_every_policy(profile, trace):
     assert found["static"]["energy_j_per_frame"] <= found["local"]["energy_j_per_frame"] * (1 + 1e-9)
 
 
+MINE = """
+from dataclasses import replace
+from adaedge.energy import RASPBERRY_PI_4, WIFI_2012
+from adaedge.scheduling import Choice
+board = replace(RASPBERRY_PI_4, busy_w=2 * RASPBERRY_PI_4.busy_w)
+modem = replace(WIFI_2012, uplink_w=2 * WIFI_2012.uplink_w)
+
+def most_bytes(table, predictions, previous):
+    return Choice(int(table.payload_bytes.argmax()), "most bytes")
+"""
+
+
+def test_simulate_takes_a_processor_a_radio_and_a_policy_of_the_users_own(profile, trace, tmp_path, monkeypatch):
+    (tmp_path / "adaedge_own.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def simulated(*options):
+        told = adaedge_command("simulate", profile, "--trace", trace, "--frames", 20, "--json", *options)
+        return json.loads(told)
+
+    preset = simulated("--policy", "local", "--compute", "raspberry-pi-4")["energy_j_per_frame"]
+    own = simulated("--policy", "local", "--compute", "adaedge_own:board")["energy_j_per_frame"]
+    assert own == pytest.approx(2 * preset)
+    offload = ("--policy", "adaedge_own:most_bytes", "--radio")
+    wifi, modem = simulated(*offload, "wifi-2012"), simulated(*offload, "adaedge_own:modem")
+    assert wifi["bytes_per_frame"] > 0
+    assert modem["energy_j_per_frame"] > wifi["energy_j_per_frame"]
+
+
 @pytest.mark.parametrize("radio", ["nr-drx", "nr-drx-fast-release", "nr-low-band"])
 def test_simulate_tells_what_the_oracle_would_have_saved_under_a_radio(profile, trace, radio):
     options = ("--trace", trace, "--frames", 50, "--radio", radio, "--json")

@@ -228,8 +228,11 @@ def test_where_nothing_listens_the_link_is_down_at_once(credentials):
     link.close()
 
 
-def test_a_closed_link_is_down(server, credentials):
+@pytest.mark.parametrize("used", [False, True])
+def test_a_closed_link_is_down(server, credentials, used):
     link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+    if used:
+        link.probe(0, 2.0)
     link.close()
     with pytest.raises(LinkDownError, match="is closed"):
         link.probe(0, 1.0)
@@ -268,18 +271,18 @@ def test_a_hello_after_a_timeout_connects_anew(server, credentials, bundle):
         link = GrpcLink(address, certificate=credentials.certificate, token=credentials.token)
         with pytest.raises(LinkTimeoutError):
             link.probe(0, 0.1)
-        before = link._connection
+        before = link._channel
         for _ in range(2):
             with pytest.raises(LinkTimeoutError):
                 link.exchange(b"", 0.1)
-        assert link._connection is before
+        assert link._channel is before
         with pytest.raises(LinkError):
             link.exchange(b"", 0.1)  # after three
-        assert link._connection is not before
-        before = link._connection
+        assert link._channel is not before
+        before = link._channel
         with pytest.raises(LinkError):
             link.hello(bundle.digest, 0.1)
-        assert link._connection is not before
+        assert link._channel is not before
         link.close()
 
 
