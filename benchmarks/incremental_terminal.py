@@ -3,7 +3,8 @@
 One bundle of DeepLabV3 (513 by 513, labels at 129 by 129) is built and profiled on the first half of the person's
 clip, with a tolerance. On the second half of each clip four terminals see the same frames, one after another in random
 order at each frame: ``dense`` always computes all, ``incremental`` chooses between that and incremental, ``kept``
-between that and keeping the answer at an accuracy floor, ``both`` among all three. Seconds are CPU seconds of the
+between that and keeping the answer at an accuracy floor, ``both`` among all three; the last two only where so many
+frames tell how good a kept answer is. Seconds are CPU seconds of the
 thread, resizing, looking at the frame, deciding and the answer's codec included; a speed-up is ``dense`` by another, in
 sums over all frames. ``iou`` is of the clip's class where it shows one, of all classes elsewhere, against ``dense``.
 """
@@ -97,7 +98,8 @@ def terminals(bundle: Bundle, profile: Profile, floor: float) -> dict[str, Termi
         "both": (without(profile), floor),
     }
     found = {}
-    for name, (table, least) in tables.items():
+    for name in ARMS if profile.kept else ARMS[:2]:
+        table, least = tables[name]
         scheduler = Scheduler(table, ENERGY, deadline_s=2.0, period_s=0.1, accuracy_floor=least)
         found[name] = Terminal(bundle, scheduler, NoLink(), clock=ThreadClock())
     return found
@@ -108,12 +110,13 @@ def clip_row(bundle: Bundle, profile: Profile, clip: Path, most: int, floor: flo
     begin = count(clip) // 2
     frames, draw = frames_of(clip, begin, most), random.Random(0)
     arms = terminals(bundle, profile, floor)
-    seconds, answers = dict.fromkeys(ARMS, 0.0), {name: [] for name in ARMS}
-    ways: dict[str, Counter[str]] = {name: Counter() for name in ARMS}
+    names = tuple(arms)
+    seconds, answers = dict.fromkeys(names, 0.0), {name: [] for name in names}
+    ways: dict[str, Counter[str]] = {name: Counter() for name in names}
     for terminal in arms.values():
         terminal.__enter__()
     for frame in frames:
-        for name in draw.sample(ARMS, len(ARMS)):
+        for name in draw.sample(names, len(names)):
             started = time.thread_time()
             result = arms[name].infer(frame)
             seconds[name] += time.thread_time() - started
@@ -125,7 +128,7 @@ def clip_row(bundle: Bundle, profile: Profile, clip: Path, most: int, floor: flo
     shown = class_of(clip.stem)
     metric = LabelIoU() if shown is None else LabelIoU((shown,))
     row: Row = {"clip": clip.stem, "frames": len(frames), "dense_ms": round(1e3 * seconds["dense"] / len(frames), 2)}
-    for name in ARMS[1:]:
+    for name in names[1:]:
         try:
             iou = round(metric.score(answers["dense"], answers[name]).value, 4)
         except MetricError:  # nobody is to be seen
