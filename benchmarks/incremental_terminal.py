@@ -163,7 +163,7 @@ def measure(options: argparse.Namespace, wanted: list[Path], folder: Path) -> No
         return
     if not (folder / "profile.json").exists():
         frames = frames_of(CLIPS[0], 0, min(options.first, count(CLIPS[0]) // 2))
-        adaedge.profile(bundle, frames=frames[::3], repetitions=60).save(folder / "profile.json")
+        adaedge.profile(bundle, frames=frames[len(frames) // 2 :], repetitions=60).save(folder / "profile.json")
     profile = Profile.load(folder / "profile.json")
     incremental = OperatingPoint("output", incremental=True)
     costs = {

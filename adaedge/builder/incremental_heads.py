@@ -11,11 +11,8 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import onnx_ir as ir
-from torch import fx
-from torch.utils import _pytree as pytree
 
 from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.halves import stored
@@ -26,11 +23,10 @@ from adaedge.builder.partition import GraphPartitioner
 from adaedge.builder.space import Space
 from adaedge.builder.weight_file import Weights
 from adaedge.bundle import Cut, IncrementalHead, Subgraph, TensorSpec
+from adaedge.bundle.batches import listed
 from adaedge.engine import Arrays
 from adaedge.errors import CaptureError
 from adaedge.graph import Splittable
-from adaedge.graph.capture import Capture
-from adaedge.graph.liveness import analyse
 from adaedge.incremental.planning import planned_of
 from adaedge.operating_point import FP32, INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.stream.incremental import Plan
@@ -67,7 +63,7 @@ def add_heads(
         if wanted and True in space.incremental:
             inner = find_points(splittable, [cut.split], wrapped=wrapped)
             name = OUTPUT if cut.split == OUTPUT else inner[1].name
-            parts.cuts[at] = replace(cut, incremental=writer.head(name, cut.split, samples))
+            parts.cuts[at] = replace(cut, incremental=writer.head(name, cut, samples))
 
 
 def points_at(cut: Cut, codecs: Sequence[str]) -> list[OperatingPoint]:
@@ -100,31 +96,23 @@ class HeadWriter:
     wrapped: bool
     tolerance: float
 
-    def head(self, inner: str, outer: str, samples: Calibration) -> IncrementalHead | None:
+    def head(self, inner: str, cut: Cut, samples: Calibration) -> IncrementalHead | None:
         """The head before a split point; ``None``, said in the log, where it cannot be one.
 
         Args:
             inner: the split point's name in the captured model.
-            outer: as the user's model has it.
+            cut: what the bundle has there.
             samples: the bundle's inputs, which calibrate int8; ``None`` for fp32.
         """
         try:
-            models = segment_models(planned_of(self._captured(inner)), samples=samples)
+            found = planned_of(self.splittable.captured_head(inner))
+            _check_alike(found.plan, cut.head)
+            models = segment_models(found, samples=samples)
         except CaptureError as error:
-            _log.warning("%s at %s has no incremental head: %s", outer, self.level, error)
+            _log.warning("%s at %s has no incremental head: %s", cut.split, self.level, error)
             return None
-        folder = f"{folder_of(self.level, 'incremental')}{re.sub(r'[^A-Za-z0-9.-]', '_', outer)}"
+        folder = f"{folder_of(self.level, 'incremental')}{re.sub(r'[^A-Za-z0-9.-]', '_', cut.split)}"
         return self._written(models, folder, own_plain=self.level.precision != FP32)
-
-    def _captured(self, inner: str) -> Capture:
-        if self.splittable.obstacle is not None:
-            raise self.splittable.obstacle
-        head, _ = self.splittable.at(inner)
-        graph = head.graph
-        assert isinstance(graph, fx.GraphModule)  # of what was captured it is
-        leaves: Any = graph.graph.output_node().args[0]
-        spec = pytree.tree_structure((0,) * len(leaves))
-        return Capture(graph, head.signature, spec, analyse(graph.graph))
 
     def _written(self, models: SegmentModels, folder: str, *, own_plain: bool) -> IncrementalHead:
         plan = models.plan
@@ -150,6 +138,18 @@ class HeadWriter:
         self.parts.graphs[path], names = stored(model, self.weights)
         taken = _specs(model.graph.inputs, plan, inputs)
         return Subgraph(path, taken, _specs(model.graph.outputs, plan, outputs), macs, names)
+
+
+def _check_alike(plan: Plan, head: Subgraph | None) -> None:
+    """Refuse a plan that returns something else than the head: an output of the model may come twice.
+
+    Raises:
+        CaptureError: if it does.
+    """
+    expected = [(spec.dtype, spec.shape) for spec in head.outputs] if head else []
+    found = [(held.dtype, held.shape) for held in (plan.held[place] for place in plan.outputs)]
+    if found != expected:
+        raise CaptureError(f"it returns {listed(expected)}, its segments {listed(found)}")
 
 
 def _specs(values: Sequence[ir.Value], plan: Plan, places: Sequence[int]) -> tuple[TensorSpec, ...]:

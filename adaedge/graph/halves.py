@@ -21,16 +21,12 @@ class Head(nn.Module):
     """The part before a split point, as an evaluation-mode graph.
 
     Called like the model; returns the crossing tensors as a tuple.
-
-    Args:
-        graph: takes flat tensors and returns the crossing ones.
-        signature: how the model is called.
     """
 
     def __init__(self, graph: nn.Module, signature: Signature) -> None:
         super().__init__()
         self.graph = graph
-        self.signature = signature
+        self._signature = signature
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         """The crossing tensors.
@@ -38,7 +34,7 @@ class Head(nn.Module):
         Raises:
             SplitError: if the call differs from the example's in structure, constants or a fixed dimension.
         """
-        return tuple(self.graph(*self.signature.flatten(args, kwargs)))
+        return tuple(self.graph(*self._signature.flatten(args, kwargs)))
 
 
 @final

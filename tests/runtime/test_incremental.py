@@ -34,9 +34,10 @@ class Mapping(nn.Module):
         torch.manual_seed(seed)
         self.a, self.norm = nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8)
         self.b, self.c = nn.Conv2d(8, 16, 3, 1, 1), nn.Conv2d(16, 4, 3, 1, 1)
+        self.act = nn.ReLU6(inplace=True)  # which a captured graph writes in place again where it may
 
     def forward(self, picture):
-        return self.c(self.b(self.norm(self.a(picture)).relu()).relu())
+        return self.c(self.act(self.b(self.act(self.norm(self.a(picture))))))
 
 
 def clip(count=16, seed=0, size=12):
