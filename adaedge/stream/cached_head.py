@@ -29,7 +29,7 @@ GAP = 100
 """After so many frames at other points the cache is dropped."""
 _DENSE = frozenset({"dense", "refresh"})
 _NEW = 0.2  # weight of the last frame in how often a head that was held ran dense
-_FORGOTTEN = 0.99  # of that is left after a frame at another point
+_FORGOTTEN = 0.9  # of that is left after a frame
 _NOT_FINITE = FrameStats(1.0, 1.0, "dense")
 
 _Place = tuple[str, Level]
