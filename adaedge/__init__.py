@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from adaedge.distillation import FeatureMSE as FeatureMSE
     from adaedge.distillation import LightHead as LightHead
     from adaedge.distillation import SoftTargets as SoftTargets
+    from adaedge.distillation import StreamTeacher as StreamTeacher
     from adaedge.distillation import distill as distill
+    from adaedge.distillation import teach as teach
     from adaedge.graph import Splittable as Splittable
     from adaedge.incremental import Incremental as Incremental
     from adaedge.levels import Elastic as Elastic
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from adaedge.runtime import GrpcLink as GrpcLink
     from adaedge.runtime import ReplayLink as ReplayLink
     from adaedge.runtime import Terminal as Terminal
+    from adaedge.runtime import pipeline as pipeline
     from adaedge.scheduling import Scheduler as Scheduler
+    from adaedge.taught import TaughtNetwork as TaughtNetwork
 
 _HOMES = {
     "AnalogBottleneck": "bottleneck",
@@ -59,10 +63,14 @@ _HOMES = {
     "SoftTargets": "distillation",
     "Space": "builder",
     "Splittable": "graph",
+    "StreamTeacher": "distillation",
+    "TaughtNetwork": "taught",
     "Terminal": "runtime",
     "build": "builder",
     "distill": "distillation",
+    "pipeline": "runtime",
     "profile": "profiling",
+    "teach": "distillation",
 }
 
 _NEED_TORCH = frozenset({"bottleneck", "builder", "distillation", "graph", "incremental", "levels"})

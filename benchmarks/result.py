@@ -24,6 +24,7 @@ PACKAGES = (
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "openvino",
     "grpcio",
     "numpy",
 )

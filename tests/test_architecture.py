@@ -16,7 +16,18 @@ import adaedge
 
 ROOT = Path(adaedge.__file__).parent
 UPPER = ["_version", "errors", "extras", "late", "clip", "operating_point", "energy", "channel", "payload", "metrics"]
-UPPER += ["engine", "bundle", "cascade", "stream", "profiling", "scheduling", "runtime", "simulation", "report"]
+UPPER += [
+    "engine",
+    "bundle",
+    "cascade",
+    "taught",
+    "stream",
+    "profiling",
+    "scheduling",
+    "runtime",
+    "simulation",
+    "report",
+]
 UPPER += ["forecast", "matrix"]
 LOWER = ["models", "graph", "levels", "bottleneck", "incremental", "distillation", "builder", "demo", "cli", "__main__"]
 ORDER = UPPER + LOWER

@@ -57,7 +57,8 @@ def names(requirements):
 
 
 def test_the_table_is_that_of_the_project():
-    listed = {package: extra for extra in ("prepare", "report", "metrics") for package in names(_extra(extra))}
+    extras = ("prepare", "report", "metrics", "openvino", "hub")
+    listed = {package: extra for extra in extras for package in names(_extra(extra))}
     assert listed == EXTRAS
     assert not names(PYPROJECT["dependencies"]) & set(EXTRAS)
 
@@ -65,7 +66,7 @@ def test_the_table_is_that_of_the_project():
 def test_an_extra_holds_those_that_it_needs():
     assert "adaedge[prepare,report]" in _extra("demo")
     assert "adaedge[demo]" in _extra("benchmarks")
-    assert {"adaedge[demo]", "adaedge[metrics]"} <= {*_extra("dev")}
+    assert {"adaedge[demo]", "adaedge[metrics]", "adaedge[openvino]", "adaedge[hub]"} <= {*_extra("dev")}
 
 
 def _extra(name):

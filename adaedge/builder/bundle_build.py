@@ -22,6 +22,7 @@ from adaedge.bottleneck import Bottleneck
 from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
+from adaedge.builder.class_names import class_names
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.networks import check_alike, telling
@@ -89,7 +90,7 @@ def build(
             of the outputs does; where there is none, a warning says so. `top1` makes one from labels. A function of
             your own sees each frame by itself, so of a codec with a state it judges refreshes.
         preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image.
-        labels: name of each class.
+        labels: name of each class; unless told, those that the model itself names (``net.config.id2label``).
         name: name of the model.
         trained: whether its weights were trained, or random.
         answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
@@ -153,7 +154,18 @@ def build(
     if plain and space.widths != (1.0,):
         net, space = _narrowed(net, call, samples, space, named, report)
     about = Manifest(
-        name, __version__, (), (), {}, (), (), {}, preprocessing, tuple(labels), trained, changes=samples.changes
+        name,
+        __version__,
+        (),
+        (),
+        {},
+        (),
+        (),
+        {},
+        preprocessing,
+        tuple(labels) or class_names(net),
+        trained,
+        changes=samples.changes,
     )
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
     assembly = Assembly(

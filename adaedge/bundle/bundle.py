@@ -1,44 +1,35 @@
-"""Bundle: what is deployed, loaded and runnable.
+"""Bundle: what is deployed, ready to run.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this part all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.bundle import folder
-from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import join, pieces
-from adaedge.bundle.codecs import CodecTable
-from adaedge.bundle.engines import EngineTable
+from adaedge.bundle.contents import BundleContents
 from adaedge.bundle.entries import Subgraph
 from adaedge.bundle.frames import inputs_of, prepare
-from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.route import Route
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
-from adaedge.operating_point import KEPT, Level, OperatingPoint
-from adaedge.payload import Codec, Message, OwnCodec, Reference, Request, StreamPosition
+from adaedge.operating_point import Level, OperatingPoint
+from adaedge.payload import Codec, Message, Reference, Request, StreamPosition
 from adaedge.payload.answers import wire as answer_wire
 from adaedge.payload.answers.wire import AnswerHeader
 from adaedge.payload.messages import read_message
 
 _FULL = Level()
-_HEADER_BYTES = 2**16
-_ROUTES = 1024  # that many are remembered; a payload may name any codec that there is
-_RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
 
 @final
-class Bundle:
+class Bundle(BundleContents):
     """A model with its split points, ready to run. Thread-safe; nothing from its files is ever executed.
 
     The graphs take the example's batch (normally 1) and no other; `run` takes any multiple of it.
@@ -48,78 +39,13 @@ class Bundle:
         files: path → bytes of every file that the manifest names.
         threads: threads inside an operator.
         codecs: codecs from outside the package that points of the bundle have.
+        engine: what runs its graphs: ``onnxruntime``, or ``openvino``, which needs the extra of that name.
 
     Attributes:
         codecs: what turns features at a point into bytes and back.
         answers: how the model's outputs become answers, and how these are written and nested.
+        engine_name: what runs its graphs.
     """
-
-    def __init__(
-        self, manifest: Manifest, files: Mapping[str, bytes], *, threads: int = 1, codecs: Sequence[OwnCodec] = ()
-    ) -> None:
-        self.manifest = manifest.sealed()
-        self.threads = threads
-        self._files = files
-        self._engines = EngineTable(self.manifest, files, threads)
-        self.codecs = CodecTable(files, codecs, self.manifest.preprocessing)
-        self.answers = AnswerFormat(self.manifest)
-        bind = partial(Route, manifest=self.manifest, engines=self._engines, codecs=self.codecs, answers=self.answers)
-        self._route = lru_cache(_ROUTES)(bind)
-
-    @classmethod
-    def load(cls, path: str | Path, *, threads: int = 1, codecs: Sequence[OwnCodec] = ()) -> Bundle:
-        """Read and verify a bundle.
-
-        Args:
-            path: its folder.
-            threads: threads inside an operator.
-            codecs: codecs from outside the package that points of it have; they are code, so no bundle carries them.
-
-        Raises:
-            CodecError: if two codecs have one name, or one has the name of a codec of adaedge's.
-            BundleError: if there is no bundle.
-            BundleVersionError: if another version of the format wrote it.
-            IntegrityError: if a file is missing, or its bytes are not those that the manifest names.
-        """
-        manifest, files = folder.read(path)
-        return cls(manifest, files, threads=threads, codecs=codecs)
-
-    def save(self, path: str | Path) -> None:
-        """Write the bundle to a folder, replacing a bundle that is there.
-
-        Raises:
-            BundleError: if something that is not a bundle is in the way, or the folder cannot be written.
-        """
-        folder.write(path, self.manifest, self._files)
-
-    def with_threads(self, threads: int) -> Bundle:
-        """The same bundle with another number of threads; files and weights are shared."""
-        return Bundle(self.manifest, self._files, threads=threads, codecs=[*self.codecs.own.values()])
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the manifest, in hexadecimal: the bundle's name."""
-        return self.manifest.digest
-
-    @property
-    def points(self) -> tuple[OperatingPoint, ...]:
-        """Every operating point, keeping the last answer first where it may be kept."""
-        return ((KEPT,) if self.manifest.kept else ()) + tuple(entry.point for entry in self.manifest.points)
-
-    @property
-    def max_payload_bytes(self) -> int:
-        """The largest payload that any operating point can need, header included."""
-        return _HEADER_BYTES + _RAW_FACTOR * max(cut.payload_bytes for cut in self.manifest.cuts)
-
-    def resolve(self, point: OperatingPoint) -> OperatingPoint:
-        """The same point, its split point by the name that the bundle uses.
-
-        Its codec may be another than those that were measured: any that can carry what crosses there.
-
-        Raises:
-            BundleError: if the bundle does not hold its split point at its level.
-        """
-        return replace(point, split=self.manifest.cut(point.split, point.level).split)
 
     def route(self, point: OperatingPoint) -> Route:
         """The point bound to its head, codec and tail, once: whoever runs many frames at a point asks for this first.
@@ -145,6 +71,10 @@ class Bundle:
     def engine(self, half: Subgraph | None) -> Engine:
         """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
         return self._engines.of(half)
+
+    def onnx(self, half: Subgraph) -> bytes:
+        """A half as an ONNX file with its weights inside, for other programs: TensorRT's, a viewer."""
+        return self._engines.whole(half)
 
     def codec(self, point: OperatingPoint) -> Codec:
         """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.

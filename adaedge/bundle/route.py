@@ -106,9 +106,11 @@ class Route:
         head = self._cut.incremental
         if not self.point.incremental or head is None:
             return None
-        engines = [self._engines.of(half) for half in head.segments]
-        whole, plain = self._engines.of(head.whole), self._engines.of(head.plain or self._cut.head)
-        return IncrementalEngines(head, self._engines.file(head.plan), tuple(engines), whole, plain)
+        plain = head.plain or self._cut.head
+        assert plain is not None  # there is no incremental head at `input`
+        engines = [self._engines.of_part(half) for half in head.segments]
+        ends = self._engines.of_part(head.whole), self._engines.of_part(plain)
+        return IncrementalEngines(head, self._engines.file(head.plan), tuple(engines), *ends)
 
     def load(self) -> None:
         """Load the engines of head and finish: they are there when they are asked for, and nobody else waits."""

@@ -1,6 +1,6 @@
 """The command that says what this machine has: ``doctor``. Nothing is downloaded, built or measured.
 
-May import, inside the command: ``extras``, ``payload``, ``profiling``.
+May import, inside the command: ``extras``, ``engine``, ``payload``, ``profiling``.
 """
 
 from __future__ import annotations
@@ -106,8 +106,11 @@ def _extras() -> dict[str, str]:
 def _engines() -> dict[str, str]:
     import onnxruntime
 
+    from adaedge.engine import OPENVINO, available, version_of
+
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
-    return {"onnxruntime": f"{onnxruntime.__version__}: {providers}; adaedge uses CPU"}
+    found = {"onnxruntime": f"{onnxruntime.__version__}: {providers}; adaedge uses CPU"}
+    return found | ({OPENVINO: version_of(OPENVINO).split()[-1]} if OPENVINO in available() else {})
 
 
 def _loops() -> dict[str, bool]:

@@ -24,6 +24,9 @@ Compute = Annotated[
     ),
 ]
 Radio = Annotated[str, typer.Option(help=f"The terminal's radio: {', '.join(RADIOS)}, or package.module:NAME.")]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="What runs the graphs: onnxruntime, or openvino (its own extra).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

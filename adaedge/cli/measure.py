@@ -23,10 +23,13 @@ from adaedge.errors import ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:
+    from adaedge.bundle import Bundle
     from adaedge.report import Origin
     from adaedge.runtime import FrameRecord
     from adaedge.scheduling import Limits
     from adaedge.simulation import Scenario
+
+FASTEST = "fastest"
 
 
 def profile(
@@ -45,23 +48,31 @@ def profile(
         bool,
         typer.Option(help="Take the lower end of an accuracy's 95 % interval, so that a floor holds elsewhere too."),
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="What runs the graphs: onnxruntime, openvino, or the fastest of those installed.")
+    ] = FASTEST,
     as_json: Json = False,
 ) -> None:
-    """Time the parts of a bundle on this machine.
+    """Time the parts of a bundle on this machine, in the engine that runs it faster here.
 
     Example: `adaedge profile lite0.bundle -o terminal.json --edge edge.json`
     """
     from adaedge.bundle import Bundle
+    from adaedge.engine import check_engine
     from adaedge.profiling import profile as measure
     from adaedge.runtime import frames
 
+    if engine != FASTEST:
+        check_engine(engine)
     other = None if edge is None else Profile.load(edge)  # before the work, not after it
     checks.writable(out)
     if images is not None:
         checks.readable(images)
+    loaded = Bundle.load(bundle, threads=threads)
+    loaded = loaded.with_engine(_fastest(loaded) if engine == FASTEST else engine)
     with show.progress() as report:
         found = measure(
-            Bundle.load(bundle),
+            loaded,
             repetitions=repetitions,
             frames=frames(images) if images else None,
             threads=threads,
@@ -76,6 +87,20 @@ def profile(
         show.document(found.to_json())
     else:
         show.console.print(_profile_table(found))
+
+
+def _fastest(bundle: Bundle) -> str:
+    """The engine that runs the bundle fastest here; says what was found where there is a choice."""
+    from adaedge.engine import ENGINES
+    from adaedge.profiling import race_engines
+
+    race = race_engines(bundle, threads=bundle.threads)
+    for name, why in race.refused.items():
+        show.warn(f"{ENGINES[name]} is not used: {why}")
+    if len(race.seconds) > 1:
+        times = ", ".join(f"{ENGINES[name]} {1e3 * seconds:.2f} ms" for name, seconds in race.seconds.items())
+        show.warn(f"all graphs once take {times}: profiled with {ENGINES[race.fastest]} (--engine {race.fastest}).")
+    return race.fastest
 
 
 def _profile_table(found: Profile) -> Table:
@@ -207,18 +232,26 @@ def report(
     ] = None,
     compute: Compute = "raspberry-pi-4",
     radio: Radio = "nr-low-band",
+    otlp: Annotated[
+        Path | None, typer.Option(help="Where to write the frames as OpenTelemetry spans too, in OTLP's JSON.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page about a run. `--compute` and `--radio` are those of the run, for `--profile`.
 
     Example: `adaedge report run.jsonl --profile profile.json -o report.html`
     """
-    from adaedge.report import Context, Frontier, Origin, summarize, write_html
+    from adaedge.report import Context, Frontier, Origin, open_telemetry, summarize, write_html
     from adaedge.runtime import read_records
 
     checks.writable(out)
+    checks.writable(otlp)
     records = list(read_records(record))
     summary, frontier = summarize(records).as_dict(), None
+    if otlp is not None:
+        last = records[-1]  # a record has no date; its file was written when the last frame was answered
+        begin_s = record.stat().st_mtime - last.time_s - last.measurement.latency_s
+        otlp.write_text(open_telemetry(records, begin_s=begin_s), encoding="utf-8")
     if profile is not None:
         frontier = Frontier(Profile.load(profile), energy_model(compute, radio), _limits(records))
     # A record does not say whether it was run or simulated, nor on what machine, so neither does the page.

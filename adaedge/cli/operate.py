@@ -1,7 +1,7 @@
 """Commands that run a bundle: ``serve`` on the edge server, ``run`` on the terminal, alone or not. Neither needs torch.
 
 May import, inside the commands: ``energy``, ``bundle``, ``scheduling``, ``runtime``, ``report``, ``clip``, ``channel``,
-``operating_point``, ``profiling``.
+``operating_point``, ``engine``, ``profiling``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 
 from adaedge.cli import checks, show
 from adaedge.cli import way as ways
-from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
+from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, EngineName, Json, PeriodS, Radio, energy_model
 from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
 from adaedge.cli.own import own
 from adaedge.errors import ProfileError, ScheduleError
@@ -38,22 +38,27 @@ def serve(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="A name or address that the certificate is for.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    engine: EngineName = None,
     metrics: Annotated[
         str | None, typer.Option(help="HOST:PORT of Prometheus metrics; with it gRPC's health checks are answered too.")
     ] = None,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
+    log_json: Annotated[
+        bool, typer.Option(help="Log in JSON, a line each, with the frame that it is about; refusals are logged too.")
+    ] = False,
 ) -> None:
     """Answer terminals: gRPC with TLS and a bearer token. Stops on Ctrl-C or SIGTERM.
 
     Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
     """
     from adaedge.bundle import Bundle
+    from adaedge.engine import ONNX_RUNTIME
     from adaedge.runtime import Credentials, EdgeServer, Prometheus, Tokens, default_folder, serve_forever
     from adaedge.runtime.credentials import CERTIFICATE, TOKEN
 
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    loaded = Bundle.load(bundle, threads=threads)
+    _log_to_stderr(verbose=verbose, as_json=log_json)
+    loaded = Bundle.load(bundle, threads=threads, engine=engine or ONNX_RUNTIME)
     folder = state or default_folder()
     credentials = None if insecure else Credentials.stored(folder, name or ())
     observer = None if metrics is None else Prometheus(metrics)
@@ -76,6 +81,16 @@ def serve(
     # One line of JSON, so that a program that starts an edge server learns where it listens.
     print(json.dumps(ready), flush=True)  # noqa: T201 -- this line is for programs
     serve_forever(server)
+
+
+def _log_to_stderr(*, verbose: bool, as_json: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO if as_json else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(message)s")
+    if as_json:
+        from adaedge.runtime.json_logs import JsonFormatter
+
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
 
 
 def run(
@@ -121,6 +136,7 @@ def run(
         float | None, typer.Option(help="Watt-hours in the battery: --live shows what inference leaves of them.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    engine: EngineName = None,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +157,8 @@ def run(
     checks.limits(deadline, accuracy_floor, period)
     checks.readable(source)
     checks.writable(record)
-    loaded = Bundle.load(bundle, threads=threads)
+    read = None if profile is None else Profile.load(profile)
+    loaded = Bundle.load(bundle, threads=threads, engine=_engine(engine, read))
     open_aside(loaded, [OperatingPoint(OUTPUT)])  # while gRPC and all the rest is imported
     from adaedge.cli.live import Totals, watched
     from adaedge.report import summarize
@@ -154,7 +171,7 @@ def run(
     else:
         way = ways.alone() if link is None else ways.simulated(link, loaded)
     seen = LinkPrior() if prior is None else LinkPrior.load(prior)
-    costs = way.usable(_costs(profile, loaded))
+    costs = way.usable(_costs(profile, read, loaded))
     checks.say_floor(costs, accuracy_floor)
     scheduler = Scheduler(
         costs,
@@ -186,15 +203,24 @@ def run(
         show.console.print(f"The record is {record}; `adaedge report {record}` draws it.", highlight=False)
 
 
-def _costs(path: Path | None, bundle: Bundle) -> Profile:
+def _engine(wanted: str | None, costs: Profile | None) -> str:
+    """The engine that is asked for; else the one that the profile was measured with."""
+    from adaedge.engine import ONNX_RUNTIME
+
+    profiled = ONNX_RUNTIME if costs is None else costs.terminal_engine
+    if costs is not None and wanted not in (None, profiled):
+        show.warn(f"--engine {wanted}, but the profile was measured with {profiled}: its times are those of that.")
+    return wanted or profiled
+
+
+def _costs(path: Path | None, costs: Profile | None, bundle: Bundle) -> Profile:
     """The profile of this bundle; measured here, for both machines, where none is named."""
-    if path is None:
+    if costs is None:
         from adaedge.profiling import profile
 
         show.warn("no --profile: both machines are taken to be as quick as this one. Write one with `adaedge profile`.")
         with show.progress() as report:
             return profile(bundle, repetitions=10, threads=bundle.threads, progress=report)
-    costs = Profile.load(path)
     if costs.bundle != bundle.digest:
         raise ProfileError(
             f"{path} is of bundle {costs.bundle[:12]}, this one is {bundle.digest[:12]}. Profile this one on both"

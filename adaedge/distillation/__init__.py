@@ -1,6 +1,6 @@
 """Training one network from another: students, light heads, widths, bottlenecks; one loop on accelerate.
 
-May import: ``errors``, ``payload``, ``graph``, ``levels``, ``bottleneck``.
+May import: ``errors``, ``payload``, ``bundle``, ``taught``, ``graph``, ``levels``, ``bottleneck``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
@@ -10,9 +10,11 @@ from adaedge.distillation.light_head import LightHead, StrongViews
 from adaedge.distillation.losses import DecoupledTargets, SoftTargetMaps, SoftTargets
 from adaedge.distillation.noisy_channel import NoisyChannelObjective
 from adaedge.distillation.objectives import CrossEntropy, Objective, Sandwich
+from adaedge.distillation.on_stream import Pace, TaughtFrame, TaughtStream, teach
 from adaedge.distillation.refining import refine
 from adaedge.distillation.repairing import Crops, evenly_spaced, repair
 from adaedge.distillation.schedules import Schedule, WarmCosine
+from adaedge.distillation.stream_teacher import Lessons, StreamTeacher
 from adaedge.distillation.switchable_affine import SwitchableAffine
 from adaedge.distillation.teacher_student import distill
 from adaedge.distillation.terms import Weighted
@@ -26,17 +28,22 @@ __all__ = [
     "CrossEntropy",
     "DecoupledTargets",
     "FeatureMSE",
+    "Lessons",
     "LightHead",
     "NoisyChannelObjective",
     "Objective",
+    "Pace",
     "Plan",
     "Relational",
     "Sandwich",
     "Schedule",
     "SoftTargetMaps",
     "SoftTargets",
+    "StreamTeacher",
     "StrongViews",
     "SwitchableAffine",
+    "TaughtFrame",
+    "TaughtStream",
     "WarmCosine",
     "WeightAverage",
     "Weighted",
@@ -44,5 +51,6 @@ __all__ = [
     "evenly_spaced",
     "refine",
     "repair",
+    "teach",
     "train",
 ]

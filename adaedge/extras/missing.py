@@ -24,6 +24,8 @@ EXTRAS = {
     "matplotlib": "report",
     "prometheus_client": "metrics",
     "grpc_health": "metrics",
+    "openvino": "openvino",
+    "huggingface_hub": "hub",
 }
 """Name of a package, as it is imported → the extra that brings it. ``pyproject.toml`` lists the same."""
 

@@ -41,6 +41,8 @@ class Profile(Mapping[OperatingPoint, Cost]):
             refresh: that is what the table holds.
         next_costs: of such a point, what a frame costs that builds upon the one before, at each change below 1.
         kept: how good the answer is where the last one is kept; ``None`` where it never is.
+        terminal_engine: the name of what ran the graphs when the terminal's columns were measured.
+        edge_engine: the same of the edge server's.
 
     Raises:
         ProfileError: if a point has not as many such costs as there are changes below 1, or the changes do not ascend
@@ -60,6 +62,8 @@ class Profile(Mapping[OperatingPoint, Cost]):
     changes: tuple[float, ...] = (REFRESH,)
     next_costs: Mapping[OperatingPoint, tuple[Cost, ...]] = field(default_factory=dict)
     kept: KeptCurve | None = None
+    terminal_engine: str = "onnxruntime"
+    edge_engine: str = "onnxruntime"
 
     def __post_init__(self) -> None:
         ascending = all(a < b for a, b in pairwise((-1.0, *self.changes)))
@@ -129,7 +133,8 @@ class Profile(Mapping[OperatingPoint, Cost]):
             point: tuple(map(_joined, mine, edge.next_costs[point])) for point, mine in terminal.next_costs.items()
         }
         names = terminal.bundle, terminal.terminal, edge.edge
-        return cls(costs, *names, terminal.changes, next_costs, terminal.kept)
+        engines = terminal.terminal_engine, edge.edge_engine
+        return cls(costs, *names, terminal.changes, next_costs, terminal.kept, *engines)
 
     @property
     def labels(self) -> dict[OperatingPoint, str]:
@@ -162,6 +167,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
             "bundle": self.bundle,
             "terminal": self.terminal,
             "edge": self.edge,
+            "engines": {"terminal": self.terminal_engine, "edge": self.edge_engine},
             "changes": self.changes,
             "kept": self.kept and asdict(self.kept),
             "points": [asdict(point) | asdict(cost) | self._next(point) for point, cost in self.items()],
@@ -195,7 +201,11 @@ class Profile(Mapping[OperatingPoint, Cost]):
                     next_costs[point] = tuple(Cost(**cost) for cost in row.pop("next"))
                 costs[point] = Cost(**row)
             names = document["bundle"], document["terminal"], document["edge"]
-            return cls(costs, *names, tuple(document["changes"]), next_costs, KeptCurve.of(document["kept"]))
+            engines = document.get("engines", {"terminal": "onnxruntime", "edge": "onnxruntime"})  # once there was one
+            kept = KeptCurve.of(document["kept"])
+            return cls(
+                costs, *names, tuple(document["changes"]), next_costs, kept, engines["terminal"], engines["edge"]
+            )
         except (LevelError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProfileError(f"this is not a profile ({error}). Write one with `adaedge profile BUNDLE`.") from error
 

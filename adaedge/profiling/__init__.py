@@ -3,6 +3,7 @@
 May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``.
 """
 
+from adaedge.profiling.engine_race import EngineRace, race_engines
 from adaedge.profiling.timing import Progress, machine_name, processor, profile
 
-__all__ = ["Progress", "machine_name", "processor", "profile"]
+__all__ = ["EngineRace", "Progress", "machine_name", "processor", "profile", "race_engines"]

@@ -11,7 +11,6 @@ Engines are synchronous: a call returns when its result is there.
 
 from __future__ import annotations
 
-import math
 import platform
 import random
 import statistics
@@ -22,14 +21,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-from adaedge.bundle import Bundle, PointEntry, TensorSpec
+from adaedge.bundle import Bundle, PointEntry
 from adaedge.bundle.entries import Subgraph
+from adaedge.bundle.random_inputs import random_inputs
 from adaedge.clip import Clip, as_clip
-from adaedge.engine import Array, Arrays
+from adaedge.engine import ONNX_RUNTIME, Arrays, version_of
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
 from adaedge.profiling.head_player import head_players, refresh_key
@@ -87,7 +83,7 @@ def profile(
     shown: Iterable[Any] = as_clip(frames) if isinstance(frames, str | Path) else () if frames is None else frames
     given = list(islice(shown, _MAX_PLAYED))
     window = Window(bundle.manifest.preprocessing)
-    played = [window.inputs_of(frame) for frame in given] or _random_inputs(bundle.manifest.inputs, seed)
+    played = [window.inputs_of(frame) for frame in given] or random_inputs(bundle.manifest.inputs, seed)
     inputs = played[:_MAX_FRAMES]
     parts = _parts(bundle, inputs) | _answer_parts(bundle, inputs)
     answer_bytes = statistics.fmean(map(len, parts[_READ].inputs))
@@ -102,7 +98,7 @@ def profile(
     timed: list[Timed] = [*parts.values(), *sides, *heads.values()]
     _time(timed, repetitions, random.Random(seed), progress)
     seconds = {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
-    machine = machine_name(threads)
+    machine = machine_name(threads, bundle.engine_name)
     costs = {entry.point: _cost(bundle, entry, seconds, answer_bytes, cautious) for entry in bundle.manifest.points}
     if bundle.manifest.kept:
         costs[KEPT] = Cost(head_s=seconds.get(_CHANGE, 0.0), accuracy=None)  # it follows from the change
@@ -112,12 +108,13 @@ def profile(
         key, after = refresh_key(point), next_costs.get(point, ())
         next_costs[point] = heads[key].costs(costs[point], seconds[key], after)
     about = bundle.manifest
-    return Profile(costs, bundle.digest, machine, machine, about.changes, next_costs, about.kept)
+    engines = (bundle.engine_name,) * 2
+    return Profile(costs, bundle.digest, machine, machine, about.changes, next_costs, about.kept, *engines)
 
 
-def machine_name(threads: int) -> str:
+def machine_name(threads: int, engine: str = ONNX_RUNTIME) -> str:
     """This machine, for people: processor, threads, engine."""
-    return f"{processor()}, {threads} thread{'s' if threads > 1 else ''}, ONNX Runtime {onnxruntime.__version__}"
+    return f"{processor()}, {threads} thread{'s' if threads > 1 else ''}, {version_of(engine)}"
 
 
 def processor() -> str:
@@ -264,19 +261,3 @@ def _answer_parts(bundle: Bundle, inputs: Sequence[Arrays]) -> dict[str, _Part]:
         _WRITE: _Part(bundle.answers.write, answers),
         _READ: _Part(lambda data: bundle.decode_answer(data, asked.request), written),
     }
-
-
-def _random_inputs(specs: Sequence[TensorSpec], seed: int) -> list[Arrays]:
-    values = np.random.default_rng(seed)
-    return [tuple(_random(spec, values) for spec in specs) for _ in range(2)]
-
-
-def _random(spec: TensorSpec, values: np.random.Generator) -> Array:
-    """A frame is smooth, so that a JPEG of it is like one of a photograph; an index or mask is 1, which always fits."""
-    if spec.dtype == "uint8" and len(spec.shape) in (4, 5) and spec.shape[-1] == 3:
-        size = (spec.shape[-2], spec.shape[-3])
-        small = values.integers(256, size=(math.prod(spec.shape[:-3]), 14, 14, 3), dtype=np.uint8)
-        return np.stack([np.asarray(Image.fromarray(image).resize(size)) for image in small]).reshape(spec.shape)
-    if np.issubdtype(np.dtype(spec.dtype), np.floating):
-        return values.standard_normal(spec.shape).astype(spec.dtype)
-    return np.ones(spec.shape, spec.dtype)

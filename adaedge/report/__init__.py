@@ -8,6 +8,7 @@ from adaedge.report.comparison import Comparison, Rules, judge
 from adaedge.report.everywhere import energy_everywhere
 from adaedge.report.frontier import DominatedPoints, Frontier, Place
 from adaedge.report.origin import Origin, environment
+from adaedge.report.otlp import open_telemetry
 from adaedge.report.page import Context, write_html
 from adaedge.report.summary import PointUse, PolicySummary, summarize
 from adaedge.report.table import comparison_table
@@ -26,6 +27,7 @@ __all__ = [
     "energy_everywhere",
     "environment",
     "judge",
+    "open_telemetry",
     "summarize",
     "write_html",
 ]

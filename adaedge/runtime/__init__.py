@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from adaedge.runtime.session import run
     from adaedge.runtime.signal_watch import SignalWatch
     from adaedge.runtime.sources import frames
+    from adaedge.runtime.tasks import pipeline
 else:
     __getattr__, __dir__ = late_names(
         __name__,
@@ -39,6 +40,7 @@ else:
             "Tokens": "access_tokens",
             "default_folder": "credentials",
             "frames": "sources",
+            "pipeline": "tasks",
             "run": "session",
             "serve_forever": "server",
         },
@@ -67,6 +69,7 @@ __all__ = [
     "Tokens",
     "default_folder",
     "frames",
+    "pipeline",
     "read_records",
     "run",
     "serve_forever",

@@ -130,18 +130,27 @@ class Tokens:
 
     def whose(self, token: str) -> str | None:
         """The terminal whose token it is; ``None`` where it is nobody's, or has expired."""
-        grant = self._look().get(_hash(token))
-        return None if grant is None or self._now_s() >= grant.expires_s else grant.name
+        grant = self._grant(token)
+        return None if grant is None else grant.name
 
     def allows(self, token: str) -> bool:
         """Whether the terminal may send now; if so, it is counted."""
-        grant = self._look().get(_hash(token))
+        return self.admit(token)[1]
+
+    def admit(self, token: str) -> tuple[str | None, bool]:
+        """Whose token it is, and whether that terminal may send now, in one look; if so, it is counted."""
+        grant = self._grant(token)
         if grant is None or math.isinf(grant.rate_per_s):
-            return grant is not None
+            return (None, False) if grant is None else (grant.name, True)
         now_s = self._now_s()
         with self._lock:
             bucket = self._buckets.setdefault(grant.sha256, _Bucket(math.inf, now_s))
-            return bucket.take(grant.rate_per_s, now_s)
+            return grant.name, bucket.take(grant.rate_per_s, now_s)
+
+    def _grant(self, token: str) -> Grant | None:
+        """What it was granted; ``None`` where it is nobody's, or has expired."""
+        grant = self._look().get(_hash(token))
+        return None if grant is None or self._now_s() >= grant.expires_s else grant
 
     def _look(self) -> dict[str, Grant]:
         """SHA-256 → what was given, read again once a second."""

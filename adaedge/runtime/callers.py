@@ -47,10 +47,10 @@ class Callers:
         if self._shared is not None and hmac.compare_digest(shown.encode(), self._shared):
             return str(context.peer())
         token = shown.removeprefix(rpc.bearer(""))
-        name = None if self._tokens is None else self._tokens.whose(token)
-        if self._tokens is None or name is None:
+        name, may_send = (None, False) if self._tokens is None else self._tokens.admit(token)
+        if name is None:
             raise UnknownCallerError("no valid token. Copy the edge server's token to the terminal")
-        if not self._tokens.allows(token):
+        if not may_send:
             raise GreedyCallerError(f"{name} sends more than it was granted. Let it offload less, or grant it more")
         return name
 

@@ -23,6 +23,7 @@ from adaedge.errors import (
 )
 from adaedge.operating_point import REFRESH, OperatingPoint
 from adaedge.runtime.clock import Clock, Stopwatch
+from adaedge.runtime.frame_identity import frame_id
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.scheduling import Table, UploadRecord
@@ -84,6 +85,7 @@ class Attempt:
         answer_bytes: bytes that came back.
         lost_segments: how many of the payload's last segments the edge server could not use.
         edge_s: seconds that the edge server computed, in its own words.
+        frame_id: the name of the frame on the link; empty where nothing was sent.
     """
 
     answer: Arrays | None = None
@@ -93,6 +95,7 @@ class Attempt:
     answer_bytes: int = 0
     lost_segments: int = 0
     edge_s: float = 0.0
+    frame_id: str = ""
 
 
 @final
@@ -159,6 +162,7 @@ class Offload:
         start_s = self._clock.now_s()
         if start_s >= give_up_s:
             return Attempt(failure="timeout")  # computing took what time there was: nothing is sent
+        name = frame_id(position.stream, position.sequence)
         try:
             reply = self._link.exchange(payload, give_up_s - start_s)
             end_s = self._clock.now_s()
@@ -166,12 +170,12 @@ class Offload:
                 header, answer = route.decode_answer(reply.data, position)
         except (LinkError, PayloadError) as error:
             upload = self._monitor.failed(error, start_s, self._clock.now_s(), len(payload), bound.edge_s)
-            return Attempt(failure=_word(error), uploads=(upload,))
+            return Attempt(failure=_word(error), uploads=(upload,), frame_id=name)
         whole = header.reference_held and not header.lost_segments
         stream.keep(position, route.point, kept if whole else None)
         upload = self._monitor.crossed(start_s, end_s, len(payload), header.edge_s + header.queue_s, reply.upload_s)
         wait_s = end_s - upload.end_s
-        return Attempt(answer, "", (upload,), wait_s, len(reply.data), header.lost_segments, header.edge_s)
+        return Attempt(answer, "", (upload,), wait_s, len(reply.data), header.lost_segments, header.edge_s, name)
 
     def _tell(self, point: OperatingPoint, error: CodecError) -> None:
         """Warn of what keeps a point from being sent, once for each point: it may be so for every frame."""

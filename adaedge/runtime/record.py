@@ -44,6 +44,8 @@ class Measurement:
         correction: by how much a change counts more from then on, for what audits have found.
         edge_s: seconds that the edge server computed for the answer, in its own words; 0 where it did not answer, and
             in older records.
+        frame_id: the frame's name on the link, which the edge server's log has too; empty where nothing was sent, in a
+            simulation, and in older records.
     """
 
     latency_s: float
@@ -63,6 +65,7 @@ class Measurement:
     edge_s: float = 0.0
     computed_by: str = ""
     macs_share: float | None = None
+    frame_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, final
 
@@ -30,6 +30,7 @@ from adaedge.runtime.callers import Callers, GreedyCallerError, UnknownCallerErr
 from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.health import Health
+from adaedge.runtime.json_logs import about_frame
 from adaedge.runtime.prometheus import Observer
 
 _log = logging.getLogger(__name__)
@@ -211,29 +212,39 @@ class _Calls:
             text = "the deadline had passed before the frame's turn came"
             self._refuse("late", context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
         start_s = time.perf_counter()
+        about: dict[str, Any] = {}  # what is known of the frame, for the log
         try:
             message = self._bundle.read(request)
+            about = about_frame(message.stream, message.sequence, terminal=terminal, point=str(message.point))
             read_s = time.perf_counter() - start_s
             with self._admission.turn(message.point, left_s, terminal) as waited_s:
                 reply = self._session.answer(message, waited_s, read_s)
         except OverloadError as error:
-            self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), about)
         except StaleReferenceError as error:
-            self._refuse("stale", context, grpc.StatusCode[rpc.STALE], str(error))
+            self._refuse("stale", context, grpc.StatusCode[rpc.STALE], str(error), about)
         except PayloadError as error:
-            self._refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            self._refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, str(error), about)
         except Exception:
             # The terminal learns that it failed, the log why.
-            _log.exception("a payload of %d bytes could not be answered", len(request))
+            _log.exception("a payload of %d bytes could not be answered", len(request), extra=about)
             text = "the edge server failed on this payload; its log says why"
-            self._refuse("failed", context, grpc.StatusCode.INTERNAL, text)
+            self._refuse("failed", context, grpc.StatusCode.INTERNAL, text, about)
         took_s = time.perf_counter() - start_s
-        _log.debug("answered %d bytes in %.1f ms", len(request), 1e3 * took_s)
+        _log.debug("answered %d bytes in %.1f ms", len(request), 1e3 * took_s, extra=about)
         if self._observer is not None:
             self._observer.answered(message.point, took_s - waited_s, waited_s)
         return reply
 
-    def _refuse(self, reason: str, context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
+    def _refuse(
+        self,
+        reason: str,
+        context: Any,
+        code: grpc.StatusCode,
+        text: str,
+        about: Mapping[str, Any] | None = None,
+    ) -> NoReturn:
+        _log.info("refused, %s: %s", reason, text, extra=about)
         if self._observer is not None:
             self._observer.refused(reason)
         _abort(context, code, text)

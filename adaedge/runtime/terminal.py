@@ -277,8 +277,7 @@ class Terminal:
             return self.scheduler.choose(estimate, now_s, changes, stream.sent_ratio, last, stream.step)
 
     def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
-        end_s = self.clock.now_s()
-        probes = self._monitor.take_probes()
+        end_s, probes = self.clock.now_s(), self._monitor.take_probes()
         uploads = for_meter([*probes, *attempt.uploads])
         with self._lock:
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
@@ -296,4 +295,5 @@ class Terminal:
             probe_bytes=sum([probe.payload_bytes for probe in probes]),
             lost_segments=attempt.lost_segments,
             edge_s=attempt.edge_s,
+            frame_id=attempt.frame_id,
         )

@@ -1,4 +1,4 @@
-"""One small image model, built once; where torch is not installed, the tests of it are skipped."""
+"""One small image model, built once, in each engine; where torch is not installed, the tests of it are skipped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from adaedge.bundle import Preprocessing
+from adaedge.engine import ENGINES, available
 
 PREPROCESSING = Preprocessing(size=(32, 32), crop=0.875, interpolation="bilinear")
 
@@ -42,7 +43,7 @@ def frames():
 
 
 @pytest.fixture(scope="session")
-def bundle(net, frames):
+def built(net, frames):
     import torch
 
     from adaedge.builder import Space, build
@@ -57,3 +58,10 @@ def bundle(net, frames):
         name="tests:net",
         trained=False,
     )
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def bundle(built, request):
+    if request.param not in available():
+        pytest.skip(f"{request.param} is not installed")
+    return built.with_engine(request.param)

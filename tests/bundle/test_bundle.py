@@ -9,8 +9,11 @@ import safetensors.numpy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import checker
+from onnx import load_model_from_string as onnx_model_from
 
 from adaedge.bundle import Bundle, Slice, weights
+from adaedge.engine import load_engine
 from adaedge.errors import BundleError, CodecError, IntegrityError, PayloadError
 from adaedge.operating_point import INPUT, OUTPUT, OperatingPoint
 from adaedge.payload import pack
@@ -161,6 +164,16 @@ def test_no_graph_holds_a_large_weight_and_each_is_stored_once(bundle, net):
             assert b"pkg.torch" not in data, "export metadata is stripped"
 
 
+def test_a_half_leaves_as_an_onnx_file_that_stands_alone(bundle, inputs):
+    for cut in bundle.manifest.cuts:
+        if cut.head is not None:
+            data = bundle.onnx(cut.head)
+            checker.check_model(onnx_model_from(data), full_check=True)
+            found = load_engine("onnxruntime", data, {}).run(inputs)
+            expected = bundle.head(cut.split).run(inputs)
+            assert all(np.allclose(one, other, atol=1e-5) for one, other in zip(found, expected, strict=True))
+
+
 def test_weights_are_views_and_other_files_are_refused():
     arrays = {
         "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -203,6 +216,6 @@ def test_a_part_that_a_stored_tensor_does_not_have_is_refused(kept):
 
 
 def test_a_model_without_images_has_nothing_to_preprocess(bundle):
-    plain = Bundle(replace(bundle.manifest, preprocessing=None), bundle._files)
+    plain = Bundle(replace(bundle.manifest, preprocessing=None), bundle._files, engine=bundle.engine_name)
     with pytest.raises(BundleError, match="tests:net does not take images"):
         plain.preprocess(np.zeros((8, 8, 3), np.uint8))

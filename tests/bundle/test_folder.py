@@ -20,7 +20,7 @@ def saved(bundle, tmp_path):
 
 
 def test_save_and_load_give_the_same_outputs_and_the_same_name(bundle, saved, frames):
-    loaded = Bundle.load(saved)
+    loaded = Bundle.load(saved, engine=bundle.engine_name)
     assert loaded.digest == bundle.digest
     assert loaded.manifest == bundle.manifest
     inputs = (bundle.preprocess(frames[0]),)

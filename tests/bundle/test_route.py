@@ -71,14 +71,14 @@ def test_at_the_input_a_frame_is_finished_by_the_local_model(bundle):
     whole = replace(cuts["input"].tail, graph="graphs/copy.onnx")
     cuts["input"] = replace(cuts["input"], tail=whole)
     files = bundle._files | {whole.graph: bundle._files[cuts["output"].head.graph]}
-    other = Bundle(replace(manifest, cuts=tuple(cuts.values())), files)
+    other = Bundle(replace(manifest, cuts=tuple(cuts.values())), files, engine=bundle.engine_name)
     route = other.route(point)
     assert route.finish is other.head("output") is not other.tail("input")
     assert route.edge is other.tail("input")
     assert other.route(OperatingPoint("stem")).finish is other.tail("stem")
     del cuts["output"]  # no local model: the tail is the whole model as well
     points = tuple(entry for entry in manifest.points if not entry.point.is_local)
-    without = Bundle(replace(manifest, cuts=tuple(cuts.values()), points=points), files)
+    without = Bundle(replace(manifest, cuts=tuple(cuts.values()), points=points), files, engine=bundle.engine_name)
     assert without.route(point).finish is without.tail("input")
 
 
@@ -94,7 +94,9 @@ def test_what_is_not_held_is_not_bound(bundle, inputs):
 
 
 def test_a_route_refuses_another_bundles_answer(bundle, inputs):
-    other = Bundle(bundle.manifest.__class__.from_bytes(bundle.manifest.to_bytes()), bundle._files)
+    other = Bundle(
+        bundle.manifest.__class__.from_bytes(bundle.manifest.to_bytes()), bundle._files, engine=bundle.engine_name
+    )
     route = other.route(OperatingPoint("stem"))
     assert route is not bundle.route(OperatingPoint("stem"))
     payload, _ = route.encode(route.head.run(inputs), POSITION)
@@ -109,7 +111,7 @@ def test_a_route_refuses_another_bundles_answer(bundle, inputs):
 
 
 def test_threads_bind_and_run_one_point_together(bundle, frames):
-    fresh = Bundle(bundle.manifest, bundle._files)
+    fresh = Bundle(bundle.manifest, bundle._files, engine=bundle.engine_name)
     points = [point for point in bundle.points if not point.is_local] * 4
     images = [(bundle.preprocess(frame),) for frame in frames]
     expected = {point: [bundle.run(point, image)[0] for image in images] for point in bundle.points}

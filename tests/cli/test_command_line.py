@@ -19,10 +19,12 @@ from typer.testing import CliRunner
 
 import adaedge
 from adaedge import cli
+from adaedge.bundle import engines
 from adaedge.cli.doctor import examined
 from adaedge.cli.live import Totals, view
 from adaedge.cli.measure import _profile_table
-from adaedge.errors import LevelError, ModelError
+from adaedge.engine import available, load_engine
+from adaedge.errors import BundleError, LevelError, ModelError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.payload.latent import loops
 from adaedge.runtime import Credentials, EdgeServer, read_records
@@ -376,6 +378,28 @@ def test_run_refuses_the_profile_of_another_bundle(tmp_path, bundle, profile, ph
     other.write_text(profile.read_text().replace(adaedge.Bundle.load(bundle).digest, "ab" * 32))
     options = ("--source", photographs, "--edge", "127.0.0.1:1", "--profile", other)
     assert "is of bundle abababababab" in failing_command("run", bundle, *options, "--insecure")
+
+
+@pytest.mark.skipif("openvino" not in available(), reason="needs the extra openvino")
+def test_a_run_takes_the_engine_that_the_profile_was_measured_with(tmp_path, bundle, profile, photographs, monkeypatch):
+    path, made = tmp_path / "openvino.json", []
+    options = ("--engine", "openvino", "--repetitions", 1, "-o", path)
+    adaedge_command("profile", bundle, *options)
+    assert Profile.load(path).terminal_engine == "openvino"
+    assert Profile.load(profile).terminal_engine in available()
+    monkeypatch.setattr(engines, "load_engine", lambda name, *given: made.append(name) or load_engine(name, *given))
+    options = ("--source", photographs, "--frames", 2, "--period", 0.01, "--record", tmp_path / "run.jsonl")
+    adaedge_command("run", bundle, "--profile", path, *options)
+    assert "openvino" in made
+    made.clear()
+    adaedge_command("run", bundle, "--profile", path, "--engine", "onnxruntime", *options)
+    assert set(made) == {"onnxruntime"}
+
+
+def test_an_engine_that_does_not_exist_is_refused(bundle, photographs):
+    for options in (("profile", bundle), ("serve", bundle), ("run", bundle, "--source", photographs)):
+        with pytest.raises(BundleError, match=r"^no engine 'onnx'; there are: onnxruntime, openvino$"):
+            adaedge_command(*options, "--engine", "onnx")
 
 
 def test_run_never_sends_a_token_in_plain_text(tmp_path, bundle, profile, photographs):

@@ -18,17 +18,21 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if "--smoke" in path.read_text() and path.stem != "__init__")
 WRITES = {
     "cascade": "bundle/manifest.json",
+    "codec_aware_edge": "network.safetensors",
     "distill_student": "student-0.safetensors",
     "elastic_cifar": "elastic.safetensors",
     "elastic_imagenet": "elastic.safetensors",
     "light_head": "light.safetensors",
     "repair": "",
+    "teach_on_stream": "student.taught",
     "train_bottleneck": "bottleneck.safetensors",
 }
 
 MEASURED = {
     "cascade": {"share", "score", "loss_high", "compute", "threshold"},
+    "codec_aware_edge": {"plain", "aware", "saved"},
     "distill_student": {"teacher", "mean", "rows"},
+    "teach_on_stream": {"alone", "taught", "up_bps", "down_bps", "updates"},
     "light_head": {"macs", "head_s", "agreement", "curves"},
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 
 from adaedge.errors import LinkError, RefusedError
-from adaedge.runtime import EdgeServer, GrpcLink, Tokens
+from adaedge.runtime import EdgeServer, GrpcLink, Tokens, access_tokens, rpc
 from adaedge.runtime.access_tokens import FOLDER, LEAST_BURST, LOOKED_EVERY_S
+from adaedge.runtime.callers import Callers, GreedyCallerError
 
 
 class Wall:
@@ -90,6 +93,27 @@ def test_without_a_rate_it_is_not_bound(tokens):
     token = tokens.grant("robot")
     assert all(tokens.allows(token) for _ in range(1000))
     assert tokens.grants()[0].rate_per_s == math.inf
+
+
+def test_a_call_is_looked_up_once(tokens, monkeypatch):
+    hashed = []
+    token = tokens.grant("robot", rate_per_s=1)
+    monkeypatch.setattr(access_tokens, "_hash", lambda text: hashed.append(text) or sha256(text.encode()).hexdigest())
+    context = SimpleNamespace(invocation_metadata=lambda: [(rpc.AUTHORIZATION, rpc.bearer(token))])
+    callers = Callers(None, tokens)
+    assert {callers.name(context) for _ in range(int(LEAST_BURST))} == {"robot"}
+    assert hashed == [token] * int(LEAST_BURST)
+    with pytest.raises(GreedyCallerError, match="robot sends more than it was granted"):
+        callers.name(context)
+
+
+def test_an_expired_token_may_send_nothing(tmp_path):
+    now = [0.0]
+    tokens = Tokens(tmp_path, lambda: now[0])
+    token = tokens.grant("robot", days=1)
+    assert tokens.admit(token) == ("robot", True)
+    now[0] = 86401.0
+    assert tokens.admit(token) == (None, False)
 
 
 @pytest.mark.parametrize("name", ["", "../robot", "robot/7", ".hidden", "robot\n", "r" * 65])

@@ -1,6 +1,6 @@
-"""An engine runs one graph. ONNX Runtime is the one that is deployed; `FakeEngine` is for tests.
+"""ONNX Runtime: the engine that is always there.
 
-May import: ``errors``. Takes and returns NumPy arrays; knows nothing of bundles or links.
+May import: ``errors``; of this part ``protocol``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol, final
+from typing import NamedTuple, final
 
-import numpy.typing as npt
 import onnxruntime
 
+from adaedge.engine.protocol import Array, Arrays
 from adaedge.errors import BundleError, first_line
-
-Array = npt.NDArray[Any]
-Arrays = tuple[Array, ...]
 
 # The wheel from PyPI also offers AzureExecutionProvider, which sends inputs to a service: never pick that by itself.
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -26,12 +23,12 @@ _ONCE = threading.Lock()
 _FATAL_ONLY = 4  # errors raise; a line on the terminal besides would say it twice
 
 
-class Engine(Protocol):
-    """Runs one graph."""
+class _Loaded(NamedTuple):
+    """A session, and what it runs with."""
 
-    def run(self, inputs: Sequence[Array]) -> Arrays:
-        """The graph's outputs, in its own order, for inputs in its own order."""
-        ...
+    session: onnxruntime.InferenceSession
+    weights: Mapping[str, Array]
+    values: Mapping[str, onnxruntime.OrtValue]
 
 
 @final
@@ -48,28 +45,66 @@ class OnnxEngine:
     """
 
     def __init__(self, graph: bytes, weights: Mapping[str, Array], threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _FATAL_ONLY
+        self._graph, self._threads = graph, threads
         with _ONCE:
             _share_memory()
+        self._loaded = self._load(weights)
+        self._inputs = [entry.name for entry in self._loaded.session.get_inputs()]
+        return_freed_memory()
+
+    @property
+    def weights(self) -> Mapping[str, Array]:
+        """Name → array of the weights that it runs with."""
+        return self._loaded.weights
+
+    def prepared(self, weights: Mapping[str, Array]) -> Callable[[], None]:
+        """Load the graph with other weights; what is returned puts them in the place of the old ones, at once.
+
+        Until then, and for whoever is in `run` at that moment, the old ones count.
+
+        Args:
+            weights: name → array of those that change, or of all; each as large as before, in C order.
+
+        Raises:
+            BundleError: if there is no such weight, or it has another shape or type.
+        """
+        held = self._loaded.weights
+        for name, array in weights.items():
+            old = held.get(name)
+            if old is None or (array.shape, array.dtype) != (old.shape, old.dtype):
+                has = "none of that name" if old is None else f"one of {old.dtype} {old.shape}"
+                raise BundleError(f"a graph is given {name!r} of {array.dtype} {array.shape}, and it has {has}")
+        loaded = self._load(dict(held) | dict(weights))
+
+        def swap() -> None:
+            self._loaded = loaded
+
+        return swap
+
+    def reload(self, weights: Mapping[str, Array]) -> None:
+        """Run with other weights from now on; as `prepared`, at once."""
+        self.prepared(weights)()
+
+    def _load(self, weights: Mapping[str, Array]) -> _Loaded:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL_ONLY
         options.add_session_config_entry("session.use_env_allocators", "1")
         # Views, not copies: ONNX Runtime may keep them, so they live as long as the session.
-        self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
-        options.add_external_initializers(list(self._weights), list(self._weights.values()))
+        values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
+        options.add_external_initializers(list(values), list(values.values()))
         available = onnxruntime.get_available_providers()
         try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=[name for name in _PROVIDERS if name in available]
+            session = onnxruntime.InferenceSession(
+                self._graph, options, providers=[name for name in _PROVIDERS if name in available]
             )
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load a graph: {first_line(error)}. Build the bundle"
                 " again with the versions of onnx and onnxruntime that this machine has."
             ) from error
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
-        return_freed_memory()
+        return _Loaded(session, weights, values)
 
     def run(self, inputs: Sequence[Array]) -> Arrays:
         """The graph's outputs, in its own order, for inputs in its own order.
@@ -79,42 +114,9 @@ class OnnxEngine:
         """
         try:
             feed = dict(zip(self._inputs, inputs, strict=True))
-            return tuple(self._session.run(None, feed))
+            return tuple(self._loaded.session.run(None, feed))
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise BundleError(f"ONNX Runtime cannot run a graph: {first_line(error)}") from error
-
-
-@final
-class Passthrough:
-    """The half of a model that holds nothing: the head at ``input``, the tail at ``output``.
-
-    Example:
-        >>> import numpy as np
-        >>> Passthrough().run([np.ones(2)])[0].tolist()
-        [1.0, 1.0]
-    """
-
-    def run(self, inputs: Sequence[Array]) -> Arrays:
-        """The inputs themselves."""
-        return tuple(inputs)
-
-
-@final
-class FakeEngine:
-    """A Python function in the place of a graph, for tests of what surrounds an engine.
-
-    Example:
-        >>> import numpy as np
-        >>> FakeEngine(lambda x: (x + 1,)).run((np.zeros(2),))[0].tolist()
-        [1.0, 1.0]
-    """
-
-    def __init__(self, function: Callable[..., Arrays]) -> None:
-        self._function = function
-
-    def run(self, inputs: Sequence[Array]) -> Arrays:
-        """What the function returns."""
-        return self._function(*inputs)
 
 
 @cache

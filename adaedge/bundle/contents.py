@@ -1,0 +1,202 @@
+"""BundleContents: what a bundle holds, and how it is loaded, saved and changed.
+
+May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this part ``answers``, ``codecs``, ``engines``,
+``folder``, ``hub``, ``manifest``, ``route``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Self
+
+from adaedge.bundle import folder
+from adaedge.bundle.answers import AnswerFormat
+from adaedge.bundle.codecs import CodecTable
+from adaedge.bundle.engines import EngineTable
+from adaedge.bundle.manifest import Manifest
+from adaedge.bundle.route import Route
+from adaedge.engine import ONNX_RUNTIME
+from adaedge.operating_point import KEPT, OperatingPoint, Profile
+from adaedge.payload import OwnCodec
+
+_HEADER_BYTES = 2**16
+_ROUTES = 1024  # that many are remembered; a payload may name any codec that there is
+_RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
+
+
+class BundleContents:
+    """What a `Bundle` holds; it adds how frames are run.
+
+    Args:
+        manifest: what the bundle holds.
+        files: path → bytes of every file that the manifest names.
+        threads: threads inside an operator.
+        codecs: codecs from outside the package that points of the bundle have.
+        engine: what runs its graphs: ``onnxruntime``, or ``openvino``, which needs the extra of that name.
+
+    Attributes:
+        codecs: what turns features at a point into bytes and back.
+        answers: how the model's outputs become answers, and how these are written and nested.
+        engine_name: what runs its graphs.
+
+    Raises:
+        BundleError: if there is no such engine.
+        MissingExtraError: if the engine is not installed.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        files: Mapping[str, bytes],
+        *,
+        threads: int = 1,
+        codecs: Sequence[OwnCodec] = (),
+        engine: str = ONNX_RUNTIME,
+    ) -> None:
+        self.manifest = manifest.sealed()
+        self.threads = threads
+        self.engine_name = engine
+        self._files = files
+        self._engines = EngineTable(self.manifest, files, threads, engine)
+        self.codecs = CodecTable(files, codecs, self.manifest.preprocessing)
+        self.answers = AnswerFormat(self.manifest)
+        bind = partial(Route, manifest=self.manifest, engines=self._engines, codecs=self.codecs, answers=self.answers)
+        self._route = lru_cache(_ROUTES)(bind)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        threads: int = 1,
+        codecs: Sequence[OwnCodec] = (),
+        engine: str = ONNX_RUNTIME,
+    ) -> Self:
+        """Read and verify a bundle.
+
+        Args:
+            path: its folder.
+            threads: threads inside an operator.
+            codecs: codecs from outside the package that points of it have; they are code, so no bundle carries them.
+            engine: what runs its graphs, as above.
+
+        Raises:
+            CodecError: if two codecs have one name, or one has the name of a codec of adaedge's.
+            BundleError: if there is no bundle, or no such engine.
+            BundleVersionError: if another version of the format wrote it.
+            IntegrityError: if a file is missing, or its bytes are not those that the manifest names.
+            MissingExtraError: if the engine is not installed.
+        """
+        manifest, files = folder.read(path)
+        return cls(manifest, files, threads=threads, codecs=codecs, engine=engine)
+
+    def save(self, path: str | Path) -> None:
+        """Write the bundle to a folder, replacing a bundle that is there.
+
+        Raises:
+            BundleError: if something that is not a bundle is in the way, or the folder cannot be written.
+        """
+        folder.write(path, self.manifest, self._files)
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        threads: int = 1,
+        codecs: Sequence[OwnCodec] = (),
+        engine: str = ONNX_RUNTIME,
+    ) -> Self:
+        """Read and verify a bundle from the Hugging Face hub; what was downloaded once is taken from the disk.
+
+        Args:
+            repo_id: ``NAME`` or ``OWNER/NAME``, as on the hub.
+            revision: a branch, a tag or a commit; the newest of ``main`` unless told.
+            token: for a private one; unless told, that of ``hf auth login``.
+            threads: as `load`.
+            codecs: as `load`.
+            engine: as `load`.
+
+        Raises:
+            BundleError: if it cannot be read from the hub; else as `load`.
+            MissingExtraError: if the extra ``hub`` is not installed.
+        """
+        from adaedge.bundle import hub
+
+        path = hub.pull(repo_id, revision=revision, token=token)
+        return cls.load(path, threads=threads, codecs=codecs, engine=engine)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        profile: Profile | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Write the bundle to the Hugging Face hub, in place of what is there, with a model card.
+
+        Args:
+            repo_id: ``NAME`` or ``OWNER/NAME``; made where there is none.
+            profile: of this bundle: then the card's table has times too, and the machines that they were measured on.
+            private: whether a new repository is; the owner's default unless told.
+            token: that may write there; unless told, that of ``hf auth login``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            BundleError: if it cannot be written there.
+            MissingExtraError: if the extra ``hub`` is not installed.
+            ProfileError: if the profile is of another bundle.
+        """
+        from adaedge.bundle import hub
+
+        return hub.push(repo_id, self.manifest, self._files, profile=profile, private=private, token=token)
+
+    def with_threads(self, threads: int) -> Self:
+        """The same bundle with another number of threads; files and weights are shared."""
+        return self._again(threads, self.engine_name)
+
+    def with_engine(self, engine: str) -> Self:
+        """The same bundle, run by another engine; files and weights are shared.
+
+        Raises:
+            BundleError: if there is no such engine.
+            MissingExtraError: if the engine is not installed.
+        """
+        return self._again(self.threads, engine)
+
+    def _again(self, threads: int, engine: str) -> Self:
+        codecs = [*self.codecs.own.values()]
+        return type(self)(self.manifest, self._files, threads=threads, codecs=codecs, engine=engine)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, in hexadecimal: the bundle's name."""
+        return self.manifest.digest
+
+    @property
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """Every operating point, keeping the last answer first where it may be kept."""
+        return ((KEPT,) if self.manifest.kept else ()) + tuple(entry.point for entry in self.manifest.points)
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload that any operating point can need, header included."""
+        return _HEADER_BYTES + _RAW_FACTOR * max(cut.payload_bytes for cut in self.manifest.cuts)
+
+    def resolve(self, point: OperatingPoint) -> OperatingPoint:
+        """The same point, its split point by the name that the bundle uses.
+
+        Its codec may be another than those that were measured: any that can carry what crosses there.
+
+        Raises:
+            BundleError: if the bundle does not hold its split point at its level.
+        """
+        return replace(point, split=self.manifest.cut(point.split, point.level).split)

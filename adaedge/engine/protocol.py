@@ -1,0 +1,22 @@
+"""What an engine is.
+
+May import: nothing of adaedge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Arrays = tuple[Array, ...]
+
+
+class Engine(Protocol):
+    """Runs one graph."""
+
+    def run(self, inputs: Sequence[Array]) -> Arrays:
+        """The graph's outputs, in its own order, for inputs in its own order."""
+        ...
