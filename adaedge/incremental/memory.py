@@ -1,6 +1,6 @@
 """What computing only what changed holds between frames, beside what computing at all holds at once.
 
-May import: ``graph``; of this part ``nodes``, ``operators``, ``planning``.
+May import: ``graph``, ``stream``; of this part ``nodes``, ``operators``, ``planning``.
 """
 
 from __future__ import annotations
