@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from adaedge.channel import HarmonicMean, Upload
+from adaedge.channel import Transitions, Upload
 from adaedge.energy import NR_LOW_BAND, RASPBERRY_PI_4, EnergyModel
 from adaedge.operating_point import OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.scheduling import Scheduler
@@ -73,7 +73,7 @@ class Arm:
         energy = EnergyModel(RASPBERRY_PI_4, NR_LOW_BAND)
         table = profile(points, self._rng)
         self._scheduler = Scheduler(table, energy, deadline_s=0.2, accuracy_floor=0.9, period_s=0.2)
-        self._estimator = HarmonicMean()
+        self._estimator = Transitions()
         # Points of the bundle, as a stream has them: equal to those of the profile, not the same objects.
         self._successors = [replace(point) for point in table.next_costs] if changing else []
         self._sent_ratio = dict.fromkeys(self._successors[:3], 1.25)

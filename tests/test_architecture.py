@@ -18,6 +18,7 @@ ROOT = Path(adaedge.__file__).parent
 UPPER = ["_version", "errors", "extras", "late", "clip", "operating_point", "energy", "channel", "payload", "metrics"]
 UPPER += [
     "engine",
+    "detection",
     "bundle",
     "cascade",
     "taught",

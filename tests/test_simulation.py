@@ -131,10 +131,10 @@ def test_after_a_fade_it_offloads_again() -> None:
     by_time = {round(record.time_s, 1): record for record in records}
     assert by_time[4.0].measurement.answered_by == "edge"
     assert by_time[8.0].decision.point == LOCAL
-    assert any(record.measurement.answered_by == "edge" for record in records if 10.0 < record.time_s < 14.0)
+    assert any(record.measurement.answered_by == "edge" for record in records if 10.0 < record.time_s < 14.1)
     assert all(record.measurement.answered_by == "edge" for record in records if record.time_s > 20.0)
     assert not any(record.missed for record in records)
-    assert sum(bool(record.measurement.failure) for record in records) <= 3, "two time-outs, and the link is down"
+    assert sum(bool(record.measurement.failure) for record in records) <= 3, "and then it is seen that nothing follows"
 
 
 def test_a_local_scheduler_sends_probes_ever_less_often_when_nobody_answers() -> None:

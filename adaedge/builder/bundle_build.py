@@ -1,7 +1,7 @@
 """`build`: a model and a space of operating points become a bundle.
 
 May import: ``errors``, ``bundle``, ``graph``, ``levels``, ``bottleneck``, ``clip``, ``metrics``, ``payload``,
-``stream``; of this part all.
+``stream``, ``detection``; of this part all.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from adaedge.builder.assembly import Assembly, Progress
 from adaedge.builder.bottlenecks import MOST_MOVING
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.class_names import class_names
+from adaedge.builder.detector_call import Given
 from adaedge.builder.evaluation import Evaluate
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.networks import check_alike, telling
@@ -33,6 +34,7 @@ from adaedge.builder.widths import recalibrate
 from adaedge.bundle import Bundle, Manifest, Preprocessing
 from adaedge.bundle.batches import listed
 from adaedge.clip import Clip, is_frame
+from adaedge.detection import Postprocessing
 from adaedge.errors import BundleError, CodecError, LevelError
 from adaedge.graph.capture import undisturbed
 from adaedge.graph.signature import Signature
@@ -54,6 +56,7 @@ def build(
     calibrate: Iterable[Any] | Clip | str | Path | None = None,
     evaluate: Evaluate | Metric | None = None,
     preprocessing: Preprocessing | None = None,
+    postprocessing: Postprocessing | None = None,
     labels: Sequence[str] = (),
     name: str = "",
     trained: bool = True,
@@ -89,13 +92,17 @@ def build(
             own: a point's answers are compared with the full network's on ``calibrate``. Without it, the default metric
             of the outputs does; where there is none, a warning says so. `top1` makes one from labels. A function of
             your own sees each frame by itself, so of a codec with a state it judges refreshes.
-        preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image.
+        preprocessing: geometry and normalisation of frames; ``None`` where the input is not an image. A detector of
+            torchvision's has its own: a frame is stretched to the example's size.
+        postprocessing: what makes boxes, scores and labels of the outputs, before the answer codec. Detectors that
+            ``adaedge.models.detector_of`` knows have their own, and are captured up to their raw heads.
         labels: name of each class; unless told, those that the model itself names (``net.config.id2label``).
         name: name of the model.
         trained: whether its weights were trained, or random.
         answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
             lists them: ``best@5``, ``labels@129x129``, ``f16+zstd``. Accuracy is that of such answers. Unless told, no
-            value changes, but that the logits of a map whose classes ``labels`` names become label maps.
+            value changes, but that the logits of a map whose classes ``labels`` names become label maps, and that a
+            detector answers ``boxes``.
         detector: measures how much changed since an answer was computed, by which one is kept; `MovedBlocks` unless
             told. The terminal measures with the same.
         scratch: a folder for what takes long: a build that was stopped goes on from there. It may be deleted when the
@@ -108,7 +115,8 @@ def build(
             fitted there, has no samples to be fitted on, or belongs to another split point; if there is no such answer
             codec, or it makes no answer of the outputs.
         LevelError: if the model cannot be as narrow as ``space`` says, or there are no samples for int8.
-        CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else.
+        CaptureError: if the model cannot be captured or exported to ONNX, or its graphs compute something else. Of a
+            detector with two stages that is said at once.
         ModelError: if ``preprocessing`` does not fit the example, ``args`` is no tuple, or one of the space's networks
             does not take the example or answers in another form.
         MetricError: if ``evaluate`` is a metric, and there are no samples, or it cannot judge the outputs.
@@ -126,7 +134,11 @@ def build(
         ['input/w1/fp32/raw', '1/w1/fp32/raw', '1/w0.5/fp32/raw', 'output/w1/fp32/raw', 'output/w0.5/fp32/raw']
     """
     report = progress or _silent
-    call = ExampleCall(args, kwargs or {}, preprocessing)
+    given = Given(
+        net, args, space or Space(None, None, None, None), kwargs or {}, preprocessing, postprocessing
+    ).split()
+    net, named, preprocessing = given.net, given.space, given.preprocessing
+    call = ExampleCall(given.args, given.kwargs, preprocessing)
     if net.training:
         _log.warning(
             "the network is in training mode and is built as in evaluation mode: dropout off, batch-norm by its running"
@@ -136,7 +148,6 @@ def build(
         answer_codec(answer)  # a name that is none is told now; whether it fits, when the outputs are known
     detector = detector or MovedBlocks()
     samples = Samples.read(calibrate, preprocessing, detector)
-    named = space or Space(None, None, None, None)
     if INT8 in (named.precisions or ()) and not samples:
         raise LevelError(
             "int8 is calibrated on samples of the input, and there are none. Give about 300 as `calibrate`"
@@ -167,6 +178,7 @@ def build(
         trained,
         changes=samples.changes,
     )
+    about = replace(about, postprocessing=given.postprocessing)
     metric, judge = (evaluate, None) if isinstance(evaluate, Metric) else (None, evaluate)
     assembly = Assembly(
         net, call, space, named, about, answer, samples, judge, metric, BuildCache(scratch), report, plain, detector

@@ -22,7 +22,7 @@ from adaedge.builder.samples import Samples
 from adaedge.bundle import Accuracy, Bundle
 from adaedge.engine import Array, Arrays
 from adaedge.errors import MetricError
-from adaedge.metrics import Agreement, LabelAccuracy, LabelIoU, Metric, default_metric
+from adaedge.metrics import Agreement, LabelAccuracy, LabelIoU, Metric
 from adaedge.metrics.classes import best_class
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.payload.answers import LabelMap
@@ -51,7 +51,7 @@ def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None)
         return None
     if metric is None:
         try:
-            metric = default_metric(bundle.answers.specs, bundle.manifest.labels)
+            metric = bundle.answers.default_metric()
         except MetricError as error:
             warnings.warn(
                 f"no accuracy is measured, so that no point is usable under a floor: {error} (`evaluate` of `build`)",
@@ -61,6 +61,15 @@ def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None)
             return None
     local = OperatingPoint(OUTPUT)
     expected = answers(metric, lambda: partial(bundle.run, local), [(inputs,) for inputs in samples.inputs])
+    if bundle.manifest.postprocessing is not None and not any((labels >= 0).any() for *_, labels in expected):
+        warnings.warn(
+            "no accuracy is measured, so that no point is usable under a floor: the full network finds nothing in"
+            f" {len(expected)} samples with scores above {bundle.manifest.postprocessing.threshold:g}. Give frames"
+            " that hold something, trained weights, or a lower threshold (`evaluate` of `build`)",
+            UserWarning,
+            stacklevel=5,  # the caller of `build`
+        )
+        return None
     _check_telling(metric, expected)
     return Evaluation(metric, [clip.inputs for clip in samples.clips], expected)
 

@@ -17,7 +17,7 @@ from adaedge.bundle import Manifest
 from adaedge.bundle.answers import AnswerFormat
 from adaedge.graph import Splittable
 from adaedge.operating_point import INPUT
-from adaedge.payload.answers import default_answer
+from adaedge.payload.answers import Boxes, default_answer
 
 
 def with_interface(
@@ -33,13 +33,17 @@ def with_interface(
         exported: the same as a graph.
 
     Raises:
-        CodecError: if the answer codec makes no answer of the outputs.
+        CodecError: if the answer codec makes no answer of the outputs, or the outputs are not those that the
+            post-processing takes.
     """
     head, tail = splittable.at(INPUT)
     args, kwargs = call.example
     with torch.no_grad():
         structure = structure_of(tail(*head(*args, **kwargs)))
     outputs = exported.outputs
+    if about.postprocessing is not None:
+        about.postprocessing.check_heads([spec.shape for spec in outputs])
+        answer = answer or Boxes().name
     answer = answer or default_answer(outputs, about.labels)
     found = replace(about, inputs=exported.inputs, outputs=outputs, answer=answer, structure=structure)
     AnswerFormat(found).specs  # noqa: B018 -- refuses what does not fit

@@ -18,7 +18,7 @@ from adaedge.builder.samples import SampleClip, Samples
 from adaedge.bundle import Bundle, Manifest
 from adaedge.engine import Arrays
 from adaedge.errors import MetricError
-from adaedge.metrics import LabelAccuracy, Metric, default_metric
+from adaedge.metrics import LabelAccuracy, Metric
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.stream import ChangeDetector
 
@@ -69,7 +69,7 @@ def _answers(bundle: Bundle, samples: Samples, evaluate: Evaluate | None) -> tup
     """What compares answers, and the full network's to every frame."""
     if isinstance(evaluate, Evaluation) and not isinstance(evaluate.metric, LabelAccuracy):
         return evaluate.metric, evaluate.expected
-    metric = default_metric(bundle.answers.specs, bundle.manifest.labels)
+    metric = bundle.answers.default_metric()
     local = OperatingPoint(OUTPUT)
     return metric, computed_answers(metric, lambda: partial(bundle.run, local), [(one,) for one in samples.inputs])
 

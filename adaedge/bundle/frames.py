@@ -21,13 +21,14 @@ from adaedge.bundle.preprocessing import INTERPOLATIONS, Preprocessing
 from adaedge.clip import as_clip, check_frame
 from adaedge.errors import SourceError
 
-_FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
+_SAMPLED = "bilinear-sampled"
+_FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS if name != _SAMPLED}
 # Half the width of each filter, in pixels of the smaller of the two sizes.
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
 
 def prepare(frame: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """The short side resized to ``size / crop``, the centre cropped.
+    """The short side resized to ``size / crop``, the centre cropped; or both sides stretched to ``size``.
 
     Args:
         frame: uint8 (H, W, 3), any size.
@@ -48,6 +49,8 @@ def prepare(frame: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArra
     size = _resized(frame.shape[:2], preprocessing)
     if preprocessing.interpolation == "nearest":
         return _nearest(frame, size, (height, width))[None]
+    if preprocessing.interpolation == _SAMPLED:
+        return _sampled(frame, size, (height, width))[None]
     support, kernel = _SUPPORT[preprocessing.interpolation], _FILTERS[preprocessing.interpolation]
     rows = _Axis.of(frame.shape[0], size[0], height, support)
     columns = _Axis.of(frame.shape[1], size[1], width, support)
@@ -87,6 +90,44 @@ def _nearest(frame: npt.NDArray[Any], size: tuple[int, int], crop: tuple[int, in
     image = Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.NEAREST)
     top, left = _first(size[0], crop[0]), _first(size[1], crop[1])
     return np.array(image.crop((left, top, left + crop[1], top + crop[0])))
+
+
+def _sampled(frame: npt.NDArray[Any], size: tuple[int, int], crop: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Each pixel between the four of the frame that are nearest to its centre: ``interpolate`` of PyTorch, rounded."""
+    (top, below, down), (left, right, across) = map(_between, frame.shape[:2], size, crop)
+    rows, columns = slice(int(top[0]), int(below[-1]) + 1), slice(int(left[0]), int(right[-1]) + 1)
+    part = frame[rows, columns].astype(np.float32)
+    part = part[top - rows.start] * (1 - down[:, None, None]) + part[below - rows.start] * down[:, None, None]
+    left, right = left - columns.start, right - columns.start
+    part = part[:, left] * (1 - across[:, None]) + part[:, right] * across[:, None]
+    return np.asarray(np.rint(part), np.uint8)
+
+
+def _between(length: int, resized: int, crop: int) -> tuple[Any, Any, Any]:
+    """Of each pixel of an axis that is kept: the two of the frame beside its centre, and how far the second is."""
+    centres = (np.arange(crop) + _first(resized, crop) + 0.5) * (length / resized) - 0.5
+    centres = np.clip(centres, 0, length - 1)
+    before = np.floor(centres).astype(np.intp)
+    return before, np.minimum(before + 1, length - 1), (centres - before).astype(np.float32)
+
+
+def in_frame(boxes: npt.NDArray[Any], frame: tuple[int, ...], preprocessing: Preprocessing) -> npt.NDArray[Any]:
+    """Boxes in the model's pixels as boxes in the frame's: what `prepare` did, undone.
+
+    Args:
+        boxes: (…, 4), x1, y1, x2, y2.
+        frame: (H, W) of the frame, or its shape.
+        preprocessing: the geometry.
+
+    Example:
+        >>> geometry = Preprocessing(size=(100, 100), crop=1.0)
+        >>> in_frame(np.float32([0, 0, 50, 100]), (200, 400), geometry).tolist()
+        [100.0, 0.0, 200.0, 200.0]
+    """
+    resized = _resized(frame[:2], preprocessing)
+    first = np.array([_first(side, kept) for side, kept in zip(resized, preprocessing.size, strict=True)], np.float32)
+    scale = np.array([side / other for side, other in zip(frame[:2], resized, strict=True)], np.float32)
+    return np.asarray((boxes + np.tile(first[::-1], 2)) * np.tile(scale[::-1], 2))
 
 
 def _first(resized: int, crop: int) -> int:
@@ -138,6 +179,8 @@ def _resized(frame: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int,
     Both formulas are those of timm's ``transforms_imagenet_eval``, which takes torchvision's ``Resize`` for a square
     and its own ``ResizeKeepRatio`` for the rest; they truncate and round respectively.
     """
+    if preprocessing.fit == "stretch":
+        return preprocessing.size
     height, width = (math.floor(side / preprocessing.crop) for side in preprocessing.size)
     if height == width:
         short, long = sorted(frame)

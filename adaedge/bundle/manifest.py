@@ -1,8 +1,8 @@
 """The manifest: what a bundle holds, as data.
 
-May import: ``errors``, ``operating_point``; of this part ``entries``, ``preprocessing``, ``structure``. The schema,
-version 9, is the dataclasses below and those of ``entries``, written as canonical JSON (sorted keys, two spaces, a
-newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
+May import: ``errors``, ``operating_point``, ``detection``; of this part ``entries``, ``preprocessing``,
+``structure``. The schema, version 10, is the dataclasses below and those of ``entries``, written as canonical JSON
+(sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
 
@@ -16,11 +16,12 @@ from typing import Any
 from adaedge.bundle.entries import Accuracy, Cut, File, IncrementalHead, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.bundle.structure import Structure, check
+from adaedge.detection import AnchorGrid, Postprocessing
 from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, IntegrityError
 from adaedge.operating_point import KEPT, KeptCurve, Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 9
+VERSION = 10
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 _FULL = Level()
@@ -47,6 +48,8 @@ class Manifest:
         not_kept: why it never is, for people.
         answer: name of the answer codec: what becomes of the outputs before a user gets them.
         structure: how the model itself nests its outputs, as ``structure`` writes it; ``None`` for a tuple of them.
+        postprocessing: what makes boxes, scores and labels of a detector's outputs, before the answer codec; ``None``
+            where the outputs are the answer.
         digest: SHA-256 of the manifest, the name of the bundle.
 
     Example:
@@ -71,6 +74,7 @@ class Manifest:
     not_kept: str = ""
     answer: str = "raw"
     structure: Structure = None
+    postprocessing: Postprocessing | None = None
     digest: str = field(init=False, default="")
     _places: dict[tuple[str, Level], Cut] = field(init=False, repr=False, compare=False)
 
@@ -180,6 +184,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
             "points": tuple(_point(entry) for entry in document["points"]),
             "slices": {name: _slice(entry) for name, entry in document["slices"].items()},
             "preprocessing": _preprocessing(document["preprocessing"]),
+            "postprocessing": _postprocessing(document["postprocessing"]),
             "labels": tuple(document["labels"]),
             "changes": tuple(document["changes"]),
             "kept": KeptCurve.of(document["kept"]),
@@ -238,3 +243,14 @@ def _preprocessing(entry: dict[str, Any] | None) -> Preprocessing | None:
     if entry is None:
         return None
     return Preprocessing(**entry | {key: tuple(entry[key]) for key in ("size", "mean", "std")})
+
+
+def _postprocessing(entry: dict[str, Any] | None) -> Postprocessing | None:
+    if entry is None:
+        return None
+    read = {key: tuple(entry[key]) for key in ("size", "image", "weights")}
+    return Postprocessing(**entry | read | {"grids": tuple(_grid(grid) for grid in entry["grids"])})
+
+
+def _grid(entry: dict[str, Any]) -> AnchorGrid:
+    return AnchorGrid(tuple(entry["shape"]), tuple(entry["step"]), tuple(map(tuple, entry["cells"])))

@@ -9,21 +9,26 @@ from dataclasses import dataclass
 
 from adaedge.errors import BundleError
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+INTERPOLATIONS = ("nearest", "bilinear", "bilinear-sampled", "bicubic", "lanczos")
+FITS = ("crop", "stretch")
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Geometry, done where the frame is: resize the short side to ``size / crop``, then crop the centre square.
 
+    Or stretch the frame, as detectors do, which must not miss what is at its sides.
+
     Attributes:
         size: (height, width) in pixels that the model takes.
         crop: fraction of the resized frame that the crop keeps.
-        interpolation: one of ``INTERPOLATIONS``.
+        interpolation: one of ``INTERPOLATIONS``. ``bilinear-sampled`` is bilinear between four pixels of the frame,
+            also where it shrinks (torchvision's detectors); all others look at every pixel then.
         mean: per channel, of pixels scaled to [0, 1]; applied inside the captured model.
         std: per channel; applied inside the captured model.
         frames: how many frames are one input; 1 where the model takes an image.
         stride: of a window of several, how many frames of the camera each is after the one before.
+        fit: ``crop`` or ``stretch``: both sides become ``size``, whatever the frame's, and nothing is cropped.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -33,6 +38,7 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     frames: int = 1
     stride: int = 1
+    fit: str = "crop"
 
     def __post_init__(self) -> None:
         try:
@@ -47,6 +53,10 @@ class Preprocessing:
             raise BundleError(f"crop is the fraction of the resized frame that is kept, in (0, 1]; got {self.crop}")
         if self.interpolation not in INTERPOLATIONS:
             raise BundleError(f"interpolation is one of {', '.join(INTERPOLATIONS)}; got {self.interpolation!r}")
+        if self.fit not in FITS or (self.fit == "stretch" and self.crop != 1):
+            raise BundleError(
+                f"fit is crop, or stretch with a crop of 1, which keeps all; got {self.fit!r} and {self.crop}"
+            )
         if len(self.mean) != len(self.std) or not all(spread > 0 for spread in self.std):
             raise BundleError(f"mean and std have one value a channel, std above 0; got {self.mean} and {self.std}")
         if not all(type(count) is int and count >= 1 for count in (self.frames, self.stride)):

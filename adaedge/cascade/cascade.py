@@ -19,7 +19,7 @@ from adaedge.bundle import Bundle
 from adaedge.cascade.risk import controlled_threshold
 from adaedge.cascade.sureness import Sureness, fitted_temperature, scores_of, top_probability
 from adaedge.errors import MetricError, ScheduleError
-from adaedge.metrics import Metric, Score, bootstrap, default_metric
+from adaedge.metrics import Metric, Score, bootstrap
 from adaedge.operating_point import FULL, OUTPUT, Cost, OperatingPoint, Profile
 
 Arrays = tuple[npt.NDArray[Any], ...]
@@ -268,7 +268,7 @@ def _temperature(seen: Sequence[_Seen]) -> float:
 
 
 def _metric(bundle: Bundle, metric: Metric | None) -> Metric:
-    return metric or default_metric(bundle.answers.specs, bundle.manifest.labels)
+    return metric or bundle.answers.default_metric()
 
 
 def _score(metric: Metric, expected: Arrays, given: Arrays) -> float:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from adaedge.channel.estimators import HarmonicMean, LastUpload, RateEstimate, RateEstimator, Upload
 from adaedge.channel.prior import LinkPrior
+from adaedge.channel.spread import RateSpread
+from adaedge.channel.transitions import Transitions
 from adaedge.late import late_names
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ __all__ = [
     "RadioModel",
     "RateEstimate",
     "RateEstimator",
+    "RateSpread",
     "Trace",
+    "Transitions",
     "Upload",
     "UrbanMicrocell",
     "allocate",

@@ -1,15 +1,16 @@
 """Estimators: from the uploads that happened to the rate of the next one. They hold a few numbers and no clock.
 
-May import: ``errors``.
+May import: ``errors``; of this part ``spread``.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, final
 
+from adaedge.channel.spread import RateSpread
 from adaedge.errors import ScheduleError
 
 _LEAST_S = 1e-6
@@ -43,12 +44,14 @@ class RateEstimate:
         low_bps: a rate that the next upload will probably exceed; a deadline is judged by it.
         round_trip_s: seconds that an empty message takes there and back.
         time_s: when the newest upload behind the estimate ended.
+        spread: how likely each rate is, where the estimator says so; ``None`` where it does not.
     """
 
     rate_bps: float
     low_bps: float
     round_trip_s: float = 0.0
     time_s: float = 0.0
+    spread: RateSpread | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         known = (self.rate_bps, self.low_bps, self.round_trip_s)

@@ -95,14 +95,15 @@ def _of_model(name: str, compute: ComputePower) -> Workload:
 
     compute.seconds(1)  # refuses a processor whose throughput nobody said, before a model is loaded
     loaded = load(name, pretrained=False)
-    split = Splittable(loaded.module, loaded.args, loaded.kwargs)
-    macs, whole_s = split.points[-1].head_macs, _seconds(lambda: split(*loaded.args, **loaded.kwargs))
+    net, args, kwargs = loaded.for_capture()
+    split = Splittable(net, args, kwargs)
+    macs, whole_s = split.points[-1].head_macs, _seconds(lambda: split(*args, **kwargs))
     entering = split.points[0].crossing
     pixels = sum(math.prod(one.shape) / (one.shape[one.axis] if one.axis is not None else 3) for one in entering)
     partial = []
     for point in _candidates(split):
         head = split.at(point.name)[0]
-        share = min(1.0, _seconds(lambda head=head: head(*loaded.args, **loaded.kwargs)) / whole_s)  # type: ignore[misc]
+        share = min(1.0, _seconds(lambda head=head: head(*args, **kwargs)) / whole_s)  # type: ignore[misc]
         values = sum(math.prod(one.shape) for one in point.crossing)
         partial.append(Offer(f"{point.name}, a bottleneck", values * BITS_PER_VALUE / 8, share))
     full = Offer("input, a JPEG", pixels * BITS_PER_PIXEL / 8)

@@ -17,10 +17,8 @@ from rich.table import Table
 
 from adaedge.cli import checks, show
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, Json, PeriodS, Radio, energy_model
-from adaedge.cli.own import own
 from adaedge.energy import Provenance
-from adaedge.errors import ScheduleError
-from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
+from adaedge.operating_point import Profile
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
@@ -137,8 +135,8 @@ def simulate(
     policy: Annotated[
         str,
         typer.Option(
-            help="adaptive, local, static (the best in hindsight), clairvoyant, an operating point, or"
-            " package.module:NAME."
+            help="adaptive, local, static (the best in hindsight), clairvoyant, a policy of adaedge.scheduling such as"
+            " ExpectedEnergy, an operating point, or package.module:NAME."
         ),
     ] = "adaptive",
     clip: Annotated[
@@ -187,22 +185,14 @@ def simulate(
 
 
 def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
-    from adaedge.scheduling import Fixed, Policy
+    from adaedge.cli.policy_names import policy_of
     from adaedge.simulation import best_static, clairvoyant
 
     if policy == "static":
         return best_static(scenario)[1]
     if policy == "clairvoyant":
         return clairvoyant(scenario)
-    named: dict[str, Policy | None] = {"adaptive": None, "local": Fixed(OperatingPoint(OUTPUT))}
-    if policy not in named and ":" in policy:
-        return scenario.run(own(policy, None, ScheduleError))
-    if policy not in named and "/" not in policy:
-        raise ScheduleError(
-            f"no policy {policy!r}; there are: adaptive, local, static, clairvoyant, an operating point such as"
-            f" {next(iter(scenario.costs))}, or package.module:NAME of yours"
-        )
-    return scenario.run(named[policy] if policy in named else Fixed(OperatingPoint.parse(policy)))
+    return scenario.run(policy_of(policy, next(iter(scenario.costs))))
 
 
 def _everywhere(records: Sequence[FrameRecord]) -> dict[str, float]:

@@ -61,8 +61,8 @@ def inspect(
     from adaedge.models import load
 
     loaded = load(model, pretrained=False, model_args=json_object(model_args, "--model-args"))
-    split = Splittable(loaded.module, loaded.args, loaded.kwargs)
-    memory = _memory(loaded.module, loaded.args, loaded.kwargs) if incremental else None
+    split = Splittable(*loaded.for_capture())
+    memory = _memory(*loaded.for_capture()) if incremental else None
     if as_json:
         about = {"model": model, "macs": split.points[-1].head_macs}
         rows = {"split_points": [asdict(point) for point in split.points]}
@@ -121,7 +121,7 @@ def build(
     answer: Annotated[
         str | None,
         typer.Option(
-            help="What crosses back: raw, f16, either with +zstd, u8+zstd, best@K, labels, labels@HxW,"
+            help="What crosses back: raw, f16, either with +zstd, u8+zstd, best@K, boxes, labels, labels@HxW,"
             " labels-aligned@HxW. Chosen by the outputs unless told."
         ),
     ] = None,

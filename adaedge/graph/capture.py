@@ -30,6 +30,8 @@ from adaedge.graph.signature import Signature
 # Relative to the largest value of an output. Attention's fused inference path, which eager takes and a trace cannot,
 # differs from the captured one by about 1e-6.
 TOLERANCE = 1e-4
+_DEPENDS_ON_DATA = "data-dependent"
+_SELECTING = ("SSD", "RetinaNet", "FCOS", "GeneralizedRCNN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def capture(net: nn.Module, signature: Signature, *, dynamic: bool = True) -> Ca
     Raises:
         CaptureError: if ``torch.export`` cannot capture the model, or captured it wrongly.
     """
+    check_capturable(net)
     attempts = [signature]
     if dynamic and signature.batch:
         attempts.insert(0, replace(signature, dynamic=True))
@@ -70,7 +73,33 @@ def capture(net: nn.Module, signature: Signature, *, dynamic: bool = True) -> Ca
                 return _captured(net, attempt)
             except CaptureError as error:
                 problem = error
+                if _DEPENDS_ON_DATA in str(error):
+                    break  # another batch would not change that, and finding out takes as long again
     raise problem
+
+
+def check_capturable(net: nn.Module) -> None:
+    """Refuse detectors that end in a selection of boxes, before `torch.export` spends minutes on finding out.
+
+    Raises:
+        CaptureError: naming what can be captured of it.
+    """
+    for module in net.modules():
+        forward = getattr(type(module), "forward", None)  # a scripted module's class has none
+        kind = getattr(forward, "__qualname__", "").partition(".")[0]
+        if kind not in _SELECTING or not str(forward.__module__).startswith("torchvision.models.detection"):
+            continue
+        if kind == "GeneralizedRCNN":
+            raise CaptureError(
+                f"{type(module).__name__} cannot be captured: its second stage looks at boxes that its first one finds,"
+                " so that its graph differs from frame to frame. Take a detector of one stage (torchvision's SSD,"
+                " RetinaNet, FCOS; transformers' DETR, YOLOS), or capture its `backbone`."
+            )
+        raise CaptureError(
+            f"{type(module).__name__} cannot be captured whole: which boxes it selects depends on values."
+            " `adaedge.build(detector, (images,))` splits that off by itself; to split the heads, wrap"
+            " `adaedge.models.detector_of(detector, (images,)).heads`."
+        )
 
 
 def _captured(net: nn.Module, signature: Signature) -> Capture:
@@ -97,7 +126,7 @@ def _captured(net: nn.Module, signature: Signature) -> Capture:
 
 
 def _way_out(error: Exception) -> str:
-    if "data-dependent" not in str(error):
+    if _DEPENDS_ON_DATA not in str(error):
         return ""
     return (
         ". What it does next depends on values, as a detector's selection of boxes does: put what comes before that"

@@ -19,7 +19,7 @@ from adaedge.errors import BundleError, MetricError
 from adaedge.matrix.cell import Network
 from adaedge.matrix.clip_run import Progress
 from adaedge.matrix.scenarios import NATS
-from adaedge.metrics import Divergence, Metric, default_metric, metric_named
+from adaedge.metrics import Divergence, Metric, metric_named
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.profiling import profile
 from adaedge.stream import MovedBlocks, Window
@@ -45,7 +45,7 @@ def metric_of(bundle: Bundle) -> Metric | None:
         return None
     named = next((entry.accuracy.metric for entry in manifest.points if entry.accuracy), "")
     try:
-        return metric_named(named) or default_metric(bundle.answers.specs, manifest.labels)
+        return metric_named(named) or bundle.answers.default_metric()
     except MetricError:
         return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +57,15 @@ class BoxF1:
 
     overlap: float = 0.5
     least_score: float = 0.5
-    name: ClassVar[str] = "f1"
 
     def __post_init__(self) -> None:
         if not (0 <= self.overlap <= 1 and 0 <= self.least_score <= 1):
             raise MetricError(f"overlap and least score lie in [0, 1]; got {self.overlap} and {self.least_score}")
+
+    @property
+    def name(self) -> str:
+        """``f1``; with another ``least_score`` than one half ``f1@SCORE``."""
+        return "f1" if self.least_score == 0.5 else f"f1@{self.least_score:g}"
 
     def score(self, expected: Sequence[Answer], given: Sequence[Answer]) -> Score:
         """How many match."""
@@ -133,12 +137,13 @@ def _parts(answer: Answer) -> tuple[Array, Array, Array]:
 
 
 def _overlaps(some: Array, others: Array) -> Array:
-    """Intersection over union of each box with each other, (len(some), len(others))."""
+    """Intersection over union of each box with each other, (len(some), len(others)); of equal ones 1, even lines."""
     first, second = some[:, None].astype(np.float64), others[None].astype(np.float64)
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     shared = np.maximum(sides, 0).prod(axis=-1)
     union = _area(first) + _area(second) - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+    found = np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+    return np.where((first == second).all(axis=-1), 1.0, found)
 
 
 def _area(boxes: Array) -> Array:

@@ -14,6 +14,7 @@ from adaedge.metrics.maps import LabelIoU
 from adaedge.metrics.score import Metric
 
 _PLAIN: tuple[Metric, ...] = (Agreement(), Divergence(), LabelIoU(), BoxF1(), Cosine())
+_LEAST_SCORE = re.compile(r"f1@(\d(?:\.\d+)?(?:e-\d+)?)")
 _CLASSES = re.compile(r"iou@(\d+(?:,\d+)*)")
 
 
@@ -26,4 +27,6 @@ def metric_named(name: str) -> Metric | None:
     """
     if classes := _CLASSES.fullmatch(name):
         return LabelIoU(tuple(map(int, classes.group(1).split(","))))
+    if least := _LEAST_SCORE.fullmatch(name):
+        return BoxF1(least_score=float(least.group(1)))
     return next((metric for metric in _PLAIN if metric.name == name), None)

@@ -18,6 +18,7 @@ from torchvision.transforms import _presets as presets
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.models.construction import fill, made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
+from adaedge.models.object_detectors import detector_of
 
 _CLIP_FRAMES = 16
 
@@ -37,6 +38,11 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
         geometry = replace(_preprocessing(transform), frames=_CLIP_FRAMES)
         labels = () if "num_classes" in arguments else tuple(published.meta["categories"])
         return Model(name, module, _example(module, transform), {}, geometry, labels, trained)
+    if isinstance(transform, presets.ObjectDetection):
+        args = _detector_example(module)
+        found = detector_of(module, args)
+        names = () if "num_classes" in arguments else tuple(published.meta["categories"])
+        return Model(name, module, args, {}, found.preprocessing if found else None, names, trained)
     preprocessing = _preprocessing(transform) if isinstance(transform, presets.ImageClassification) else None
     classes = arguments.get("num_classes", len(published.meta["categories"])) if preprocessing else 0
     return Model(name, module, _example(module, transform), {}, preprocessing, imagenet_labels(classes), trained)
@@ -73,12 +79,17 @@ def _trained(name: str, arguments: dict[str, Any], published: Any) -> nn.Module:
 def _example(module: nn.Module, transform: Any) -> tuple[Any, ...]:
     height, width = _size(transform)
     path = type(module).__module__
-    if ".detection" in path:
-        return ([random_example((3, height, width))[0]],)
     if ".optical_flow" in path:
         first, second = torch.rand(2, 1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
         return first, second
     return (random_example((3, _CLIP_FRAMES, height, width) if ".video" in path else (3, height, width)),)
+
+
+def _detector_example(module: Any) -> tuple[Any, ...]:
+    """A list of one image: of the size that an SSD has anyway, else of a camera's."""
+    fixed = module.transform.fixed_size
+    height, width = (480, 640) if fixed is None else (int(fixed[1]), int(fixed[0]))
+    return ([random_example((3, height, width))[0]],)
 
 
 def _size(transform: Any) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from adaedge.models.construction import made, trained_or_random, unknown
 from adaedge.models.model import Model, imagenet_labels, known_interpolation, random_example
 
 _TOKENS, _ANSWER_TOKENS, _SAMPLES = 16, 8, 16000
+_DETECTION, _PROCESSOR = "ForObjectDetection", "preprocessor_config.json"
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}
 
 
@@ -38,6 +39,10 @@ def load(name: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
     config.use_cache = False
     args, kwargs = _example(module, config)
     preprocessing, frames = _preprocessing(Path(name)), getattr(config, "num_frames", 1)
+    if type(module).__name__.endswith(_DETECTION) and args:
+        size = _for_detector(preprocessing, config, Path(name))
+        args, kwargs = (random_example((args[0].shape[1], *size)),), {}
+        preprocessing = preprocessing and replace(preprocessing, size=size, crop=1.0, fit="stretch")
     if preprocessing is not None and args and args[0].dim() == 5:
         preprocessing = replace(preprocessing, frames=frames)
     return Model(name, module, args, kwargs, preprocessing, _labels(module, config), trained)
@@ -93,6 +98,15 @@ def _example(module: nn.Module, config: Any) -> tuple[tuple[Any, ...], dict[str,
     return ((given.pop(main),) if first else ()), given
 
 
+def _for_detector(preprocessing: Preprocessing | None, config: Any, folder: Path) -> tuple[int, int]:
+    """Height and width that a frame is stretched to: a fixed size that is told, else that of a camera's frame."""
+    told = json.loads((folder / _PROCESSOR).read_text(encoding="utf-8"))["size"] if preprocessing else {}
+    own = getattr(config, "image_size", None) or (480, 640)
+    if "height" in told:
+        return _pair(told)
+    return (own, own) if isinstance(own, int) else (int(own[0]), int(own[1]))
+
+
 def _input(key: str, config: Any) -> torch.Tensor:
     if key == "input_ids":
         return _tokens(config, _TOKENS)
@@ -114,7 +128,7 @@ def _tokens(config: Any, length: int) -> torch.Tensor:
 
 
 def _labels(module: nn.Module, config: Any) -> tuple[str, ...]:
-    if not type(module).__name__.endswith("Classification"):
+    if not type(module).__name__.endswith(("Classification", _DETECTION)):
         return ()
     names = tuple(config.id2label[index] for index in sorted(config.id2label))
     return imagenet_labels(len(names)) if names[:1] == ("LABEL_0",) else names
@@ -122,7 +136,7 @@ def _labels(module: nn.Module, config: Any) -> tuple[str, ...]:
 
 def _preprocessing(folder: Path) -> Preprocessing | None:
     """From the folder's ``preprocessor_config.json``; ``None`` where it has none for images."""
-    file = folder / "preprocessor_config.json"
+    file = folder / _PROCESSOR
     if not file.is_file():
         return None
     told = json.loads(file.read_text(encoding="utf-8"))

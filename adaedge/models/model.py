@@ -1,6 +1,6 @@
 """What a name becomes, and the examples and labels that every source shares.
 
-May import: ``bundle.manifest``.
+May import: ``bundle.manifest``; of this part ``object_detectors``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from adaedge.bundle.preprocessing import Preprocessing
+from adaedge.models.object_detectors import detector_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Model:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     trained: bool = False
+
+    def for_capture(self) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+        """What can be captured of it, with an example of its arguments: all, but of a detector its raw heads."""
+        found = detector_of(self.module, self.args, self.kwargs)
+        return (self.module, self.args, self.kwargs) if found is None else (found.heads, found.args, {})
 
 
 def random_example(shape: Iterable[int]) -> torch.Tensor:

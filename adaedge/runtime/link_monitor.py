@@ -17,7 +17,17 @@ from adaedge.energy import Radio
 from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.link import HELLO_BYTES, Link, Reply
-from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, UploadRecord
+from adaedge.scheduling import (
+    PROBE_BYTES,
+    Exchange,
+    Failure,
+    LinkState,
+    ProbePlan,
+    Purpose,
+    UploadRecord,
+    patience_with,
+    trips_of,
+)
 
 _log = logging.getLogger(__name__)
 _FAILURES: dict[type[Exception], Failure] = {
@@ -45,6 +55,7 @@ class LinkMonitor:
         handshake_timeout_s: seconds that a handshake or a probe has.
         radio: the terminal's; what it takes to wake is no part of an upload.
         wants_probe: whether to probe now, of the link's state and the time; as the plan says unless told.
+        probe_timeout_s: seconds that a probe has, of its round trips; as long as a first handshake unless told.
     """
 
     def __init__(
@@ -57,13 +68,15 @@ class LinkMonitor:
         handshake_timeout_s: float,
         radio: Radio | None = None,
         wants_probe: Callable[[LinkState, float], bool] | None = None,
+        probe_timeout_s: Callable[[float], float] | None = None,
     ) -> None:
         self._link = link
         self._bundle = bundle
         self._estimator = estimator
         self._clock = clock
         self._timeout_s = handshake_timeout_s
-        self._state = LinkState(plan, radio=radio)
+        self._state = LinkState(plan, radio=radio, patience=patience_with(estimator))
+        self._probe_timeout_s = probe_timeout_s
         self._wants_probe = LinkState.probe_due if wants_probe is None else wants_probe
         self._told = False  # somebody knows that it is down
         self._probes: list[UploadRecord] = []
@@ -159,9 +172,16 @@ class LinkMonitor:
 
     def _send(self, purpose: Purpose, size_bytes: int) -> Reply:
         if purpose is Purpose.PROBE:
-            return self._link.probe(size_bytes, self._timeout_s)
-        self._link.hello(self._bundle, self._timeout_s)
+            return self._link.probe(size_bytes, self._given_s())
+        self._link.hello(self._bundle, self._given_s())
         return Reply(b"")
+
+    def _given_s(self) -> float:
+        """Seconds that a probe has now; all of them until a first contact has told the round trip."""
+        trips_s = trips_of(self._state)
+        if self._probe_timeout_s is None or not trips_s:
+            return self._timeout_s
+        return min(self._timeout_s, self._probe_timeout_s(trips_s))
 
     def _learn(self, exchange: Exchange, error: Exception | None = None) -> UploadRecord:
         """Take an exchange into the state and the estimate; say so where the link comes up or falls."""

@@ -50,5 +50,5 @@ def run(
         if heard is not None:
             heard(result)
         answers, answer = terminal.bundle.answers, result.answer
-        outputs, best = answers.described(answer), answers.best_class(answer)
+        outputs, best = answers.described(answer, frame), answers.best_class(answer)
         yield FrameRecord(index, time_s, deadline_s, result.decision, result.measurement, best, outputs)

@@ -14,7 +14,7 @@ from typing import Any, final
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.batches import listed
-from adaedge.channel import HarmonicMean, RateEstimator
+from adaedge.channel import RateEstimator, Transitions
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
 from adaedge.errors import LinkError, SourceError
@@ -45,7 +45,7 @@ class Terminal:
         bundle: the model.
         scheduler: chooses, and knows deadline and energy model.
         link: the way to the edge server; the terminal closes it.
-        estimator: turns uploads into a rate; ``HarmonicMean`` unless told.
+        estimator: turns uploads into a rate; ``Transitions`` unless told.
         clock: the time; real unless told.
         plan: when to probe an unused link; the scheduler's plan unless told.
         preload: load and run everything on entering, so that no frame waits for it (30 to 50 MB for each copy of a
@@ -56,8 +56,7 @@ class Terminal:
         handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
-        keeping: how answers are kept (detector, audits, metric); they are where there is an accuracy floor, and the
-            bundle says how good kept answers are.
+        keeping: how answers are kept (detector, audits, metric), where the bundle knows how good they are.
         signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: the
             scheduler's plan then probes when it is worth it, not when it has become time.
 
@@ -98,12 +97,13 @@ class Terminal:
         self._monitor = LinkMonitor(
             link,
             bundle.digest,
-            HarmonicMean() if estimator is None else estimator,
+            Transitions() if estimator is None else estimator,
             self.clock,
             scheduler.probe_plan() if plan is None else plan,
             handshake_timeout_s,
             radio=scheduler.energy.radio,
             wants_probe=self._wants_probe if plan is None else None,
+            probe_timeout_s=scheduler.probe_timeout_s,
         )
         self._offload = Offload(link, self._monitor, self.clock)
         self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
@@ -179,7 +179,7 @@ class Terminal:
                 changes = stream.changes(frame) if mine else {}
             decision, promised = self._decide(stream, changes)
             if decision.point == KEPT:
-                return self._kept(stream, decision, start_s, stopwatch)
+                return self._kept(stream, decision, start_s, stopwatch, frame)
             with stopwatch:
                 inputs = self._inputs_of(stream, frame) if inputs is None else inputs
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
@@ -195,7 +195,7 @@ class Terminal:
             correction = its.keeper.audit.correction
             measurement = replace(measurement, audit_score=score, correction=correction, **its.cached.measured)
         self._monitor.refresh()
-        return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
+        return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
 
     def _inputs_of(self, stream: Stream, frame: Any) -> Arrays:
         """The model's inputs for the next frame of a stream, in the example's batch."""
@@ -227,20 +227,20 @@ class Terminal:
         reason = f"an audit: one in {keeper.audit.every} frames whose answer could be kept is computed"
         return replace(decision, reasons=(*decision.reasons, reason)), promised
 
-    def _kept(self, stream: Stream, decision: Decision, start_s: float, stopwatch: Stopwatch) -> Result:
+    def _kept(self, stream: Stream, decision: Decision, start_s: float, watch: Stopwatch, frame: Any) -> Result:
         """The last answer again."""
         keeper, profiled = stream.keeper, self.scheduler.keeping
         last = keeper.last
         assert last is not None
         assert profiled is not None
-        with stopwatch:
+        with watch:
             answer = keeper.answer()
         if self._paced:
-            stopwatch.pad(float(profiled.table.terminal_s[-1]))
-        measurement = self._measured(start_s, stopwatch.compute_s, Attempt(), answered_by="earlier")
+            watch.pad(float(profiled.table.terminal_s[-1]))
+        measurement = self._measured(start_s, watch.compute_s, Attempt(), answered_by="earlier")
         measurement = replace(measurement, kept_from=last.frame, correction=last.correction)
         self._monitor.refresh()
-        return Result(self.bundle.answers.nested(answer), decision, measurement, answer)
+        return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
 
     def _answered(
         self, decision: Decision, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch

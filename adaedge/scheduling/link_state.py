@@ -22,6 +22,16 @@ SHORTEST_S = 1e-3
 TIMEOUTS = 2
 
 
+def patience_with(estimator: RateEstimator) -> int:
+    """Time-outs in a row that mean a link is down: two, but where an estimator knows what follows a time-out."""
+    return int(getattr(estimator, "patience", TIMEOUTS))
+
+
+def trips_of(link: LinkState) -> float:
+    """Seconds of the round trips that a probe takes: of a link that is down three, for it is connected anew first."""
+    return link.round_trip_s if link.up else 3 * link.round_trip_s
+
+
 class Purpose(Enum):
     """What an exchange is for."""
 
@@ -137,6 +147,7 @@ class LinkState:
             exchange is when the radio was awake.
         up: whether the edge server can be used.
         timeouts: frames in a row that timed out.
+        patience: so many of them mean that the link is down; an estimator that knows what follows a time-out has more.
         probing: whether a probe is under way.
         active_s: when the radio carried its last packet.
 
@@ -156,6 +167,7 @@ class LinkState:
     radio: Radio | None = None
     up: bool = False
     timeouts: int = 0
+    patience: int = TIMEOUTS
     probing: bool = False
     active_s: float = -math.inf
 
@@ -175,7 +187,7 @@ class LinkState:
     def estimate(self, estimator: RateEstimator, now_s: float) -> RateEstimate | None:
         """The link's rate as ``estimator`` has it; ``None`` while the link is down or nothing was sent yet."""
         known = estimator.estimate(now_s) if self.up else None
-        return known and RateEstimate(known.rate_bps, known.low_bps, self.round_trip_s, known.time_s)
+        return known and replace(known, round_trip_s=self.round_trip_s)
 
     def contacted(self, round_trip_s: float) -> LinkState:
         """After a handshake: the round trip that was measured then. Up it is once a probe has told the rate."""
@@ -196,7 +208,7 @@ class LinkState:
             up, timeouts = True, 0
         elif exchange.failure is Failure.TIMEOUT:
             timeouts = self.timeouts + 1
-            up = self.up and timeouts < TIMEOUTS
+            up = self.up and timeouts < self.patience
         else:
             up, timeouts = False, self.timeouts
         active_s = max(self.active_s, exchange.end_s)

@@ -1,6 +1,6 @@
 """Predict: what every point of a table would take, in seconds and joules, if the link stays as it is estimated.
 
-May import: ``operating_point``, ``energy``, ``channel``.
+May import: ``operating_point``, ``energy``, ``channel``; of this part ``expectation``, ``knots``, ``past``, ``table``.
 
 **Latency** of an offload at rate R:
 ``head + encode + ready(idle) + 8·payload/R + wait + hold(wait) + 8·answer/downlink``, where *ready* is what the radio
@@ -42,14 +42,18 @@ function of Borodin, Linial and Saks, "An optimal on-line algorithm for metrical
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from adaedge.channel import RateEstimate
+from adaedge.channel import RateEstimate, RateSpread
 from adaedge.energy import EnergyModel, Radio
+from adaedge.scheduling.expectation import Known, expected
 from adaedge.scheduling.knots import Column
+from adaedge.scheduling.past import NOTHING, Past
 from adaedge.scheduling.table import REMOTE, Mask, Table
 
 DOWN_BPS = 1.0
@@ -71,6 +75,8 @@ class Predictions:
         steady_j: the same without those that are not repeated frame by frame.
         on_time: whether the point meets the deadline.
         estimate: the link that was assumed; ``None`` where it is unknown or down, then only local points are on time.
+        past: what happened since the last choice.
+        again: the same for another link and another number of frames in a row, see `at`.
     """
 
     latency_s: Column
@@ -80,6 +86,34 @@ class Predictions:
     steady_j: Column
     on_time: Mask
     estimate: RateEstimate | None
+    past: Past = NOTHING
+    again: Callable[..., Predictions] | None = None
+
+    @property
+    def spread(self) -> RateSpread | None:
+        """How likely each rate is, where that is known."""
+        return None if self.estimate is None else self.estimate.spread
+
+    @property
+    def at_the_estimate(self) -> Predictions:
+        """The same without a spread of the rates: at the estimate, with the error that its low rate tells of."""
+        if self.again is None or self.spread is None:
+            return self
+        assert self.estimate is not None  # else there is no spread
+        return self.again(replace(self.estimate, spread=None))
+
+    def at(self, rate_bps: float, *, frames: float | None = None) -> Predictions:
+        """What every point would take at another rate, which is then certain.
+
+        Args:
+            rate_bps: of the uplink.
+            frames: over how many frames a change of the radio's state is spread; those of the limits' horizon unless
+                told.
+        """
+        if self.again is None or self.estimate is None:
+            return self
+        trip_s, time_s = self.estimate.round_trip_s, self.estimate.time_s
+        return self.again(RateEstimate(rate_bps, rate_bps, trip_s, time_s), frames=frames)
 
 
 def predict(
@@ -90,6 +124,8 @@ def predict(
     idle_s: float = math.inf,
     regret_j: float = 0.0,
     downlink_bps: float | None = None,
+    frames: float | None = None,
+    past: Past = NOTHING,
 ) -> Predictions:
     """What every point would take.
 
@@ -100,20 +136,32 @@ def predict(
         idle_s: seconds since the radio's last packet; infinite where it sleeps.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         downlink_bps: rate of the answer; that of the uplink where it is ``None``.
+        frames: that the link stays as it is; those of the limits' horizon where it is ``None``.
+        past: what happened since the last choice; it is only handed on.
     """
     if estimate is None or estimate.rate_bps < DOWN_BPS:
-        return _without_link(table, energy, idle_s)
-    radio, frames = energy.radio, table.limits.horizon_frames
+        return _without_link(table, energy, idle_s, past)
+    radio, frames = energy.radio, table.limits.horizon_frames if frames is None else frames
     left_j = radio.idle_j(idle_s, math.inf)
     link = _Link.of(estimate, downlink_bps, float(radio.ready_s(idle_s)))
-    latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(table, energy, link)
+    latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(
+        table, energy, link, absolute=estimate.spread is not None
+    )
     if radio.listen_s < math.inf:
         _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
-    risk = _risk(needed_s / np.maximum(left_s, 1e-9), link)
+    share = needed_s / np.maximum(left_s, 1e-9)
+    if estimate.spread is None:
+        risk = _risk(share, link)
+        steady_j += risk * np.maximum(finish_j, wasted_j)
+        on_time = (latency_s if table.guards else late_s) <= table.limit_s
+    else:
+        given_up_j = np.maximum(finish_j, wasted_j, out=wasted_j)
+        known = Known(link.rate_bps, downlink_bps, share * link.rate_bps, steady_j, given_up_j)
+        risk, steady_j = expected(table, energy.radio, estimate.spread, known)
+        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (table.terminal_s <= table.limit_s)
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
     steady_j += idle_j + again_j
-    steady_j += risk * np.maximum(finish_j, wasted_j)
     sleep_j = max(0.0, left_j - max(0.0, regret_j))
     wake_j = radio.ready_j(idle_s) - again_j
     if left_j <= 0:  # fast asleep
@@ -122,8 +170,8 @@ def predict(
     energy_j = table.columns[REMOTE] * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
     energy_j += steady_j
     energy_j += sleep_j / frames
-    on_time = (latency_s if table.guards else late_s) <= table.limit_s
-    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate)
+    again = partial(predict, table, energy, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps, past=past)
+    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate, past, again)
 
 
 def next_regret_j(predictions: Predictions, table: Table, radio: Radio, regret_j: float) -> float:
@@ -158,14 +206,16 @@ class _Link(NamedTuple):
         return cls(estimate.rate_bps, low_bps, estimate.round_trip_s, wake_s, downlink_bps)
 
 
-def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
+def _weigh(table: Table, energy: EnergyModel, link: _Link, *, absolute: bool = False) -> Column:
     """What is linear in the columns of a table, all in one product.
 
     Returns:
         (8, number of points): seconds to the answer at the expected rate; the same at the low rate; seconds that the
         link has until the give-up (of the upload alone, where the downlink's rate is known); those that it needs;
         seconds from the answer to the next upload, below 0 where it waits; joules of a local finish; those and the
-        joules of a radio that goes on sending until the give-up; joules of computing, transfer and waiting.
+        joules of a radio that goes on sending until the give-up; joules of computing, transfer and waiting. Where
+        ``absolute``, the joules of what is given up hold all of the computing and all of the sending; else they come on
+        top of those of an answer.
     """
     price = energy.prices(link.rate_bps, link.downlink_bps)
     up, low_up, trip_s = 8.0 / link.rate_bps, 8.0 / link.low_bps, link.round_trip_s + link.wake_s
@@ -174,6 +224,10 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
     gap_s = min(table.limits.period_s, _RARE_S) - link.round_trip_s
     compute_w, sending_w = price.compute_w, energy.radio.sending_j(0.0, 1.0)
     waiting_j, up_j, down_j = price.wait_w * link.round_trip_s, price.uplink_j_per_byte, price.downlink_j_per_byte
+    if absolute:
+        given_up = (compute_w - sending_w, 0.0, 0.0, 0.0, -sending_w * link.wake_s, sending_w, compute_w)
+    else:
+        given_up = (-sending_w, -sending_w, -sending_w * up, 0.0, -sending_w * trip_s, sending_w, compute_w)
     # A local point sends nothing and has no edge server, so most of its terms are 0 by themselves.
     weights = (  # TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S
         (1.0, 1.0, up, down, trip_s, 0.0, 0.0),
@@ -181,8 +235,8 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link) -> Column:
         (-1.0, -1.0, 0.0, -down if known else 0.0, -trip_s, 1.0, 0.0),
         (0.0, 0.0, up, 0.0 if known else down, 0.0, 0.0, 0.0),
         (0.0, -1.0, -up, -down, gap_s, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, compute_w),
-        (-sending_w, -sending_w, -sending_w * up, 0.0, -sending_w * trip_s, sending_w, compute_w),
+        (compute_w if absolute else 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, compute_w),
+        given_up,
         (compute_w, price.wait_w, up_j, down_j, waiting_j, 0.0, 0.0),
     )
     return np.asarray(np.array(weights).dot(table.columns))
@@ -218,7 +272,7 @@ def _hold(
     steady_j += remote * paused_j + energy.compute.wait_w * hold_s
 
 
-def _without_link(table: Table, energy: EnergyModel, idle_s: float) -> Predictions:
+def _without_link(table: Table, energy: EnergyModel, idle_s: float, past: Past) -> Predictions:
     # An offload would be given up and finished locally: finite numbers, but no reason to try one.
     latency_s = np.where(table.local, table.terminal_s, table.timeout_s + table.finish_s)
     compute_s = table.terminal_s + np.where(table.local, 0.0, table.finish_s)
@@ -226,5 +280,5 @@ def _without_link(table: Table, energy: EnergyModel, idle_s: float) -> Predictio
     steady_j = np.asarray(energy.local(compute_s).total_j)
     on_time = table.local & (latency_s <= table.limit_s)
     return Predictions(
-        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + left_j, steady_j, on_time, None
+        latency_s, latency_s, np.where(table.local, 0.0, 1.0), steady_j + left_j, steady_j, on_time, None, past
     )

@@ -16,21 +16,18 @@ from adaedge.operating_point import KEPT, Cost, Decision, LastAnswer, OperatingP
 from adaedge.scheduling.cached_heads import CachedHeads
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
+from adaedge.scheduling.least_energy import ExpectedEnergy
 from adaedge.scheduling.ledger import Ledger
 from adaedge.scheduling.link_state import LinkState
-from adaedge.scheduling.policy import Fixed, LeastEnergy, Policy
+from adaedge.scheduling.outlook import Outlook
+from adaedge.scheduling.past import Past
+from adaedge.scheduling.policy import AlwaysLocal, Fixed, Guarded, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict
 from adaedge.scheduling.probing import ProbePlan
 from adaedge.scheduling.reasons import decision_of
 from adaedge.scheduling.table import Limits, Table
-from adaedge.scheduling.worth import Worth
+from adaedge.scheduling.worth import LONGEST_PROBE_S, Worth
 
-BEST = 0.9
-"""The quantile of the rates seen that a probe is judged by."""
-LEARNED_EVERY_S = 1.0
-"""The prior learns one rate a second at most: those of neighbouring frames say the same."""
-SIGNAL_S = 5.0
-"""Seconds over which the modem's signal is averaged."""
 REFUSED = "no offload: waking the radio is not covered by what was saved so far"
 FIRST_FRAMES = 2.0
 """Local frames that the first contact may cost beyond its probe, to find out what the link is really good for."""
@@ -45,6 +42,9 @@ class State:
         now_s: when that was.
         active_s: when the radio carried its last packet, as far as is known; ``-inf`` where it never did.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
+        ledger: what offloading has saved so far.
+        memory: what the policy handed back with its last choice.
+        spent_j: joules really spent since then, with what the radio draws yet because of them.
     """
 
     point: OperatingPoint | None = None
@@ -52,6 +52,8 @@ class State:
     active_s: float = -math.inf
     regret_j: float = 0.0
     ledger: Ledger = field(default=Ledger(), compare=False)
+    memory: object = field(default=None, compare=False)
+    spent_j: float = field(default=0.0, compare=False)
 
 
 @final
@@ -117,16 +119,12 @@ class Scheduler:
         self.table = Table.build(profile, self.limits)
         self.keeping, self.caching = Keeping.of(profile, self.table), CachedHeads.of(self.table)
         self.energy = energy
-        self.policy: Policy = LeastEnergy() if policy is None else policy
+        self.policy: Policy = ExpectedEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
         self.worth = Worth.of(self.table, energy)
-        self.guarded = isinstance(self.policy, LeastEnergy)
-        self.prior = LinkPrior() if prior is None else prior
-        self.signal_bps: float | None = None
-        self._signal_mean_bps: float | None = None
+        self.guarded = isinstance(self.policy, Guarded)
+        self._outlook = Outlook(LinkPrior() if prior is None else prior, self.limits)
         self.state = State(ledger=Ledger(self.worth.probe_j + FIRST_FRAMES * self.worth.local_j))
-        self._seen_s, self._since_s = -math.inf, math.inf  # the last rate seen; the first question
-        self._learned_s = -math.inf
         self._named: Named | None = None  # which points the changes of the frame before named
 
     def choose(
@@ -152,17 +150,20 @@ class Scheduler:
                 save later is weighed by it, see ``cached_heads``.
         """
         table, changes = self.table, changes or {}
-        self._learn(estimate)
+        self._outlook.learn(estimate)
+        if estimate is not None and isinstance(self.policy, Guarded) and self.policy.at_the_estimate:
+            estimate = replace(estimate, spread=None)
         if self.keeping and (accuracy := self.keeping.accuracy(changes, last)) is not None:
             table = self.keeping.offered(accuracy)
         table = self._table_at(table, changes, sent_ratio) if changes else table
         now_s, active_s = self._times(estimate, now_s)
         idle_s = max(0.0, now_s - active_s)
-        regret_j = self.state.regret_j
+        before = self.state
+        past = Past(before.memory, before.spent_j, now_s)
 
         def predicted(one: Table) -> Predictions:
-            radio = {"idle_s": idle_s, "regret_j": regret_j}
-            return predict(one, self.energy, estimate, downlink_bps=self.downlink_bps, **radio)
+            radio = {"idle_s": idle_s, "regret_j": before.regret_j}
+            return predict(one, self.energy, estimate, downlink_bps=self.downlink_bps, past=past, **radio)
 
         predictions = predicted(table)
         if self.caching and step is not None:
@@ -173,9 +174,7 @@ class Scheduler:
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
         point = table.points[choice.row]
-        decision = decision_of(table, predictions, choice, changes)
-        if self.caching and point.incremental:
-            decision = replace(decision, reasons=(*decision.reasons, self.caching.reason(point, changes, step)))
+        decision = decision_of(table, predictions, choice, changes, step)
         if refused and estimate is not None:
             decision = replace(decision, reasons=(*decision.reasons, REFUSED))
         if self.keeping and last and KEPT in changes:
@@ -184,13 +183,14 @@ class Scheduler:
         if point is KEPT:
             # A frame that computes and sends nothing says nothing of what the radio's states would have cost.
             ledger = self.state.ledger.earned(float(predictions.steady_j[choice.row]))
-            self.state = replace(self.state, now_s=now_s, active_s=active_s, ledger=ledger)
+            kept = replace(before, now_s=now_s, active_s=active_s, ledger=ledger)
+            self.state = replace(kept, memory=choice.memory, spent_j=0.0)
             return decision
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
-        regret_j = next_regret_j(predictions, table, self.energy.radio, regret_j)
+        regret_j = next_regret_j(predictions, table, self.energy.radio, before.regret_j)
         ledger = self.state.ledger.earned(_local_j(predictions, table))
-        self.state = State(point, now_s, active_s, regret_j, ledger)
+        self.state = State(point, now_s, active_s, regret_j, ledger, choice.memory)
         return decision
 
     def kept_accuracy(self, changes: Mapping[OperatingPoint, float], last: LastAnswer | None) -> float | None:
@@ -206,11 +206,21 @@ class Scheduler:
 
         A policy of one's own is not second-guessed: it gets a link whether or not offloading can pay.
         """
-        if isinstance(self.policy, Fixed) and self.policy.point.is_local:
+        if isinstance(self.policy, AlwaysLocal) or (isinstance(self.policy, Fixed) and self.policy.point.is_local):
             return ProbePlan.never()
-        if not isinstance(self.policy, LeastEnergy | Fixed):
+        if not isinstance(self.policy, Guarded | Fixed):
             return ProbePlan()
         return self.worth.plan(self.limits.horizon_s, float(self.energy.radio.idle_j(0.0, math.inf)))
+
+    @property
+    def prior(self) -> LinkPrior:
+        """The rates seen here; save it for the next run."""
+        return self._outlook.prior
+
+    @property
+    def signal_bps(self) -> float | None:
+        """What the modem's signal lets expect of the link; ``None`` where it is silent."""
+        return self._outlook.signal_bps
 
     @property
     def verdict(self) -> str:
@@ -228,53 +238,37 @@ class Scheduler:
 
         A peak of a second does not pay for the radio's falling asleep: it counts no more than the mean before it.
         """
-        if signal_bps is None:
-            self.signal_bps = self._signal_mean_bps = None
-            return
-        before_bps = signal_bps if self._signal_mean_bps is None else self._signal_mean_bps
-        share = min(1.0, self.limits.period_s / SIGNAL_S)
-        self._signal_mean_bps = before_bps + share * (signal_bps - before_bps)
-        self.signal_bps = min(signal_bps, self._signal_mean_bps)
+        self._outlook.hear(signal_bps)
 
     def wants_probe(self, link: LinkState, now_s: float) -> bool:
         """Whether an unused link should be probed now: the plan wants it, it can pay, and the purse covers it."""
         if not self.guarded:
             return link.probe_due(now_s)
-        self._since_s = min(self._since_s, now_s)
+        self._outlook.asked(now_s)
         idle_s = max(0.0, now_s - max(self.state.active_s, link.active_s))
         asleep = float(self.energy.radio.idle_j(idle_s, math.inf)) <= 0
-        expected_bps = self._expected_bps(now_s)
+        expected_bps = self._outlook.expected_bps(now_s)
         pays = math.isinf(expected_bps) or expected_bps >= (self.worth.asleep_bps if asleep else self.worth.awake_bps)
         if not link.probe_due(now_s, eager=pays and self.signal_bps is not None):
             return False
         sent_j = self.worth.probe_j - self.energy.radio.wake_j - float(self.energy.radio.idle_j(0.0, math.inf))
         return self.state.ledger.covers(sent_j + self._waking_j(idle_s), on_credit=pays)
 
+    def probe_timeout_s(self, trips_s: float) -> float:
+        """Seconds after which a probe is given up, see `Worth.probe_timeout_s`; 2 s for a policy of one's own."""
+        return self.worth.probe_timeout_s(trips_s) if self.guarded else LONGEST_PROBE_S
+
     def settle(self, spent_j: float, owed_j: float) -> None:
         """What the terminal has really spent since the last time, and what its radio will draw yet if left alone."""
-        self.state = replace(self.state, ledger=self.state.ledger.settled(spent_j, owed_j))
-
-    def _expected_bps(self, now_s: float) -> float:
-        """The rate that a probe may find: what the signal says, or what was seen, and better as time goes by."""
-        if self.signal_bps is not None:
-            return self.signal_bps
-        best_bps = self.prior.quantile(BEST)
-        if best_bps is None:
-            return math.inf
-        # A prior is as good as new when a run begins.
-        return best_bps * (1 + (now_s - max(self._seen_s, self._since_s)) / self.limits.horizon_s)
+        before = self.state
+        more_j = spent_j + owed_j - before.ledger.owed_j
+        ledger = before.ledger.settled(spent_j, owed_j)
+        self.state = replace(before, ledger=ledger, spent_j=before.spent_j + more_j)
 
     def _waking_j(self, idle_s: float) -> float:
         """What using the radio now takes, beyond the transfer and beyond what it draws if it is left alone."""
         radio = self.energy.radio
         return float(radio.ready_j(idle_s) + radio.idle_j(0.0, math.inf) - radio.idle_j(idle_s, math.inf))
-
-    def _learn(self, estimate: RateEstimate | None) -> None:
-        if estimate is None or estimate.time_s <= self._seen_s:
-            return
-        self._seen_s = estimate.time_s
-        if estimate.time_s >= self._learned_s + LEARNED_EVERY_S:
-            self.prior, self._learned_s = self.prior.seen(estimate.rate_bps), estimate.time_s
 
     def _table_at(
         self, table: Table, changes: Mapping[OperatingPoint, float], sent_ratio: Mapping[OperatingPoint, float] | None

@@ -16,6 +16,8 @@ from adaedge.scheduling.prediction import predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.table import Table
 
+LONGEST_PROBE_S = 2.0
+"""No probe waits longer for its answer."""
 _SLOWEST_BPS, _FASTEST_BPS = 1e3, 1e12
 _STEPS = 24  # of a bisection: far below a per cent
 
@@ -74,6 +76,15 @@ class Worth:
         if self.gain_w * horizon_s <= self.probe_j - tail_j:
             return ProbePlan.never()
         return ProbePlan(longest_s=max(8.0, math.sqrt(2 * self.probe_j * horizon_s / self.gain_w)))
+
+    def probe_timeout_s(self, trips_s: float) -> float:
+        """Seconds after which a probe is given up, because a link so slow is worth nothing.
+
+        A radio that sends for two seconds on a link that is gone takes up to fifty probes' joules. So a probe has twice
+        the time that its bytes and its round trips take at the rate from which an offload pays; from 0.2 s to 2 s.
+        """
+        sending_s = 0.0 if math.isinf(self.awake_bps) else 8 * PROBE_BYTES / self.awake_bps
+        return min(LONGEST_PROBE_S, max(0.2, self.energy.radio.wake_s + 2 * (sending_s + trips_s)))
 
     def _break_even_bps(self, more_j: float) -> float:
         """The least rate at which an offload that takes so much more is the best point."""

@@ -1,7 +1,7 @@
 """Replay: a terminal, its radio and a link, along the time of a trace.
 
 May import: ``operating_point``, ``energy``, ``channel``, ``scheduling``, ``runtime.record``; of this part ``changes``,
-``kept_answers``, ``references``.
+``kept_answers``, ``observer``, ``references``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,26 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from adaedge.channel import HarmonicMean, RateEstimate, RateEstimator, Trace
+from adaedge.channel import RateEstimator, Trace, Transitions
 from adaedge.energy import EnergyMeter, EnergyModel, EnergySplit
 from adaedge.operating_point import KEPT, Cost, Decision
 from adaedge.runtime.record import FrameRecord, Measurement
-from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, Limits, LinkState, Purpose, Scheduler, offload_timeout_s
+from adaedge.scheduling import (
+    LONGEST_PROBE_S,
+    PROBE_BYTES,
+    Exchange,
+    Failure,
+    Limits,
+    LinkState,
+    Purpose,
+    Scheduler,
+    offload_timeout_s,
+    patience_with,
+)
 from adaedge.simulation.changes import Changes, as_changes
 from adaedge.simulation.kept_answers import KeptAnswers
+from adaedge.simulation.observer import LinkObserver
 from adaedge.simulation.references import Costs, HeldFrames, cost_at, whole_bytes
-
-_PROBE_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ def simulate(
         scheduler: chooses; its state goes on from where it is.
         frames: number of frames.
         period_s: seconds from a frame to the next.
-        estimator: turns uploads into a rate; a new ``HarmonicMean`` unless told.
+        estimator: turns uploads into a rate; a new ``Transitions`` unless told.
         round_trip_s: seconds that an empty message takes there and back.
         start_s: where in the trace the first frame arrives.
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
@@ -92,8 +102,9 @@ def simulate(
         ScheduleError: if ``kept_changes`` are a clip's as another detector sees them.
     """
     # Without the radio: an exchange of a replay starts when it is awake.
-    state = LinkState(scheduler.probe_plan(), round_trip_s=round_trip_s)
-    observer = LinkObserver(HarmonicMean() if estimator is None else estimator, state, scheduler)
+    estimator = Transitions() if estimator is None else estimator
+    state = LinkState(scheduler.probe_plan(), round_trip_s=round_trip_s, patience=patience_with(estimator))
+    observer = LinkObserver(estimator, state, scheduler)
 
     held = HeldFrames(profile, as_changes(changes, frames))
     answers = KeptAnswers(profile, scheduler, as_changes(kept_changes, frames))
@@ -110,45 +121,6 @@ def simulate(
     scheduler.hear(None if signal is None else signal(start_s))
     replay.contact(start_s)
     return replay.run(choose, range(frames), period_s, start_s)
-
-
-class LinkObserver:
-    """What the terminal knows of the link: the replay's counterpart of the runtime's ``LinkMonitor``."""
-
-    def __init__(self, estimator: RateEstimator, state: LinkState, scheduler: Scheduler | None = None) -> None:
-        self._estimator = estimator
-        self._state = state
-        self._scheduler = scheduler
-        self._probe: Exchange | None = None  # under way, or not yet seen to have ended
-
-    def estimate(self, now_s: float) -> RateEstimate | None:
-        """The link at ``now_s``, a probe that ended before it included."""
-        if self._probe is not None and self._probe.end_s <= now_s:
-            probe, self._probe = self._probe, None
-            self.exchanged(probe)
-        return self._state.estimate(self._estimator, now_s)
-
-    def exchanged(self, exchange: Exchange) -> None:
-        """Learn from a payload that was answered, or given up."""
-        step = self._state.after(exchange)
-        if step.lesson is not None:
-            self._estimator.observe(step.lesson)
-        self._state = step.state
-
-    def wants_probe(self, now_s: float) -> bool:
-        """Whether a probe should be sent."""
-        if self._scheduler is None:
-            return self._state.probe_due(now_s)
-        return self._scheduler.wants_probe(self._state, now_s)
-
-    def settle(self, spent_j: float, owed_j: float) -> None:
-        """Tell the scheduler what was really spent."""
-        if self._scheduler is not None:
-            self._scheduler.settle(spent_j, owed_j)
-
-    def probed(self, probe: Exchange) -> None:
-        """A probe was sent; it is known when it has ended."""
-        self._state, self._probe = self._state.probe_sent(), probe
 
 
 class Replay:
@@ -182,8 +154,8 @@ class Replay:
     def contact(self, start_s: float) -> None:
         """Reach the edge server just before the first frame, as a terminal does, unless no probe is ever due."""
         if self._observer is not None and self._observer.wants_probe(start_s):
-            transfer_s = min(_PROBE_TIMEOUT_S, float(self._trace.transfer_s(PROBE_BYTES, start_s)))
-            begin_s, failure = start_s - transfer_s, None if transfer_s < _PROBE_TIMEOUT_S else Failure.TIMEOUT
+            transfer_s = min(LONGEST_PROBE_S, float(self._trace.transfer_s(PROBE_BYTES, start_s)))
+            begin_s, failure = start_s - transfer_s, None if transfer_s < LONGEST_PROBE_S else Failure.TIMEOUT
             self._before = self._meter.frame(begin_s, 0.0, [(begin_s, start_s, PROBE_BYTES)], end_s=start_s)
             self._observer.probed(Exchange(begin_s, start_s, PROBE_BYTES, Purpose.PROBE, failure, upload_s=transfer_s))
             self._used(start_s, start_s)
@@ -272,8 +244,8 @@ class Replay:
     def _send_probe(self, observer: LinkObserver, now_s: float) -> tuple[float, float, int]:
         begin_s = self._begin_s(now_s)
         transfer_s = float(self._trace.transfer_s(PROBE_BYTES, begin_s))
-        completed = transfer_s + self._round_trip_s <= _PROBE_TIMEOUT_S
-        lasted_s = transfer_s if completed else _PROBE_TIMEOUT_S
+        completed = transfer_s + self._round_trip_s <= observer.probe_timeout_s
+        lasted_s = transfer_s if completed else observer.probe_timeout_s
         crossed = PROBE_BYTES if completed else int(self._trace.bytes_within(begin_s, lasted_s))
         seen_s = begin_s + lasted_s + (self._round_trip_s if completed else 0.0)
         self._used(begin_s + lasted_s, seen_s)

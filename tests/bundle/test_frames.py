@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from timm.data import create_transform
 
 from adaedge.bundle import Preprocessing
-from adaedge.bundle.frames import _resized, prepare
+from adaedge.bundle.frames import _resized, in_frame, prepare
 from adaedge.bundle.preprocessing import INTERPOLATIONS
 from adaedge.errors import SourceError
 
@@ -28,11 +29,24 @@ def noise(shape):
 
 def two_steps(frame, preprocessing):
     """The whole frame resized, columns before rows, then its centre cropped."""
-    kernel = Image.Resampling[preprocessing.interpolation.upper()]
     height, width = _resized(frame.shape[:2], preprocessing)
+    if preprocessing.interpolation == "bilinear-sampled":
+        return cropped(Image.fromarray(interpolated(frame, (height, width))), preprocessing.size)
+    kernel = Image.Resampling[preprocessing.interpolation.upper()]
     image = Image.fromarray(frame).resize((width, len(frame)), kernel).resize((width, height), kernel)
-    top, left = (round((size - crop) / 2) for size, crop in zip((height, width), preprocessing.size, strict=True))
-    return np.asarray(image.crop((left, top, left + preprocessing.size[1], top + preprocessing.size[0])))
+    return cropped(image, preprocessing.size)
+
+
+def cropped(image, size):
+    top, left = (round((long - crop) / 2) for long, crop in zip((image.height, image.width), size, strict=True))
+    return np.asarray(image.crop((left, top, left + size[1], top + size[0])))
+
+
+def interpolated(frame, size):
+    """As torchvision's detectors resize, rounded to levels."""
+    image = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+    resized = torch.nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
+    return resized[0].permute(1, 2, 0).round().byte().numpy()
 
 
 def difference(first, second):
@@ -112,3 +126,33 @@ def test_the_frame_is_left_as_it_is_and_the_result_is_the_callers_own():
 def test_what_is_no_frame_is_refused(frame):
     with pytest.raises(SourceError, match=r"a frame is uint8 \(height, width, 3\); got"):
         prepare(frame, Preprocessing())
+
+
+@pytest.mark.parametrize("shape", [(37, 53), (480, 640), (96, 64)])
+@pytest.mark.parametrize("size", [(64, 96), (320, 320), (480, 640)])
+def test_a_frame_is_stretched_as_torchvisions_detectors_do(shape, size):
+    frame, geometry = noise(shape), Preprocessing(size, 1.0, "bilinear-sampled", fit="stretch")
+    image = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+    expected = torch.nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
+    assert np.abs(prepare(frame, geometry)[0] - expected[0].permute(1, 2, 0).numpy()).max() <= 0.5 + 0.01
+    smooth = prepare(frame, Preprocessing(size, 1.0, "bilinear", fit="stretch"))[0]
+    expected = np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BILINEAR))
+    assert difference(smooth, expected).max() <= LEVELS
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        Preprocessing((64, 64), 0.8, "nearest"),
+        Preprocessing((60, 90), 1.0, "nearest"),
+        Preprocessing((64, 96), 1.0, "nearest", fit="stretch"),
+    ],
+)
+def test_a_box_in_the_models_pixels_is_where_it_was_in_the_frame(geometry):
+    frame = np.zeros((240, 400, 3), np.uint8)
+    top, left, bottom, right = 90, 150, 160, 260
+    frame[top:bottom, left:right] = 255
+    rows, columns = np.nonzero(prepare(frame, geometry)[0, ..., 0])
+    inside = np.float32([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    found = in_frame(inside[None], frame.shape, geometry)[0]
+    assert np.abs(found - (left, top, right, bottom)).max() <= 240 / 60, "a pixel of the model's"

@@ -13,7 +13,12 @@ from adaedge.errors import BundleError
     [
         ({"size": 224}, r"size is \(height, width\)"),
         ({"crop": 0.0}, r"crop is the fraction"),
-        ({"interpolation": "area"}, r"interpolation is one of nearest, bilinear, bicubic, lanczos; got 'area'"),
+        (
+            {"interpolation": "area"},
+            r"interpolation is one of nearest, bilinear, bilinear-sampled, bicubic, lanczos; got 'area'",
+        ),
+        ({"fit": "pad"}, r"fit is crop, or stretch with a crop of 1, which keeps all; got 'pad' and 0\.875"),
+        ({"fit": "stretch"}, r"fit is crop, or stretch with a crop of 1, which keeps all; got 'stretch' and 0\.875"),
         ({"std": (1.0, 0.0, 1.0)}, r"std above 0"),
         ({"frames": 0}, r"frames and stride are numbers from 1; got 0 and 1"),
         ({"frames": 4, "stride": 1.5}, r"frames and stride are numbers from 1; got 4 and 1\.5"),

@@ -12,6 +12,7 @@ from adaedge.payload import TensorHeader
 from adaedge.payload.answers import Best, LabelMap, Levels, Values, answer_codec, default_answer
 
 NAMES = ["raw", "raw+zstd", "f16", "f16+zstd", "u8+zstd", "labels", "labels@17x40", "labels-aligned@9x9", "best@5"]
+NAMES += ["boxes"]
 
 
 def logits_map(classes=21, side=9, count=2, seed=0):
@@ -23,6 +24,9 @@ def outputs_for(name, seed=0):
     if name.startswith("labels"):
         return [logits_map(seed=seed)]
     values = np.random.default_rng(seed)
+    if name == "boxes":
+        labels = values.integers(-1, 100 * 4 ** (seed % 8), (2, 30))
+        return [values.uniform(-9, 700, (2, 30, 4)), values.uniform(0, 1, (2, 30)), labels]
     scores = values.standard_normal((3, 1000)).astype(np.float32)
     return [scores] if name.startswith("best") else [scores, np.arange(12).reshape(3, 4), scores[:, :7] > 0]
 

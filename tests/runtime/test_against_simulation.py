@@ -21,7 +21,7 @@ from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Reply, Termina
 from adaedge.runtime.link_monitor import LinkMonitor
 from adaedge.scheduling import PROBE_BYTES, Exchange, Failure, LinkState, ProbePlan, Purpose, Scheduler
 from adaedge.simulation import ClipChanges, simulate
-from adaedge.simulation.replay import LinkObserver
+from adaedge.simulation.observer import LinkObserver
 from adaedge.stream import BlockChange, Playback
 
 sys.path.append(str(Path(__file__).parents[2]))

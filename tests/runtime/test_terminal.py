@@ -186,8 +186,8 @@ def test_while_the_edge_is_down_nothing_is_offloaded_and_it_comes_back(bundle, p
         assert terminal.infer(frame).measurement.answered_by == "edge"
 
 
-def test_one_timeout_is_the_radios_fault_two_are_the_servers(bundle, profile, faulty, frame):
-    with terminal_of(bundle, profile, faulty, policy=Fixed(FEATURES)) as terminal:
+def test_to_a_mean_one_timeout_is_the_radios_fault_and_two_are_the_servers(bundle, profile, faulty, frame):
+    with terminal_of(bundle, profile, faulty, policy=Fixed(FEATURES), estimator=HarmonicMean()) as terminal:
         faulty.fault = LinkTimeoutError("late")
         terminal.infer(frame)
         assert terminal.offloads

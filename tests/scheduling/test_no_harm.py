@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaedge.channel import LinkPrior, RateEstimate, Trace
+from adaedge.channel import HarmonicMean, LinkPrior, RateEstimate, Trace, Transitions
 from adaedge.energy import LTE_2021, NR_DRX_FAST_RELEASE, RASPBERRY_PI_4, WIFI_2012, EnergyModel, Radio
 from adaedge.operating_point import Cost, OperatingPoint
-from adaedge.scheduling import PROBE_BYTES, Ledger, Limits, LinkState, Scheduler
+from adaedge.scheduling import PROBE_BYTES, Choice, Ledger, Limits, LinkState, Scheduler, patience_with
 from adaedge.scheduling.ledger import SHARE
 from adaedge.simulation import Scenario
 
@@ -119,3 +119,36 @@ def test_offloading_pays_from_a_rate_on_and_from_sleep_from_a_higher_one() -> No
     assert 0 < worth.awake_bps <= worth.asleep_bps < math.inf
     assert scheduler(WIFI_2012).choose(RateEstimate(1e8, 9e7)).point == FULL
     assert scheduler().choose(RateEstimate(0.8 * worth.awake_bps, 0.79 * worth.awake_bps)).point == LOCAL
+
+
+def test_a_probe_is_given_up_once_the_link_is_too_slow_to_be_worth_one() -> None:
+    found = scheduler(WIFI_2012)
+    pays_s = 8 * PROBE_BYTES / found.worth.awake_bps
+    assert found.probe_timeout_s(0.05) == pytest.approx(WIFI_2012.wake_s + 2 * (pays_s + 0.05))
+    assert found.probe_timeout_s(100.0) == 2.0
+    assert Scheduler(COSTS, LTE, deadline_s=0.2, policy=lambda *_: Choice(0, "mine")).probe_timeout_s(0.05) == 2.0
+    # A link on which nothing crosses takes a radio that sends at 2.3 W a fifth of what it did.
+    dead = Scenario(
+        COSTS,
+        EnergyModel(RASPBERRY_PI_4, NR_DRX_FAST_RELEASE),
+        Trace([0.0, 0.2], [20e6, 1.0], 100.0),
+        Limits.of(0.2),
+        50,
+    ).run()
+    local_j = 50 * LTE.local(0.1).total_j
+    assert sum(record.measurement.energy.total_j for record in dead) - local_j < 1.6
+
+
+def test_time_outs_are_weighed_by_what_followed_them() -> None:
+    # Every fifth second nothing crosses: after each time-out there is another try, not a rest.
+    trace = Trace([0.0, 4.0], [20e6, 1e3], 5.0)
+    records = Scenario(COSTS, EnergyModel(RASPBERRY_PI_4, WIFI_2012), trace, Limits.of(0.2), 300).run()
+    local = [record for record in records if record.decision.point.is_local]
+    answered = [record for record in records if record.measurement.answered_by == "edge"]
+    assert len(answered) >= 220, "of 240 that could be"
+    assert len(local) <= 60
+
+
+def test_an_estimator_says_how_many_time_outs_mean_that_a_link_is_down() -> None:
+    assert patience_with(HarmonicMean()) == 2
+    assert patience_with(Transitions()) == 16

@@ -8,6 +8,7 @@ May import: ``errors``; of ``payload`` the ``entropy`` coder, ``tensors``, ``wir
     labels            logits (N, C, h, w) → the class of each position, (N, h, w)
     labels@HxW        likewise, interpolated to (H, W) before: bilinear, pixels are areas (PyTorch's default)
     labels-aligned@HxW  likewise, the corners' centres fall on each other (``align_corners=True``)
+    boxes             boxes, scores and labels of what was found → corners in steps, int16, scores float16, labels
     best@K            class scores (N, C) → the K best: indices int32 (N, K), best first, and scores float16 (N, K)
 
 ``reduce`` makes the answer of the outputs, wherever they were computed; ``encode`` and ``decode`` carry it as it is. So
@@ -16,9 +17,10 @@ for bit.
 """
 
 from adaedge.payload.answers.best import Best
+from adaedge.payload.answers.boxes import Boxes
 from adaedge.payload.answers.by_name import AnswerCodec, answer_codec, default_answer
 from adaedge.payload.answers.labels import LabelMap
 from adaedge.payload.answers.levels import Levels
 from adaedge.payload.answers.values import Values
 
-__all__ = ["AnswerCodec", "Best", "LabelMap", "Levels", "Values", "answer_codec", "default_answer"]
+__all__ = ["AnswerCodec", "Best", "Boxes", "LabelMap", "Levels", "Values", "answer_codec", "default_answer"]

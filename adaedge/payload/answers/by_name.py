@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from adaedge.errors import CodecError
 from adaedge.payload.answers.best import Best
+from adaedge.payload.answers.boxes import Boxes
 from adaedge.payload.answers.labels import LabelMap, is_logits_map
 from adaedge.payload.answers.levels import Levels
 from adaedge.payload.answers.values import Values
@@ -94,12 +95,14 @@ def answer_codec(name: str) -> AnswerCodec:
         return Values(half=match[1] == "f16", compressed=match[2] is not None)
     if name == Levels().name:
         return Levels()
+    if name == Boxes().name:
+        return Boxes()
     if match := _LABELS.fullmatch(name):
         return LabelMap((int(match[2]), int(match[3])) if match[2] else None, aligned=match[1] is not None)
     if match := _BEST.fullmatch(name):
         return Best(int(match[1]))
     raise CodecError(
-        f"no answer codec {name!r}; there are raw, raw+zstd, f16, f16+zstd, u8+zstd, labels, labels@HxW,"
+        f"no answer codec {name!r}; there are raw, raw+zstd, f16, f16+zstd, u8+zstd, boxes, labels, labels@HxW,"
         " labels-aligned@HxW and best@K, such as labels@129x129 and best@5"
     )
 
