@@ -23,6 +23,7 @@ from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.evaluation import Evaluate, against_full
 from adaedge.builder.fitting_codecs import own_bottleneck
 from adaedge.builder.frames import ExampleCall
+from adaedge.builder.incremental_heads import add_heads, points_at
 from adaedge.builder.interface import with_interface
 from adaedge.builder.measurement import measured
 from adaedge.builder.networks import Network, settled, telling
@@ -134,10 +135,13 @@ class Assembly:
             for samples in (evenly_spaced(given, MOST_CALIBRATING), [given[at] for at in self._fit_on])
         )
         self._add_bottlenecks(splittable, exported, chosen, fp32)
+        add_heads(fp32, splittable, level, network.space, self.call.wrapped, None)
         if network.space.holds(OUTPUT, replace(level, precision=INT8)):
             with self._stage("quantise", level):
                 partitioner = int8_partitioner(self._parts, exported, inputs, self.scratch)
             self._cut(exported, INT8, partitioner, fp32)
+            int8 = replace(level, precision=INT8)
+            add_heads(partitioner, splittable, int8, network.space, self.call.wrapped, inputs)
 
     def finished(self) -> Bundle:
         """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
@@ -148,9 +152,9 @@ class Assembly:
             for cut in sorted(filter(self._is_held, self._parts.cuts), key=lambda cut: [*codecs].index(_at(cut)))
         ]
         entries = [
-            PointEntry(OperatingPoint(cut.split, cut.level.width, cut.level.precision, codec, cut.level.network), 0.0)
+            PointEntry(point, 0.0)
             for cut in cuts
-            for codec in bottlenecks.codecs(cut.bottleneck, codecs[_at(cut)])
+            for point in points_at(cut, bottlenecks.codecs(cut.bottleneck, codecs[_at(cut)]))
         ]
         samples = self.samples if self.samples or self.evaluate else Samples.of(self.call.inputs)
         bundle = self._bundle(cuts, entries)
@@ -272,12 +276,7 @@ class Assembly:
         full, local = (Scorer(bundle).accuracy(OperatingPoint(OUTPUT, one), self.evaluate) for one in (1.0, width))
         if point_choice.usable(local, full):
             return False
-        warnings.warn(
-            f"width {width:g} is left out: its {local.metric} is {local.value:.3f}, the full width's {full.value:.3f}."
-            " Train or repair an `Elastic` and build that, or name `widths` to build them as they are.",
-            UserWarning,
-            stacklevel=4,  # the caller of `build`
-        )
+        warnings.warn(point_choice.left_out(width, local, full), UserWarning, stacklevel=4)  # the caller of `build`
         return True
 
     def _is_held(self, cut: Cut) -> bool:

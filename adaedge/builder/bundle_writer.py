@@ -29,6 +29,7 @@ class BundleWriter:
         graphs: path → bytes.
         weights: the tensors that the graphs share.
         bottlenecks: of split points and widths.
+        plans: path → bytes of the plans of incremental heads.
         codecs: the user's own.
     """
 
@@ -36,6 +37,7 @@ class BundleWriter:
     graphs: dict[str, bytes] = field(default_factory=dict)
     weights: WeightFile = field(default_factory=WeightFile)
     bottlenecks: Bottlenecks = field(default_factory=Bottlenecks)
+    plans: dict[str, bytes] = field(default_factory=dict)
     codecs: Sequence[OwnCodec] = ()
 
     def cut(self, split: str, level: Level) -> Cut:
@@ -59,13 +61,14 @@ class BundleWriter:
             cuts: some of ``self.cuts``.
             entries: the points at them.
         """
-        halves = [half for cut in cuts for half in (cut.head, cut.tail, cut.folded_tail) if half]
+        halves = [half for cut in cuts for half in cut.graphs]
         names = {name for half in halves for name in half.weights}
         slices = {name: which for name, which in self.weights.slices.items() if name in names}
         stored = names - {*slices} | {which.tensor for which in slices.values()}
         tensors = {name: array for name, array in self.weights.tensors.items() if name in stored}
         files = {path: self.graphs[path] for path in dict.fromkeys(half.graph for half in halves)}
         files |= {cut.bottleneck: self.bottlenecks.files[cut.bottleneck] for cut in cuts if cut.bottleneck}
+        files |= {cut.incremental.plan: self.plans[cut.incremental.plan] for cut in cuts if cut.incremental}
         files[WEIGHTS] = safetensors.numpy.save(tensors)
         hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
         manifest = replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices)

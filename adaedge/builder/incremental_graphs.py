@@ -6,7 +6,7 @@ May import: ``engine``, ``levels``, ``stream``, ``incremental``; of this part ``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,73 @@ from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from torch import nn
 
-from adaedge.builder.halves import export, source
+from adaedge.builder.halves import export, part, source
 from adaedge.engine import OnnxEngine
 from adaedge.incremental.planning import Planned, parts_fit, values_of
 from adaedge.incremental.tokens import Staged
 from adaedge.levels.precision import quantise
-from adaedge.stream.incremental import IncrementalRunner, Kind, Segment, Tolerance
+from adaedge.stream.incremental import IncrementalRunner, Kind, Plan, Segment, Tolerance
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.tokens import Choice, Engines, TokenRunner
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentModels:
+    """The graphs of a plan, and engines that were made of them.
+
+    Attributes:
+        plan: segments whose parts ONNX Runtime computes otherwise run as a whole in it.
+        segments: of each segment its graph.
+        whole: takes the network's inputs and returns all other held tensors.
+        plain: takes the network's inputs and returns its outputs.
+        engines: of ``segments``.
+        whole_engine: of ``whole``.
+    """
+
+    plan: Plan
+    segments: tuple[ir.Model, ...]
+    whole: ir.Model
+    plain: ir.Model
+    engines: tuple[OnnxEngine, ...]
+    whole_engine: OnnxEngine
+
+
+def segment_models(
+    found: Planned, *, threads: int = 1, samples: Sequence[Sequence[Array]] | None = None
+) -> SegmentModels:
+    """A plan's segments as ONNX graphs, the parts of each held against its whole in ONNX Runtime.
+
+    Args:
+        found: the plan, with its graphs in PyTorch.
+        threads: inside an operator.
+        samples: inputs that calibrate int8 arithmetic; without them it is fp32.
+
+    Raises:
+        CaptureError: if the network cannot be exported.
+    """
+    plan, segments, engines, models = found.plan, list(found.plan.segments), [], []
+    exported = _whole(found, samples)
+    values = values_of(found)
+    if samples is not None:
+        values = dict(zip(plan.inputs, samples[0], strict=True))
+    whole = part(exported, exported.graph.inputs, exported.graph.outputs)
+    engine = OnnxEngine(_bytes(whole), {}, threads)
+    inputs = [values[place] for place in plan.inputs]
+    values |= dict(zip(_made(found), engine.run(inputs), strict=True))
+    names = _names(found, exported)
+    for index, segment in enumerate(plan.segments):
+        model = part(exported, *([names[place] for place in some] for some in (segment.inputs, segment.outputs)))
+        if segment.kind is Kind.PART:
+            _free_lengths(model, plan.held, segment)
+        models.append(model)
+        engines.append(OnnxEngine(_bytes(model), {}, threads))
+        if segment.kind is Kind.PART and not parts_fit(plan, segment, engines[-1], values):
+            segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
+    plain = part(exported, [names[place] for place in plan.inputs], [names[place] for place in plan.outputs])
+    fitting = replace(plan, segments=tuple(segments))
+    return SegmentModels(fitting, tuple(models), whole, plain, tuple(engines), engine)
 
 
 def onnx_runner(
@@ -36,36 +93,17 @@ def onnx_runner(
     threads: int = 1,
     samples: Sequence[Sequence[Array]] | None = None,
 ) -> IncrementalRunner:
-    """A plan whose segments run in ONNX Runtime. Those whose parts ONNX Runtime computes otherwise run as a whole.
+    """A plan whose segments run in ONNX Runtime; arguments and errors as of `segment_models`.
 
     Args:
-        found: the plan, with its graphs in PyTorch.
+        found: see there.
         tolerance: see `Tolerance`.
-        threads: inside an operator.
-        samples: inputs that calibrate int8 arithmetic; without them it is fp32.
-
-    Raises:
-        CaptureError: if the network cannot be exported.
+        threads: see there.
+        samples: see there.
     """
-    plan, segments, engines = found.plan, list(found.plan.segments), []
-    whole = _whole(found, samples)
-    values = values_of(found)
-    if samples is not None:
-        values = dict(zip(plan.inputs, samples[0], strict=True))
-    engine = OnnxEngine(_bytes(_optimised(whole.clone())), {}, threads)
-    inputs = [values[place] for place in plan.inputs]
-    values |= dict(zip(_made(found), engine.run(inputs), strict=True))
-    names = _names(found, whole)
-    for index, segment in enumerate(plan.segments):
-        model = _part(whole, *([names[place] for place in some] for some in (segment.inputs, segment.outputs)))
-        if segment.kind is Kind.PART:
-            _free_lengths(model, plan.held, segment)
-        engines.append(OnnxEngine(_bytes(model), {}, threads))
-        if segment.kind is Kind.PART and not parts_fit(plan, segment, engines[-1], values):
-            segments[index] = Segment(Kind.WHOLE, segment.inputs, segment.outputs, macs=segment.macs, work=segment.work)
-    plain = _part(whole, [names[place] for place in plan.inputs], [names[place] for place in plan.outputs])
-    fitting = replace(plan, segments=tuple(segments))
-    return IncrementalRunner(fitting, engines, engine, tolerance, plain=OnnxEngine(_bytes(plain), {}, threads))
+    made = segment_models(found, threads=threads, samples=samples)
+    plain = OnnxEngine(_bytes(made.plain), {}, threads)
+    return IncrementalRunner(made.plan, made.engines, made.whole_engine, tolerance, plain=plain)
 
 
 def dense_engines(
@@ -149,11 +187,6 @@ def _names(found: Planned, whole: ir.Model) -> dict[int, ir.Value]:
     """Held tensor → where it is in the whole graph."""
     places = dict(zip(found.plan.inputs, whole.graph.inputs, strict=True))
     return places | dict(zip(_made(found), [source(value) for value in whole.graph.outputs], strict=True))
-
-
-def _part(whole: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Model:
-    model = ir.Model(ir.convenience.extract(whole.graph, inputs, outputs), ir_version=whole.ir_version)
-    return _optimised(model)
 
 
 def _optimised(model: ir.Model) -> ir.Model:

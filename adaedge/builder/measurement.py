@@ -56,7 +56,10 @@ def measured(
     done: list[PointEntry] = []
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
-        halves = digest(cut.head), digest(cut.tail), digest(cut.folded_tail)
+        halves = [digest(half) for half in (cut.head, cut.tail, cut.folded_tail)]
+        if cut.incremental:
+            halves += [digest(half) for half in cut.incremental.graphs]
+            halves += [repr((cut.incremental.tolerance, bundle.manifest.files[cut.incremental.plan].sha256)).encode()]
         bottleneck = bundle.manifest.files[cut.bottleneck].sha256 if cut.bottleneck else ""
         here = cut.split, cut.level
         for entry in (one for one in entries if (one.point.split, one.point.level) == here):
@@ -73,13 +76,20 @@ def measured(
 
 
 def _figures(scorer: Scorer, point: OperatingPoint, evaluate: Evaluate | None, samples: Samples) -> bytes:
-    accuracy = scorer.accuracy(point, evaluate) if evaluate else None
+    judge = evaluate if isinstance(evaluate, Evaluation) or not _follows_order(scorer.bundle, point) else None
+    accuracy = scorer.accuracy(point, judge) if judge else None
     figures: dict[str, Any] = {"accuracy": accuracy and asdict(accuracy)}
     if not scorer.bundle.codecs.is_stateful(point) or not samples:
         return json.dumps(figures | {"payload_bytes": scorer.payload_bytes(point, samples.inputs)}).encode()
     refresh_bytes = scorer.payload_bytes(point, evenly_spaced(samples.inputs, _REFRESHES))
     next_bytes = scorer.bytes_by_change(point, samples)[:-1]
     return json.dumps(figures | {"payload_bytes": refresh_bytes, "next_bytes": next_bytes}).encode()
+
+
+def _follows_order(bundle: Bundle, point: OperatingPoint) -> bool:
+    """Whether answers depend on the frames before: an ``evaluate`` of the user's own, frame by frame, sees none."""
+    head = bundle.manifest.cut(point.split, point.level).incremental
+    return point.incremental and head is not None and head.tolerance > 0
 
 
 def _with_figures(entry: PointEntry, figures: bytes) -> PointEntry:

@@ -104,6 +104,10 @@ class GraphPartitioner:
         precision: number format of the terminal's arithmetic.
         model: the width in that precision; without one, the exported graph itself.
         values: for each output of the exported graph, where it is in ``model``.
+
+    Attributes:
+        parts: see above.
+        weights: takes the weights of this level.
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class GraphPartitioner:
         model: ir.Model | None = None,
         values: Sequence[ir.Value] | None = None,
     ) -> None:
-        self._parts, self._model = parts, model or exported.model
+        self.parts, self._model = parts, model or exported.model
         self._specs = {INPUT: exported.inputs, OUTPUT: exported.outputs}
         self._places = exported.places(exported.values if values is None else values)
         self._places[INPUT] = list(self._model.graph.inputs)
@@ -122,9 +126,9 @@ class GraphPartitioner:
         self._halves: dict[str, Subgraph] = {}
         level = replace(exported.level, precision=precision)
         self._folder = folder_of(level, "graphs")
-        self._weights: Weights = parts.weights
+        self.weights: Weights = parts.weights
         if level != Level():
-            self._weights = LevelWeights(parts.weights, mark_of(level), exported.index, prefix_of(level))
+            self.weights = LevelWeights(parts.weights, mark_of(level), exported.index, prefix_of(level))
 
     def head(self, split: str) -> Subgraph | None:
         """What runs before a split point; ``None`` at ``input``."""
@@ -145,7 +149,7 @@ class GraphPartitioner:
         if more is None:
             return None
         path = tail.graph.removesuffix("-tail.onnx") + "-folded.onnx"
-        self._parts.graphs[path], names = stored(model, self._weights)
+        self.parts.graphs[path], names = stored(model, self.weights)
         inputs = (TensorSpec(str(model.graph.inputs[0].name), "float32", (batch, *latents.spread.shape)),)
         return Subgraph(path, inputs, tail.outputs, tail.macs + more, names)
 
@@ -153,8 +157,8 @@ class GraphPartitioner:
         path = self._path(start, end)
         if path not in self._halves:
             macs = self._points[end][1].head_macs - self._points[start][1].head_macs
-            data, names = cut(self._model, self._places[start], self._places[end], self._weights)
-            self._parts.graphs[path] = data
+            data, names = cut(self._model, self._places[start], self._places[end], self.weights)
+            self.parts.graphs[path] = data
             self._halves[path] = Subgraph(path, self._specs_at(start), self._specs_at(end), macs, names)
         return self._halves[path]
 

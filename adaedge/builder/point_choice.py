@@ -88,6 +88,14 @@ def usable(local: Accuracy, full: Accuracy) -> bool:
     return local.value >= _USABLE * full.value
 
 
+def left_out(width: float, local: Accuracy, full: Accuracy) -> str:
+    """Why a width is not built, for people; arguments as of `usable`."""
+    return (
+        f"width {width:g} is left out: its {local.metric} is {local.value:.3f}, the full width's {full.value:.3f}."
+        " Train or repair an `Elastic` and build that, or name `widths` to build them as they are."
+    )
+
+
 def pareto_filter(
     entries: Sequence[PointEntry], head_macs: Mapping[OperatingPoint, int], named: Space
 ) -> tuple[PointEntry, ...]:

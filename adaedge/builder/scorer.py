@@ -19,7 +19,7 @@ from adaedge.bundle.batches import join, pieces
 from adaedge.engine import Arrays, Engine
 from adaedge.metrics import wilson
 from adaedge.operating_point import OperatingPoint
-from adaedge.stream import Playback
+from adaedge.stream import CachedHead, Playback, Runners
 from adaedge.stream.change import by_change
 
 
@@ -39,6 +39,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.runners = Runners(bundle)
         self._features: dict[bytes, Arrays] = {}
         self._exact: dict[bytes, Arrays] = {}
         self._lengths: dict[OperatingPoint, dict[bytes, int]] = {}
@@ -49,8 +50,9 @@ class Scorer:
         Raises:
             BundleError: if it is no fraction.
         """
-        if self.bundle.codecs.is_stateful(point) and isinstance(evaluate, Evaluation):
-            return evaluate.in_order(lambda: _Player(self, point).answer)
+        if (point.incremental or self.bundle.codecs.is_stateful(point)) and isinstance(evaluate, Evaluation):
+            player = _HeadPlayer if point.is_local else _Player
+            return evaluate.in_order(lambda: player(self, point).answer)
 
         def predict(inputs: Arrays) -> Arrays:
             return join([self._predict(point, piece) for piece in pieces(inputs, self.bundle.manifest)])
@@ -120,12 +122,27 @@ class Scorer:
 
 
 @final
+class _HeadPlayer:
+    """Runs the frames of one clip through an incremental head in order."""
+
+    def __init__(self, scorer: Scorer, point: OperatingPoint) -> None:
+        self._bundle, self._route = scorer.bundle, scorer.bundle.route(point)
+        self._cached = CachedHead(scorer.bundle, scorer.runners)
+
+    def answer(self, inputs: Arrays) -> Arrays:
+        """The answer to the next frame."""
+        found = [self._cached.run(self._route, piece, None, 0) for piece in pieces(inputs, self._bundle.manifest)]
+        return join([self._bundle.answers.reduce(outputs) for outputs in found])
+
+
+@final
 class _Player:
-    """Sends the frames of one clip in order, from features that are kept."""
+    """Sends the frames of one clip in order, from features that are kept; an incremental head makes them in order."""
 
     def __init__(self, scorer: Scorer, point: OperatingPoint) -> None:
         self._scorer, self._point = scorer, point
         self._playback = Playback(scorer.bundle, point)
+        self._cached = CachedHead(scorer.bundle, scorer.runners) if point.incremental else None
 
     def send(self, inputs: Arrays) -> int:
         """How many bytes the next frame's payload has."""
@@ -137,10 +154,15 @@ class _Player:
         reduce = self._scorer.bundle.answers.reduce
         return join([reduce(engine.run(carried)) for engine, carried in received])
 
+    def _features(self, piece: Arrays) -> Arrays:
+        if self._cached is None:
+            return self._scorer.features(self._point, piece)
+        return self._cached.run(self._scorer.bundle.route(self._point), piece, None, 0)
+
     def _payloads(self, inputs: Arrays) -> Iterator[bytes]:
         for piece in pieces(inputs, self._scorer.bundle.manifest):
             refreshes = not self._playback.builds
-            data = self._playback.encode(self._scorer.features(self._point, piece))
+            data = self._playback.encode(self._features(piece))
             if refreshes:
                 self._scorer.sent(self._point, piece, data)
             yield data

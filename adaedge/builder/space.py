@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from adaedge.bottleneck import Bottleneck
-from adaedge.errors import CodecError, LevelError
+from adaedge.errors import CacheError, CodecError, LevelError
 from adaedge.levels import Elastic
 from adaedge.levels.channel_groups import check_multiple
 from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level
@@ -61,10 +61,16 @@ class Space:
         multiple: a plain network's narrower widths keep channels in multiples of this; an `Elastic` has its own.
         networks: name → a further network; ``full`` is the one that is built. The name is part of file names: letters,
             digits, ``.``, ``_`` and ``-``.
+        incremental: ``True`` among them builds each head incremental too, that of the local points included: of a
+            stream's frames only what changed is computed. What that costs at which change is measured on clips: without
+            any, none is chosen.
+        tolerance: of incremental points, see `adaedge.Incremental`: 0 computes whatever changed, and answers are those
+            of the whole network but for rounding.
 
     Raises:
         LevelError: if a width, a precision or a network is none, or has a name that it cannot have.
         CodecError: if there is no such codec.
+        CacheError: if the tolerance is no share.
 
     Example:
         >>> Space(splits=["blocks.3"], widths=[0.5, 1], codecs=["raw", "u4+zstd", "jpeg@90"]).widths
@@ -78,6 +84,8 @@ class Space:
     multiple: int = 1
     kept: bool | None = None
     networks: Mapping[str, nn.Module] = field(default_factory=dict, hash=False)
+    incremental: Sequence[bool] = (False,)
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("splits", "widths", "precisions", "codecs"):
@@ -91,6 +99,7 @@ class Space:
         for codec in self.codecs or ():
             _check_codec(codec)
         self._check_precisions(self.precisions)
+        _check_incremental(self.incremental, self.tolerance)
         check_multiple(self.multiple)
         _check_networks(self.networks)
         object.__setattr__(self, "networks", dict(self.networks))
@@ -132,6 +141,17 @@ class Space:
         for precision in precisions:
             if precision not in PRECISIONS:
                 raise LevelError(f"there is no precision {precision!r}; there are {' and '.join(PRECISIONS)}")
+
+
+def _check_incremental(incremental: object, tolerance: float) -> None:
+    if (
+        not isinstance(incremental, Sequence)
+        or not incremental
+        or not all(isinstance(one, bool) for one in incremental)
+    ):
+        raise LevelError(f"incremental is a sequence of False and True, such as (False, True); got {incremental!r}")
+    if not 0 <= tolerance < 1:
+        raise CacheError(f"tolerance is a share of a tensor's spread, in [0, 1); got {tolerance}")
 
 
 def _check_networks(networks: object) -> None:

@@ -57,6 +57,22 @@ class EngineTable:
                 self._engines[half.graph] = self._load(half)
             return self._engines[half.graph]
 
+    def of_part(self, half: Subgraph) -> Engine:
+        """What runs a graph of an incremental head: ONNX Runtime, in which its parts were held against the whole."""
+        if self._engine == ONNX_RUNTIME:
+            return self.of(half)
+        key = f"{ONNX_RUNTIME}:{half.graph}"
+        with self._lock:
+            loading = self._loading.setdefault(key, Lock())
+        with loading:
+            if key not in self._engines:
+                self._engines[key] = self._made(half, ONNX_RUNTIME)
+            return self._engines[key]
+
+    def file(self, path: str) -> bytes:
+        """The bytes of a file beside the graphs, such as a plan."""
+        return self._files[path]
+
     def whole(self, half: Subgraph) -> bytes:
         """A half as an ONNX file with its weights inside."""
         from adaedge.engine.onnx_weights import filled

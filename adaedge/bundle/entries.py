@@ -68,6 +68,35 @@ class Subgraph:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementalHead:
+    """A head as segments of which only what changed is computed.
+
+    Attributes:
+        plan: path of the file that says how the segments go together, as ``stream.incremental.storage`` writes it.
+        segments: in order; each takes boxes of any size where the plan says so.
+        whole: takes the head's inputs, and returns every other tensor that is held between frames.
+        plain: takes the head's inputs, and returns what the head does; ``None`` where the head itself does that, bit
+            for bit as its precision has it.
+        tolerance: what may be left as it was: a share of a tensor's own spread; 0 for nothing.
+        audit_every: one frame in so many is computed as a whole as well; 0 for none.
+        floor: the least cosine between the two; below it the tolerance is halved.
+    """
+
+    plan: str
+    segments: tuple[Subgraph, ...]
+    whole: Subgraph
+    plain: Subgraph | None = None
+    tolerance: float = 0.0
+    audit_every: int = 0
+    floor: float = 0.98
+
+    @property
+    def graphs(self) -> tuple[Subgraph, ...]:
+        """All of its graphs."""
+        return (*self.segments, self.whole, *((self.plain,) if self.plain else ()))
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """The two halves of the model at one split point and level.
 
@@ -83,6 +112,7 @@ class Cut:
         bottleneck: path of the file of the bottleneck that was fitted here, at this width; ``None`` where none was.
         folded_tail: the tail with the bottleneck's decoder in its first operator, which takes coefficients instead of
             features; ``None`` where there is no bottleneck, or no operator that it folds into.
+        incremental: the head as segments; ``None`` where it has none.
     """
 
     split: str
@@ -93,6 +123,13 @@ class Cut:
     aliases: tuple[str, ...] = ()
     bottleneck: str | None = None
     folded_tail: Subgraph | None = None
+    incremental: IncrementalHead | None = None
+
+    @property
+    def graphs(self) -> tuple[Subgraph, ...]:
+        """All of its graphs."""
+        halves = tuple(half for half in (self.head, self.tail, self.folded_tail) if half)
+        return (*halves, *(self.incremental.graphs if self.incremental else ()))
 
 
 @dataclass(frozen=True, slots=True)

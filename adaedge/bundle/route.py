@@ -7,7 +7,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -15,7 +15,7 @@ from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import check
 from adaedge.bundle.codecs import CodecTable, on_edge
 from adaedge.bundle.engines import EngineTable
-from adaedge.bundle.entries import Subgraph
+from adaedge.bundle.entries import IncrementalHead, Subgraph
 from adaedge.bundle.manifest import Manifest
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
@@ -23,6 +23,25 @@ from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.payload import Message, Reference, Request, StreamPosition, wire
 from adaedge.payload.answers.wire import AnswerHeader
 from adaedge.payload.messages import read_tensors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IncrementalEngines:
+    """What runs a head in parts.
+
+    Attributes:
+        about: what the manifest says of it.
+        plan: bytes of its plan.
+        segments: what computes each segment.
+        whole: the head's inputs → all other tensors that are held between frames.
+        plain: the head's inputs → what crosses, or the outputs.
+    """
+
+    about: IncrementalHead
+    plan: bytes
+    segments: tuple[Engine, ...]
+    whole: Engine
+    plain: Engine
 
 
 @final
@@ -47,7 +66,7 @@ class Route:
         edge_half: what an edge server runs: the tail, or the one that a bottleneck's decoder is folded into.
 
     Raises:
-        BundleError: if the bundle does not hold the point's split point at its level.
+        BundleError: if the bundle does not hold the point's split point at its level, or no incremental head there.
         CodecError: if there is no such codec, or the bundle has no bottleneck there.
     """
 
@@ -56,6 +75,11 @@ class Route:
     ) -> None:
         self._cut = manifest.cut(point.split, point.level)
         self.point = replace(point, split=self._cut.split)
+        if point.incremental and self._cut.incremental is None:
+            raise BundleError(
+                f"this bundle has no incremental head at {self._cut.split!r}, {point.level}; build it with"
+                " `Space(incremental=(False, True))` (`--incremental`)."
+            )
         self.is_local = point.is_local
         self.codec = codecs.of(self._cut, point)
         self.edge_codec, self.edge_half = on_edge(self._cut, point, self.codec)
@@ -76,10 +100,23 @@ class Route:
         """
         return self._engines.of(self._finishing())
 
+    @property
+    def incremental(self) -> IncrementalEngines | None:
+        """What runs the head in parts; ``None`` at a point that is not incremental."""
+        head = self._cut.incremental
+        if not self.point.incremental or head is None:
+            return None
+        plain = head.plain or self._cut.head
+        assert plain is not None  # there is no incremental head at `input`
+        engines = [self._engines.of_part(half) for half in head.segments]
+        ends = self._engines.of_part(head.whole), self._engines.of_part(plain)
+        return IncrementalEngines(head, self._engines.file(head.plan), tuple(engines), *ends)
+
     def load(self) -> None:
         """Load the engines of head and finish: they are there when they are asked for, and nobody else waits."""
         for half in (self._cut.head, self._finishing()):
             self._engines.of(half)
+        _ = self.incremental
 
     def _finishing(self) -> Subgraph | None:
         return self._local_model() if self._cut.head is None else self._cut.tail

@@ -1,7 +1,7 @@
 """Commands that prepare a model: ``inspect``, ``build``, ``demo``. They need torch.
 
 May import, inside the commands: ``models``, ``graph``, ``builder``, ``demo``, ``bundle``, ``clip``, ``report``,
-``runtime``, ``operating_point``, ``energy``.
+``runtime``, ``operating_point``, ``energy``, ``incremental``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -26,10 +26,12 @@ from adaedge.cli.arguments import (
 )
 from adaedge.cli.limits import radio_named
 from adaedge.energy import RADIOS
+from adaedge.errors import CaptureError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
     from adaedge.graph import Splittable
+    from adaedge.incremental.memory import Memory
 
 ModelName = Annotated[
     str,
@@ -44,6 +46,9 @@ def inspect(
     model: ModelName,
     model_args: ModelArgs = "{}",
     operators: Annotated[bool, typer.Option(help="Show the points inside modules too.")] = False,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Show too what computing only what changed holds between frames.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the split points of a model: what crosses there, and what runs before.
@@ -57,11 +62,29 @@ def inspect(
 
     loaded = load(model, pretrained=False, model_args=json_object(model_args, "--model-args"))
     split = Splittable(*loaded.for_capture())
+    memory = _memory(*loaded.for_capture()) if incremental else None
     if as_json:
-        rows = [asdict(point) for point in split.points]
-        show.document(json.dumps({"model": model, "macs": split.points[-1].head_macs, "split_points": rows}, indent=1))
-    else:
-        show.console.print(_points_table(model, split, operators))
+        about = {"model": model, "macs": split.points[-1].head_macs}
+        rows = {"split_points": [asdict(point) for point in split.points]}
+        show.document(json.dumps(about | rows | ({"incremental": asdict(memory)} if memory else {}), indent=1))
+        return
+    found = _points_table(model, split, operators)
+    if memory is not None:
+        found.caption = (
+            f"Incremental: {100 * memory.partial_macs / max(1, memory.macs):.0f} % of the MACs can be computed in part;"
+            f" a stream holds {memory.cache_bytes / 1e6:,.1f} MB, {memory.ratio:.2f} times what is alive at once."
+        )
+    show.console.print(found)
+
+
+def _memory(net: Any, args: Any, kwargs: Any) -> Memory | None:
+    from adaedge.graph.signature import Signature
+    from adaedge.incremental.memory import Memory
+
+    try:
+        return Memory.of(net, Signature.of(args, kwargs))
+    except CaptureError:  # a split table says why
+        return None
 
 
 def _points_table(model: str, split: Splittable, operators: bool) -> Table:
@@ -123,6 +146,12 @@ def build(
             " its classes; it is built at width 1, and at those of --splits that it has. May be given more than once."
         ),
     ] = None,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Local points that compute only what changed, too; give --clips.")
+    ] = False,
+    tolerance: Annotated[
+        float, typer.Option(help="Of --incremental: what may be left as it was, a share of a tensor's own spread.")
+    ] = 0.0,
     weights: Weights = None,
     random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
@@ -160,7 +189,9 @@ def build(
     for name, other in others.items():
         check_same_pixels(name, other.preprocessing, geometry)
     networks = {name: other.module for name, other in others.items()}
-    space = Space(names(splits), kept, names(precisions), names(codecs), multiple, networks=networks)
+    forms = (False, True) if incremental else (False,)
+    dimensions = names(splits), kept, names(precisions), names(codecs), multiple
+    space = Space(*dimensions, networks=networks, incremental=forms, tolerance=tolerance)
     scratch = out.absolute().parent / f".{out.name}.unfinished"
     with show.progress() as report:
         bundle = build_bundle(

@@ -18,9 +18,9 @@ from adaedge.errors import CaptureError, first_line
 from adaedge.graph.axes import channel_axes
 from adaedge.graph.capture import Capture, evaluating, undisturbed
 from adaedge.graph.costs import Costs, counter, measure
-from adaedge.graph.extract import head_graph, tail_graph, tapped_graph
+from adaedge.graph.extract import head_graph, subgraph, tail_graph, tapped_graph
 from adaedge.graph.halves import Head, Tail
-from adaedge.graph.liveness import Liveness
+from adaedge.graph.liveness import Liveness, analyse
 from adaedge.graph.names import name_places
 from adaedge.graph.signature import Signature
 from adaedge.graph.split_points import CrossingTensor, SplitPoint
@@ -67,6 +67,14 @@ class CapturedPlan:
             Head(head_graph(module, crossing), self.signature),
             Tail(tail, self.points[place].name, shapes, self._capture.out_spec),
         )
+
+    def captured_head(self, place: int) -> Capture:
+        """What is before a place, as a capture of its own; its graph writes to nothing."""
+        module = self._capture.graph
+        crossing = self._liveness.crossing[place]
+        graph = subgraph(module, module.graph.find_nodes(op="placeholder"), crossing)
+        spec = pytree.tree_structure((0,) * len(crossing))
+        return Capture(graph, self.signature, spec, analyse(graph.graph))
 
     def tapped(self, places: Sequence[int]) -> nn.Module:
         """The whole model, with what crosses at these places among its outputs."""

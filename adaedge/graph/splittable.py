@@ -13,7 +13,7 @@ from typing import Any, Protocol, final, runtime_checkable
 from torch import nn
 
 from adaedge.errors import CaptureError, SplitError
-from adaedge.graph.capture import capture
+from adaedge.graph.capture import Capture, capture
 from adaedge.graph.halves import Head, Tail
 from adaedge.graph.plan import CapturedPlan, Plan, WholePlan
 from adaedge.graph.signature import Signature
@@ -99,6 +99,19 @@ class Splittable(nn.Module):
             SplitError: if there is no such split point.
         """
         return self._plan.cut(self._place(name))
+
+    def captured_head(self, name: str) -> Capture:
+        """The head at a split point as a captured graph, which writes to nothing, for whoever divides it further.
+
+        Raises:
+            CaptureError: if the model could not be captured.
+            SplitError: if there is no such split point.
+        """
+        place = self._place(name)
+        if not isinstance(self._plan, CapturedPlan):
+            assert self.obstacle is not None
+            raise self.obstacle
+        return self._plan.captured_head(place)
 
     def point(self, name: str) -> SplitPoint:
         """The split point of this name, or where the module of this path ends.

@@ -17,7 +17,7 @@ from adaedge.engine import Arrays
 from adaedge.errors import SourceError
 from adaedge.matrix.played import CHANGES, Half, Luma, Played
 from adaedge.operating_point import OUTPUT, OperatingPoint
-from adaedge.stream import BlockChange, Playback, Window
+from adaedge.stream import BlockChange, CachedHead, Playback, Window
 from adaedge.stream.change import by_change
 
 Progress = Callable[[str, int, int], None]
@@ -119,7 +119,8 @@ def _played(
         features = [bundle.head(cut.split, cut.level).run(one) for one in inputs] if needed else []
         for point in here:
             if point.is_local:
-                given = [bundle.answers.reduce(one) for one in features] if judged else []
+                computed = _in_order(bundle, point, inputs) if point.incremental and judged else features
+                given = [bundle.answers.reduce(one) for one in computed] if judged else []
             else:
                 payloads[point], given = _sent(bundle, point, features, judged)
                 if bundle.codecs.is_stateful(point):
@@ -128,6 +129,12 @@ def _played(
                 answers[point] = tuple(np.concatenate(each) for each in zip(*given, strict=True))
             report()
     return Half(lumas, payloads, by_bins, answers, tuple(point for point in wanted if point.is_local), changes)
+
+
+def _in_order(bundle: Bundle, point: OperatingPoint, inputs: Sequence[Arrays]) -> list[Arrays]:
+    """What an incremental head makes of frames, each after the one before."""
+    cached, route = CachedHead(bundle), bundle.route(point)
+    return [cached.run(route, one, None, 0) for one in inputs]
 
 
 def _sent(

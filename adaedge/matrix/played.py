@@ -99,6 +99,12 @@ class Half:
             for point, sizes in self.by_change.items()
             if point in profile
         }
+        heads = {point: known for point, known in profile.next_costs.items() if point.incremental and point in costs}
+        if profile.changes == self.changes:
+            after |= {
+                point: tuple(replace(one, accuracy=costs[point].accuracy) for one in known)
+                for point, known in heads.items()
+            }
         return replace(profile, costs=costs, next_costs=after, changes=self.changes)
 
 

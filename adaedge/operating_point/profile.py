@@ -254,16 +254,18 @@ def _slowed(cost: Cost, factor: float) -> Cost:
 def not_faster(costs: Mapping[OperatingPoint, Cost]) -> frozenset[OperatingPoint]:
     """The points whose precision is `NOT_FASTER`: their head takes as long as that of fp32, or longer.
 
-    Compared at the same split point, network and width.
+    Compared at the same split point, network and width, incremental points with each other, by their refreshes.
 
     Example:
         >>> fp32, int8 = OperatingPoint("output"), OperatingPoint("output", precision="int8")
         >>> [str(point) for point in not_faster({fp32: Cost(head_s=0.01), int8: Cost(head_s=0.02)})]
         ['output/w1/int8/raw']
     """
-    fp32_s = {point.place: cost.head_s for point, cost in costs.items() if point.precision == FP32}
+    fp32_s = {
+        (*point.place, point.incremental): cost.head_s for point, cost in costs.items() if point.precision == FP32
+    }
     return frozenset(
         point
         for point, cost in costs.items()
-        if point.precision != FP32 and cost.head_s >= fp32_s.get(point.place, math.inf)
+        if point.precision != FP32 and cost.head_s >= fp32_s.get((*point.place, point.incremental), math.inf)
     )

@@ -20,7 +20,8 @@ from adaedge.stream import Playback, Window
 from adaedge.stream.change import by_change, change_between, look_of
 
 _STRIDES = (1, 4, 1)
-_WARM_UP = 3
+WARM_UP = 3
+"""So many frames of each are not counted."""
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Player:
         self._preprocessing = bundle.manifest.preprocessing
         self._window = Window(self._preprocessing)
         looks = [look_of(frame, inputs) for frame, inputs in zip(frames, played, strict=True)]
-        order = _route(len(played))
+        order = route_through(len(played))
         steps = [(at, change_between(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
         self._steps = cycle(steps)
         self._playback = Playback(bundle, entry.point)
@@ -80,7 +81,7 @@ class Player:
         refreshes_s = refresh.encode_s - read_s, refresh.decode_s - write_s
         changes = (*self._changes, REFRESH)
         sides = [
-            by_change([*seconds[_WARM_UP:], (REFRESH, whole)], changes, statistics.median)
+            by_change([*seconds[WARM_UP:], (REFRESH, whole)], changes, statistics.median)
             for seconds, whole in zip((self._encode_s, self._decode_s), refreshes_s, strict=True)
         ]
         return tuple(
@@ -114,11 +115,11 @@ class Player:
         self._decode_s.append((change, time.perf_counter() - start_s))
 
 
-def _route(count: int) -> list[int]:
+def route_through(count: int) -> list[int]:
     """Places of frames forwards and back, at strides that take turns, so that each amount of change comes often.
 
     Example:
-        >>> _route(10)[:10]
+        >>> route_through(10)[:10]
         [0, 1, 5, 6, 7, 3, 2, 1, 5, 6]
     """
     order, forwards = [0], True

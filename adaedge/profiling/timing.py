@@ -1,6 +1,7 @@
 """Time the parts of a bundle on this machine and compose what each operating point costs.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part ``player``.
+May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``; of this part
+``head_player``, ``player``.
 
 Each head, each codec side, each tail and the answer's codec are timed once, not the product of all dimensions: costs
 compose. The parts are run in a random order in every repetition, after a warm-up, so that a slow moment of the machine
@@ -27,6 +28,7 @@ from adaedge.clip import Clip, as_clip
 from adaedge.engine import ONNX_RUNTIME, Arrays, version_of
 from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
+from adaedge.profiling.head_player import head_players, refresh_key
 from adaedge.profiling.player import Player
 from adaedge.stream import ChangeDetector, Window
 from adaedge.stream.change import picture_of
@@ -88,10 +90,12 @@ def profile(
     players = _players(bundle, played, given or [None for _ in played])
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
         parts[_PREPROCESS] = _Part(window.inputs_of, given[:_MAX_FRAMES])
+    heads, refreshes = head_players(bundle, played, given or [None for _ in played])
+    parts |= {key: _Part(refresh, inputs) for key, refresh in refreshes.items()}
     pictures = [picture_of(frame, model) for frame, model in zip(given or [None] * len(played), played, strict=True)]
     parts |= _change_part(check_detector(bundle.manifest.kept, detector), pictures[:_MAX_FRAMES])
     sides = [side for player in players.values() for side in player.sides]
-    timed: list[Timed] = [*parts.values(), *sides]
+    timed: list[Timed] = [*parts.values(), *sides, *heads.values()]
     _time(timed, repetitions, random.Random(seed), progress)
     seconds = {key: statistics.median(part.seconds[_WARM_UP:]) for key, part in parts.items()}
     machine = machine_name(threads, bundle.engine_name)
@@ -100,6 +104,9 @@ def profile(
         costs[KEPT] = Cost(head_s=seconds.get(_CHANGE, 0.0), accuracy=None)  # it follows from the change
     answer_s = seconds[_READ], seconds[_WRITE]
     next_costs = {point: player.costs(costs[point], *answer_s) for point, player in players.items()}
+    for point in (one for one in costs if one.incremental and refresh_key(one) in heads):
+        key, after = refresh_key(point), next_costs.get(point, ())
+        next_costs[point] = heads[key].costs(costs[point], seconds[key], after)
     about = bundle.manifest
     engines = (bundle.engine_name,) * 2
     return Profile(costs, bundle.digest, machine, machine, about.changes, next_costs, about.kept, *engines)
@@ -214,7 +221,8 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], answer_b
     point = entry.point
     cut = bundle.manifest.cut(point.split, point.level)
     accuracy = _accuracy(entry, cautious)
-    head_s = seconds.get(_PREPROCESS, 0.0) + seconds.get(_CHANGE, 0.0) + _of(cut.head, seconds)
+    head_s = seconds.get(_PREPROCESS, 0.0) + seconds.get(_CHANGE, 0.0)
+    head_s += seconds[refresh_key(point)] if point.incremental else _of(cut.head, seconds)
     if point.is_local:
         return Cost(head_s=head_s + seconds[_REDUCE], accuracy=accuracy)
     return Cost(

@@ -35,6 +35,8 @@ def short(point: OperatingPoint) -> str:
         ('blocks.3 u4+zstd', 'local w0.5')
         >>> short(OperatingPoint("output", network="student"))
         'local student'
+        >>> short(OperatingPoint("output", incremental=True))
+        'local incremental'
     """
     words = [
         "local" if point.split == OUTPUT else point.split,
@@ -42,6 +44,7 @@ def short(point: OperatingPoint) -> str:
         "" if point.width == 1 else f"w{point.width:g}",
         "" if point.precision == "fp32" else point.precision,
         "" if point.codec == "raw" else point.codec,
+        "incremental" if point.incremental else "",
     ]
     return " ".join(word for word in words if word)
 
@@ -57,7 +60,8 @@ def level(point: OperatingPoint) -> str:
     """
     network = [] if point.network == FULL else [point.network]
     width = [] if point.width == 1 else [f"width {point.width:g}"]
-    return ", ".join([*network, *width, point.precision])
+    incremental = ["incremental"] if point.incremental else []
+    return ", ".join([*network, *width, point.precision, *incremental])
 
 
 def by_cause(energy: EnergySplit) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What a terminal does before its first frame: compare the profile with the bundle, and load what frames will need.
 
-May import: ``errors``, ``operating_point``, ``bundle``.
+May import: ``errors``, ``operating_point``, ``bundle``, ``stream``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import numpy as np
 from adaedge.bundle import Bundle, open_aside
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OperatingPoint
+from adaedge.stream import Runners
 
 
-def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
-    """Load and run once everything that these points may need, their local finish included."""
+def preload(bundle: Bundle, points: Iterable[OperatingPoint], runners: Runners) -> None:
+    """Load and run once everything that these points may need, their local finish included.
+
+    What segments of incremental heads cost on this machine is measured besides.
+    """
     points = [*points]
     routes = [bundle.route(point) for point in points]
     open_aside(bundle, points)  # one is run here while the next is loaded there
@@ -23,6 +27,9 @@ def preload(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
     for route in {(route.point.split, route.point.level): route for route in routes}.values():
         outputs = route.finish.run(route.head.run(zeros))
         bundle.answers.write(bundle.answers.reduce(outputs))
+    for route in routes:
+        if route.point.incremental:
+            runners.measure(route, zeros)
 
 
 def check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:

@@ -63,6 +63,8 @@ class Measurement:
     audit_score: float | None = None
     correction: float = 0.0
     edge_s: float = 0.0
+    computed_by: str = ""
+    macs_share: float | None = None
     frame_id: str = ""
 
 

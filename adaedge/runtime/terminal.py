@@ -27,7 +27,7 @@ from adaedge.runtime.preloading import check_points, preload
 from adaedge.runtime.record import Measurement
 from adaedge.runtime.result import Result
 from adaedge.scheduling import LinkState, ProbePlan, Scheduler
-from adaedge.stream import ChangeDetector, Keeping, Stream
+from adaedge.stream import ChangeDetector, Keeping, Runners, Stream
 from adaedge.stream.filtering import Latent
 
 
@@ -91,6 +91,7 @@ class Terminal:
         self._signal = signal
         self._meter = EnergyMeter(scheduler.energy)
         self._keeping = replace(keeping or Keeping(), tolerance=tolerance, floor=scheduler.limits.accuracy_floor)
+        self._runners = Runners(bundle)
         self._stream = self.stream()
         self._lock = threading.Lock()
         self._monitor = LinkMonitor(
@@ -120,7 +121,7 @@ class Terminal:
         """
         try:
             if self._preload:
-                preload(self.bundle, self.scheduler.table.points)
+                preload(self.bundle, self.scheduler.table.points, self._runners)
             if self._monitor.due():
                 self._monitor.probe()
         except LinkError as error:
@@ -150,7 +151,8 @@ class Terminal:
         Raises:
             ScheduleError: if it is not the one that the bundle's kept answers were fitted with.
         """
-        return Stream(self.bundle, replace(self._keeping, detector=detector or self._keeping.detector))
+        keeping = replace(self._keeping, detector=detector or self._keeping.detector)
+        return Stream(self.bundle, keeping, self._runners)
 
     def infer(self, frame: Any, stream: Stream | None = None) -> Result:
         """The answer to one frame.
@@ -190,7 +192,8 @@ class Terminal:
                     whole = answer if not attempt.lost_segments else None
                     score = its.answered(whole, number, decision.point, latent=latent, promised=promised)
             measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
-            measurement = replace(measurement, audit_score=score, correction=its.keeper.audit.correction)
+            correction = its.keeper.audit.correction
+            measurement = replace(measurement, audit_score=score, correction=correction, **its.cached.measured)
         self._monitor.refresh()
         return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
 
@@ -215,12 +218,12 @@ class Terminal:
         last = (keeper := stream.keeper).last
         promised = self.scheduler.kept_accuracy(changes, last and replace(last, correction=0.0))
         if promised is None:
-            return self._choose(changes, stream.sent_ratio, last), None
+            return self._choose(changes, stream, last), None
         if not keeper.audit.due:
             keeper.audit = keeper.audit.passed()
-            return self._choose(changes, stream.sent_ratio, last), None
+            return self._choose(changes, stream, last), None
         others = {point: change for point, change in changes.items() if point != KEPT}
-        decision = self._choose(others, stream.sent_ratio, None)
+        decision = self._choose(others, stream, None)
         reason = f"an audit: one in {keeper.audit.every} frames whose answer could be kept is computed"
         return replace(decision, reasons=(*decision.reasons, reason)), promised
 
@@ -246,7 +249,7 @@ class Terminal:
         bound, change = self._bind(decision.point), decision.change
         route, keeper = bound.route, stream.keeper
         with stopwatch:
-            features = route.head.run(inputs)
+            features = stream.head(route, inputs)
             latent = keeper.latent(route.point, features)
             standing = self.bundle.answers.reduce(features) if route.is_local else keeper.standing(route.point, latent)
         if standing is not None:
@@ -267,15 +270,11 @@ class Terminal:
             self.scheduler.hear(self._signal())
         return self.scheduler.wants_probe(link, now_s)
 
-    def _choose(
-        self,
-        changes: Mapping[OperatingPoint, float],
-        sent_ratio: Mapping[OperatingPoint, float],
-        last: LastAnswer | None,
-    ) -> Decision:
+    def _choose(self, changes: Mapping[OperatingPoint, float], stream: Stream, last: LastAnswer | None) -> Decision:
         with self._lock:
             now_s = self.clock.now_s()
-            return self.scheduler.choose(self._monitor.estimate(now_s), now_s, changes, sent_ratio, last)
+            estimate = self._monitor.estimate(now_s)
+            return self.scheduler.choose(estimate, now_s, changes, stream.sent_ratio, last, stream.step)
 
     def _measured(self, start_s: float, compute_s: float, attempt: Attempt, *, answered_by: str) -> Measurement:
         end_s, probes = self.clock.now_s(), self._monitor.take_probes()

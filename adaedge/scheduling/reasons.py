@@ -1,21 +1,40 @@
 """Reasons: a choice as a decision, with what it predicts and why, in short sentences.
 
-May import: ``operating_point``; of this part ``policy``, ``prediction``, ``table``.
+May import: ``operating_point``; of this part ``cached_heads``, ``policy``, ``prediction``, ``table``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from adaedge.operating_point import NOT_FASTER, Decision
+from adaedge.operating_point import KEPT, NOT_FASTER, REFRESH, Decision, OperatingPoint
+from adaedge.scheduling.cached_heads import CachedHeads
 from adaedge.scheduling.policy import Choice
 from adaedge.scheduling.prediction import Predictions
 from adaedge.scheduling.table import PAYLOAD_BYTES, Table
 
 
-def decision_of(table: Table, predictions: Predictions, choice: Choice, change: float) -> Decision:
-    """The decision for a choice."""
-    row, estimate = choice.row, predictions.estimate
+def decision_of(
+    table: Table,
+    predictions: Predictions,
+    choice: Choice,
+    changes: Mapping[OperatingPoint, float],
+    step: float | None = None,
+) -> Decision:
+    """The decision for a choice.
+
+    Args:
+        table: the points.
+        predictions: what they would take.
+        choice: the row.
+        changes: of the frame, against what is held for each point.
+        step: how much it changed against the one before.
+    """
+    row, estimate, knots = choice.row, predictions.estimate, table.knots
+    point = table.points[row]
+    by_change = point is KEPT or (knots is not None and point in knots.rows)
     reasons = [choice.reason]
     if estimate is None:
         reasons.append("the link is unknown or down: only local points count")
@@ -28,15 +47,17 @@ def decision_of(table: Table, predictions: Predictions, choice: Choice, change: 
         reasons.append(f"{_points(table.below_floor, 'is', 'are')} below the accuracy floor")
     if table.not_faster:
         reasons.append(f"{_points(len(table.not_faster), 'is', 'are')} left out: {NOT_FASTER} than fp32")
+    if by_change and point.incremental:
+        reasons.append(CachedHeads.reason(point, changes, step))
     return Decision(
-        table.points[row],
+        point,
         predictions.latency_s.item(row),
         predictions.energy_j.item(row),
         table.accuracy.item(row) if table.measured[row] else None,
         None if estimate is None else estimate.rate_bps,
         tuple(reasons),
         table.columns.item(PAYLOAD_BYTES, row),
-        change,
+        changes.get(point, REFRESH) if by_change else REFRESH,
     )
 
 

@@ -12,15 +12,8 @@ from typing import final
 
 from adaedge.channel import LinkPrior, RateEstimate
 from adaedge.energy import EnergyModel
-from adaedge.operating_point import (
-    KEPT,
-    REFRESH,
-    Cost,
-    Decision,
-    LastAnswer,
-    OperatingPoint,
-    Profile,
-)
+from adaedge.operating_point import KEPT, Cost, Decision, LastAnswer, OperatingPoint, Profile
+from adaedge.scheduling.cached_heads import CachedHeads
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
 from adaedge.scheduling.least_energy import ExpectedEnergy
@@ -124,7 +117,7 @@ class Scheduler:
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = Table.build(profile, self.limits)
-        self.keeping = Keeping.of(profile, self.table)
+        self.keeping, self.caching = Keeping.of(profile, self.table), CachedHeads.of(self.table)
         self.energy = energy
         self.policy: Policy = ExpectedEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps
@@ -141,6 +134,7 @@ class Scheduler:
         changes: Mapping[OperatingPoint, float] | None = None,
         sent_ratio: Mapping[OperatingPoint, float] | None = None,
         last: LastAnswer | None = None,
+        step: float | None = None,
     ) -> Decision:
         """The point for a frame that has just arrived.
 
@@ -152,6 +146,8 @@ class Scheduler:
             sent_ratio: of points that are in it, how many times the predicted bytes the stream has really sent.
             last: what is known of the answer that may be kept, where ``changes`` holds ``OperatingPoint("kept")``;
                 without it, it is taken to be the full network's.
+            step: how much the frame changed against the one before, as ``Stream.step`` says: what incremental heads
+                save later is weighed by it, see ``cached_heads``.
         """
         table, changes = self.table, changes or {}
         self._outlook.learn(estimate)
@@ -163,23 +159,22 @@ class Scheduler:
         now_s, active_s = self._times(estimate, now_s)
         idle_s = max(0.0, now_s - active_s)
         before = self.state
-        predictions = predict(
-            table,
-            self.energy,
-            estimate,
-            idle_s=idle_s,
-            regret_j=before.regret_j,
-            downlink_bps=self.downlink_bps,
-            past=Past(before.memory, before.spent_j, now_s),
-        )
+        past = Past(before.memory, before.spent_j, now_s)
+
+        def predicted(one: Table) -> Predictions:
+            radio = {"idle_s": idle_s, "regret_j": before.regret_j}
+            return predict(one, self.energy, estimate, downlink_bps=self.downlink_bps, past=past, **radio)
+
+        predictions = predicted(table)
+        if self.caching and step is not None:
+            predictions = self.caching.spread(predictions, table, step, predicted)
         refused = self.guarded and not self.state.ledger.covers(self._waking_j(idle_s))
         if refused and (predictions.on_time & table.local).any():
             predictions = replace(predictions, on_time=predictions.on_time & table.local)
         previous = None if self.state.point is None else table.rows[self.state.point]
         choice = self.policy(table, predictions, previous)
-        point, knots = table.points[choice.row], table.knots
-        by_change = point is KEPT or (knots is not None and point in knots.rows)
-        decision = decision_of(table, predictions, choice, changes.get(point, REFRESH) if by_change else REFRESH)
+        point = table.points[choice.row]
+        decision = decision_of(table, predictions, choice, changes, step)
         if refused and estimate is not None:
             decision = replace(decision, reasons=(*decision.reasons, REFUSED))
         if self.keeping and last and KEPT in changes:
@@ -193,7 +188,7 @@ class Scheduler:
             return decision
         if not table.local[choice.row]:
             active_s = now_s + decision.latency_s
-        regret_j = next_regret_j(predictions, table, self.energy.radio, self.state.regret_j)
+        regret_j = next_regret_j(predictions, table, self.energy.radio, before.regret_j)
         ledger = self.state.ledger.earned(_local_j(predictions, table))
         self.state = State(point, now_s, active_s, regret_j, ledger, choice.memory)
         return decision

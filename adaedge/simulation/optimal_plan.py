@@ -75,6 +75,8 @@ class Foresight:
             return ()
         found: dict[tuple[str, str, float, str], list[int]] = {}
         for row in knots.rows.values():
+            if self.table.local[row]:
+                continue
             found.setdefault(_family(self.table.points[row]), []).append(row)
         return tuple(np.array(rows, np.intp) for rows in found.values())
 
@@ -162,7 +164,9 @@ def cheapest_plan(foresight: Foresight) -> list[Decision]:
     # Seconds since the last packet when a frame arrives, by its age; the last stands for sleep.
     idle_s = np.append(np.arange(1, oldest + 1) * period_s, np.inf)
     idle_j = np.append(radio.idle_j(idle_s[:-1], idle_s[:-1] + period_s), 0.0)
-    local = _best(foresight, np.flatnonzero(foresight.table.local), 0.0)
+    # An incremental head is priced as if it always held the frame before: at least so much does a plan take.
+    stepwise = foresight.since(1) if foresight.changes is not None else None
+    local = _best(foresight, np.flatnonzero(foresight.table.local), 0.0, stepwise)
     offloads = _offloads(foresight, families, idle_s)
     rows, states = _walk(local, offloads, idle_j)
     return _decisions(foresight, rows, states, idle_s, families)
@@ -234,9 +238,9 @@ def _alike(foresight: Foresight, idle_s: Floats) -> list[tuple[float, npt.NDArra
     return [(float(idle_s[age]), kinds.ravel() == kind) for kind, age in enumerate(first)]
 
 
-def _best(foresight: Foresight, points: Rows, idle_s: float) -> Best:
+def _best(foresight: Foresight, points: Rows, idle_s: float, change: Floats | None = None) -> Best:
     """Per frame the least joules among some points, and which point that is."""
-    return _least(foresight.outcomes(points[None], idle_s).energy_j, points)
+    return _least(foresight.outcomes(points[None], idle_s, change).energy_j, points)
 
 
 def _by_outcome(foresight: Foresight, points: Rows, idle_s: float, change: Floats | None = None) -> tuple[Best, Best]:
@@ -261,6 +265,8 @@ def _decisions(
     for frame, (row, (held, age)) in enumerate(zip(rows, states, strict=True)):
         if changes is not None and held < len(families) and row in families[held]:
             change[frame] = changes.of(frame, frame - int(age) - 1)
+        if changes is not None and frame and table.points[row].incremental:
+            change[frame] = changes.of(frame, frame - 1)
     found = foresight.outcomes(rows[:, None], idle_s[states[:, 1], None], change)
     return [
         Decision(

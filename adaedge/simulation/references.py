@@ -1,4 +1,6 @@
-"""HeldFrames: of which frame both ends hold a payload, in a replay, and so how much each payload has to carry.
+"""HeldFrames: of which frame both ends hold a payload in a replay, or the terminal's head what it computed.
+
+From that follows how much each payload has to carry, and an incremental head to compute.
 
 May import: ``operating_point``, ``payload``, ``stream``; of this part ``changes``.
 """
@@ -10,10 +12,11 @@ from typing import Any, final
 
 import numpy as np
 
-from adaedge.operating_point import REFRESH, Cost, Decision, OperatingPoint, Profile
-from adaedge.payload import codec_family
+from adaedge.operating_point import REFRESH, Cost, Decision, Level, OperatingPoint, Profile
+from adaedge.payload import codec_family, is_stateful
 from adaedge.simulation.changes import Changes
 from adaedge.stream import HeldPayload
+from adaedge.stream.cached_head import merged
 
 Costs = Profile | Mapping[OperatingPoint, Cost]
 
@@ -23,13 +26,16 @@ class HeldFrames:
     """What both ends of a replayed link hold: `HeldPayload`, as a terminal's stream has it, of frame numbers.
 
     Args:
-        costs: the points that have costs at several amounts of change are those whose codecs have a state.
+        costs: the points that have costs at several amounts of change are those whose codecs or heads have a state.
         changes: of the frames; ``None``: nothing is ever held.
     """
 
     def __init__(self, costs: Costs, changes: Changes | None) -> None:
         self._changes = changes
-        self._stateful = frozenset(costs.next_costs) if changes and isinstance(costs, Profile) else frozenset()
+        by_change = costs.next_costs if changes and isinstance(costs, Profile) else ()
+        self._heads = [point for point in by_change if point.incremental]
+        self._stateful = frozenset(point for point in by_change if not point.incremental or is_stateful(point.codec))
+        self._computed: tuple[tuple[str, Level], int] | None = None  # the incremental head that ran last, and its frame
         self._held: HeldPayload[tuple[str, int]] = HeldPayload(self._stateful, _accepts)
 
     @property
@@ -44,12 +50,34 @@ class HeldFrames:
         return self._changes.of(frame, frame - 1) if frame else REFRESH
 
     def changes(self, frame: int) -> dict[OperatingPoint, float]:
-        """How much a frame changed against what both ends hold, for each point that can build upon it."""
-        return self._held.changes(lambda left: self._since(left, frame))
+        """How much a frame changed against what is held, for each point that can build upon it."""
+        codecs, heads = self._held.changes(lambda left: self._since(left, frame)), {}
+        if self._computed is not None:
+            place, before = self._computed
+            change = self._since(("", before), frame)
+            heads = {one: change for one in self._heads if (one.split, one.level) == place}
+        return merged(codecs, heads, self._heads, self._stateful)
+
+    def compute(self, point: OperatingPoint, frame: int) -> float:
+        """By how much change what the terminal computes now is priced; an incremental head holds it from now on.
+
+        Where a frame has to be computed whole although little changed, as a real head may, is not modelled.
+        """
+        if not point.incremental:
+            return REFRESH
+        change = self.changes(frame).get(point, REFRESH)
+        self._computed = (point.split, point.level), frame
+        return change
 
     def take(self, point: OperatingPoint, frame: int) -> float:
-        """By how much change the payload that is made now is priced; nothing is held from now on."""
+        """By how much change the payload that is made now is priced; nothing is held from now on.
+
+        An incremental head holds what it computed of this frame from now on.
+        """
+        head = self.compute(point, frame)
         left = self._held.take(point)
+        if point.incremental:
+            return head
         usable = left is not None and point in self._stateful and _accepts(point, left)
         return self._since(left, frame) if left is not None and usable else REFRESH
 

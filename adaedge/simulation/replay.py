@@ -112,7 +112,8 @@ def simulate(
     def choose(index: int, now_s: float) -> Decision:
         scheduler.hear(None if signal is None else signal(now_s))
         told = held.changes(index) | answers.changes(index)
-        decision = scheduler.choose(observer.estimate(now_s), now_s, told, held.sent_ratio, answers.last)
+        step = held.step(index)
+        decision = scheduler.choose(observer.estimate(now_s), now_s, told, held.sent_ratio, answers.last, step)
         answers.decided(index, decision.point)
         return decision
 
@@ -182,8 +183,8 @@ class Replay:
             records[-1] = _with(records[-1], self._meter.close())
         return records
 
-    def _local(self, decision: Decision, _: int, now_s: float) -> Measurement:
-        cost = self._profile[decision.point]
+    def _local(self, decision: Decision, index: int, now_s: float) -> Measurement:
+        cost = cost_at(self._profile, decision.point, self._held.compute(decision.point, index))
         end_s = now_s + cost.head_s
         uploads = []
         if self._observer is not None and self._observer.wants_probe(end_s):

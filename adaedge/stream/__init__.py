@@ -4,6 +4,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``engine`
 """
 
 from adaedge.stream.audit import Audit
+from adaedge.stream.cached_head import CachedHead, Runners
 from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.detectors import MovedBlocks
 from adaedge.stream.filtering import Filtered, calibrate_tolerance, largest_tolerance, replay
@@ -16,6 +17,7 @@ from adaedge.stream.window import Window
 __all__ = [
     "Audit",
     "BlockChange",
+    "CachedHead",
     "ChangeDetector",
     "Filtered",
     "HeldPayload",
@@ -23,6 +25,7 @@ __all__ = [
     "Keeping",
     "MovedBlocks",
     "Playback",
+    "Runners",
     "Stream",
     "Window",
     "calibrate_tolerance",

@@ -1,7 +1,7 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
-May import: ``errors``, ``clip``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part ``change``,
-``filtering``, ``held``, ``keeper``, ``window``.
+May import: ``errors``, ``clip``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part
+``cached_head``, ``change``, ``filtering``, ``held``, ``keeper``, ``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
 is encoded, and put back only when the edge server has answered it and says that it holds it too: whatever goes wrong
@@ -20,11 +20,13 @@ from typing import Any, final
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.frames import inputs_of, is_clip
+from adaedge.bundle.route import Route
 from adaedge.clip import is_frame
 from adaedge.engine import Arrays
 from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
-from adaedge.stream.change import BlockChange
+from adaedge.stream.cached_head import CachedHead, Runners, merged
+from adaedge.stream.change import BlockChange, change_between
 from adaedge.stream.filtering import Latent
 from adaedge.stream.held import HeldPayload
 from adaedge.stream.keeper import Keeper, Keeping
@@ -57,25 +59,32 @@ class Stream:
     Args:
         bundle: the model.
         keeping: how its answers are kept.
+        runners: what computes its incremental heads; its own unless told.
 
     Attributes:
         name: what names it on the link, at random from 64 bits: no two terminals need to agree.
         sent_ratio: of points whose codec has a state, how many times the predicted bytes their payloads really had.
         keeper: the last answer that was computed.
+        cached: what is held of the incremental head that ran last.
+        step: how much the frame whose changes were asked for last changed against the one before; ``None`` where that
+            is not known, or no point needs it.
 
     Raises:
         ScheduleError: if the detector is not the one that the bundle's kept answers were fitted with.
     """
 
-    def __init__(self, bundle: Bundle, keeping: Keeping | None = None) -> None:
+    def __init__(self, bundle: Bundle, keeping: Keeping | None = None, runners: Runners | None = None) -> None:
         self.name = secrets.randbits(63) + 1  # 0 is no stream
         self.keeper = Keeper(bundle, keeping or Keeping())
         self._bundle = bundle
         self._detector = BlockChange()  # what codecs with a state are profiled by
         self._numbers = count()
-        stateful = [point for point in bundle.points if bundle.codecs.is_stateful(point)]
-        self._held: HeldPayload[_Left] | None = HeldPayload(stateful, self._accepts) if stateful else None
+        self._stateful = frozenset(point for point in bundle.points if bundle.codecs.is_stateful(point))
+        held = [point for point in bundle.points if point in self._stateful]
+        self._held: HeldPayload[_Left] | None = HeldPayload(held, self._accepts) if held else None
         self.sent_ratio: dict[OperatingPoint, float] = self._held.sent_ratio if self._held else {}
+        self.cached = CachedHead(bundle, runners)
+        self.step: float | None = None
         self._preprocessing = bundle.manifest.preprocessing
         windows = self._preprocessing is not None and self._preprocessing.frames > 1
         self._window = Window(self._preprocessing) if windows else None  # an image is no window
@@ -108,7 +117,8 @@ class Stream:
     def changes(self, frame: Any) -> dict[OperatingPoint, float]:
         """How much a frame changed against what is held, for each point that can build upon it.
 
-        That is what both ends hold, for a codec with a state, and the last answer, for ``OperatingPoint("kept")``.
+        That is what both ends hold, for a codec with a state; what was computed, for an incremental head; and the last
+        answer, for ``OperatingPoint("kept")``.
 
         Args:
             frame: uint8 (H, W, 3) as the camera gives it, or a clip, of which the last counts. Of anything else nothing
@@ -116,15 +126,32 @@ class Stream:
                 are new, if more than one is.
         """
         newest = _newest(frame)
-        changes = {} if self._held is None else self._codec_changes(newest, self._held)
+        if self._held is not None or self.cached.points:
+            before, self._look = self._look, None if newest is None else self._detector.look(newest)
+            self.step = self.cached.counted(change_between(before, self._look)) if self.cached.points else None
+        changes = {} if self._held is None else self._held.changes(self._change_since)
+        heads = self.cached.changes(self._change_of_cache)
+        changes = merged(changes, heads, self.cached.points, self._stateful)
         if not self.keeper.measures:
             return changes
         change = self.keeper.change(newest, self._new_share(self.keeper.seen), self._look)
         return changes if change is None else {**changes, KEPT: change}
 
-    def _codec_changes(self, newest: Any, held: HeldPayload[_Left]) -> dict[OperatingPoint, float]:
-        self._look = None if newest is None else self._detector.look(newest)
-        return held.changes(self._change_since)
+    def head(self, route: Route, inputs: Arrays) -> Arrays:
+        """What the terminal's half makes of the frame whose changes were asked for last.
+
+        At an incremental point only what changed since the last such frame is computed.
+
+        Args:
+            route: of the point.
+            inputs: the model's.
+        """
+        if not route.point.incremental:
+            return route.head.run(inputs)
+        return self.cached.run(route, inputs, self._look, self._seen)
+
+    def _change_of_cache(self, look: Any, seen: int) -> float:
+        return max(change_between(look, self._look), self._new_share(seen))
 
     def _change_since(self, left: _Left) -> float:
         known = left.look is not None and self._look is not None

@@ -127,6 +127,12 @@ def test_inspect_prints_one_document_with_the_split_points():
     assert points["layer2"]["head_macs"] + points["layer2"]["tail_macs"] == found["macs"]
 
 
+def test_inspect_tells_what_incremental_inference_holds():
+    found = json.loads(adaedge_command("inspect", MODEL, "--incremental", "--json"))["incremental"]
+    assert 0 < found["cache_bytes"] <= 2 * found["peak_bytes"]
+    assert 0 < found["partial_macs"] <= found["macs"]
+
+
 def test_inspect_shows_modules_and_with_operators_what_is_between():
     assert "layer2" in adaedge_command("inspect", MODEL)
     assert ":" not in adaedge_command("inspect", MODEL).split("\n", 3)[3]

@@ -1,0 +1,221 @@
+"""CachedHead: what a stream holds of an incremental head between its frames, and by how much the next one changed.
+
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``incremental``.
+
+One cache is held, that of the head that ran last. Frames at other points leave it as it is: what the next one at its
+point has to compute is what differs from it, however old it is. It is dropped where another incremental head runs, a
+frame fails, or nothing asked for it for so long that its memory is better free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, final
+
+import numpy as np
+
+from adaedge.bundle import Bundle
+from adaedge.bundle.route import Route
+from adaedge.engine import Array, Arrays
+from adaedge.errors import BundleError
+from adaedge.operating_point import REFRESH, Level, OperatingPoint
+from adaedge.stream.incremental import Cache, FrameStats, IncrementalRunner, Tolerance
+from adaedge.stream.incremental.measuring import measured
+from adaedge.stream.incremental.storage import from_bytes
+
+GAP = 100
+"""After so many frames at other points the cache is dropped."""
+_DENSE = frozenset({"dense", "refresh"})
+_NEW = 0.2  # weight of the last frame in how often a head that was held ran dense
+_FORGOTTEN = 0.9  # of that is left after a frame
+_NOT_FINITE = FrameStats(1.0, 1.0, "dense")
+
+_Place = tuple[str, Level]
+
+
+@final
+class Runners:
+    """What computes the incremental heads of a bundle, each made when it is first asked for, then kept. Thread-safe.
+
+    They hold nothing of any stream, so all of a terminal's share them.
+
+    Args:
+        bundle: the model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._made: dict[_Place, IncrementalRunner] = {}
+        self._measured: set[_Place] = set()
+        self._lock = Lock()
+
+    def of(self, route: Route) -> IncrementalRunner:
+        """What runs the head of an incremental point.
+
+        Raises:
+            BundleError: if the point is none, or its plan does not fit its graphs.
+        """
+        with self._lock:
+            place = _place(route)
+            if place not in self._made:
+                self._made[place] = _runner(route)
+            return self._made[place]
+
+    def measure(self, route: Route, inputs: Sequence[Array]) -> None:
+        """Measure, once, what the segments cost on this machine: by that parts, segments and the whole are chosen.
+
+        Until then they are estimated from multiply-accumulates. It takes about eight runs of the network.
+        """
+        runner = self.of(route)
+        with self._lock:
+            if _place(route) not in self._measured:
+                runner.costs = measured(runner, inputs, rounds=1)
+                self._measured.add(_place(route))
+
+
+def _place(route: Route) -> _Place:
+    return route.point.split, route.point.level
+
+
+def _runner(route: Route) -> IncrementalRunner:
+    found = route.incremental
+    if found is None:
+        raise BundleError(f"{route.point} is not incremental")
+    plan, about = from_bytes(found.plan), found.about
+    if len(plan.segments) != len(found.segments):
+        raise BundleError(
+            f"{about.plan} is a plan of {len(plan.segments)} segments, and the bundle has {len(found.segments)} graphs"
+            " for it. Build the bundle again."
+        )
+    tolerance = Tolerance(about.tolerance, about.audit_every, about.floor)
+    return IncrementalRunner(plan, found.segments, found.whole, tolerance, plain=found.plain)
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A cache, and what a change against its frame is measured on.
+
+    Attributes:
+        seen: how many frames the window had seen.
+        unused: how many frames came since.
+    """
+
+    place: _Place
+    cache: Cache
+    look: Any
+    seen: int
+    unused: int = 0
+
+
+@final
+class CachedHead:
+    """The cache of the incremental head that a stream ran last. Its frames take turns.
+
+    Args:
+        bundle: the model.
+        runners: what computes its incremental heads.
+
+    Attributes:
+        points: the bundle's incremental points.
+        stats: what was computed of the frame that ran last; ``None`` where it was not at an incremental point.
+        dense: how often a head that was held ran dense all the same, lately, in [0, 1]: then a change counts for more.
+    """
+
+    def __init__(self, bundle: Bundle, runners: Runners | None = None) -> None:
+        self.points = tuple(point for point in bundle.points if point.incremental)
+        self.stats: FrameStats | None = None
+        self.dense = 0.0
+        self._runners = runners or Runners(bundle)
+        self._held: _Held | None = None
+
+    @property
+    def length_bytes(self) -> int:
+        """What the cache takes of memory."""
+        return self._held.cache.length_bytes if self._held else 0
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What a frame's `Measurement` says of it; nothing where it was not at an incremental point."""
+        stats = self.stats
+        return {} if stats is None else {"computed_by": stats.path, "macs_share": stats.macs_share}
+
+    def changes(self, since: Callable[[Any, int], float]) -> dict[OperatingPoint, float]:
+        """How much counts as changed of the next frame, for each point whose head is held.
+
+        Args:
+            since: the change against a frame, of which there are its look and how many the window had seen.
+        """
+        held = self._held
+        self.stats, self.dense = None, self.dense * _FORGOTTEN
+        if held is None:
+            return {}
+        held.unused += 1
+        if held.unused > GAP:
+            self._held = None
+            return {}
+        change = self.counted(since(held.look, held.seen))
+        return {point: change for point in self.points if (point.split, point.level) == held.place}
+
+    def counted(self, change: float) -> float:
+        """What a change counts as, for what this stream has shown: its head may run dense though little changed."""
+        return change + self.dense * (REFRESH - change)
+
+    def run(self, route: Route, inputs: Arrays, look: Any, seen: int) -> Arrays:
+        """What crosses at an incremental point, or the outputs: only what changed is computed.
+
+        Args:
+            route: of the point.
+            inputs: the model's.
+            look: what a change against this frame is measured on.
+            seen: how many frames the window has seen.
+        """
+        held, self._held = self._held, None
+        runner = self._runners.of(route)
+        if not all(np.isfinite(part).all() for part in inputs if part.dtype.kind == "f"):
+            self.stats = _NOT_FINITE  # computed as ever, and nothing of it is held
+            assert runner.plain is not None  # a bundle has one
+            return runner.plain.run(inputs)
+        cache = held.cache if held is not None and held.place == _place(route) else None
+        outputs, after = runner.run(inputs, cache)
+        if cache is not None:
+            self.dense += _NEW * ((after.stats.path in _DENSE) - self.dense)
+        self._held = _Held(_place(route), after, look, seen)
+        self.stats = after.stats
+        return outputs
+
+
+def merged(
+    codecs: Mapping[OperatingPoint, float],
+    heads: Mapping[OperatingPoint, float],
+    incremental: Collection[OperatingPoint],
+    stateful: Collection[OperatingPoint],
+) -> dict[OperatingPoint, float]:
+    """How much a frame changed for each point, where a codec and a head hold different frames.
+
+    A point whose head is incremental refreshes if the head is not held, and if its codec has a state that is not held
+    either; where both are, the larger change counts.
+
+    Args:
+        codecs: against what both ends hold.
+        heads: against what the terminal's heads hold.
+        incremental: all points whose head is.
+        stateful: all points whose codec has a state.
+
+    Example:
+        >>> dense, point = (OperatingPoint("a", codec="delta@1", incremental=one) for one in (False, True))
+        >>> found = merged({dense: 0.1, point: 0.1}, {point: 0.2}, [point], [dense, point])
+        >>> found == {dense: 0.1, point: 0.2}
+        True
+        >>> merged({dense: 0.1, point: 0.1}, {}, [point], [dense, point]) == {dense: 0.1}
+        True
+    """
+    found = dict(codecs)
+    for point in incremental:
+        change = max(heads.get(point, REFRESH), codecs.get(point, REFRESH) if point in stateful else 0.0)
+        if change < REFRESH:
+            found[point] = change
+        else:
+            found.pop(point, None)
+    return found
