@@ -54,7 +54,6 @@ SHARED = {
     "halves": "heads and tails",
     "losses": "loss functions",
     "model": "the model of that part",
-    "own": "an object of the user's own",
     "prepare": "the extra, and the commands that need it",
     "reference": "what both ends hold",
     "show": "what a person sees",

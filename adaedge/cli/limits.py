@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from adaedge.cli.own import own
+from adaedge.cli.named_objects import own
 from adaedge.energy import COMPUTE, RADIOS, ComputePower, EnergyModel, Provenance
 from adaedge.energy import Radio as RadioModel
 from adaedge.errors import EnergyError

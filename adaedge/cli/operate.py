@@ -18,7 +18,7 @@ from adaedge.cli import checks, show
 from adaedge.cli import way as ways
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, EngineName, Json, PeriodS, Radio, energy_model
 from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
-from adaedge.cli.own import own
+from adaedge.cli.named_objects import own
 from adaedge.errors import ProfileError, ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from adaedge.cli.own import own
+from adaedge.cli.named_objects import own
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.scheduling import (

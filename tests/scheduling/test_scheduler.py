@@ -258,12 +258,12 @@ def test_an_offload_in_vain_must_leave_time_for_a_local_finish() -> None:
 
 
 def test_hysteresis_keeps_a_point_that_is_nearly_as_good() -> None:
-    near = {LOCAL: Cost(head_s=0.100), SMALL: Cost(head_s=0.098)}
+    near = {LOCAL: Cost(head_s=0.100), SMALL: Cost(head_s=0.099)}
     scheduler = Scheduler(profile(near), CHEAP, deadline_s=0.2)
     scheduler.state = State(point=LOCAL)
     decision = scheduler.choose(None, now_s=0.0)
     assert decision.point == LOCAL
-    assert decision.reasons[0] == "kept: output/w0.5/fp32/raw would save only 2.0 %"
+    assert decision.reasons[0] == "kept: output/w0.5/fp32/raw would save only 1.0 %"
     scheduler = Scheduler(profile(near), CHEAP, deadline_s=0.2, policy=LeastEnergy(hysteresis=0.01))
     scheduler.state = State(point=LOCAL)
     assert scheduler.choose(None, now_s=0.0).point == SMALL
