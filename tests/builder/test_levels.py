@@ -196,7 +196,7 @@ def test_sliced_weights_are_shared_by_head_and_tail_and_views_where_they_can_be(
     assert any(np.shares_memory(parts[name], fresh._engines._stored[which.tensor])
                for name, which in bundle.manifest.slices.items() if name in parts)  # fmt: skip
     engines = fresh._engines._engines.values()
-    assert sum(len(engine._weights) for engine in engines) > len(parts), "some of them in two sessions"
+    assert sum(len(engine.weights) for engine in engines) > len(parts), "some of them in two sessions"
 
 
 def test_a_narrow_bundle_is_loaded_and_run_without_torch(made, frames, tmp_path):
