@@ -51,7 +51,7 @@ from adaedge.stream import Playback
 from adaedge.taught import Gate, UpdateKey
 from benchmarks import deeplabv3, forged_updates, taught_energy
 from benchmarks.result import write
-from benchmarks.taught_student import Student, student
+from benchmarks.taught_student import Still, Student, mirrored, student
 from benchmarks.video_clips import class_of, count
 
 BARS = {"person": 0.70, "bottle": 0.82, "above_alone": 0.07, "bps": 300_000, "saves": 0.25, "gated": 0.85}
@@ -125,27 +125,6 @@ class Learned:
 
     student: Student
     seen: list[tuple[Tensor, Tensor]]
-
-
-class Still(nn.Module):
-    """A part that learns in evaluation mode: its batch-norm statistics stay the segmenter's."""
-
-    def __init__(self, part: nn.Module) -> None:
-        super().__init__()
-        self.part = part
-
-    def forward(self, *features: Tensor) -> Tensor:
-        """The part's own."""
-        return self.part(*features)
-
-    def train(self, _mode: bool = True) -> Still:
-        """Stays as it is."""
-        return self
-
-
-def mirrored(inputs: Tensor, answer: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The mirror image, and its answer."""
-    return [(inputs.flip(3), answer.flip(3))]
 
 
 def learned(clip: Clip, segmenter: Bundle, way: Way, epochs: int) -> Learned:

@@ -86,3 +86,24 @@ def student(seed: int = 0) -> Student:
     """One that has learned nothing yet."""
     torch.manual_seed(seed)
     return Student().eval()
+
+
+class Still(nn.Module):
+    """A part that learns in evaluation mode: its batch-norm statistics stay the segmenter's."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """The part's own."""
+        return self.part(*features)
+
+    def train(self, _mode: bool = True) -> Still:
+        """Stays as it is."""
+        return self
+
+
+def mirrored(inputs: Tensor, answer: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The mirror image, and its answer."""
+    return [(inputs.flip(3), answer.flip(3))]
