@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from adaedge import Bundle, OperatingPoint, Space, Splittable, StreamTeacher, TaughtNetwork, build, teach

@@ -4,8 +4,7 @@
 
 It subscribes to ``sensor_msgs/Image`` on ``--topic`` and publishes ``std_msgs/String`` on ``~/answer``: JSON with the
 stamp of the image, class and label, who answered, point, seconds and joules. ROS is imported in `main` only; arguments
-after ``--ros-args`` are its own (remapping, parameters). A frame that comes while another is answered takes the place
-of those that wait: an old picture is no news to a robot.
+after ``--ros-args`` are its own. A frame that comes while another is answered takes the place of those that wait.
 """
 
 from __future__ import annotations

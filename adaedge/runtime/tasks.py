@@ -85,26 +85,26 @@ class ImagePipeline:
             Of a classification ``{"label", "score"}``, the score a probability among the classes that the bundle
             answers with (all of them, or with ``best@K`` those K). Of a segmentation ``{"label", "score": None,
             "mask"}``, the mask a bool array over the bundle's label map, for each class that is there, the largest
-            first. Of a detection ``{"label", "score", "box"}``, the box as the model gives it, in ``xmin``, ``ymin``,
-            ``xmax``, ``ymax``.
+            first. Of a detection ``{"label", "score", "box"}``, the box in ``xmin``, ``ymin``, ``xmax``, ``ymax``: in
+            pixels of the picture where the bundle has a post-processing, else as the model gives it.
 
         Raises:
             SourceError: if it is no picture that decodes, or does not fit the bundle.
         """
         if isinstance(picture, list):
-            return [self._read(self._answer(frame_of(one))) for one in picture]
-        return self._read(self._answer(frame_of(picture)))
+            return [self._read(*self._answer(frame_of(one))) for one in picture]
+        return self._read(*self._answer(frame_of(picture)))
 
-    def _answer(self, frame: Array) -> tuple[Array, ...]:
+    def _answer(self, frame: Array) -> tuple[tuple[Array, ...], Array]:
         if isinstance(self._model, Terminal):
-            return self._model.infer(frame).answer
-        return self._model.run(OperatingPoint(OUTPUT), self._model.inputs_of(frame))
+            return self._model.infer(frame).answer, frame
+        return self._model.run(OperatingPoint(OUTPUT), self._model.inputs_of(frame)), frame
 
     def _label(self, index: int) -> str:
         names = self.bundle.manifest.labels
         return names[index] if 0 <= index < len(names) else f"class {index}"
 
-    def _classes(self, answer: tuple[Array, ...]) -> Answer:
+    def _classes(self, answer: tuple[Array, ...], _: Array | None = None) -> Answer:
         if self.bundle.manifest.answer.startswith("best@"):
             indices, scores = (one.reshape(-1) for one in answer)
         else:
@@ -116,7 +116,7 @@ class ImagePipeline:
         best = np.argsort(-shares, kind="stable")[: self._top_k]
         return [{"label": self._label(int(indices[at])), "score": float(shares[at])} for at in best]
 
-    def _masks(self, answer: tuple[Array, ...]) -> Answer:
+    def _masks(self, answer: tuple[Array, ...], _: Array | None = None) -> Answer:
         if len(answer) != 1 or len(answer[0]) != 1:
             raise BundleError("no map of labels")
         found = answer[0][0]
@@ -127,8 +127,8 @@ class ImagePipeline:
         order = np.argsort(-counts, kind="stable")
         return [{"label": self._label(int(classes[at])), "score": None, "mask": labels == classes[at]} for at in order]
 
-    def _boxes(self, answer: tuple[Array, ...]) -> Answer:
-        boxes, scores, labels = self._named(answer)
+    def _boxes(self, answer: tuple[Array, ...], frame: Array | None = None) -> Answer:
+        boxes, scores, labels = self._named(answer, frame)
         if not boxes.shape[:1] == scores.shape == labels.shape or boxes.shape[1:] != (4,):
             raise BundleError("no boxes with scores and labels")
         kept = [at for at in np.argsort(-scores, kind="stable") if scores[at] >= self._threshold]
@@ -141,9 +141,9 @@ class ImagePipeline:
             for at in kept
         ]
 
-    def _named(self, answer: tuple[Array, ...]) -> list[Array]:
+    def _named(self, answer: tuple[Array, ...], frame: Array | None) -> list[Array]:
         """Boxes (n, 4), scores (n,) and labels (n,), by the names of the model's outputs."""
-        nested = self.bundle.answers.nested(answer)
+        nested = self.bundle.answers.nested(answer, frame)
         inner = nested[0] if isinstance(nested, list | tuple) and isinstance(nested[0], dict) else nested
         named = inner if isinstance(inner, Mapping) else dict(_by_name(self.bundle, answer))
         if not {*_NAMES} <= {*named}:

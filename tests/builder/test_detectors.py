@@ -19,7 +19,7 @@ from adaedge.errors import CaptureError, CodecError, ModelError
 from adaedge.metrics import BoxF1
 from adaedge.models import detector_of, load
 from adaedge.operating_point import Cost, OperatingPoint, Profile
-from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Terminal
+from adaedge.runtime import EdgeSession, ManualClock, ReplayLink, Terminal, pipeline
 from adaedge.scheduling import Fixed, Scheduler
 
 _spec = importlib.util.spec_from_file_location("detectors", Path(__file__).parent.parent / "detection" / "detectors.py")
@@ -119,6 +119,9 @@ def test_a_terminal_gives_boxes_in_pixels_of_the_frame(bundle, ssd, point):
     assert len(described["boxes"][0]) == 4
     assert bundle.answers.described(result.answer, large)["boxes"] == result.output["boxes"].tolist()
     assert bundle.answers.best_class(result.answer) is None
+    best = pipeline("object-detection", bundle, threshold=0.1)(large)[0]
+    assert [*best["box"].values()] == pytest.approx(2 * inside.output["boxes"][0], rel=0.02)
+    assert best["label"] == f"class {inside.output['labels'][0]}"
 
 
 def test_yolos_is_built_with_another_threshold_and_answers_raw():
