@@ -79,7 +79,7 @@ COMMANDS = {
     "simulate rate.csv --trace rate.csv": "this is not a profile",
     "simulate profile.json --trace missing.csv": "cannot read the trace missing.csv",
     "simulate profile.json --trace stamps.csv": "Name the columns seconds and mbps",
-    "simulate profile.json --trace rate.csv --policy best": "adaptive, local, static, clairvoyant, an operating point",
+    "simulate profile.json --trace rate.csv --policy best": "adaptive, local, static, clairvoyant, ExpectedEnergy",
     "simulate profile.json --trace rate.csv --policy math:pi": "math:pi is float, and a callable is needed",
     "simulate profile.json --trace rate.csv --frames 0": "'--frames': 0 is not in the range",
     "report missing.jsonl": "cannot read the records missing.jsonl",
