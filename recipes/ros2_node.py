@@ -3,8 +3,8 @@
     python -m recipes.ros2_node --bundle lite0.bundle --profile profile.json --edge edge.local:50051
 
 It subscribes to ``sensor_msgs/Image`` on ``--topic`` and publishes ``std_msgs/String`` on ``~/answer``: JSON with the
-stamp of the image, class and label, who answered, point, seconds and joules. ROS is imported in `main` only; arguments
-after ``--ros-args`` are its own. A frame that comes while another is answered takes the place of those that wait.
+stamp of the image, class and label, who answered, point, seconds and joules. ROS is imported in `main` only. A frame
+that comes while another is answered takes the place of those that wait.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from adaedge.scheduling import ProbePlan
 CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
 """Where red, green and blue are in a pixel: https://docs.ros.org/en/rolling/p/sensor_msgs/msg/Image.html"""
 BYTES = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
-
 Say = Callable[[str], None]
 
 

@@ -12,7 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 from benchmarks.tiny_bundle import tiny_bundle
 
-LAZY = ["adaedge.channel", "adaedge.energy", "adaedge.payload", "adaedge.runtime"]
+LAZY = ["adaedge.channel", "adaedge.energy", "adaedge.payload", "adaedge.runtime", "adaedge.scheduling"]
 THIRD_PARTY = [
     "torch",
     "onnx",
@@ -26,7 +26,18 @@ THIRD_PARTY = [
     "grpc",
 ]
 THIRD_PARTY += ["PIL.JpegImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin"]
-OURS = ["profiling", "metrics", "simulation", "report", "cli", "energy.calibration", "energy.presets"]
+OURS = [
+    "stream.incremental",
+    "scheduling.bandit",
+    "scheduling.robust_mpc",
+    "profiling",
+    "metrics",
+    "simulation",
+    "report",
+    "cli",
+    "energy.calibration",
+    "energy.presets",
+]
 OURS += [f"payload.{name}" for name in ("jpeg", "latent", "image_codecs", "range_coder", "video")]
 OURS += [f"runtime.{name}" for name in ("edge_session", "server", "session", "emulated_links", "sources")]
 OURS += [f"channel.{name}" for name in ("allocation", "propagation", "synthesis", "trace_files", "trace")]

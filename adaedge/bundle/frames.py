@@ -181,7 +181,7 @@ def _resized(frame: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int,
     """
     if preprocessing.fit == "stretch":
         return preprocessing.size
-    height, width = (math.floor(side / preprocessing.crop) for side in preprocessing.size)
+    height, width = [math.floor(side / preprocessing.crop) for side in preprocessing.size]
     if height == width:
         short, long = sorted(frame)
         other = int(height * long / short)

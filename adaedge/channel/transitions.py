@@ -177,7 +177,8 @@ class Transitions:
 
     def _correct(self, rate: float, *, bound: bool) -> None:
         """Whether the interval held what was found."""
-        self._forecast()
+        if self._spread is None:
+            self._forecast()
         low, high = math.log(self._quantiles_bps[0]), math.log(self._quantiles_bps[3])
         # Of an upload that was given up, only a bound is known: the interval held it if it reaches below.
         inside = low <= rate + _ALIKE if bound else low - _ALIKE <= rate <= high + _ALIKE

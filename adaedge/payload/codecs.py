@@ -222,10 +222,11 @@ class Features(StandsAlone):
             else write_raw(tensor)
             for tensor, axis in zip(tensors, axes, strict=True)
         ]
-        segment = written[0][1] if len(written) == 1 else b"".join(data for _, data in written)
+        headers, parts = zip(*written, strict=True) if written else ((), ())
+        segment = parts[0] if len(parts) == 1 else b"".join(parts)
         if self.compressed:
             segment = compress(segment)
-        return (tuple(header for header, _ in written), (segment,)), None
+        return (headers, (segment,)), None
 
     def decode(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import final
 
 from adaedge.bundle.route import Route
@@ -190,4 +191,4 @@ def _word(error: Exception) -> str:
 
 def for_meter(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
     """What the energy meter takes of uploads."""
-    return sorted([(crossing.start_s, crossing.end_s, crossing.payload_bytes) for crossing in crossings])
+    return sorted(map(attrgetter("start_s", "end_s", "payload_bytes"), crossings))

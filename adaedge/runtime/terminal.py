@@ -57,8 +57,8 @@ class Terminal:
         tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
             answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
         keeping: how answers are kept (detector, audits, metric), where the bundle knows how good they are.
-        signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: the
-            scheduler's plan then probes when it is worth it, not when it has become time.
+        signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: a link
+            is then probed when it is worth it, not when it has become time.
 
     Raises:
         ScheduleError: if the profile names points that the bundle does not hold, the tolerance is below 0, or the
@@ -180,8 +180,9 @@ class Terminal:
             decision, promised = self._decide(stream, changes)
             if decision.point == KEPT:
                 return self._kept(stream, decision, start_s, stopwatch, frame)
-            with stopwatch:
-                inputs = self._inputs_of(stream, frame) if inputs is None else inputs
+            if inputs is None:
+                with stopwatch:
+                    inputs = self._inputs_of(stream, frame)
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
             answer, attempt, by, latent = self._answered(decision, inputs, its, start_s, stopwatch)
             if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
@@ -292,7 +293,7 @@ class Terminal:
             answered_by=answered_by,
             failure=attempt.failure,
             energy=energy,
-            probe_bytes=sum([probe.payload_bytes for probe in probes]),
+            probe_bytes=sum([probe.payload_bytes for probe in probes]) if probes else 0,
             lost_segments=attempt.lost_segments,
             edge_s=attempt.edge_s,
             frame_id=attempt.frame_id,

@@ -33,7 +33,7 @@ class Delta:
 
     Example:
         >>> delta = Delta.of(np.array([0.0, 0.5, -1.0]), np.array([False, True, True]))
-        >>> delta.values.tolist(), delta.added_to(np.zeros(3, np.float32)).round(3).tolist()
+        >>> delta.values.tolist(), [round(one, 3) for one in delta.added_to(np.zeros(3, np.float32)).tolist()]
         ([64, -127], [0.0, 0.504, -1.0])
     """
 
