@@ -45,6 +45,10 @@ class Bundle(BundleContents):
         codecs: what turns features at a point into bytes and back.
         answers: how the model's outputs become answers, and how these are written and nested.
         engine_name: what runs its graphs.
+
+    Raises:
+        BundleError: if there is no such engine.
+        MissingExtraError: if the engine is not installed.
     """
 
     def route(self, point: OperatingPoint) -> Route:

@@ -28,24 +28,7 @@ _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
 
 class BundleContents:
-    """What a `Bundle` holds; it adds how frames are run.
-
-    Args:
-        manifest: what the bundle holds.
-        files: path → bytes of every file that the manifest names.
-        threads: threads inside an operator.
-        codecs: codecs from outside the package that points of the bundle have.
-        engine: what runs its graphs: ``onnxruntime``, or ``openvino``, which needs the extra of that name.
-
-    Attributes:
-        codecs: what turns features at a point into bytes and back.
-        answers: how the model's outputs become answers, and how these are written and nested.
-        engine_name: what runs its graphs.
-
-    Raises:
-        BundleError: if there is no such engine.
-        MissingExtraError: if the engine is not installed.
-    """
+    """What a `Bundle` holds, which adds how frames are run and says what the arguments and attributes are."""
 
     def __init__(
         self,

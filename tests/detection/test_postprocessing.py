@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from adaedge.errors import BundleError, CaptureError, CodecError, ModelError
 from adaedge.graph import Splittable
 from adaedge.models import detector_of
 
+sys.path.append(str(Path(__file__).parents[2]))
+from benchmarks.detectors import eager
+
 _spec = importlib.util.spec_from_file_location("detectors", Path(__file__).with_name("detectors.py"))
 detectors = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(detectors)
@@ -32,20 +36,6 @@ def normalised(image, preprocessing):
         return image
     mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
     return (image - mean) / std
-
-
-def eager(net, image, threshold=None):
-    """Boxes, scores and labels by the library's own code, best first."""
-    with torch.no_grad():
-        if hasattr(net, "postprocess_detections"):
-            (found,) = net([*image])
-        else:
-            from transformers import DetrImageProcessor
-
-            own = DetrImageProcessor().post_process_object_detection(net(image), threshold, [tuple(image.shape[2:])])
-            order = own[0]["scores"].argsort(descending=True, stable=True)
-            found = {name: own[0][name][order] for name in own[0]}
-    return [found[name].numpy() for name in ("boxes", "scores", "labels")]
 
 
 @pytest.mark.parametrize("kind", detectors.KINDS)
