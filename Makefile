@@ -53,8 +53,8 @@ accessibility: docs $(AXE)  ## Check site and reports with axe-core in Chromium 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-test-all: $(READY)  ## Run the tests, the slow ones too.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test-all: $(READY)  ## Run the tests, the slow ones too, with new examples.
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --hypothesis-profile explore
 
 $(TERMINAL_READY): pyproject.toml
 	$(PYTHON) -m venv --clear $(TERMINAL)  # what is not required any more must be gone

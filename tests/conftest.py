@@ -15,6 +15,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # These run in an environment without torch: `make test-terminal`.
 collect_ignore = ["terminal_only", "arm"]
 
+if importlib.util.find_spec("hypothesis"):  # the terminal's own environment is without it
+    from hypothesis import settings
+
+    # The default run draws the same examples everywhere; `make test-all` draws new ones.
+    settings.register_profile("same", derandomize=True)
+    settings.register_profile("explore", print_blob=True)
+    settings.load_profile("same")
+
 TORCH_IS_HERE = importlib.util.find_spec("torch") is not None
 IMPORTS_TORCH = re.compile(r"^(?:import|from) (?:torch|timm)\b", re.MULTILINE)
 

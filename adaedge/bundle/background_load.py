@@ -1,6 +1,6 @@
 """Opening: engines are loaded beside whatever else a start consists of.
 
-May import: ``errors``, ``operating_point``; of this part ``bundle``.
+May import: ``operating_point``; of this part ``bundle``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from contextlib import suppress
 from threading import Thread
 
 from adaedge.bundle.bundle import Bundle
-from adaedge.errors import BundleError
 from adaedge.operating_point import OperatingPoint
 
 
@@ -35,5 +34,5 @@ def open_aside(bundle: Bundle, points: Iterable[OperatingPoint]) -> Thread:
 
 def _open(bundle: Bundle, points: Iterable[OperatingPoint]) -> None:
     for point in points:
-        with suppress(BundleError):
+        with suppress(Exception):  # an engine whose package is imported while the interpreter ends raises anything
             bundle.route(point).load()

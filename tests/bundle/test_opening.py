@@ -99,3 +99,16 @@ def test_real_engines_loaded_at_once_answer_as_those_loaded_one_by_one(bundle, f
     for point in bundle.points:
         alone, aside = bundle.run(point, inputs), fresh.run(point, inputs)
         assert all(np.array_equal(one, other) for one, other in zip(alone, aside, strict=True))
+
+
+def test_a_failure_aside_is_raised_only_for_whoever_asks(fresh, monkeypatch):
+    """A thread that is told to import an engine while the interpreter ends must not print a traceback."""
+
+    def failing(*_given):
+        raise RuntimeError("can't register atexit after shutdown")
+
+    monkeypatch.setattr(engines, "load_engine", failing)
+    point = partial(fresh)[0]
+    open_aside(fresh, [point]).join(PATIENCE_S)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        _ = fresh.route(point).head
