@@ -8,7 +8,8 @@ May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests an
             where it builds upon a payload that the edge server does not hold: a refresh is welcome.
     Probe   request: any bytes, to see how long they take; reply: their number, uint32 little-endian.
 
-Every call bears the metadata ``authorization: Bearer TOKEN``.
+Every call bears the metadata ``authorization: Bearer TOKEN``. One that an ingress passes on bears the ingress's own
+token, and ``adaedge-terminal: NAME``, the terminal that the ingress knows by the token which it was shown.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ HELLO = "Hello"
 INFER = "Infer"
 PROBE = "Probe"
 AUTHORIZATION = "authorization"
+TERMINAL = "adaedge-terminal"
 STALE = "ABORTED"  # the name of a status of gRPC
 PROBE_REPLY = struct.Struct("<I")
 
