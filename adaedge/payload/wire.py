@@ -170,6 +170,18 @@ def decode(
     return Message(bundle or prefix, fixed[7], point, tensors, segments, fixed[6], base, deadline_s, lost)
 
 
+def place_in_stream(data: Segment) -> tuple[int, int]:
+    """Of a message: its stream, and the sequence number of the payload that it builds upon, 0 for a refresh.
+
+    For whoever passes a message on. Of the rest, only the header's checksum is looked at.
+
+    Raises:
+        PayloadError: if there is no whole header.
+    """
+    fixed = _checked_header(memoryview(data))[1]
+    return fixed[6], fixed[8]
+
+
 def _check_fixed(fixed: tuple[Any, ...]) -> None:
     """Refuse values that no terminal sends."""
     kind, flags, sequence, base, deadline_s, nothing = fixed[2], fixed[3], *fixed[7:11]

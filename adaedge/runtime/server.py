@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import grpc
 import numpy as np
@@ -132,7 +132,19 @@ class EdgeServer:
         self.stop()
 
 
-def serve_forever(server: EdgeServer, *, grace_s: float = _GRACE_S) -> None:
+class Serving(Protocol):
+    """What answers terminals: an `EdgeServer`, or the ingress of many."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        ...
+
+    def stop(self, grace_s: float) -> None:
+        """Finish the calls that run, and stop."""
+        ...
+
+
+def serve_forever(server: Serving, *, grace_s: float = _GRACE_S) -> None:
     """Start the server and stay until SIGTERM or SIGINT; then finish the calls that run. For the main thread only."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
