@@ -40,7 +40,7 @@ import typer.main
 from PIL import Image
 from typer.testing import CliRunner
 
-from adaedge import errors
+from adaedge import cli, errors
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -119,6 +119,8 @@ class Reader:
         match words:
             case ["adaedge", *arguments, "&"]:
                 self._start(arguments)
+            case ["adaedge", "serve", *arguments] if "--ray" in arguments:  # a cluster of the reader's own
+                typer.main.get_command(cli.app).commands["serve"].make_context("serve", arguments)
             case ["adaedge", *arguments]:
                 self._adaedge(arguments)
             case ["scp", *flags_and_paths]:
@@ -133,6 +135,8 @@ class Reader:
                 (recipe.main if "--smoke" in arguments else recipe.parser().parse_args)(arguments)
             case ["pip", "install", what]:
                 assert set(re.findall(r"\w+", what)) <= EXTRAS, what
+            case ["ray", "start", *_]:
+                pass
             case ["sudo", "apt" | "add-apt-repository", *_] | ["source", ".venv/bin/activate"]:
                 pass
             case [python, "-m", "venv", ".venv"] if re.fullmatch(r"python3(\.\d+)?", python):
