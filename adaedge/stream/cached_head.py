@@ -21,7 +21,7 @@ from adaedge.stream.runners import Runners
 
 # Imported by what runs one: a terminal whose bundle has no incremental head starts 20 ms sooner.
 if TYPE_CHECKING:
-    from adaedge.stream.incremental import Cache, FrameStats
+    from adaedge.stream.incremental import Box, Cache, FrameStats
 
 GAP = 100
 """After so many frames at other points the cache is dropped."""
@@ -72,6 +72,7 @@ class CachedHead:
         self.dense = 0.0
         self._runners = runners or Runners(bundle)
         self._held: _Held | None = None
+        self._lengths: tuple[int, ...] = ()  # of the first input, along the axes that its boxes have
 
     @property
     def length_bytes(self) -> int:
@@ -82,7 +83,16 @@ class CachedHead:
     def measured(self) -> dict[str, Any]:
         """What a frame's `Measurement` says of it; nothing where it was not at an incremental point."""
         stats = self.stats
-        return {} if stats is None else {"computed_by": stats.path, "macs_share": stats.macs_share}
+        if stats is None:
+            return {}
+        found: dict[str, Any] = {"computed_by": stats.path, "macs_share": stats.macs_share}
+        in_part = stats.path == "incremental" and len(self._lengths) == 2
+        return found | ({"recomputed": tuple(map(self._share, stats.boxes))} if in_part else {})
+
+    def _share(self, box: Box) -> tuple[float, ...]:
+        """A box of the first input in shares of its height and width."""
+        sides = zip(box, self._lengths, strict=True)
+        return tuple(round(end / length, 4) for span, length in sides for end in span)
 
     def changes(self, since: Callable[[Any, int], float]) -> dict[OperatingPoint, float]:
         """How much counts as changed of the next frame, for each point whose head is held.
@@ -118,7 +128,9 @@ class CachedHead:
         from adaedge.stream.incremental.finite import run_finite
 
         cache = held.cache if held is not None and held.place == _place(route) else None
-        outputs, after, self.stats = run_finite(self._runners.of(route), inputs, cache)
+        runner = self._runners.of(route)
+        self._lengths = runner.plan.held[runner.plan.inputs[0]].lengths
+        outputs, after, self.stats = run_finite(runner, inputs, cache)
         if after is None:
             return outputs
         if cache is not None:
