@@ -92,8 +92,8 @@ def caption_of(records: Sequence[FrameRecord]) -> str:
         f"frame {record.index} {_covered(record):.0%}" for record in drawn(records)[:: max(1, len(drawn(records)) // 4)]
     )
     return (
-        f"Of {frames} of {len(records)} a part was recomputed: filled boxes counted as changed, and with what they reach"
-        f" further on were computed again; the rest was kept. They cover {np.median(areas):.0%} of the picture in the"
+        f"Of {frames} of {len(records)} a part was recomputed: filled boxes counted as changed, and were computed again"
+        f" with what they reach further on; the rest was kept. They cover {np.median(areas):.0%} of the picture in the"
         f" median, at {np.median(shares):.0%} of the multiply-accumulates; {of_them}. The last picture: how often each"
         " place was recomputed."
     )

@@ -36,7 +36,7 @@ def test_how_often_each_place_was_recomputed(records):
     found = often(records)
     assert found.max() <= 1
     assert found[:10].max() == found[20:].max() == 0
-    assert found[10:20].any(axis=0).all()
+    assert found[10:20, 1:-1].all()
     twice = replace(records[1], measurement=replace(records[1].measurement, recomputed=((0, 0.5, 0, 0.5),) * 2))
     assert often([twice]).mean() == 0.25  # boxes that overlap count once
 
