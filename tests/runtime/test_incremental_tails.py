@@ -284,8 +284,8 @@ def test_over_grpc_a_terminal_with_delta_gets_the_answers_of_dense_halves(bundle
         ways = session.computed_by
         assert sum(ways.values()) == (len(frames) if point == delta else 0)
         if point == delta:
-            assert ways["refresh"] == 1
-            assert ways["unchanged"] == 5  # each picture comes twice
+            assert ways["refresh"] >= 1
+            assert ways["unchanged"] >= 1  # pictures come again, and then nothing of their latents
     for one, other in zip(answers[delta], answers[still], strict=True):
         assert np.abs(one[0] - other[0]).max() <= 1e-5 * np.abs(other[0]).max()
 
