@@ -45,9 +45,10 @@ BAR = {"terminal": 0.30, "edge": 0.25}
 def network_of(clip: Path, split: str, folder: Path) -> Network:
     """DeepLabV3 in a bundle with both halves in both forms; what is fitted and built is kept in a folder."""
     plain = segmenter()
-    path = folder / f"{clip.stem}-{split}"
-    if not path.with_suffix(".bundle").exists():
-        cut, fitted = Splittable(plain.module, plain.example), path.with_suffix(".changes")
+    name = f"{clip.stem}-{split}"
+    bundled = folder / f"{name}.bundle"
+    if not bundled.exists():
+        cut, fitted = Splittable(plain.module, plain.example), folder / f"{name}.changes"
         if fitted.exists():
             own = Bottleneck.load(fitted, cut)
         else:
@@ -55,8 +56,8 @@ def network_of(clip: Path, split: str, folder: Path) -> Network:
             own = still.fit_changes(in_order(plain, clip, replace(CASES["deeplabv3"], split=split)))
             own.save(fitted)
         space = Space([split], codecs=[own, "delta"], incremental=(False, True), kept=False)
-        build(plain.module, plain.example, space, preprocessing=plain.geometry).save(path.with_suffix(".bundle"))
-    return replace(plain, bundle=Bundle.load(path.with_suffix(".bundle")))
+        build(plain.module, plain.example, space, preprocessing=plain.geometry).save(bundled)
+    return replace(plain, bundle=Bundle.load(bundled))
 
 
 def frames_of(network: Network, clip: Path, begin: int, most: int, step: int = 1) -> list[Any]:
