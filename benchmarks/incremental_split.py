@@ -31,7 +31,7 @@ from adaedge.clip import decode
 from adaedge.errors import MetricError
 from adaedge.metrics import LabelIoU
 from adaedge.operating_point import OUTPUT, OperatingPoint
-from adaedge.stream import CachedHead, Playback, Runners
+from adaedge.stream import CachedHead, CachedTail, Playback, Runners
 from adaedge.stream.incremental import Tolerance
 from benchmarks.delta_bytes import CASES, in_order
 from benchmarks.result import write
@@ -91,7 +91,7 @@ class Arm:
         self.terminal_s += sent - started
         self.edge_s += time.thread_time() - sent
         self.sizes.append(len(payload))
-        if self._head and self._head.stats:
+        if self._head and self._head.stats and isinstance(engine, CachedTail) and engine.stats:
             self.ways[f"head {self._head.stats.path}"] += 1
             self.ways[f"tail {engine.stats.path}"] += 1
         return outputs

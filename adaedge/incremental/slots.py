@@ -165,6 +165,9 @@ class SlideWriter:
 
     def _last(self, value: fx.Node, node: fx.Node, count: int) -> fx.Node:
         """The last slots of what a node became."""
-        return self._graph.call_function(
-            torch.ops.aten.slice.Tensor, (value, self._slots.axis(node), -count, torch.iinfo(torch.int64).max)
-        )
+        return last_slots(self._graph, value, self._slots.axis(node), count)
+
+
+def last_slots(graph: fx.Graph, value: fx.Node, axis: int, count: int) -> fx.Node:
+    """A new node: so many slots of a tensor, the last ones."""
+    return graph.call_function(torch.ops.aten.slice.Tensor, (value, axis, -count, torch.iinfo(torch.int64).max))

@@ -19,7 +19,7 @@ from adaedge.report.distributions import energy_by_policy, latency_distribution,
 from adaedge.report.frontier import Frontier
 from adaedge.report.markup import STYLE, figure, pairs, section, sentences, table
 from adaedge.report.origin import Origin, environment
-from adaedge.report.recomputed import caption_of, in_part, overlay
+from adaedge.report.recomputation import caption_of, in_part, overlay
 from adaedge.report.stretches import stretches
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison, levels

@@ -11,6 +11,7 @@ then zeros of padding were, and zeros where then a frame was. That is the only e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -26,7 +27,7 @@ from adaedge.graph.signature import Signature
 from adaedge.incremental.nodes import shape_of
 from adaedge.incremental.planning import TorchEngine, asked_of, fingerprint, leaves_of
 from adaedge.incremental.segmenting import trace
-from adaedge.incremental.slots import SlideWriter, Slots
+from adaedge.incremental.slots import SlideWriter, Slots, last_slots
 from adaedge.stream.incremental import Cache
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.slides import SlidingPlan, SlidingRunner
@@ -45,8 +46,8 @@ class Slid:
     """
 
     plan: SlidingPlan
-    whole: nn.Module
-    slide: nn.Module
+    whole: fx.GraphModule
+    slide: fx.GraphModule
     leaves: tuple[Any, ...]
     out_spec: pytree.TreeSpec
 
@@ -83,7 +84,7 @@ def slid(net: nn.Module, clip: Tensor, step: int, axis: int = 2) -> Slid:
     taken = Held(tuple(clip.shape), (), _type(entry))
     share, name = spent / max(1, sum(macs.values())), fingerprint(found.graph)
     plan = SlidingPlan(taken, axis, step, held, len(asked), share, written.is_exact, name)
-    whole = _Whole(subgraph(found.graph, [entry], [*asked, *written.kept]), len(asked), ends)
+    whole = _with_ends(subgraph(found.graph, [entry], [*asked, *written.kept]), len(asked), ends)
     return Slid(plan, whole, written.finished(asked), leaves, found.out_spec)
 
 
@@ -91,17 +92,14 @@ def _type(node: fx.Node) -> str:
     return str(node.meta["val"].dtype).removeprefix("torch.")
 
 
-class _Whole(nn.Module):
-    """The whole network, and the last slots of some of its tensors."""
-
-    def __init__(self, graph: nn.Module, outputs: int, ends: list[tuple[int, int]]) -> None:
-        super().__init__()
-        self._graph, self._outputs, self._ends = graph, outputs, ends
-
-    def forward(self, clip: Tensor) -> tuple[Tensor, ...]:
-        made = self._graph(clip)
-        last = zip(made[self._outputs :], self._ends, strict=True)
-        return (*made[: self._outputs], *(value.narrow(axis, -count, count).clone() for value, (axis, count) in last))
+def _with_ends(graph: fx.GraphModule, outputs: int, ends: Sequence[tuple[int, int]]) -> fx.GraphModule:
+    """A graph that returns, of what is behind its outputs, the last slots: axis and number of each."""
+    returned: Any = graph.graph.output_node().args[0]
+    with graph.graph.inserting_before(graph.graph.output_node()):
+        last = [last_slots(graph.graph, value, *end) for value, end in zip(returned[outputs:], ends, strict=True)]
+    graph.graph.output_node().args = ((*returned[:outputs], *last),)
+    graph.recompile()
+    return graph
 
 
 @final

@@ -16,6 +16,7 @@ from adaedge.runtime.record import FrameRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 SHOWN = 11
 """Frames that are drawn, at even distances, beside the picture of all of them."""
@@ -31,8 +32,8 @@ def in_part(records: Sequence[FrameRecord]) -> list[FrameRecord]:
 def drawn(records: Sequence[FrameRecord]) -> list[FrameRecord]:
     """Those of them that are drawn: at even distances, the first and the last among them."""
     found = in_part(records)
-    places = np.unique(np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)) if found else []
-    return [found[place] for place in places]
+    last, count = len(found) - 1, min(SHOWN, len(found))
+    return [found[round(at * last / max(1, count - 1))] for at in range(count)]
 
 
 def overlay(records: Sequence[FrameRecord], *, narrow: bool = False) -> str:
@@ -111,7 +112,7 @@ def _frame(axes: Axes, title: str) -> None:
         spine.set(visible=True, color=FAINT)
 
 
-def _colours() -> object:
+def _colours() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("recomputed", [(0, 0, 0, 0), SKY, VERMILLION])
+    return LinearSegmentedColormap.from_list("recomputed", ["#56b4e900", SKY, VERMILLION])

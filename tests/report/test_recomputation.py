@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adaedge.report import write_html
-from adaedge.report.recomputed import SHOWN, caption_of, drawn, in_part, often, overlay
+from adaedge.report.recomputation import SHOWN, caption_of, drawn, in_part, often, overlay
 from adaedge.runtime import FrameRecord
 
 
