@@ -193,7 +193,7 @@ class _Calls:
             except UnknownCallerError as error:
                 self._refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
             except GreedyCallerError as error:
-                self._refuse("rate", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+                self._refuse("rate", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
 
         return run
 
@@ -220,7 +220,7 @@ class _Calls:
             with self._admission.turn(message.point, left_s, terminal) as waited_s:
                 reply = self._session.answer(message, waited_s, read_s)
         except OverloadError as error:
-            self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), about)
+            self._refuse("overload", context, grpc.StatusCode[rpc.OVERLOAD], str(error), about)
         except StaleReferenceError as error:
             self._refuse("stale", context, grpc.StatusCode[rpc.STALE], str(error), about)
         except PayloadError as error:
