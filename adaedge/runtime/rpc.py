@@ -45,7 +45,7 @@ def hello(bundle: str) -> bytes:
 
     Example:
         >>> hello("ab" * 32)[:23]
-        b'{"wire": 2, "bundle": "'
+        b'{"wire": 3, "bundle": "'
     """
     return json.dumps({"wire": wire.VERSION, "bundle": bundle}).encode()
 
