@@ -172,6 +172,20 @@ def decode(
     return Message(known, sequence, point, tensors, segments, stream, base, deadline_s, len(entries) - len(segments))
 
 
+def place_in_stream(data: Segment) -> tuple[int, int]:
+    """Of a message: its stream, and the sequence number of the payload that it builds upon, 0 for a refresh.
+
+    For whoever passes a message on. Of the rest, only the header's checksum is looked at.
+
+    Raises:
+        PayloadError: if there is no whole header.
+    """
+    reader = Reader(*_checked_header(memoryview(data)))
+    _, stream, _ = _IDENTITY.unpack(reader.take(_IDENTITY.size))
+    reader.number()
+    return stream, reader.number()
+
+
 def _known(prefix: str, bundle: str | None) -> str:
     """The bundle's whole hash, where the caller has one; it has to begin as the payload says."""
     if bundle is not None and not bundle.startswith(prefix):

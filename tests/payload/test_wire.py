@@ -237,3 +237,10 @@ def test_what_does_not_fit_the_table_is_refused_when_written():
     for changes in ({"sequence": -1}, {"bundle": "xyz"}, {"tensors": (headers(bits=16),)}, {"stream": 2**64}):
         with pytest.raises(CodecError, match="does not fit the wire format"):
             wire.encode(replace(Message(BUNDLE, 0, POINT, (), ()), **changes))
+
+
+def test_whoever_passes_a_payload_on_reads_its_place_alone():
+    data = forged(headers(), stream=2**63, sequence=300, base=299)
+    assert wire.place_in_stream(data) == (2**63, 299)
+    with pytest.raises(PayloadError, match="the checksum of its header does not match"):
+        wire.place_in_stream(data[:-10] + b"?" + data[-9:])

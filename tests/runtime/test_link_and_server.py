@@ -183,7 +183,8 @@ def test_a_failure_inside_is_logged_there_and_not_told(server, link, bundle, pay
 
 
 def test_a_payload_whose_deadline_has_passed_is_not_computed(bundle):
-    from adaedge.runtime.server import _Calls
+    from adaedge.runtime.calls import Refusals
+    from adaedge.runtime.server import _Answers
 
     class Context:
         def time_remaining(self):
@@ -193,7 +194,7 @@ def test_a_payload_whose_deadline_has_passed_is_not_computed(bundle):
             raise RuntimeError(code.name, text)
 
     with pytest.raises(RuntimeError, match=r"DEADLINE_EXCEEDED.*before the frame's turn came"):
-        _Calls(None, None, None, None, None)._infer(b"", Context(), "")
+        _Answers(None, None, None, None, Refusals(None)).infer(b"", Context(), "")
 
 
 def test_a_slow_answer_is_given_up_in_time(link, bundle, payload, monkeypatch):
