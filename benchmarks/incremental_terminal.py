@@ -7,6 +7,9 @@ between that and keeping the answer at an accuracy floor, ``both`` among all thr
 frames tell how good a kept answer is. Seconds are CPU seconds of the
 thread, resizing, looking at the frame, deciding and the answer's codec included; a speed-up is ``dense`` by another, in
 sums over all frames. ``iou`` is of the clip's class where it shows one, of all classes elsewhere, against ``dense``.
+
+With ``--own`` bundle and profile are of each clip's own first half, for the clips that have one class to be looked for,
+and the rows are of ``incremental_kept``: keeping and computing in part together, bar 3.2 times at an IoU of .97.
 """
 
 from __future__ import annotations
@@ -147,22 +150,30 @@ def main() -> None:
     parser.add_argument("--clip", action="append", help="stems of clips; all unless told")
     parser.add_argument("--folder", type=Path, help="keep bundle, profile and rows here, and take them from here")
     parser.add_argument("--build", action="store_true", help="only build, into the folder")
+    parser.add_argument("--own", action="store_true", help="build and profile on each clip's own first half")
     parser.add_argument("--profile", action="store_true", help="only profile, into the folder")
     options = parser.parse_args()
     wanted = [clip for clip in CLIPS if not options.clip or clip.stem in options.clip]
     with tempfile.TemporaryDirectory() as scratch:
-        measure(options, wanted, options.folder or Path(scratch))
+        folder = options.folder or Path(scratch)
+        if options.own:
+            shown = [clip for clip in wanted if class_of(clip.stem) is not None]
+            rows = [row for clip in shown for row in measure(options, [clip], folder / clip.stem, clip)]
+            write("incremental_kept", rows, tolerance=options.tolerance, floor=options.floor)
+            return
+        measure(options, wanted, folder, CLIPS[0])
 
 
-def measure(options: argparse.Namespace, wanted: list[Path], folder: Path) -> None:
-    """What was asked for, of what the folder does not hold."""
+def measure(options: argparse.Namespace, wanted: list[Path], folder: Path, first: Path) -> list[Row]:
+    """What was asked for, of what the folder does not hold; ``first`` is the clip that is built upon."""
     if not (folder / "bundle").exists():
-        built(CLIPS[0], options.first, options.tolerance).save(folder / "bundle")
+        folder.mkdir(parents=True, exist_ok=True)
+        built(first, options.first, options.tolerance).save(folder / "bundle")
     bundle = Bundle.load(folder / "bundle")
     if options.build:
-        return
+        return []
     if not (folder / "profile.json").exists():
-        frames = frames_of(CLIPS[0], 0, min(options.first, count(CLIPS[0]) // 2))
+        frames = frames_of(first, 0, min(options.first, count(first) // 2))
         adaedge.profile(bundle, frames=frames[len(frames) // 2 :], repetitions=60).save(folder / "profile.json")
     profile = Profile.load(folder / "profile.json")
     incremental = OperatingPoint("output", incremental=True)
@@ -178,15 +189,18 @@ def measure(options: argparse.Namespace, wanted: list[Path], folder: Path) -> No
     }
     print(costs, flush=True)
     if options.profile:
-        return
+        return []
+    found = []
     for clip in wanted:
         row = clip_row(bundle, profile, clip, options.frames, options.floor)
         (folder / f"{clip.stem}.json").write_text(json.dumps(row), encoding="utf-8")
         print(row, flush=True)
+        found.append(row | {"profile": costs} if options.own else row)
     known = [folder / f"{clip.stem}.json" for clip in CLIPS]
-    if all(path.exists() for path in known):
+    if not options.own and all(path.exists() for path in known):
         rows = [json.loads(path.read_text(encoding="utf-8")) for path in known]
         write("incremental_terminal", rows, tolerance=options.tolerance, floor=options.floor, profile=costs)
+    return found
 
 
 if __name__ == "__main__":

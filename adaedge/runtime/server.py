@@ -102,6 +102,7 @@ class EdgeServer:
         for point in points:
             if half := self._bundle.route(point).edge_half:
                 self.admission.expect(point, took_s[half])
+        self.session.preload(points)
 
     def _timed(self, half: Subgraph) -> float:
         """Seconds of a tail on zeros, the second time: the first loads it."""
