@@ -26,6 +26,7 @@ UPPER += [
     "profiling",
     "scheduling",
     "runtime",
+    "cluster",
     "simulation",
     "fleet",
     "report",

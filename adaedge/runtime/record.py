@@ -31,8 +31,8 @@ class Measurement:
         answer_bytes: bytes received.
         answered_by: ``edge``, ``terminal``, or ``earlier`` where the answer to an earlier frame stands: at ``kept``,
             and where nothing was sent because the latent had hardly moved.
-        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``
-            where the features could not be encoded); empty where none did.
+        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``overload``, ``stale``,
+            ``corrupted``, or ``unsent`` where the features could not be encoded); empty where none did.
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
         probe_bytes: the part of ``payload_bytes`` that probes and handshakes were. A simulation leaves it 0: there, no
             frame sends a probe and its own payload.
