@@ -9,7 +9,9 @@ thread, resizing, looking at the frame, deciding and the answer's codec included
 sums over all frames. ``iou`` is of the clip's class where it shows one, of all classes elsewhere, against ``dense``.
 
 With ``--own`` bundle and profile are of each clip's own first half, for the clips that have one class to be looked for,
-and the rows are of ``incremental_kept``: keeping and computing in part together, bar 3.2 times at an IoU of .97.
+and the rows are of ``incremental_kept``: keeping and computing in part together, bar 3.2 times at an IoU of .97. The
+floor is then the lowest of ``FLOORS`` at which ``both`` keeps an IoU of .975 on frames of the first half that nothing
+was built upon.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -46,6 +48,7 @@ Row = dict[str, Any]
 LOCAL = OperatingPoint("output")
 ENERGY = EnergyModel(ComputePower(busy_w=4.0), WIFI_2012)
 ARMS = ("dense", "incremental", "kept", "both")
+FLOORS, KEEPS = (0.85, 0.9, 0.94, 0.97), 0.975
 
 
 @final
@@ -110,11 +113,31 @@ def terminals(bundle: Bundle, profile: Profile, floor: float) -> dict[str, Termi
     return found
 
 
-def clip_row(bundle: Bundle, profile: Profile, clip: Path, most: int, floor: float) -> Row:
-    """All arms on the second half of a clip."""
-    begin = count(clip) // 2
+def chosen_floor(bundle: Bundle, profile: Profile, clip: Path, built_upon: int) -> tuple[float, list[Row]]:
+    """The lowest floor that keeps the answers on the rest of the first half, and what each that was tried came to."""
+    rows = []
+    for floor in FLOORS:
+        most = min(120, count(clip) // 2 - built_upon)
+        rows.append({"floor": floor} | clip_row(bundle, profile, clip, most, floor, built_upon, ("dense", "both")))
+        print(rows[-1], flush=True)
+        if (rows[-1]["both_iou"] or 0.0) >= KEEPS:
+            break
+    return rows[-1]["floor"], rows
+
+
+def clip_row(
+    bundle: Bundle,
+    profile: Profile,
+    clip: Path,
+    most: int,
+    floor: float,
+    begin: int | None = None,
+    wanted: Sequence[str] = ARMS,
+) -> Row:
+    """All arms, or those wanted, on the second half of a clip, or from a frame on."""
+    begin = count(clip) // 2 if begin is None else begin
     frames, draw = frames_of(clip, begin, most), random.Random(0)
-    arms = terminals(bundle, profile, floor)
+    arms = {name: arm for name, arm in terminals(bundle, profile, floor).items() if name in wanted}
     names = tuple(arms)
     seconds, answers = dict.fromkeys(names, 0.0), {name: [] for name in names}
     ways: dict[str, Counter[str]] = {name: Counter() for name in names}
@@ -161,7 +184,7 @@ def main() -> None:
         if options.own:
             shown = [clip for clip in wanted if class_of(clip.stem) is not None]
             rows = [row for clip in shown for row in measure(options, [clip], folder / clip.stem, clip)]
-            write("incremental_kept", rows, tolerance=options.tolerance, floor=options.floor)
+            write("incremental_kept", rows, tolerance=options.tolerance)
             return
         measure(options, wanted, folder, CLIPS[0])
 
@@ -205,10 +228,13 @@ def measure(options: argparse.Namespace, wanted: list[Path], folder: Path, first
         return []
     found = []
     for clip in wanted:
-        row = clip_row(bundle, profile, clip, options.frames, options.floor)
+        floor, tried = options.floor, []
+        if options.own:
+            floor, tried = chosen_floor(bundle, profile, clip, min(options.first, count(clip) // 2 - 60))
+        row = clip_row(bundle, profile, clip, options.frames, floor)
         (folder / f"{clip.stem}.json").write_text(json.dumps(row), encoding="utf-8")
         print(row, flush=True)
-        found.append(row | {"profile": costs} if options.own else row)
+        found.append(row | {"floor": floor, "first_half": tried, "profile": costs} if options.own else row)
     known = [folder / f"{clip.stem}.json" for clip in CLIPS]
     if not options.own and all(path.exists() for path in known):
         rows = [json.loads(path.read_text(encoding="utf-8")) for path in known]

@@ -1,6 +1,6 @@
 """Sliding: a network of clips that computes, of each window, only the frames that are new.
 
-May import: ``errors``, ``graph``, ``stream``; of this part ``nodes``, ``planning``, ``segmenting``, ``slots``.
+May import: ``errors``, ``graph``, ``stream``; of this part ``nodes``, ``planning``, ``slots``.
 
 Operators that look along time at a few slots only (convolutions, pools, everything that works on a slot alone) run on
 the new slots and as many of the slots before as they reach back to, which are held; what that makes of the slots before
@@ -26,7 +26,6 @@ from adaedge.graph.extract import subgraph
 from adaedge.graph.signature import Signature
 from adaedge.incremental.nodes import shape_of
 from adaedge.incremental.planning import TorchEngine, asked_of, fingerprint, leaves_of
-from adaedge.incremental.segmenting import trace
 from adaedge.incremental.slots import SlideWriter, Slots, last_slots
 from adaedge.stream.incremental import Cache
 from adaedge.stream.incremental.plan import Held
@@ -68,8 +67,7 @@ def slid(net: nn.Module, clip: Tensor, step: int, axis: int = 2) -> Slid:
     entry, *others = found.graph.graph.find_nodes(op="placeholder")
     if others or not 0 < step < clip.shape[axis]:
         raise CaptureError(f"it takes one clip, and 1 to {clip.shape[axis] - 1} frames of it are new; got {step}")
-    axes = (axis, *range(clip.dim() - 2, clip.dim())) if clip.dim() == 5 else (axis,)
-    slots = Slots(found, trace(found, {entry: axes}), step / clip.shape[axis], axes.index(axis))
+    slots = Slots.of(found, entry, axis, step)
     written = SlideWriter(found, slots, entry)
     if not written.computed:
         raise CaptureError(f"nothing of it follows a window that moves by {step} frames; move it by another number")

@@ -33,6 +33,22 @@ def temporal(padding=1):
     return nn.Sequential(nn.Conv3d(2, 4, 3, padding=(padding, 1, 1)), nn.ReLU()).eval()
 
 
+class Folded(nn.Module):
+    """The same idea, frames in the place of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8)
+        self.body = nn.Conv2d(8, 8, 3, 1, 1)
+        self.time = nn.Conv1d(8, 5, 3, padding=1)
+
+    def forward(self, clip):
+        x = torch.relu(self.norm(self.stem(clip[0].transpose(0, 1))))
+        x = nn.functional.adaptive_avg_pool2d(x + self.body(x), 1).flatten(1)
+        return self.time(x.T[None]).relu().mean(2)
+
+
 def film(frames=24, channels=3, seed=0):
     torch.manual_seed(seed)
     return torch.randn(1, channels, frames, 12, 14)
@@ -70,6 +86,16 @@ def test_of_a_convolution_along_time_the_new_slots_are_exact_and_the_old_ones_wh
     wrong = (after - expected).abs().amax((0, 1, 3, 4)) > 1e-4
     assert wrong.tolist() == [True, False, False, True, False, False, False, False]  # where a zero was, and is
     assert all(0.05 < error < 1 for error in sliding.error(frames))
+
+
+def test_frames_in_the_place_of_the_batch_are_followed_too():
+    net, frames = Folded().eval(), film()
+    sliding = Sliding(net, frames[:, :, :8], step=2)
+    _, cache = sliding(frames[:, :, :8], None)
+    output, _ = sliding(frames[:, :, 8:10], cache)
+    assert (output - dense(net, frames[:, :, 2:10])).abs().max() <= 1e-5 * output.abs().max()
+    assert sliding.plan.is_exact  # the padded convolution along time takes all slots
+    assert sliding.plan.macs_share < 0.3
 
 
 def test_strides_in_time_move_with_the_window():
