@@ -86,11 +86,7 @@ class Ingress:
         return self._ways.affinity.replicas
 
     def start(self) -> None:
-        """Begin to answer.
-
-        Raises:
-            Exception: what ``addresses`` raises.
-        """
+        """Begin to answer."""
         self._ways.start()
         self._server.start()
         if self._health is not None:

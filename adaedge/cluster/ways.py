@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 """So often it is asked which replicas there are; at once where one was lost."""
 CONNECT_S = 2.0
+_FIRST_S = 5.0
 _OPTIONS = [
     ("grpc.ssl_target_name_override", NAME),
     ("grpc.keepalive_time_ms", 6_000),
@@ -81,13 +82,13 @@ class Ways:
         self.affinity = Affinity()
         self._addresses, self._connect = addresses, connect
         self._open: dict[str, Way] = {}
-        self._look_now, self._stopped = threading.Event(), threading.Event()
+        self._look_now, self._looked, self._stopped = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="adaedge-replicas", daemon=True)
 
     def start(self) -> None:
-        """Look which there are, now and from now on."""
-        self.look()
+        """Look which there are, from now on, in a thread: Ray may not be asked in its own loop. Waits for the first."""
         self._thread.start()
+        self._looked.wait(_FIRST_S)
 
     def __getitem__(self, address: str) -> Way | None:
         """The connection to a replica that there was; ``None`` where it has been lost meanwhile."""
@@ -122,14 +123,13 @@ class Ways:
 
     def _watch(self) -> None:
         while not self._stopped.is_set():
-            self._look_now.wait(LOOK_EVERY_S)
-            self._look_now.clear()
-            if self._stopped.is_set():
-                return
             try:
                 self.look()
             except Exception as error:  # whatever the cluster raises: the replicas of before still answer
                 _log.warning("cannot see which replicas there are: %s", error)
+            self._looked.set()
+            self._look_now.wait(LOOK_EVERY_S)
+            self._look_now.clear()
 
     def close(self) -> None:
         """Look no more, and give the connections back."""
