@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from adaedge.bundle import Bundle
 from adaedge.energy import RASPBERRY_PI_4, WIFI_2012, EnergyModel

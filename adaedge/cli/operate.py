@@ -1,7 +1,7 @@
 """Commands that run a bundle: ``serve`` on the edge server, ``run`` on the terminal, alone or not. Neither needs torch.
 
 May import, inside the commands: ``energy``, ``bundle``, ``scheduling``, ``runtime``, ``report``, ``clip``, ``channel``,
-``operating_point``, ``engine``, ``profiling``.
+``operating_point``, ``named_objects``, ``engine``, ``profiling``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from adaedge.cli import checks, many_machines, show
 from adaedge.cli import way as ways
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, EngineName, Json, PeriodS, Radio, energy_model
 from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
-from adaedge.cli.named_objects import own
 from adaedge.errors import ProfileError, ScheduleError
+from adaedge.named_objects import own
 from adaedge.operating_point import OUTPUT, OperatingPoint, Profile
 
 if TYPE_CHECKING:

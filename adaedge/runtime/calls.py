@@ -84,12 +84,12 @@ class Calls:
             except UnknownCallerError as error:
                 self._refusals.refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
             except GreedyCallerError as error:
-                self._refusals.refuse("rate", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+                self._refusals.refuse("rate", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
             try:
                 with self._bodies.coming(terminal, context):
                     request = next(requests, None)
             except OverloadError as error:
-                self._refusals.refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+                self._refusals.refuse("overload", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
             if request is None:
                 text = "the call ended before its payload came"
                 self._refusals.refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, text)

@@ -102,6 +102,7 @@ class EdgeServer:
         for point in points:
             if half := self._bundle.route(point).edge_half:
                 self.admission.expect(point, took_s[half])
+        self.session.preload(points)
 
     def _timed(self, half: Subgraph) -> float:
         """Seconds of a tail on zeros, the second time: the first loads it."""
@@ -186,7 +187,7 @@ class _Answers:
             with self._admission.turn(message.point, left_s, terminal) as waited_s:
                 reply = self._session.answer(message, waited_s, read_s, terminal)
         except OverloadError as error:
-            self._refuse("overload", context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), about)
+            self._refuse("overload", context, grpc.StatusCode[rpc.OVERLOAD], str(error), about)
         except StaleReferenceError as error:
             self._refuse("stale", context, grpc.StatusCode[rpc.STALE], str(error), about)
         except PayloadError as error:

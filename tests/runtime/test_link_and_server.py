@@ -41,7 +41,7 @@ def test_a_probe_returns_the_number_of_its_bytes(link):
 
 def test_the_calls_are_pinned_by_their_bytes():
     assert rpc.path(rpc.INFER) == "/adaedge.Edge/Infer"
-    assert rpc.hello("ab" * 32) == b'{"wire": 2, "bundle": "' + b"ab" * 32 + b'"}'
+    assert rpc.hello("ab" * 32) == b'{"wire": 3, "bundle": "' + b"ab" * 32 + b'"}'
 
 
 def test_two_bundles_do_not_shake_hands(link, other_bundle):
@@ -51,7 +51,7 @@ def test_two_bundles_do_not_shake_hands(link, other_bundle):
 
 def test_another_wire_format_does_not_shake_hands(bundle):
     said = json.dumps({"wire": 99, "bundle": bundle.digest}).encode()
-    assert rpc.mismatch(said, bundle.digest).startswith("the terminal speaks wire format 99, the edge server 2")
+    assert rpc.mismatch(said, bundle.digest).startswith("the terminal speaks wire format 99, the edge server 3")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b"{}", b'{"wire": 1}', b"[" * 100_000])
