@@ -52,7 +52,7 @@ class Holders:
             del self._of[terminal]
 
     def first_to_go(self, *, by_bytes: bool) -> int:
-        """The stream used least recently of whoever holds most bytes, or streams; of those alike, who called longest ago."""
+        """Of whoever holds most bytes, or streams, and called longest ago, the stream that it used least recently."""
         most = max(self._of.values(), key=lambda held: held.nbytes if by_bytes else len(held.names))
         return next(iter(most.names))
 
