@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 
 import grpc
 import pytest
 
-from adaedge.cluster import Ingress
+from adaedge.cluster import Ingress, ways
 from adaedge.cluster.ways import Way
 from adaedge.errors import LinkDownError, LinkError, RefusedError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
@@ -119,13 +120,27 @@ def test_a_new_replica_is_found_and_used(edge, bundle, inner, payload):
     assert new.admission.asked_s > 0
 
 
-def test_a_replica_that_cannot_be_reached_gets_no_payloads(edge, payload):
+def test_a_replica_that_cannot_be_reached_gets_no_payloads(edge, payload, monkeypatch):
+    monkeypatch.setattr(ways, "CONNECT_S", 0.3)
     _, there, ingress, link = edge
-    there.add("127.0.0.1:1")
-    time.sleep(0.6)
-    for _ in range(4):
-        link.exchange(payload, 5.0)
-    assert "127.0.0.1:1" not in ingress.replicas
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says anything
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        there.add(address)
+        time.sleep(1.2)
+        assert address not in ingress.replicas
+        with ingress._ways.affinity.turn(0, 0), ingress._ways.affinity.turn(0, 0):
+            link.exchange(payload, 2.0)
+        there.discard(address)
+
+
+def test_a_replica_that_comes_back_where_it_was_is_used_again(edge, bundle, inner, payload):
+    servers, _, ingress, _ = edge
+    gone = servers.pop(0)
+    gone.stop(0.0)
+    ingress._ways.lost(gone.address)  # as a call that finds it gone
+    assert gone.address not in ingress.replicas
+    servers.append(replica(bundle, inner, address=gone.address))
+    until(lambda: gone.address in ingress.replicas)
 
 
 def test_where_no_replica_is_left_the_link_is_down_at_once(edge, payload):
@@ -138,6 +153,15 @@ def test_where_no_replica_is_left_the_link_is_down_at_once(edge, payload):
     with pytest.raises(LinkDownError, match="no replica of this edge server runs now; the cluster starts one"):
         link.exchange(payload, 5.0)
     assert time.monotonic() - start_s < 1.0
+
+
+def test_each_replica_is_tried_once_for_a_payload(edge, payload, monkeypatch):
+    servers, _, ingress, link = edge
+    monkeypatch.setattr(ingress._ways, "lost", lambda address: None)  # the cluster still believes in them
+    for server in servers:
+        server.stop(0.0)
+    with pytest.raises(LinkDownError, match="no replica of this edge server runs now"):
+        link.exchange(payload, 2.0)
 
 
 def test_a_cluster_that_does_not_answer_leaves_the_replicas_of_before(bundle, inner, credentials, payload, caplog):
