@@ -186,5 +186,5 @@ def test_what_cannot_be_is_refused(bundle, cascades):
     with pytest.raises(ScheduleError, match=r"two points are called output/w1/fp32/raw/student\?full"):
         scheduler_of(bundle, cascade, replace(cascade, threshold=0.5))
     strange = replace(cascade, first=OperatingPoint("output", network="other"))
-    with pytest.raises(ScheduleError, match="which the profile does not hold. Profile the bundle"):
+    with pytest.raises(ScheduleError, match=r"which the profile does not hold\. Profile the bundle"):
         scheduler_of(bundle, strange)
