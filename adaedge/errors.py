@@ -19,11 +19,11 @@
     ├── EnergyError           a power or energy figure that cannot be
     ├── ProfileError          a profile that cannot be read, joined or used
     ├── ScheduleError         a scheduler that was asked for something impossible
-    ├── OverloadError         an edge server that cannot answer in time; the terminal reads it in a RefusedError
     └── LinkError             the edge server did not give a usable answer
         ├── LinkTimeoutError      not in time
         ├── LinkDownError         nothing listens there, or the connection broke
         ├── RefusedError          the edge server answered, and the answer was no
+        │   └── OverloadError         it has more work than it can do in time: the link is well
         └── StaleReferenceError   it does not hold what a payload builds upon: the link is well, a refresh is welcome
 
 A message says what came, what was expected, and the way out.
@@ -136,10 +136,6 @@ class ScheduleError(AdaedgeError):
     """A scheduler that was asked for something impossible."""
 
 
-class OverloadError(AdaedgeError):
-    """An edge server has more work than it can do in time. The terminal reads the reason in a `RefusedError`."""
-
-
 class LinkError(AdaedgeError):
     """The edge server did not give a usable answer."""
 
@@ -163,6 +159,13 @@ class LinkDownError(LinkError):
 
 class RefusedError(LinkError):
     """The edge server answered, and the answer was no."""
+
+
+class OverloadError(RefusedError):
+    """The edge server has more work than it can do in time, or the terminal sends more than it was granted.
+
+    The link is as well as before: one such answer in between is no reason to stay away, two in a row are.
+    """
 
 
 class StaleReferenceError(LinkError):

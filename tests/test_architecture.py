@@ -15,8 +15,22 @@ import pytest
 import adaedge
 
 ROOT = Path(adaedge.__file__).parent
-UPPER = ["_version", "errors", "extras", "late", "clip", "operating_point", "energy", "channel", "payload", "metrics"]
+UPPER = [
+    "_version",
+    "errors",
+    "extras",
+    "late",
+    "named_objects",
+    "clip",
+    "operating_point",
+    "energy",
+    "channel",
+    "payload",
+    "metrics",
+]
 UPPER += [
+    "payload",
+    "metrics",
     "engine",
     "detection",
     "bundle",
@@ -26,6 +40,7 @@ UPPER += [
     "profiling",
     "scheduling",
     "runtime",
+    "cluster",
     "simulation",
     "fleet",
     "report",
@@ -111,6 +126,13 @@ def test_the_upper_half_imports_where_torch_is_banned():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/explanation/architecture.md"])
+def test_the_house_is_drawn_with_all_its_rooms(page):
+    text = (ROOT.parent / page).read_text(encoding="utf-8")
+    drawn = set(re.findall(r"\b(\w+)(?:/|\.py)(?=[\s`,]|$)", text, re.MULTILINE)) | set(re.findall(r"\| `(\w+)`", text))
+    assert {part for part in ORDER if not part.startswith("_")} - drawn == set(), "draw it there"
 
 
 def test_every_public_name_exists():

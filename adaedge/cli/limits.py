@@ -1,6 +1,6 @@
 """Options that several commands share: limits of a run, and the terminal's energy model.
 
-May import: ``energy``, ``errors``.
+May import: ``energy``, ``errors``, ``named_objects``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from adaedge.cli.named_objects import own
 from adaedge.energy import COMPUTE, RADIOS, ComputePower, EnergyModel, Provenance
 from adaedge.energy import Radio as RadioModel
 from adaedge.errors import EnergyError
+from adaedge.named_objects import own
 
 DeadlineS = Annotated[float, typer.Option(help="Seconds that an answer may take.")]
 AccuracyFloor = Annotated[float, typer.Option(help="Least accuracy of an operating point, as the bundle measured it.")]

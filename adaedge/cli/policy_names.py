@@ -1,14 +1,14 @@
 """Policies by name, for `adaedge simulate --policy`.
 
-May import: ``errors``, ``operating_point``, ``scheduling``; of this part ``own``.
+May import: ``errors``, ``named_objects``, ``operating_point``, ``scheduling``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from adaedge.cli.named_objects import own
 from adaedge.errors import ScheduleError
+from adaedge.named_objects import own
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.scheduling import (
     AlwaysLocal,

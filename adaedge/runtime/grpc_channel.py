@@ -10,7 +10,7 @@ from typing import Any, final
 
 import grpc
 
-from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
+from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, OverloadError, RefusedError, StaleReferenceError
 from adaedge.runtime import credentials, rpc
 
 _OPTIONS = (
@@ -30,6 +30,7 @@ _WORDS: dict[grpc.StatusCode, type[LinkError]] = {
     grpc.StatusCode.UNKNOWN: LinkDownError,
     grpc.StatusCode.DEADLINE_EXCEEDED: LinkTimeoutError,
     grpc.StatusCode[rpc.STALE]: StaleReferenceError,
+    grpc.StatusCode[rpc.OVERLOAD]: OverloadError,
 }
 
 
@@ -91,8 +92,8 @@ class GrpcChannel:
             return LinkTimeoutError(f"no answer from {self._address} within {timeout_s:.3f} s")
         if kind is StaleReferenceError:
             return StaleReferenceError(text)
-        if kind is RefusedError:
-            return RefusedError(f"the edge server at {self._address} refused ({code.name}): {text}")
+        if issubclass(kind, RefusedError):
+            return kind(f"the edge server at {self._address} refused ({code.name}): {text}")
         if "certificate" in text.lower() or "handshake" in text.lower():
             text += f". Is the certificate the one of this edge server? Copy its {credentials.CERTIFICATE} again"
         return LinkDownError(f"the edge server at {self._address} cannot be reached: {text}")

@@ -14,7 +14,14 @@ from typing import final
 
 from adaedge.channel import RateEstimate, RateEstimator
 from adaedge.energy import Radio
-from adaedge.errors import LinkDownError, LinkError, LinkTimeoutError, RefusedError, StaleReferenceError
+from adaedge.errors import (
+    LinkDownError,
+    LinkError,
+    LinkTimeoutError,
+    OverloadError,
+    RefusedError,
+    StaleReferenceError,
+)
 from adaedge.runtime.clock import Clock
 from adaedge.runtime.link import HELLO_BYTES, Link, Reply
 from adaedge.scheduling import (
@@ -33,6 +40,7 @@ _log = logging.getLogger(__name__)
 _FAILURES: dict[type[Exception], Failure] = {
     LinkTimeoutError: Failure.TIMEOUT,
     LinkDownError: Failure.DOWN,
+    OverloadError: Failure.OVERLOAD,
     RefusedError: Failure.REFUSED,
     StaleReferenceError: Failure.STALE,
 }

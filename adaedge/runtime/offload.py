@@ -19,6 +19,7 @@ from adaedge.errors import (
     LinkDownError,
     LinkError,
     LinkTimeoutError,
+    OverloadError,
     PayloadError,
     RefusedError,
     StaleReferenceError,
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 _FAILURES: dict[type[Exception], str] = {
     LinkTimeoutError: "timeout",
     LinkDownError: "down",
+    OverloadError: "overload",
     RefusedError: "refused",
     StaleReferenceError: "stale",
     PayloadError: "corrupted",

@@ -31,8 +31,8 @@ class Measurement:
         answer_bytes: bytes received.
         answered_by: ``edge``, ``terminal``, or ``earlier`` where the answer to an earlier frame stands: at ``kept``,
             and where nothing was sent because the latent had hardly moved.
-        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``corrupted``, or ``unsent``
-            where the features could not be encoded); empty where none did.
+        failure: why an offload failed, in one word (``timeout``, ``down``, ``refused``, ``overload``, ``stale``,
+            ``corrupted``, or ``unsent`` where the features could not be encoded); empty where none did.
         energy: modelled joules since the previous frame ended; it holds the radio's tail between the two.
         probe_bytes: the part of ``payload_bytes`` that probes and handshakes were. A simulation leaves it 0: there, no
             frame sends a probe and its own payload.
@@ -46,6 +46,10 @@ class Measurement:
             in older records.
         frame_id: the frame's name on the link, which the edge server's log has too; empty where nothing was sent, in a
             simulation, and in older records.
+        computed_by: at an incremental point how its head was computed, see `FrameStats`; empty elsewhere.
+        macs_share: at such a point the multiply-accumulates that were spent, as a share of the whole head's.
+        recomputed: of a frame that was computed in part the boxes that counted as changed, each as top, bottom, left
+            and right, in shares of the picture's height and width; empty elsewhere, and in older records.
     """
 
     latency_s: float
@@ -66,6 +70,7 @@ class Measurement:
     computed_by: str = ""
     macs_share: float | None = None
     frame_id: str = ""
+    recomputed: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class FrameRecord:
             decision, measurement = row.pop("decision"), row.pop("measurement")
             decision |= {"point": OperatingPoint(**decision["point"]), "reasons": tuple(decision["reasons"])}
             measurement |= {"energy": EnergySplit(**measurement["energy"])}
+            measurement |= {"recomputed": tuple(map(tuple, measurement.get("recomputed", ())))}
             return cls(**row, decision=Decision(**decision), measurement=Measurement(**measurement))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SourceError(f"this line is not the record of a frame ({error}): {line[:80]!r}") from error

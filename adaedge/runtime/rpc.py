@@ -5,10 +5,12 @@ May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests an
     Hello   request and reply: UTF-8 JSON {"wire": version of the payload's format, "bundle": SHA-256 in hexadecimal}.
             Refused with FAILED_PRECONDITION where the two ends differ.
     Infer   request: a payload (``payload/wire.py``) of kind features; reply: one of kind answer. Refused with ABORTED
-            where it builds upon a payload that the edge server does not hold: a refresh is welcome.
+            where it builds upon a payload that the edge server does not hold: a refresh is welcome. Refused with
+            RESOURCE_EXHAUSTED where there is no room: the answer would be late, or the terminal sends too much.
     Probe   request: any bytes, to see how long they take; reply: their number, uint32 little-endian.
 
-Every call bears the metadata ``authorization: Bearer TOKEN``.
+Every call bears the metadata ``authorization: Bearer TOKEN``. One that an ingress passes on bears the ingress's own
+token, and ``adaedge-terminal: NAME``, the terminal that the ingress knows by the token which it was shown.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ HELLO = "Hello"
 INFER = "Infer"
 PROBE = "Probe"
 AUTHORIZATION = "authorization"
-STALE = "ABORTED"  # the name of a status of gRPC
+TERMINAL = "adaedge-terminal"
+STALE = "ABORTED"  # the name of a status of gRPC, as the next one
+OVERLOAD = "RESOURCE_EXHAUSTED"  # gRPC itself says it of too many calls at once
 PROBE_REPLY = struct.Struct("<I")
 
 
@@ -43,7 +47,7 @@ def hello(bundle: str) -> bytes:
 
     Example:
         >>> hello("ab" * 32)[:23]
-        b'{"wire": 2, "bundle": "'
+        b'{"wire": 3, "bundle": "'
     """
     return json.dumps({"wire": wire.VERSION, "bundle": bundle}).encode()
 

@@ -20,6 +20,8 @@ from adaedge.scheduling.probing import ProbePlan
 SHORTEST_S = 1e-3
 # One time-out may be the radio's fault, and the rate estimate takes care of it; two in a row are a server that hangs.
 TIMEOUTS = 2
+# One payload too many is chance among terminals; whoever is refused twice in a row stays away, and the load goes down.
+OVERLOADS = 2
 
 
 def patience_with(estimator: RateEstimator) -> int:
@@ -51,6 +53,8 @@ class Failure(Enum):
     """Nothing listens there, or the connection broke; nobody knows how many bytes had gone."""
     REFUSED = "refused"
     """The edge server's answer was no."""
+    OVERLOAD = "overload"
+    """The edge server has no room now: the link is as good as before."""
     CORRUPTED = "corrupted"
     """The answer could not be read."""
     STALE = "stale"
@@ -135,8 +139,9 @@ class LinkState:
     """What is known of one link, and what follows from it.
 
     The link is *up* after an answered probe or frame; *down* before the first one, after a probe that failed, and after
-    a frame that was refused, unreadable, met a broken connection, or was the second in a row to time out. While it is
-    down there is no estimate, so the scheduler stays local, and probes bring it back.
+    a frame that was refused, unreadable, met a broken connection, or was the second in a row to time out or to find the
+    edge server overloaded. While it is down there is no estimate, so the scheduler stays local, and probes bring it
+    back.
 
     Attributes:
         plan: when an unused link is probed.
@@ -147,6 +152,7 @@ class LinkState:
             exchange is when the radio was awake.
         up: whether the edge server can be used.
         timeouts: frames in a row that timed out.
+        overloads: frames in a row that the edge server had no room for.
         patience: so many of them mean that the link is down; an estimator that knows what follows a time-out has more.
         probing: whether a probe is under way.
         active_s: when the radio carried its last packet.
@@ -167,6 +173,7 @@ class LinkState:
     radio: Radio | None = None
     up: bool = False
     timeouts: int = 0
+    overloads: int = 0
     patience: int = TIMEOUTS
     probing: bool = False
     active_s: float = -math.inf
@@ -204,15 +211,25 @@ class LinkState:
         return Step(state, _record(exchange, woken_s, upload_s), self._lesson(exchange, upload_s))
 
     def _after_frame(self, exchange: Exchange) -> LinkState:
+        timeouts, overloads = self.timeouts, 0
         if exchange.failure in (None, Failure.STALE):
             up, timeouts = True, 0
         elif exchange.failure is Failure.TIMEOUT:
-            timeouts = self.timeouts + 1
+            timeouts += 1
             up = self.up and timeouts < self.patience
+        elif exchange.failure is Failure.OVERLOAD:
+            timeouts, overloads = 0, self.overloads + 1
+            up = self.up and overloads < OVERLOADS
         else:
-            up, timeouts = False, self.timeouts
-        active_s = max(self.active_s, exchange.end_s)
-        return replace(self, plan=self.plan.used(exchange.end_s), active_s=active_s, up=up, timeouts=timeouts)
+            up = False
+        return replace(
+            self,
+            plan=self.plan.used(exchange.end_s),
+            active_s=max(self.active_s, exchange.end_s),
+            up=up,
+            timeouts=timeouts,
+            overloads=overloads,
+        )
 
     def _after_probe(self, exchange: Exchange) -> LinkState:
         """The link once a probe, or the handshake before it, has failed or told the rate; more is to come otherwise."""
@@ -221,7 +238,9 @@ class LinkState:
             return replace(awake, plan=self.plan.after(exchange.end_s, ok=False), up=False, probing=False)
         if exchange.purpose is Purpose.HANDSHAKE or not exchange.payload_bytes:
             return awake
-        return replace(awake, plan=self.plan.after(exchange.end_s, ok=True), up=True, timeouts=0, probing=False)
+        return replace(
+            awake, plan=self.plan.after(exchange.end_s, ok=True), up=True, timeouts=0, overloads=0, probing=False
+        )
 
     def _spans(self, exchange: Exchange) -> tuple[float, float]:
         """Seconds in which the radio woke up, and those of the upload after it."""

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from adaedge.errors import LinkError, RefusedError
+from adaedge.errors import LinkError, OverloadError, RefusedError
 from adaedge.runtime import EdgeServer, GrpcLink, Tokens, access_tokens, rpc
 from adaedge.runtime.access_tokens import FOLDER, LEAST_BURST, LOOKED_EVERY_S
 from adaedge.runtime.callers import Callers, GreedyCallerError
@@ -160,7 +160,7 @@ def test_an_edge_server_asks_for_it(bundle, credentials, tmp_path):
         drone = link(bound)
         for _ in range(int(LEAST_BURST)):
             drone.probe(0, 5.0)
-        with pytest.raises(RefusedError, match=r"RESOURCE_EXHAUSTED.*drone sends more than it was granted"):
+        with pytest.raises(OverloadError, match=r"RESOURCE_EXHAUSTED.*drone sends more than it was granted"):
             drone.probe(0, 5.0)
         tokens.revoke("robot")
         with pytest.raises(RefusedError, match="UNAUTHENTICATED"):

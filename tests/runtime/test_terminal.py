@@ -9,7 +9,15 @@ import pytest
 from adaedge.bundle.route import Route
 from adaedge.channel import HarmonicMean, LastUpload, Trace
 from adaedge.energy import ComputePower, EnergyModel, EnergySplit, RadioPower, presets
-from adaedge.errors import BundleError, LinkDownError, LinkTimeoutError, RefusedError, ScheduleError, SourceError
+from adaedge.errors import (
+    BundleError,
+    LinkDownError,
+    LinkTimeoutError,
+    OverloadError,
+    RefusedError,
+    ScheduleError,
+    SourceError,
+)
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import EdgeSession, GrpcLink, ManualClock, ReplayLink, Reply, ShapedLink, SkippingClock, Terminal
 from adaedge.runtime.emulated_links import HELLO_BYTES
@@ -104,6 +112,7 @@ def test_a_frame_is_offloaded_and_its_answer_is_the_bundles(bundle, profile, fau
         (LinkTimeoutError("late"), "timeout"),
         (LinkDownError("gone"), "down"),
         (RefusedError("no"), "refused"),
+        (OverloadError("too much work"), "overload"),
         (lambda data: data[:-3], "corrupted"),
         (lambda data: b"", "corrupted"),
         (lambda data: b"HTTP/1.1 200 OK\r\n\r\n" * 9, "corrupted"),

@@ -46,6 +46,19 @@ def test_two_time_outs_in_a_row_take_the_link_down_an_answer_between_them_does_n
     assert after(UP, late, frame(2.0, 2.1, Failure.STALE), late).up
 
 
+def test_two_frames_in_a_row_without_room_take_the_link_down_whatever_time_outs_were_before():
+    full, late = frame(1.0, 1.1, Failure.OVERLOAD), frame(1.0, 1.1, Failure.TIMEOUT)
+    step = UP.after(full)
+    assert (step.state.up, step.lesson, step.record.payload_bytes) == (True, None, BYTES)
+    assert not after(UP, full, full).up
+    assert not after(replace(UP, patience=5), full, full).up
+    assert after(UP, full, frame(2.0, 2.1), full).up
+    assert after(UP, late, full, late).up, "a refusal is an answer"
+    assert not after(replace(UP, up=False), full).up
+    back = after(after(UP, full, full).probe_sent(), probe(3.0, 3.1))
+    assert after(back, full).up
+
+
 def test_a_time_out_of_a_link_that_is_down_does_not_bring_it_up():
     assert not after(replace(UP, up=False), frame(1.0, 1.1, Failure.TIMEOUT)).up
 
@@ -156,7 +169,7 @@ def test_any_sequence_of_exchanges_leaves_records_and_lessons_that_can_be(exchan
             assert step.lesson.duration_s >= (SHORTEST_S if step.lesson.completed else 0)
             assert step.lesson.completed == (exchange.failure is None)
             estimator.observe(step.lesson)
-        if exchange.failure not in (None, Failure.TIMEOUT, Failure.STALE):
+        if exchange.failure not in (None, Failure.TIMEOUT, Failure.STALE, Failure.OVERLOAD):
             assert not step.state.up
         state = step.state
         assert state.estimate(estimator, 200.0) is None or state.up
