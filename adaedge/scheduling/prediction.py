@@ -164,7 +164,9 @@ def predict(
         given_up_j = np.maximum(finish_j, wasted_j, out=wasted_j)
         known = Known(link.rate_bps, downlink_bps, share * link.rate_bps, steady_j, given_up_j)
         risk, steady_j = expected(table, energy.radio, estimate.spread, known)
-        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (table.columns[TERMINAL_S] <= table.limit_s)
+        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (
+            table.columns[TERMINAL_S] <= table.limit_s
+        )
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
     steady_j += goes_on * (idle_j + again_j) if table.cascades else idle_j + again_j
     sleep_j = max(0.0, left_j - max(0.0, regret_j))

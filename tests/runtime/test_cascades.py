@@ -16,6 +16,7 @@ from adaedge.errors import ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint, Profile
 from adaedge.runtime import Credentials, EdgeServer, GrpcLink, Terminal
 from adaedge.scheduling import Fixed, Scheduler
+from adaedge.scheduling.cascade_rows import pauses
 
 FIRST, FULL = OperatingPoint("output", network="student"), OperatingPoint("output")
 EDGE = OperatingPoint("1", codec="raw")
@@ -179,6 +180,26 @@ def test_an_offload_after_a_first_answer_leaves_time_to_finish_at_home(bundle, c
         scheduler = scheduler_of(bundle, cascade, deadline_s=deadline_s, margin_s=0.01)
         row = scheduler.table.row(cascade.point)
         assert math.isfinite(scheduler.table.limit_s[row]) == on_time
+
+
+def test_a_link_too_slow_for_the_frames_that_go_on_is_not_used(bundle, cascades):
+    """At 0.8 Mbit/s a payload takes 40 ms and would come after the give-up, 50 ms; the mean of a tenth would fit."""
+    scheduler = scheduler_of(bundle, replace(cascades[EDGE], share=0.9), deadline_s=0.1)
+    point = cascades[EDGE].point
+    assert scheduler.choose(FAST).point == point
+    assert scheduler.choose(RateEstimate(0.8e6, 0.75e6, 0.004)).point != point
+
+
+def test_that_a_frame_may_go_on_does_not_say_that_the_radio_is_awake(bundle, cascades):
+    for point, given, active in ((cascades[EDGE].point, [cascades[EDGE]], False), (EDGE, [], True)):
+        scheduler = scheduler_of(bundle, *given, policy=Fixed(point))
+        scheduler.choose(FAST, 5.0)
+        assert (scheduler.state.active_s > 5.0) == active
+
+
+def test_pauses_between_the_frames_that_go_on_are_longer():
+    gaps_s = pauses(np.array([0.09, 0.018, 0.0]), np.array([1.0, 0.2, 0.0]), period_s=0.1)
+    assert gaps_s == pytest.approx([0.09, 0.49, 0.0])
 
 
 def test_what_cannot_be_is_refused(bundle, cascades):
