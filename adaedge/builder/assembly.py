@@ -255,7 +255,8 @@ class Assembly:
         cut = self._parts.cut(point.name, level)
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
-        return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
+        post = self.about.postprocessing
+        return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest, post)
 
     def _with_changes(self, file: bytes, split: str, level: Level) -> bytes:
         """The file of a bottleneck with tables of changes, where it has them or a clip is long enough to fit them."""
