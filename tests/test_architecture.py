@@ -40,6 +40,7 @@ UPPER += [
     "profiling",
     "scheduling",
     "runtime",
+    "cluster",
     "simulation",
     "fleet",
     "report",

@@ -57,7 +57,7 @@ def names(requirements):
 
 
 def test_the_table_is_that_of_the_project():
-    extras = ("prepare", "report", "metrics", "openvino", "hub")
+    extras = ("prepare", "report", "metrics", "openvino", "hub", "ray")
     listed = {package: extra for extra in extras for package in names(_extra(extra))}
     assert listed == EXTRAS
     assert not names(PYPROJECT["dependencies"]) & set(EXTRAS)

@@ -44,7 +44,7 @@ from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint, Splittable
 from adaedge.metrics import Metric
 from adaedge.operating_point import FP32, FULL, INPUT, OUTPUT, Level, OperatingPoint
-from adaedge.payload import BOTTLENECK, DELTA, uses_bottleneck
+from adaedge.payload import BOTTLENECK, DELTA, is_stateful, uses_bottleneck
 from adaedge.stream import ChangeDetector
 
 Progress = Callable[[str, int, int], None]
@@ -135,13 +135,14 @@ class Assembly:
             for samples in (evenly_spaced(given, MOST_CALIBRATING), [given[at] for at in self._fit_on])
         )
         self._add_bottlenecks(splittable, exported, chosen, fp32)
-        add_heads(fp32, splittable, level, network.space, self.call.wrapped, None)
+        stateful = [split for split, names in network.codecs.items() if any(map(self._has_state, names))]
+        add_heads(fp32, splittable, level, network.space, self.call.wrapped, None, stateful)
         if network.space.holds(OUTPUT, replace(level, precision=INT8)):
             with self._stage("quantise", level):
                 partitioner = int8_partitioner(self._parts, exported, inputs, self.scratch)
             self._cut(exported, INT8, partitioner, fp32)
             int8 = replace(level, precision=INT8)
-            add_heads(partitioner, splittable, int8, network.space, self.call.wrapped, inputs)
+            add_heads(partitioner, splittable, int8, network.space, self.call.wrapped, inputs, stateful)
 
     def finished(self) -> Bundle:
         """The bundle: every point scored, and those that were chosen but can be best nowhere left out."""
@@ -181,6 +182,10 @@ class Assembly:
         self.report(what, done, total)
         yield
         self.report(what, done + 1, total)
+
+    def _has_state(self, codec: str) -> bool:
+        own = {one.name: one.is_stateful for one in self.space.own_codecs}
+        return codec == DELTA or own.get(codec, is_stateful(codec))
 
     def _captured(self, level: Level) -> Splittable:
         with self._stage("capture", level), telling(level.network):

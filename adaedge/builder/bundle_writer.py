@@ -29,7 +29,7 @@ class BundleWriter:
         graphs: path → bytes.
         weights: the tensors that the graphs share.
         bottlenecks: of split points and widths.
-        plans: path → bytes of the plans of incremental heads.
+        plans: path → bytes of the plans of incremental halves.
         codecs: the user's own.
     """
 
@@ -68,7 +68,7 @@ class BundleWriter:
         tensors = {name: array for name, array in self.weights.tensors.items() if name in stored}
         files = {path: self.graphs[path] for path in dict.fromkeys(half.graph for half in halves)}
         files |= {cut.bottleneck: self.bottlenecks.files[cut.bottleneck] for cut in cuts if cut.bottleneck}
-        files |= {cut.incremental.plan: self.plans[cut.incremental.plan] for cut in cuts if cut.incremental}
+        files |= {half.plan: self.plans[half.plan] for cut in cuts for half in cut.incrementals}
         files[WEIGHTS] = safetensors.numpy.save(tensors)
         hashes = {path: File(hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
         manifest = replace(about, files=hashes, cuts=tuple(cuts), points=tuple(entries), slices=slices)

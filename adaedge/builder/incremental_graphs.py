@@ -20,10 +20,12 @@ from torch import nn
 from adaedge.builder.halves import export, part, source
 from adaedge.engine import OnnxEngine
 from adaedge.incremental.planning import Planned, parts_fit, values_of
+from adaedge.incremental.slide import Slid
 from adaedge.incremental.tokens import Staged
 from adaedge.levels.precision import quantise
 from adaedge.stream.incremental import IncrementalRunner, Kind, Plan, Segment, Tolerance
 from adaedge.stream.incremental.plan import Held
+from adaedge.stream.incremental.slides import SlidingRunner
 from adaedge.stream.incremental.tokens import Choice, Engines, TokenRunner
 
 Array = npt.NDArray[Any]
@@ -104,6 +106,26 @@ def onnx_runner(
     made = segment_models(found, threads=threads, samples=samples)
     plain = OnnxEngine(_bytes(made.plain), {}, threads)
     return IncrementalRunner(made.plan, made.engines, made.whole_engine, tolerance, plain=plain)
+
+
+def onnx_slide(found: Slid, *, threads: int = 1) -> SlidingRunner:
+    """A network of clips whose window slides, in ONNX Runtime.
+
+    Args:
+        found: its two graphs in PyTorch.
+        threads: inside an operator.
+
+    Raises:
+        CaptureError: if one of them cannot be exported.
+    """
+    plan = found.plan
+    clip = torch.zeros(plan.clip.shape, dtype=getattr(torch, plan.clip.dtype))
+    held = [torch.zeros(one.shape, dtype=getattr(torch, one.dtype)) for one in plan.held]
+    new = clip.narrow(plan.axis, 0, plan.step).contiguous()
+    whole, slide = (
+        _engine(export(graph, given), threads) for graph, given in ((found.whole, [clip]), (found.slide, [new, *held]))
+    )
+    return SlidingRunner(plan, whole, slide)
 
 
 def dense_engines(

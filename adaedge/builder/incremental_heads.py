@@ -1,4 +1,4 @@
-"""A head as segments, for the bundle: graphs, a plan, and weights that are stored once.
+"""Heads and tails as segments, for the bundle: graphs, a plan, and weights that are stored once.
 
 May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``graph``, ``stream``, ``incremental``; of this
 part ``bundle_writer``, ``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -22,11 +22,12 @@ from adaedge.builder.outer_names import find_points, give_outer_names
 from adaedge.builder.partition import GraphPartitioner
 from adaedge.builder.space import Space
 from adaedge.builder.weight_file import Weights
-from adaedge.bundle import Cut, IncrementalHead, Subgraph, TensorSpec
+from adaedge.bundle import Cut, IncrementalHalf, Subgraph, TensorSpec
 from adaedge.bundle.batches import listed
 from adaedge.engine import Arrays
 from adaedge.errors import CaptureError
 from adaedge.graph import Splittable
+from adaedge.graph.capture import Capture
 from adaedge.incremental.planning import planned_of
 from adaedge.operating_point import FP32, INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.stream.incremental import Plan
@@ -45,8 +46,11 @@ def add_heads(
     space: Space,
     wrapped: bool,
     samples: Calibration,
+    stateful: Collection[str] = (),
 ) -> None:
     """Give the cuts of a level incremental heads, where a space asks for them: at `output` and between the ends.
+
+    Where a codec with a state follows, the tail is there in segments too: in fp32, as every tail.
 
     Args:
         partitioner: of the level, whose cuts are there.
@@ -55,6 +59,7 @@ def add_heads(
         space: of the level's network.
         wrapped: whether the user's model is inside a `Preprocessed`.
         samples: the bundle's inputs, which calibrate int8; ``None`` for fp32.
+        stateful: split points where a codec with a state may follow.
     """
     parts = partitioner.parts
     writer = HeadWriter(parts, partitioner.weights, splittable, level, wrapped, space.tolerance)
@@ -63,7 +68,11 @@ def add_heads(
         if wanted and True in space.incremental:
             inner = find_points(splittable, [cut.split], wrapped=wrapped)
             name = OUTPUT if cut.split == OUTPUT else inner[1].name
-            parts.cuts[at] = replace(cut, incremental=writer.head(name, cut, samples))
+            head, tail = writer.head(name, cut, samples), None
+            if head is not None and cut.split in stateful:
+                fp32 = replace(level, precision=FP32)
+                tail = writer.tail(name, cut) if level == fp32 else parts.cut(cut.split, fp32).incremental_tail
+            parts.cuts[at] = replace(cut, incremental=head, incremental_tail=tail)
 
 
 def points_at(cut: Cut, codecs: Sequence[str]) -> list[OperatingPoint]:
@@ -78,7 +87,7 @@ def points_at(cut: Cut, codecs: Sequence[str]) -> list[OperatingPoint]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadWriter:
-    """Writes the incremental heads of one level into a bundle.
+    """Writes the incremental halves of one level into a bundle.
 
     Attributes:
         parts: takes graphs and plans.
@@ -96,7 +105,7 @@ class HeadWriter:
     wrapped: bool
     tolerance: float
 
-    def head(self, inner: str, cut: Cut, samples: Calibration) -> IncrementalHead | None:
+    def head(self, inner: str, cut: Cut, samples: Calibration) -> IncrementalHalf | None:
         """The head before a split point; ``None``, said in the log, where it cannot be one.
 
         Args:
@@ -104,17 +113,27 @@ class HeadWriter:
             cut: what the bundle has there.
             samples: the bundle's inputs, which calibrate int8; ``None`` for fp32.
         """
+        return self._half("head", cut, lambda: self.splittable.captured_head(inner), samples)
+
+    def tail(self, inner: str, cut: Cut) -> IncrementalHalf | None:
+        """The tail behind a split point, in fp32; arguments and the rest as `head`."""
+        return self._half("tail", cut, lambda: self.splittable.captured_tail(inner), None)
+
+    def _half(
+        self, side: str, cut: Cut, captured: Callable[[], Capture], samples: Calibration
+    ) -> IncrementalHalf | None:
         try:
-            found = planned_of(self.splittable.captured_head(inner))
-            _check_alike(found.plan, cut.head)
+            found = planned_of(captured())
+            _check_alike(found.plan, cut.head if side == "head" else cut.tail)
             models = segment_models(found, samples=samples)
         except CaptureError as error:
-            _log.warning("%s at %s has no incremental head: %s", cut.split, self.level, error)
+            _log.warning("%s at %s has no incremental %s: %s", cut.split, self.level, side, error)
             return None
         folder = f"{folder_of(self.level, 'incremental')}{re.sub(r'[^A-Za-z0-9.-]', '_', cut.split)}"
-        return self._written(models, folder, own_plain=self.level.precision != FP32)
+        folder += "-tail" if side == "tail" else ""
+        return self._written(models, folder, own_plain=samples is not None)
 
-    def _written(self, models: SegmentModels, folder: str, *, own_plain: bool) -> IncrementalHead:
+    def _written(self, models: SegmentModels, folder: str, *, own_plain: bool) -> IncrementalHalf:
         plan = models.plan
         path = f"{folder}/plan.json"
         self.parts.plans[path] = to_bytes(plan)
@@ -128,7 +147,7 @@ class HeadWriter:
         if own_plain:
             plain = self._graph(models.plain, f"{folder}/plain.onnx", plan, plan.inputs, plan.outputs, plan.macs)
         every = AUDIT_EVERY if self.tolerance else 0
-        return IncrementalHead(path, segments, whole, plain, self.tolerance, every)
+        return IncrementalHalf(path, segments, whole, plain, self.tolerance, every)
 
     def _graph(
         self, model: ir.Model, path: str, plan: Plan, inputs: Sequence[int], outputs: Sequence[int], macs: int
@@ -140,13 +159,13 @@ class HeadWriter:
         return Subgraph(path, taken, _specs(model.graph.outputs, plan, outputs), macs, names)
 
 
-def _check_alike(plan: Plan, head: Subgraph | None) -> None:
-    """Refuse a plan that returns something else than the head: an output of the model may come twice.
+def _check_alike(plan: Plan, half: Subgraph | None) -> None:
+    """Refuse a plan that returns something else than the half: an output of the model may come twice.
 
     Raises:
         CaptureError: if it does.
     """
-    expected = [(spec.dtype, spec.shape) for spec in head.outputs] if head else []
+    expected = [(spec.dtype, spec.shape) for spec in half.outputs] if half else []
     found = [(held.dtype, held.shape) for held in (plan.held[place] for place in plan.outputs)]
     if found != expected:
         raise CaptureError(f"it returns {listed(expected)}, its segments {listed(found)}")

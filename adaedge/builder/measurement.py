@@ -57,9 +57,9 @@ def measured(
     for cut in bundle.manifest.cuts:
         scorer = Scorer(bundle)  # keeps the features of one split point only
         halves = [digest(half) for half in (cut.head, cut.tail, cut.folded_tail)]
-        if cut.incremental:
-            halves += [digest(half) for half in cut.incremental.graphs]
-            halves += [repr((cut.incremental.tolerance, bundle.manifest.files[cut.incremental.plan].sha256)).encode()]
+        for part in cut.incrementals:
+            halves += [digest(half) for half in part.graphs]
+            halves += [repr((part.tolerance, bundle.manifest.files[part.plan].sha256)).encode()]
         bottleneck = bundle.manifest.files[cut.bottleneck].sha256 if cut.bottleneck else ""
         here = cut.split, cut.level
         for entry in (one for one in entries if (one.point.split, one.point.level) == here):

@@ -141,7 +141,7 @@ class _Player:
 
     def __init__(self, scorer: Scorer, point: OperatingPoint) -> None:
         self._scorer, self._point = scorer, point
-        self._playback = Playback(scorer.bundle, point)
+        self._playback = Playback(scorer.bundle, point, scorer.runners)
         self._cached = CachedHead(scorer.bundle, scorer.runners) if point.incremental else None
 
     def send(self, inputs: Arrays) -> int:

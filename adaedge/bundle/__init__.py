@@ -6,13 +6,13 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
         manifest.json         what the bundle holds, and the hash of every other file
         weights.safetensors   every large tensor of every graph, once; narrower levels take slices of them
         graphs/*.onnx         halves of the model; they name their weights and hold none
-        incremental/*.json    how the segments of incremental heads go together; their graphs are among the others
+        incremental/*.json    how the segments of incremental halves go together; their graphs are among the others
         bottlenecks/*.safetensors   encoder, decoder and tables of a bottleneck at one split point and width
 """
 
 from adaedge.bundle.background_load import open_aside
 from adaedge.bundle.bundle import Bundle
-from adaedge.bundle.entries import Accuracy, Cut, IncrementalHead, PointEntry, Slice, Subgraph, TensorSpec
+from adaedge.bundle.entries import Accuracy, Cut, IncrementalHalf, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.preprocessing import Preprocessing
 
@@ -20,7 +20,7 @@ __all__ = [
     "Accuracy",
     "Bundle",
     "Cut",
-    "IncrementalHead",
+    "IncrementalHalf",
     "Manifest",
     "PointEntry",
     "Preprocessing",

@@ -93,9 +93,11 @@ def on_edge(cut: Cut, point: OperatingPoint, codec: Codec) -> tuple[Codec, Subgr
     """What an edge server decodes with, and what it runs then.
 
     That is the point's codec and the tail; where a bottleneck's decoder is folded into a tail, a codec that decodes to
-    coefficients, and that tail.
+    coefficients, and that tail. A tail that computes only what changed takes features: they are near to what changed,
+    and coefficients are not.
     """
-    if cut.folded_tail is None or not uses_bottleneck(point.codec):
+    in_parts = point.incremental and cut.incremental_tail is not None
+    if cut.folded_tail is None or in_parts or not uses_bottleneck(point.codec):
         return codec, cut.tail
     from adaedge.payload.latent import DeltaCodec, FoldedCodec, LatentCodec  # late: who sends no latents needs none
 

@@ -68,14 +68,14 @@ class Subgraph:
 
 
 @dataclass(frozen=True, slots=True)
-class IncrementalHead:
-    """A head as segments of which only what changed is computed.
+class IncrementalHalf:
+    """A head, or a tail, as segments of which only what changed is computed.
 
     Attributes:
         plan: path of the file that says how the segments go together, as ``stream.incremental.storage`` writes it.
         segments: in order; each takes boxes of any size where the plan says so.
-        whole: takes the head's inputs, and returns every other tensor that is held between frames.
-        plain: takes the head's inputs, and returns what the head does; ``None`` where the head itself does that, bit
+        whole: takes the half's inputs, and returns every other tensor that is held between frames.
+        plain: takes the half's inputs, and returns what the half does; ``None`` where the half itself does that, bit
             for bit as its precision has it.
         tolerance: what may be left as it was: a share of a tensor's own spread; 0 for nothing.
         audit_every: one frame in so many is computed as a whole as well; 0 for none.
@@ -113,6 +113,7 @@ class Cut:
         folded_tail: the tail with the bottleneck's decoder in its first operator, which takes coefficients instead of
             features; ``None`` where there is no bottleneck, or no operator that it folds into.
         incremental: the head as segments; ``None`` where it has none.
+        incremental_tail: the tail as segments, for codecs with a state; ``None`` where it has none.
     """
 
     split: str
@@ -123,13 +124,19 @@ class Cut:
     aliases: tuple[str, ...] = ()
     bottleneck: str | None = None
     folded_tail: Subgraph | None = None
-    incremental: IncrementalHead | None = None
+    incremental: IncrementalHalf | None = None
+    incremental_tail: IncrementalHalf | None = None
+
+    @property
+    def incrementals(self) -> tuple[IncrementalHalf, ...]:
+        """The halves that it has as segments."""
+        return tuple(half for half in (self.incremental, self.incremental_tail) if half)
 
     @property
     def graphs(self) -> tuple[Subgraph, ...]:
         """All of its graphs."""
         halves = tuple(half for half in (self.head, self.tail, self.folded_tail) if half)
-        return (*halves, *(self.incremental.graphs if self.incremental else ()))
+        return (*halves, *(graph for half in self.incrementals for graph in half.graphs))
 
 
 @dataclass(frozen=True, slots=True)

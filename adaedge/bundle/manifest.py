@@ -1,7 +1,7 @@
 """The manifest: what a bundle holds, as data.
 
 May import: ``errors``, ``operating_point``, ``detection``; of this part ``entries``, ``preprocessing``,
-``structure``. The schema, version 10, is the dataclasses below and those of ``entries``, written as canonical JSON
+``structure``. The schema, version 11, is the dataclasses below and those of ``entries``, written as canonical JSON
 (sorted keys, two spaces, a newline at the end). ``digest`` is the SHA-256 of that JSON with an empty ``digest``: it
 names the bundle, and since ``files`` holds the hash of every other file, it covers them all.
 """
@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from adaedge.bundle.entries import Accuracy, Cut, File, IncrementalHead, PointEntry, Slice, Subgraph, TensorSpec
+from adaedge.bundle.entries import Accuracy, Cut, File, IncrementalHalf, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.bundle.structure import Structure, check
 from adaedge.detection import AnchorGrid, Postprocessing
@@ -21,7 +21,7 @@ from adaedge.errors import AdaedgeError, BundleError, BundleVersionError, Integr
 from adaedge.operating_point import KEPT, KeptCurve, Level, OperatingPoint
 
 FORMAT = "adaedge-bundle"
-VERSION = 10
+VERSION = 11
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 _FULL = Level()
@@ -218,15 +218,15 @@ def _half(entry: dict[str, Any] | None) -> Subgraph | None:
 
 def _cut(entry: dict[str, Any]) -> Cut:
     halves: dict[str, Any] = {name: _half(entry[name]) for name in ("head", "tail", "folded_tail")}
-    halves["incremental"] = _incremental(entry["incremental"])
+    halves |= {name: _incremental(entry[name]) for name in ("incremental", "incremental_tail")}
     return Cut(**entry | halves | {"aliases": tuple(entry["aliases"]), "level": Level(**entry["level"])})
 
 
-def _incremental(entry: dict[str, Any] | None) -> IncrementalHead | None:
+def _incremental(entry: dict[str, Any] | None) -> IncrementalHalf | None:
     if entry is None:
         return None
     graphs = {name: _half(entry[name]) for name in ("whole", "plain")}
-    return IncrementalHead(**entry | graphs | {"segments": tuple(map(_half, entry["segments"]))})
+    return IncrementalHalf(**entry | graphs | {"segments": tuple(map(_half, entry["segments"]))})
 
 
 def _point(entry: dict[str, Any]) -> PointEntry:

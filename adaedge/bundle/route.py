@@ -15,7 +15,7 @@ from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import check
 from adaedge.bundle.codecs import CodecTable, on_edge
 from adaedge.bundle.engines import EngineTable
-from adaedge.bundle.entries import IncrementalHead, Subgraph
+from adaedge.bundle.entries import IncrementalHalf, Subgraph
 from adaedge.bundle.manifest import Manifest
 from adaedge.engine import Array, Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
@@ -27,17 +27,17 @@ from adaedge.payload.messages import read_tensors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IncrementalEngines:
-    """What runs a head in parts.
+    """What runs a head or a tail in parts.
 
     Attributes:
         about: what the manifest says of it.
         plan: bytes of its plan.
         segments: what computes each segment.
-        whole: the head's inputs → all other tensors that are held between frames.
-        plain: the head's inputs → what crosses, or the outputs.
+        whole: the half's inputs → all other tensors that are held between frames.
+        plain: the half's inputs → what crosses, or the outputs.
     """
 
-    about: IncrementalHead
+    about: IncrementalHalf
     plan: bytes
     segments: tuple[Engine, ...]
     whole: Engine
@@ -62,6 +62,7 @@ class Route:
         point: the point, its split point by the name that the bundle uses.
         is_local: whether the terminal answers alone: then nothing can be encoded.
         codec: what turns features into segments and back.
+        is_stateful: whether its payloads build upon each other.
         edge_codec: what an edge server decodes with: the same, or to a bottleneck's coefficients only.
         edge_half: what an edge server runs: the tail, or the one that a bottleneck's decoder is folded into.
 
@@ -82,6 +83,7 @@ class Route:
             )
         self.is_local = point.is_local
         self.codec = codecs.of(self._cut, point)
+        self.is_stateful = not self.is_local and codecs.is_stateful(point)
         self.edge_codec, self.edge_half = on_edge(self._cut, point, self.codec)
         self._manifest, self._engines, self._answers = manifest, engines, answers
         self._crossing = manifest.outputs if self._cut.tail is None else self._cut.tail.inputs
@@ -103,14 +105,26 @@ class Route:
     @property
     def incremental(self) -> IncrementalEngines | None:
         """What runs the head in parts; ``None`` at a point that is not incremental."""
-        head = self._cut.incremental
-        if not self.point.incremental or head is None:
+        return self._in_parts(self._cut.incremental, self._cut.head)
+
+    @property
+    def incremental_tail(self) -> IncrementalEngines | None:
+        """What runs the tail in parts; ``None`` where `has_incremental_tail` is not so."""
+        return self._in_parts(self._cut.incremental_tail, self._cut.tail) if self.has_incremental_tail else None
+
+    @property
+    def has_incremental_tail(self) -> bool:
+        """Whether an edge server computes only what changed: at an incremental point whose codec has a state."""
+        return self.point.incremental and self.is_stateful and self._cut.incremental_tail is not None
+
+    def _in_parts(self, half: IncrementalHalf | None, plain: Subgraph | None) -> IncrementalEngines | None:
+        if not self.point.incremental or half is None:
             return None
-        plain = head.plain or self._cut.head
-        assert plain is not None  # there is no incremental head at `input`
-        engines = [self._engines.of_part(half) for half in head.segments]
-        ends = self._engines.of_part(head.whole), self._engines.of_part(plain)
-        return IncrementalEngines(head, self._engines.file(head.plan), tuple(engines), *ends)
+        plain = half.plain or plain
+        assert plain is not None  # there is no incremental head at `input`, and no such tail at `output`
+        engines = [self._engines.of_part(segment) for segment in half.segments]
+        ends = self._engines.of_part(half.whole), self._engines.of_part(plain)
+        return IncrementalEngines(half, self._engines.file(half.plan), tuple(engines), *ends)
 
     def load(self) -> None:
         """Load the engines of head and finish: they are there when they are asked for, and nobody else waits."""

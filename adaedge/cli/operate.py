@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaedge.cli import checks, show
+from adaedge.cli import checks, many_machines, show
 from adaedge.cli import way as ways
 from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, EngineName, Json, PeriodS, Radio, energy_model
 from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
@@ -42,6 +42,16 @@ def serve(
     metrics: Annotated[
         str | None, typer.Option(help="HOST:PORT of Prometheus metrics; with it gRPC's health checks are answered too.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="An edge of many machines: HOST:PORT of a Ray cluster, auto, or local to start one here."),
+    ] = None,
+    replicas: Annotated[
+        str | None, typer.Option(help="With --ray: how many, or LEAST-MOST, which the load says.")
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: of each replica, frames at the same time.")
+    ] = None,
     insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
     log_json: Annotated[
@@ -52,6 +62,7 @@ def serve(
 
     Example: `adaedge serve lite0.bundle --listen 0.0.0.0:50051 --name edge.local`
     """
+    many_machines.check(ray, replicas, cores, metrics)
     from adaedge.bundle import Bundle
     from adaedge.engine import ONNX_RUNTIME
     from adaedge.runtime import Credentials, EdgeServer, Prometheus, Tokens, default_folder, serve_forever
@@ -61,6 +72,23 @@ def serve(
     loaded = Bundle.load(bundle, threads=threads, engine=engine or ONNX_RUNTIME)
     folder = state or default_folder()
     credentials = None if insecure else Credentials.stored(folder, name or ())
+    ready = {"bundle": loaded.digest}
+    if credentials is not None:
+        ready |= {"certificate": str(folder / CERTIFICATE), "token": str(folder / TOKEN)}
+        ready |= {"fingerprint": credentials.fingerprint}
+    if ray is not None:
+        many_machines.serve(
+            loaded,
+            bundle,
+            ray,
+            replicas=replicas or "1",
+            cores=cores or 1,
+            listen=listen,
+            credentials=credentials,
+            state=folder,
+            ready=ready,
+        )
+        return
     observer = None if metrics is None else Prometheus(metrics)
     server = EdgeServer(
         loaded,
@@ -74,12 +102,8 @@ def serve(
     if observer is not None:
         observer.watch(server)
     server.preload()
-    ready = {"address": server.address, "bundle": loaded.digest}
-    if credentials is not None:
-        ready |= {"certificate": str(folder / CERTIFICATE), "token": str(folder / TOKEN)}
-        ready |= {"fingerprint": credentials.fingerprint}
     # One line of JSON, so that a program that starts an edge server learns where it listens.
-    print(json.dumps(ready), flush=True)  # noqa: T201 -- this line is for programs
+    print(json.dumps({"address": server.address} | ready), flush=True)  # noqa: T201 -- this line is for programs
     serve_forever(server)
 
 

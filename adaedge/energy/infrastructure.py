@@ -5,8 +5,8 @@ May import: ``errors``. None of it is ever part of a terminal's joules: it has c
 A base station serves many terminals, so a frame pays for what it adds: the power of a slot that carries data above the
 station's micro sleep, for the share of a slot that its bytes take at the cell's peak rate. The edge server pays for the
 seconds that it computes, above idle. Powers of slots are relative, after 3GPP, TR 38.864, *Study on network energy
-savings for NR*, Release 18, category 1, set 1 (below 7 GHz, 100 MHz, 64 antennas). They were written down from memory,
-and watts are nowhere in the report, so all of it is assumed.
+savings for NR*, V18.1.0, Table 5.1-3, category 1, set 1 (below 7 GHz, 100 MHz, 64 antennas), as 5G-LENA's energy model
+of a base station has them too. Watts are nowhere in the report, so the joules are assumed.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ EXTRAS = {
     "grpc_health": "metrics",
     "openvino": "openvino",
     "huggingface_hub": "hub",
+    "ray": "ray",
 }
 """Name of a package, as it is imported → the extra that brings it. ``pyproject.toml`` lists the same."""
 

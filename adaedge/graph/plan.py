@@ -76,6 +76,15 @@ class CapturedPlan:
         spec = pytree.tree_structure((0,) * len(crossing))
         return Capture(graph, self.signature, spec, analyse(graph.graph))
 
+    def captured_tail(self, place: int) -> Capture:
+        """What is after a place, as a capture of its own that writes to nothing; its example is what crosses then."""
+        module, crossing = self._capture.graph, self._liveness.crossing[place]
+        leaves: Any = module.graph.output_node().args[0]
+        graph = subgraph(module, crossing, leaves)
+        with torch.no_grad():
+            example = Signature.of(tuple(head_graph(module, crossing)(*self.signature.tensors)), {})
+        return Capture(graph, example, self._capture.out_spec, analyse(graph.graph))
+
     def tapped(self, places: Sequence[int]) -> nn.Module:
         """The whole model, with what crosses at these places among its outputs."""
         crossing = list(itertools.chain.from_iterable(self._liveness.crossing[place] for place in places))

@@ -107,11 +107,17 @@ class Splittable(nn.Module):
             CaptureError: if the model could not be captured.
             SplitError: if there is no such split point.
         """
-        place = self._place(name)
+        return self._captured().captured_head(self._place(name))
+
+    def captured_tail(self, name: str) -> Capture:
+        """The tail at a split point as a captured graph that takes what crosses; the rest as `captured_head`."""
+        return self._captured().captured_tail(self._place(name))
+
+    def _captured(self) -> CapturedPlan:
         if not isinstance(self._plan, CapturedPlan):
             assert self.obstacle is not None
             raise self.obstacle
-        return self._plan.captured_head(place)
+        return self._plan
 
     def point(self, name: str) -> SplitPoint:
         """The split point of this name, or where the module of this path ends.

@@ -4,6 +4,7 @@ May import: ``errors``, ``engine``, ``graph``, ``stream``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
+from adaedge.incremental.slide import Sliding
 from adaedge.incremental.wrapper import Incremental
 
-__all__ = ["Incremental"]
+__all__ = ["Incremental", "Sliding"]

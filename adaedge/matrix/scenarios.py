@@ -25,7 +25,7 @@ class Scenario3gpp:
 
     Attributes:
         name: for people and the command line.
-        clause: of which document it is an example; what of it is from memory, and what is assumed.
+        clause: of which document it is an example (TS 22.261 in V20.1.0), and what is assumed.
         period_s: seconds from a frame to the next.
         deadline_s: seconds to its answer.
     """
@@ -51,14 +51,15 @@ SCENARIOS = {
         ),
         Scenario3gpp(
             "media-recognition",
-            "TS 22.261 Table 7.10.1-1, enhanced media recognition: 100 ms to the answer (from memory); 10 frames/s are"
-            " assumed",
+            "TS 22.261 Table 7.10.1-1, enhanced media recognition: 100 ms on the uplink, 1.5 Mbit/s; here 100 ms to"
+            " the answer, and 10 frames/s, are assumed",
             0.1,
             0.1,
         ),
         Scenario3gpp(
             "image-recognition",
-            "TS 22.261 Table 7.10.1-1, split image recognition: 0.27 MB in 15 ms, 144 Mbit/s; 10 frames/s are assumed",
+            "TS 22.261 Table 7.10.1-1, split image recognition: 0.27 MB in 15 ms on the uplink, 144 Mbit/s; here"
+            " 15 ms to the answer, and 10 frames/s, are assumed",
             0.1,
             0.015,
         ),

@@ -65,7 +65,7 @@ class Message:
     """What a terminal sends: one frame's features. Its answer is `adaedge.payload.answers.wire`.
 
     Attributes:
-        bundle: SHA-256 of the bundle, in hexadecimal; its first 32 digits cross the link.
+        bundle: SHA-256 of the bundle, in hexadecimal; its first 16 digits cross the link.
         sequence: number of the frame in its stream, from 1.
         point: the operating point that the tensors belong to.
         tensors: how each tensor is written.

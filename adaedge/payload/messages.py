@@ -58,7 +58,7 @@ def pack(
         >>> data = pack(OperatingPoint("blocks.3", codec="u8"), [np.zeros((1, 3), np.float32)], [1], bundle="ab" * 32)
         >>> message, (feature,) = unpack(data, bundle="ab" * 32)
         >>> len(data), message.point.codec, feature.shape
-        (136, 'u8', (1, 3))
+        (72, 'u8', (1, 3))
     """
     (headers, segments), _ = (codec or by_name(point)).encode(tensors, axes)
     return wire.encode(Message(bundle, sequence, point, headers, segments, deadline_s=deadline_s))

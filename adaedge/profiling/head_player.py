@@ -78,7 +78,7 @@ class HeadPlayer:
 
 
 def head_players(
-    bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any]
+    bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any], runners: Runners
 ) -> tuple[dict[str, HeadPlayer], dict[str, Callable[[Arrays], object]]]:
     """What times each incremental head frame after frame, and what refreshes it; by `refresh_key`.
 
@@ -88,8 +88,9 @@ def head_players(
         bundle: the model.
         played: the frames as the model's inputs.
         frames: the same as the camera gave them, or ``None`` each.
+        runners: what computes heads; what they cost on this machine is measured.
     """
-    runners, changes = Runners(bundle), bundle.manifest.changes
+    changes = bundle.manifest.changes
     players: dict[str, HeadPlayer] = {}
     refreshes: dict[str, Callable[[Arrays], object]] = {}
     for point in (entry.point for entry in bundle.manifest.points if entry.point.incremental):

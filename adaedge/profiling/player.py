@@ -16,10 +16,11 @@ from typing import Any
 from adaedge.bundle import Bundle, PointEntry
 from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Cost
-from adaedge.stream import Playback, Window
+from adaedge.stream import Playback, Runners, Window
 from adaedge.stream.change import by_change, change_between, look_of
 
 _STRIDES = (1, 4, 1)
+_MEDIAN = statistics.median
 WARM_UP = 3
 """So many frames of each are not counted."""
 
@@ -45,6 +46,7 @@ class Player:
         changes: the amounts of change that are asked about, ascending, below 1.
         played: the frames as the model's inputs.
         frames: the same as the camera gave them, or ``None`` each.
+        runners: what computes incremental halves, what they cost on this machine measured; its own unless told.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Player:
         changes: Sequence[float],
         played: Sequence[Arrays],
         frames: Sequence[Any],
+        runners: Runners | None = None,
     ) -> None:
         self._entry, self._changes = entry, changes
         head = bundle.head(entry.point.split, entry.point.level)
@@ -64,29 +67,37 @@ class Player:
         order = route_through(len(played))
         steps = [(at, change_between(looks[before], looks[at])) for before, at in pairwise((*order, order[0]))]
         self._steps = cycle(steps)
-        self._playback = Playback(bundle, entry.point)
+        self._playback = Playback(bundle, entry.point, runners)
+        self._in_parts = bundle.route(entry.point).has_incremental_tail
+        self._tail_s: list[tuple[float, float]] = []
         self._sent: deque[tuple[bytes, float]] = deque()
         self._encode_s: list[tuple[float, float]] = []
         self._decode_s: list[tuple[float, float]] = []
         self.sides = Side(self._encode), Side(self._decode)
 
-    def costs(self, refresh: Cost, read_s: float, write_s: float) -> tuple[Cost, ...]:
+    def costs(self, refresh: Cost, read_s: float, write_s: float, reduce_s: float = 0.0) -> tuple[Cost, ...]:
         """What a frame costs at each change.
 
         Args:
             refresh: what a refresh costs.
             read_s: seconds of it that reading the answer takes.
             write_s: seconds of it that writing the answer takes.
+            reduce_s: seconds of it that making the answer of the outputs takes.
         """
-        refreshes_s = refresh.encode_s - read_s, refresh.decode_s - write_s
+        beside_s = {"encode_s": read_s, "decode_s": write_s} | ({"tail_s": reduce_s} if self._in_parts else {})
+        timed = {"encode_s": self._encode_s, "decode_s": self._decode_s, "tail_s": self._tail_s}
         changes = (*self._changes, REFRESH)
-        sides = [
-            by_change([*seconds[WARM_UP:], (REFRESH, whole)], changes, statistics.median)
-            for seconds, whole in zip((self._encode_s, self._decode_s), refreshes_s, strict=True)
-        ]
+        sides = {
+            name: by_change([*timed[name][WARM_UP:], (REFRESH, getattr(refresh, name) - more_s)], changes, _MEDIAN)
+            for name, more_s in beside_s.items()
+        }
         return tuple(
-            replace(refresh, payload_bytes=next_bytes, encode_s=encode_s + read_s, decode_s=decode_s + write_s)
-            for next_bytes, encode_s, decode_s in zip(self._entry.next_bytes, *sides, strict=False)
+            replace(
+                refresh,
+                payload_bytes=next_bytes,
+                **{name: sides[name][at] + more_s for name, more_s in beside_s.items()},
+            )
+            for at, next_bytes in enumerate(self._entry.next_bytes)
         )
 
     def _encode(self) -> None:
@@ -111,8 +122,12 @@ class Player:
             self._encode()
         data, change = self._sent.popleft()
         start_s = time.perf_counter()
-        self._playback.receive(data)
-        self._decode_s.append((change, time.perf_counter() - start_s))
+        engine, carried = self._playback.receive(data)
+        received_s = time.perf_counter()
+        self._decode_s.append((change, received_s - start_s))
+        if self._in_parts:
+            engine.run(carried)
+            self._tail_s.append((change, time.perf_counter() - received_s))
 
 
 def route_through(count: int) -> list[int]:

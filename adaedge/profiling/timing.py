@@ -30,7 +30,7 @@ from adaedge.operating_point import KEPT, OUTPUT, Cost, OperatingPoint, Profile
 from adaedge.payload import Message
 from adaedge.profiling.head_player import head_players, refresh_key
 from adaedge.profiling.player import Player
-from adaedge.stream import ChangeDetector, Window
+from adaedge.stream import ChangeDetector, Runners, Window
 from adaedge.stream.change import picture_of
 from adaedge.stream.detectors import check_detector
 
@@ -87,10 +87,12 @@ def profile(
     inputs = played[:_MAX_FRAMES]
     parts = _parts(bundle, inputs) | _answer_parts(bundle, inputs)
     answer_bytes = statistics.fmean(map(len, parts[_READ].inputs))
-    players = _players(bundle, played, given or [None for _ in played])
+    runners = Runners(bundle)
+    parts |= _tail_parts(bundle, inputs, runners)
+    players = _players(bundle, played, given or [None for _ in played], runners)
     if given and bundle.manifest.preprocessing and not isinstance(given[0], tuple | list):
         parts[_PREPROCESS] = _Part(window.inputs_of, given[:_MAX_FRAMES])
-    heads, refreshes = head_players(bundle, played, given or [None for _ in played])
+    heads, refreshes = head_players(bundle, played, given or [None for _ in played], runners)
     parts |= {key: _Part(refresh, inputs) for key, refresh in refreshes.items()}
     pictures = [picture_of(frame, model) for frame, model in zip(given or [None] * len(played), played, strict=True)]
     parts |= _change_part(check_detector(bundle.manifest.kept, detector), pictures[:_MAX_FRAMES])
@@ -102,7 +104,7 @@ def profile(
     costs = {entry.point: _cost(bundle, entry, seconds, answer_bytes, cautious) for entry in bundle.manifest.points}
     if bundle.manifest.kept:
         costs[KEPT] = Cost(head_s=seconds.get(_CHANGE, 0.0), accuracy=None)  # it follows from the change
-    answer_s = seconds[_READ], seconds[_WRITE]
+    answer_s = seconds[_READ], seconds[_WRITE], seconds[_REDUCE]
     next_costs = {point: player.costs(costs[point], *answer_s) for point, player in players.items()}
     for point in (one for one in costs if one.incremental and refresh_key(one) in heads):
         key, after = refresh_key(point), next_costs.get(point, ())
@@ -197,11 +199,29 @@ def _codec_key(side: str, point: OperatingPoint) -> str:
     return f"{side} {replace(point, precision='')}"
 
 
-def _players(bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any]) -> dict[OperatingPoint, Player]:
+def _tail_parts(bundle: Bundle, inputs: Sequence[Arrays], runners: Runners) -> dict[str, _Part]:
+    """What refreshes each incremental tail, from the features of a dense head; what its segments cost is measured."""
+    parts: dict[str, _Part] = {}
+    for point in (entry.point for entry in bundle.manifest.points):
+        route = bundle.route(point)
+        if route.has_incremental_tail and _tail_key(point) not in parts:
+            features = [route.head.run(given) for given in inputs]
+            runners.measure_tail(route, features[0])
+            parts[_tail_key(point)] = _Part(runners.tail_of(route).run, features)
+    return parts
+
+
+def _tail_key(point: OperatingPoint) -> str:
+    return f"refresh tail {point.split} {point.network} {point.width}"
+
+
+def _players(
+    bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any], runners: Runners
+) -> dict[OperatingPoint, Player]:
     """What times the points whose codec has a state, frame after frame."""
     changes = bundle.manifest.changes[:-1]
     entries = [entry for entry in bundle.manifest.points if entry.next_bytes]
-    return {entry.point: Player(bundle, entry, changes, played, frames) for entry in entries}
+    return {entry.point: Player(bundle, entry, changes, played, frames, runners) for entry in entries}
 
 
 def _time(timed: Sequence[Timed], repetitions: int, order: random.Random, progress: Progress | None) -> None:
@@ -225,12 +245,14 @@ def _cost(bundle: Bundle, entry: PointEntry, seconds: dict[str, float], answer_b
     head_s += seconds[refresh_key(point)] if point.incremental else _of(cut.head, seconds)
     if point.is_local:
         return Cost(head_s=head_s + seconds[_REDUCE], accuracy=accuracy)
+    route = bundle.route(point)
+    tail_s = _of(route.edge_half, seconds)
     return Cost(
         head_s=head_s,
         encode_s=seconds[_codec_key("encode", point)] + seconds[_READ],
         payload_bytes=entry.payload_bytes,
         decode_s=seconds[_codec_key("decode", point)] + seconds[_WRITE],
-        tail_s=_of(bundle.route(point).edge_half, seconds) + seconds[_REDUCE],
+        tail_s=seconds[_REDUCE] + (seconds[_tail_key(point)] if route.has_incremental_tail else tail_s),
         answer_bytes=answer_bytes,
         finish_s=_of(cut.tail, seconds) + seconds[_REDUCE],
         accuracy=accuracy,

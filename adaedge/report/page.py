@@ -19,6 +19,7 @@ from adaedge.report.distributions import energy_by_policy, latency_distribution,
 from adaedge.report.frontier import Frontier
 from adaedge.report.markup import STYLE, figure, pairs, section, sentences, table
 from adaedge.report.origin import Origin, environment
+from adaedge.report.recomputation import caption_of, in_part, overlay
 from adaedge.report.stretches import stretches
 from adaedge.report.summary import PolicySummary, summarize
 from adaedge.report.table import Column, causes, comparison, levels
@@ -109,6 +110,7 @@ def _page(
         section("In figures" if alone else "Policies", _tables(summaries, focus, context.origin)),
         section(f"Over time: {focus}", _over_time(policies[focus], context.trace)),
         section(f"What was chosen, and why: {focus}", table(*stretches(policies[focus]), caption=STRETCHES)),
+        section(f"Recomputed and kept: {focus}", _recomputed(policies[focus])) if in_part(policies[focus]) else "",
         section("Energy and latency", _distributions(policies, summaries, focus)),
         section("Worth choosing", worth_choosing(context.frontier, policies[focus])) if context.frontier else "",
         section("How each figure is known", table(*_known(context.origin))),
@@ -147,6 +149,10 @@ def _over_time(records: Sequence[FrameRecord], trace: Trace | None) -> str:
         " modelled energy of the terminal by cause. Transmit holds waking the radio, sending and receiving."
     )
     return figure(timeline(records, trace), caption, wide=True, narrow=timeline(records, trace, narrow=True))
+
+
+def _recomputed(records: Sequence[FrameRecord]) -> str:
+    return figure(overlay(records), caption_of(records), wide=True, narrow=overlay(records, narrow=True))
 
 
 def _distributions(

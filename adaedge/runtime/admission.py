@@ -97,6 +97,17 @@ class Admission:
         self._running: dict[_Job, float] = {}  # when each began
         self._costs: dict[Hashable, _Cost] = {}
         self._shares: dict[str, _Share] = {}
+        self._asked_s = 0.0
+
+    @property
+    def slots(self) -> int:
+        """Payloads that are computed at the same time."""
+        return self._slots
+
+    @property
+    def asked_s(self) -> float:
+        """Seconds of computing that were asked for so far: those done, and what refused payloads would have taken."""
+        return self._asked_s
 
     @property
     def waiting(self) -> int:
@@ -129,6 +140,7 @@ class Admission:
             while not (job.turn or job.refused):
                 job.wake.wait()
             if job.refused:
+                self._asked_s += job.cost_s
                 raise OverloadError(self._why(job, left_s))
         begun_s = self._now_s()
         try:
@@ -204,6 +216,7 @@ class Admission:
         with self._lock:
             now_s = self._now_s()
             del self._running[job]
+            self._asked_s += took_s
             self._costs.setdefault(kind, _Cost(took_s)).learn(took_s)
             self._shares.setdefault(job.terminal, _Share()).add(took_s, now_s)
             if len(self._shares) > 1024:

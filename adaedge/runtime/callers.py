@@ -55,6 +55,27 @@ class Callers:
         return name
 
 
+@final
+class ForwardedCallers:
+    """Tells whose call it is where an ingress has checked that and says it.
+
+    Args:
+        token: of the ingress; ``None`` lets anyone call.
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self._ingress = Callers(token, None)
+
+    def name(self, context: Any) -> str:
+        """The name that the ingress says.
+
+        Raises:
+            UnknownCallerError: if it is not the ingress that calls.
+        """
+        peer = self._ingress.name(context)
+        return next((str(value) for key, value in context.invocation_metadata() if key == rpc.TERMINAL), peer)
+
+
 def _shown(context: Any) -> str:
     """The call's authorization; bytes where the caller made it so."""
     found = next((value for key, value in context.invocation_metadata() if key == rpc.AUTHORIZATION), "")

@@ -46,6 +46,10 @@ class Measurement:
             in older records.
         frame_id: the frame's name on the link, which the edge server's log has too; empty where nothing was sent, in a
             simulation, and in older records.
+        computed_by: at an incremental point how its head was computed, see `FrameStats`; empty elsewhere.
+        macs_share: at such a point the multiply-accumulates that were spent, as a share of the whole head's.
+        recomputed: of a frame that was computed in part the boxes that counted as changed, each as top, bottom, left
+            and right, in shares of the picture's height and width; empty elsewhere, and in older records.
     """
 
     latency_s: float
@@ -66,6 +70,7 @@ class Measurement:
     computed_by: str = ""
     macs_share: float | None = None
     frame_id: str = ""
+    recomputed: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class FrameRecord:
             decision, measurement = row.pop("decision"), row.pop("measurement")
             decision |= {"point": OperatingPoint(**decision["point"]), "reasons": tuple(decision["reasons"])}
             measurement |= {"energy": EnergySplit(**measurement["energy"])}
+            measurement |= {"recomputed": tuple(map(tuple, measurement.get("recomputed", ())))}
             return cls(**row, decision=Decision(**decision), measurement=Measurement(**measurement))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SourceError(f"this line is not the record of a frame ({error}): {line[:80]!r}") from error

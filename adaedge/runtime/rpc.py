@@ -9,7 +9,8 @@ May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests an
             RESOURCE_EXHAUSTED where there is no room: the answer would be late, or the terminal sends too much.
     Probe   request: any bytes, to see how long they take; reply: their number, uint32 little-endian.
 
-Every call bears the metadata ``authorization: Bearer TOKEN``.
+Every call bears the metadata ``authorization: Bearer TOKEN``. One that an ingress passes on bears the ingress's own
+token, and ``adaedge-terminal: NAME``, the terminal that the ingress knows by the token which it was shown.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ HELLO = "Hello"
 INFER = "Infer"
 PROBE = "Probe"
 AUTHORIZATION = "authorization"
+TERMINAL = "adaedge-terminal"
 STALE = "ABORTED"  # the name of a status of gRPC, as the next one
 OVERLOAD = "RESOURCE_EXHAUSTED"  # gRPC itself says it of too many calls at once
 PROBE_REPLY = struct.Struct("<I")
@@ -45,7 +47,7 @@ def hello(bundle: str) -> bytes:
 
     Example:
         >>> hello("ab" * 32)[:23]
-        b'{"wire": 2, "bundle": "'
+        b'{"wire": 3, "bundle": "'
     """
     return json.dumps({"wire": wire.VERSION, "bundle": bundle}).encode()
 

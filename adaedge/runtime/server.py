@@ -10,27 +10,27 @@ import os
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, final
+from typing import Any, Protocol, final
 
 import grpc
 import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.entries import Subgraph
-from adaedge.errors import LinkError, OverloadError, PayloadError, StaleReferenceError
+from adaedge.errors import OverloadError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.access_tokens import Tokens
-from adaedge.runtime.address import check_address
 from adaedge.runtime.admission import Admission
-from adaedge.runtime.callers import Callers, GreedyCallerError, UnknownCallerError
+from adaedge.runtime.callers import Callers, ForwardedCallers
+from adaedge.runtime.calls import Calls, Refusals
 from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.health import Health
 from adaedge.runtime.json_logs import about_frame
+from adaedge.runtime.listener import bind, options
 from adaedge.runtime.prometheus import Observer
 
 _log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class EdgeServer:
         tokens: those of terminals that have one of their own, beside that of ``credentials``.
         observer: is told of every payload, such as `Prometheus`.
         health: answer gRPC's health checks too; needs the extra ``metrics``.
+        behind_ingress: an `Ingress` calls, which says whose payload it is; only it may know the token.
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
@@ -73,36 +74,24 @@ class EdgeServer:
         tokens: Tokens | None = None,
         observer: Observer | None = None,
         health: bool = False,
+        behind_ingress: bool = False,
     ) -> None:
         self._bundle = bundle
         token = None if credentials is None else credentials.token
+        callers = ForwardedCallers(token) if behind_ingress else Callers(token, tokens)
         self.admission = Admission(workers or os.cpu_count() or 1)
         self.session = session or EdgeSession(bundle)
         self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix="adaedge-edge")
+        refusals = Refusals(observer)
+        answers = _Answers(bundle, self.session, self.admission, observer, refusals)
         self._server = grpc.server(
             self._threads,
-            handlers=[_Calls(bundle, Callers(token, tokens), self.session, self.admission, observer).handler()],
-            options=_options(bundle.max_payload_bytes),
+            handlers=[Calls(bundle.digest, callers, answers.infer, refusals).handler()],
+            options=options(bundle.max_payload_bytes),
             maximum_concurrent_rpcs=_CALLS,
         )
         self._health = Health(self._server) if health else None
-        self.address = self._bind(address, credentials, insecure)
-
-    def _bind(self, address: str, credentials: Credentials | None, insecure: bool) -> str:
-        check_address(address, least_port=0)
-        try:
-            if insecure:
-                who = "anyone may use it" if credentials is None else "frames and token can be read"
-                warnings.warn(f"the edge server at {address} is not encrypted: {who}", stacklevel=3)
-                port = self._server.add_insecure_port(address)
-            elif credentials is None:
-                raise LinkError("an edge server needs credentials: pass Credentials.stored(FOLDER), or insecure=True")
-            else:
-                pair = [(credentials.key, credentials.certificate)]
-                port = self._server.add_secure_port(address, grpc.ssl_server_credentials(pair))
-        except RuntimeError as error:
-            raise LinkError(f"cannot listen on {address}: {error}. Is the port taken? Is it this machine?") from error
-        return f"{address.rpartition(':')[0]}:{port}"
+        self.address = bind(self._server, address, credentials, insecure=insecure)
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
         """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
@@ -113,6 +102,7 @@ class EdgeServer:
         for point in points:
             if half := self._bundle.route(point).edge_half:
                 self.admission.expect(point, took_s[half])
+        self.session.preload(points)
 
     def _timed(self, half: Subgraph) -> float:
         """Seconds of a tail on zeros, the second time: the first loads it."""
@@ -143,7 +133,19 @@ class EdgeServer:
         self.stop()
 
 
-def serve_forever(server: EdgeServer, *, grace_s: float = _GRACE_S) -> None:
+class Serving(Protocol):
+    """What answers terminals: an `EdgeServer`, or the ingress of many."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        ...
+
+    def stop(self, grace_s: float) -> None:
+        """Finish the calls that run, and stop."""
+        ...
+
+
+def serve_forever(server: Serving, *, grace_s: float = _GRACE_S) -> None:
     """Start the server and stay until SIGTERM or SIGINT; then finish the calls that run. For the main thread only."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -156,57 +158,22 @@ def serve_forever(server: EdgeServer, *, grace_s: float = _GRACE_S) -> None:
             signal.signal(number, handler)
 
 
-def _options(max_bytes: int) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", max_bytes),
-        # A payload larger than this would wait for a round trip in the middle.
-        ("grpc.http2.lookahead_bytes", 2**20),
-        # Terminals may ask every few seconds whether the connection lives.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.so_reuseport", 0),  # two servers on one port would share the terminals between them
-    ]
-
-
 @final
-class _Calls:
-    """The three calls. The token is checked before anything else."""
+class _Answers:
+    """Answers payloads in the order that the admission gives them."""
 
     def __init__(
-        self, bundle: Bundle, callers: Callers, session: EdgeSession, admission: Admission, observer: Observer | None
+        self,
+        bundle: Bundle,
+        session: EdgeSession,
+        admission: Admission,
+        observer: Observer | None,
+        refusals: Refusals,
     ) -> None:
         self._bundle, self._session, self._admission, self._observer = bundle, session, admission, observer
-        self._callers = callers
+        self._refuse = refusals.refuse
 
-    def handler(self) -> Any:
-        """What gRPC is given."""
-        calls = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe}
-        checked: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()
-        }
-        return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
-
-    def _checked(self, call: Callable[[bytes, Any, str], bytes]) -> Callable[[bytes, Any], bytes]:
-        def run(request: bytes, context: Any) -> bytes:
-            try:
-                return call(request, context, self._callers.name(context))
-            except UnknownCallerError as error:
-                self._refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
-            except GreedyCallerError as error:
-                self._refuse("rate", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
-
-        return run
-
-    def _hello(self, request: bytes, context: Any, _: str) -> bytes:
-        try:
-            reason = rpc.mismatch(request, self._bundle.digest)
-        except PayloadError as error:
-            _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        if reason:
-            _abort(context, grpc.StatusCode.FAILED_PRECONDITION, reason)
-        return rpc.hello(self._bundle.digest)
-
-    def _infer(self, request: bytes, context: Any, terminal: str) -> bytes:
+    def infer(self, request: bytes, context: Any, terminal: str) -> bytes:
         left_s = context.time_remaining()
         if left_s is not None and left_s <= 0:
             text = "the deadline had passed before the frame's turn came"
@@ -235,24 +202,3 @@ class _Calls:
         if self._observer is not None:
             self._observer.answered(message.point, took_s - waited_s, waited_s)
         return reply
-
-    def _refuse(
-        self,
-        reason: str,
-        context: Any,
-        code: grpc.StatusCode,
-        text: str,
-        about: Mapping[str, Any] | None = None,
-    ) -> NoReturn:
-        _log.info("refused, %s: %s", reason, text, extra=about)
-        if self._observer is not None:
-            self._observer.refused(reason)
-        _abort(context, code, text)
-
-    def _probe(self, request: bytes, context: Any, _: str) -> bytes:  # noqa: ARG002 -- as the others
-        return rpc.PROBE_REPLY.pack(len(request))
-
-
-def _abort(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
-    context.abort(code, text)
-    raise AssertionError("abort raises")

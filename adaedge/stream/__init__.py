@@ -4,13 +4,15 @@ May import: ``errors``, ``operating_point``, ``payload``, ``metrics``, ``engine`
 """
 
 from adaedge.stream.audit import Audit
-from adaedge.stream.cached_head import CachedHead, Runners
+from adaedge.stream.cached_head import CachedHead
+from adaedge.stream.cached_tail import CachedTail
 from adaedge.stream.change import BlockChange, ChangeDetector
 from adaedge.stream.detectors import MovedBlocks
 from adaedge.stream.filtering import Filtered, calibrate_tolerance, largest_tolerance, replay
 from adaedge.stream.held import HeldPayload
 from adaedge.stream.keeper import Keeper, Keeping
 from adaedge.stream.playback import Playback
+from adaedge.stream.runners import Runners
 from adaedge.stream.stream import Stream
 from adaedge.stream.window import Window
 
@@ -18,6 +20,7 @@ __all__ = [
     "Audit",
     "BlockChange",
     "CachedHead",
+    "CachedTail",
     "ChangeDetector",
     "Filtered",
     "HeldPayload",

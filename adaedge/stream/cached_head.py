@@ -1,6 +1,6 @@
 """CachedHead: what a stream holds of an incremental head between its frames, and by how much the next one changed.
 
-May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``incremental``.
+May import: ``operating_point``, ``engine``, ``bundle``; of this part ``incremental``, ``runners``.
 
 One cache is held, that of the head that ran last. Frames at other points leave it as it is: what the next one at its
 point has to compute is what differs from it, however old it is. It is dropped where another incremental head runs, a
@@ -9,22 +9,19 @@ frame fails, or nothing asked for it for so long that its memory is better free.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING, Any, final
-
-import numpy as np
 
 from adaedge.bundle import Bundle
 from adaedge.bundle.route import Route
-from adaedge.engine import Array, Arrays
-from adaedge.errors import BundleError
+from adaedge.engine import Arrays
 from adaedge.operating_point import REFRESH, Level, OperatingPoint
+from adaedge.stream.runners import Runners
 
 # Imported by what runs one: a terminal whose bundle has no incremental head starts 20 ms sooner.
 if TYPE_CHECKING:
-    from adaedge.stream.incremental import Cache, FrameStats, IncrementalRunner
+    from adaedge.stream.incremental import Box, Cache, FrameStats
 
 GAP = 100
 """After so many frames at other points the cache is dropped."""
@@ -35,67 +32,8 @@ _FORGOTTEN = 0.9  # of that is left after a frame
 _Place = tuple[str, Level]
 
 
-@final
-class Runners:
-    """What computes the incremental heads of a bundle, each made when it is first asked for, then kept. Thread-safe.
-
-    They hold nothing of any stream, so all of a terminal's share them.
-
-    Args:
-        bundle: the model.
-    """
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self._made: dict[_Place, IncrementalRunner] = {}
-        self._measured: set[_Place] = set()
-        self._lock = Lock()
-
-    def of(self, route: Route) -> IncrementalRunner:
-        """What runs the head of an incremental point.
-
-        Raises:
-            BundleError: if the point is none, or its plan does not fit its graphs.
-        """
-        with self._lock:
-            place = _place(route)
-            if place not in self._made:
-                self._made[place] = _runner(route)
-            return self._made[place]
-
-    def measure(self, route: Route, inputs: Sequence[Array]) -> None:
-        """Measure, once, what the segments cost on this machine: by that parts, segments and the whole are chosen.
-
-        Until then they are estimated from multiply-accumulates. It takes about eight runs of the network.
-        """
-        runner = self.of(route)
-        with self._lock:
-            if _place(route) not in self._measured:
-                from adaedge.stream.incremental.measuring import measured
-
-                runner.costs = measured(runner, inputs, rounds=1)
-                self._measured.add(_place(route))
-
-
 def _place(route: Route) -> _Place:
     return route.point.split, route.point.level
-
-
-def _runner(route: Route) -> IncrementalRunner:
-    from adaedge.stream.incremental import IncrementalRunner, Tolerance
-    from adaedge.stream.incremental.storage import from_bytes
-
-    found = route.incremental
-    if found is None:
-        raise BundleError(f"{route.point} is not incremental")
-    plan, about = from_bytes(found.plan), found.about
-    if len(plan.segments) != len(found.segments):
-        raise BundleError(
-            f"{about.plan} is a plan of {len(plan.segments)} segments, and the bundle has {len(found.segments)} graphs"
-            " for it. Build the bundle again."
-        )
-    tolerance = Tolerance(about.tolerance, about.audit_every, about.floor)
-    return IncrementalRunner(plan, found.segments, found.whole, tolerance, plain=found.plain)
 
 
 @dataclass(slots=True, eq=False)
@@ -134,6 +72,7 @@ class CachedHead:
         self.dense = 0.0
         self._runners = runners or Runners(bundle)
         self._held: _Held | None = None
+        self._lengths: tuple[int, ...] = ()  # of the first input, along the axes that its boxes have
 
     @property
     def length_bytes(self) -> int:
@@ -144,7 +83,16 @@ class CachedHead:
     def measured(self) -> dict[str, Any]:
         """What a frame's `Measurement` says of it; nothing where it was not at an incremental point."""
         stats = self.stats
-        return {} if stats is None else {"computed_by": stats.path, "macs_share": stats.macs_share}
+        if stats is None:
+            return {}
+        found: dict[str, Any] = {"computed_by": stats.path, "macs_share": stats.macs_share}
+        in_part = stats.path == "incremental" and len(self._lengths) == 2
+        return found | ({"recomputed": tuple(map(self._share, stats.boxes))} if in_part else {})
+
+    def _share(self, box: Box) -> tuple[float, ...]:
+        """A box of the first input in shares of its height and width."""
+        sides = zip(box, self._lengths, strict=True)
+        return tuple(round(end / length, 4) for span, length in sides for end in span)
 
     def changes(self, since: Callable[[Any, int], float]) -> dict[OperatingPoint, float]:
         """How much counts as changed of the next frame, for each point whose head is held.
@@ -177,19 +125,17 @@ class CachedHead:
             seen: how many frames the window has seen.
         """
         held, self._held = self._held, None
-        runner = self._runners.of(route)
-        if not all(np.isfinite(part).all() for part in inputs if part.dtype.kind == "f"):
-            from adaedge.stream.incremental import FrameStats
+        from adaedge.stream.incremental.finite import run_finite
 
-            self.stats = FrameStats(1.0, 1.0, "dense")  # computed as ever, and nothing of it is held
-            assert runner.plain is not None  # a bundle has one
-            return runner.plain.run(inputs)
         cache = held.cache if held is not None and held.place == _place(route) else None
-        outputs, after = runner.run(inputs, cache)
+        runner = self._runners.of(route)
+        self._lengths = runner.plan.held[runner.plan.inputs[0]].lengths
+        outputs, after, self.stats = run_finite(runner, inputs, cache)
+        if after is None:
+            return outputs
         if cache is not None:
             self.dense += _NEW * ((after.stats.path in _DENSE) - self.dense)
         self._held = _Held(_place(route), after, look, seen)
-        self.stats = after.stats
         return outputs
 
 

@@ -1,6 +1,6 @@
 """Playback: both ends of a stream in this process, without a link between them.
 
-May import: ``operating_point``, ``payload``, ``engine``, ``bundle``.
+May import: ``operating_point``, ``payload``, ``engine``, ``bundle``; of this part ``cached_tail``, ``runners``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from adaedge.bundle import Bundle
 from adaedge.engine import Arrays, Engine
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Reference, StreamPosition
+from adaedge.stream.cached_tail import CachedTail
+from adaedge.stream.runners import Runners
 
 
 @final
@@ -22,10 +24,13 @@ class Playback:
     Args:
         bundle: the model.
         point: where the frames cross.
+        runners: what computes the bundle's incremental halves; its own unless told.
     """
 
-    def __init__(self, bundle: Bundle, point: OperatingPoint) -> None:
+    def __init__(self, bundle: Bundle, point: OperatingPoint, runners: Runners | None = None) -> None:
         self._bundle, self._point = bundle, point
+        route = bundle.route(point)
+        self._tail = CachedTail(route, runners or Runners(bundle)) if route.has_incremental_tail else None
         self._sequence = 0
         self._held: Reference | None = None  # the terminal's
         self._edge_held: Reference | None = None
@@ -38,10 +43,10 @@ class Playback:
         return data
 
     def receive(self, data: bytes) -> tuple[Engine, Arrays]:
-        """What the edge server runs for the next payload, and on what."""
+        """What the edge server runs for the next payload, and on what; an incremental tail is run once for each."""
         held, self._edge_held = self._edge_held, None
         engine, carried, self._edge_held = self._bundle.receive(self._bundle.read(data), held)
-        return engine, carried
+        return self._tail or engine, carried
 
     @property
     def builds(self) -> bool:

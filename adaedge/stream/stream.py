@@ -1,7 +1,7 @@
 """Stream: frames of one camera in order, and what the terminal holds of them.
 
 May import: ``errors``, ``clip``, ``operating_point``, ``payload``, ``bundle``, ``engine``; of this part
-``cached_head``, ``change``, ``filtering``, ``held``, ``keeper``, ``window``.
+``cached_head``, ``change``, ``filtering``, ``held``, ``keeper``, ``runners``, ``window``.
 
 A payload may build only on the last payload that both ends are known to hold. So the reference is taken when a payload
 is encoded, and put back only when the edge server has answered it and says that it holds it too: whatever goes wrong
@@ -25,11 +25,12 @@ from adaedge.clip import is_frame
 from adaedge.engine import Arrays
 from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
-from adaedge.stream.cached_head import CachedHead, Runners, merged
+from adaedge.stream.cached_head import CachedHead, merged
 from adaedge.stream.change import BlockChange, change_between
 from adaedge.stream.filtering import Latent
 from adaedge.stream.held import HeldPayload
 from adaedge.stream.keeper import Keeper, Keeping
+from adaedge.stream.runners import Runners
 from adaedge.stream.window import Window
 
 

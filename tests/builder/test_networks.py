@@ -144,7 +144,9 @@ def test_a_twin_shares_all_but_its_name(samples, tmp_path):
     sizes = {point: entry.payload_bytes for point, entry in zip(bundle.points, bundle.manifest.points, strict=True)}
     for split in ("1", "3"):
         raw, of_twin = (OperatingPoint(split, network=name) for name in ("full", "the-twin"))
-        assert sizes[of_twin] == sizes[raw] + len("the-twin") - len("full")  # a payload's header names its network
+        assert sizes[of_twin] == sizes[raw] + 1 + len(
+            "the-twin"
+        )  # a payload's header names a network that is not the full one
     codecs = {(point.network, point.codec.partition("@")[0]) for point in bundle.points if point.split == "1"}
     assert codecs == {("full", "raw"), ("full", "bottleneck"), ("the-twin", "raw")}
     with pytest.raises(CodecError, match=r"network 'twin': none of the codecs .* can carry what crosses at '1'"):

@@ -71,7 +71,7 @@ def test_a_bundle_of_another_version_is_refused_with_the_way_out(saved):
     document = json.loads(path.read_text()) | {"version": 99}
     path.write_text(json.dumps(document))
     with pytest.raises(
-        BundleVersionError, match=r"version 99; this adaedge reads .* version 10\. Build the bundle again"
+        BundleVersionError, match=r"version 99; this adaedge reads .* version 11\. Build the bundle again"
     ):
         Bundle.load(saved)
 

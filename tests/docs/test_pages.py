@@ -133,7 +133,7 @@ class Reader:
                 (recipe.main if "--smoke" in arguments else recipe.parser().parse_args)(arguments)
             case ["pip", "install", what]:
                 assert set(re.findall(r"\w+", what)) <= EXTRAS, what
-            case ["sudo", "apt" | "add-apt-repository", *_] | ["source", ".venv/bin/activate"]:
+            case ["ray", "start", *_] | ["sudo", "apt" | "add-apt-repository", *_] | ["source", ".venv/bin/activate"]:
                 pass
             case [python, "-m", "venv", ".venv"] if re.fullmatch(r"python3(\.\d+)?", python):
                 pass
@@ -143,7 +143,7 @@ class Reader:
     def _adaedge(self, arguments: list[str]) -> None:
         from adaedge.cli import app
 
-        if arguments[0] in NOT_RUN:
+        if arguments[0] in NOT_RUN or "--ray" in arguments:  # a cluster is the reader's own
             typer.main.get_command(app).commands[arguments[0]].make_context(arguments[0], arguments[1:])
             return
         done = CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -195,6 +195,35 @@ def test_a_cache_is_saved_and_read_again(tmp_path):
         Cache.load(tmp_path / "cache")
 
 
+def test_a_cache_that_was_written_to_is_refused(tmp_path):
+    net, frame = plain(), torch.rand(1, 3, 128, 128)
+    stream = Incremental(net, (frame,))
+    output, cache = stream(frame, None)
+    output[...] = 7  # the caller's: nothing of the cache
+    cache.save(tmp_path / "cache")
+    written = bytearray((tmp_path / "cache").read_bytes())
+    written[-5] ^= 1
+    (tmp_path / "cache").write_bytes(written)
+    with pytest.raises(CacheError, match=r"is no cache: it was written to\. Write one with `cache.save`"):
+        Cache.load(tmp_path / "cache")
+    kept = cache.copy()
+    kept._tensors[0] = kept._tensors[0][..., :-1]
+    with pytest.raises(CacheError, match=r"this cache was written to: it holds other tensors .* Give `None` to begin"):
+        stream(frame, kept)
+    assert_close(stream(frame, cache)[0], dense(net, frame))
+
+
+def test_a_cache_from_before_a_refresh_gives_no_wrong_answer():
+    net, frames = plain(), [torch.rand(1, 3, 128, 128) for _ in range(2)]
+    frames.append(changed(frames[0], (64, 70), (0, 8)))
+    stream = Incremental(net, (frames[0],))
+    _, before = stream(frames[0], None)
+    stream(frames[1], None)  # a refresh
+    output, _ = stream(frames[2], before)
+    assert stream.stats.path == "incremental"  # against what it holds, however old
+    assert_close(output, dense(net, frames[2]))
+
+
 def test_another_size_or_type_is_refused():
     frame = torch.rand(1, 3, 128, 128)
     stream = Incremental(plain(), (frame,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from adaedge import Bottleneck
 from adaedge.errors import CodecError, PayloadError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import get_codec, is_progressive, pack, unpack, wire
+from adaedge.payload.fields import Reader
 from adaedge.payload.latent import LatentCodec
 from adaedge.payload.latent.codec import MAX_SEGMENTS, segment_words
 
@@ -56,8 +56,8 @@ def read(latents, data):
 
 def parts(data):
     """Where the header ends, and each segment."""
-    header = struct.unpack_from("<I", data, 8)[0]
-    ends = np.cumsum([header, *(len(segment) for segment in wire.decode(data).segments)])
+    reader = Reader(memoryview(data), 2)
+    ends = np.cumsum([reader.number() + reader.position, *(len(segment) for segment in wire.decode(data).segments)])
     return [int(end) for end in ends]
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adaedge.errors import PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Message, TensorHeader, get_codec, pack, unpack, wire
+from adaedge.payload.fields import Reader
 
 BUNDLE = "ab" * 32
 LIMIT = 1 << 16
@@ -80,9 +81,10 @@ def test_foreign_bytes(data, with_magic):
 @given(some_codec, st.data())
 def test_a_changed_header_with_its_checksum_made_right(codec, data):
     changed = bytearray(PAYLOADS[codec])
-    length = struct.unpack_from("<I", changed, 8)[0]
+    reader = Reader(memoryview(PAYLOADS[codec]), 2)
+    length = reader.number() + reader.position
     for _ in range(data.draw(st.integers(1, 4))):
-        changed[data.draw(st.integers(12, length - 5))] = data.draw(st.integers(0, 255))
+        changed[data.draw(st.integers(reader.position, length - 5))] = data.draw(st.integers(0, 255))
     struct.pack_into("<I", changed, length - 4, zlib.crc32(changed[: length - 4]))
     refused_or_sound(bytes(changed))
 

@@ -24,7 +24,7 @@ ENERGY = EnergyModel(presets.RASPBERRY_PI_4, presets.WIFI_2012)
 @pytest.fixture
 def lines(caplog):
     """What a server logs, as JSON."""
-    caplog.set_level(logging.DEBUG, "adaedge.runtime.server")
+    caplog.set_level(logging.DEBUG, "adaedge.runtime")
     return lambda: [json.loads(JsonFormatter().format(record)) for record in caplog.records]
 
 

@@ -19,7 +19,8 @@ from adaedge.runtime import NoLink
 from adaedge.scheduling import Fixed
 from adaedge.simulation import simulate
 from adaedge.stream import Stream
-from adaedge.stream.cached_head import GAP, Runners
+from adaedge.stream.cached_head import GAP
+from adaedge.stream.runners import Runners
 
 SIZE = (96, 160)
 LOCAL, INCREMENTAL = OperatingPoint("output"), OperatingPoint("output", incremental=True)

@@ -41,7 +41,7 @@ def test_a_probe_returns_the_number_of_its_bytes(link):
 
 def test_the_calls_are_pinned_by_their_bytes():
     assert rpc.path(rpc.INFER) == "/adaedge.Edge/Infer"
-    assert rpc.hello("ab" * 32) == b'{"wire": 2, "bundle": "' + b"ab" * 32 + b'"}'
+    assert rpc.hello("ab" * 32) == b'{"wire": 3, "bundle": "' + b"ab" * 32 + b'"}'
 
 
 def test_two_bundles_do_not_shake_hands(link, other_bundle):
@@ -51,7 +51,7 @@ def test_two_bundles_do_not_shake_hands(link, other_bundle):
 
 def test_another_wire_format_does_not_shake_hands(bundle):
     said = json.dumps({"wire": 99, "bundle": bundle.digest}).encode()
-    assert rpc.mismatch(said, bundle.digest).startswith("the terminal speaks wire format 99, the edge server 2")
+    assert rpc.mismatch(said, bundle.digest).startswith("the terminal speaks wire format 99, the edge server 3")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b"{}", b'{"wire": 1}', b"[" * 100_000])
@@ -183,7 +183,8 @@ def test_a_failure_inside_is_logged_there_and_not_told(server, link, bundle, pay
 
 
 def test_a_payload_whose_deadline_has_passed_is_not_computed(bundle):
-    from adaedge.runtime.server import _Calls
+    from adaedge.runtime.calls import Refusals
+    from adaedge.runtime.server import _Answers
 
     class Context:
         def time_remaining(self):
@@ -193,7 +194,7 @@ def test_a_payload_whose_deadline_has_passed_is_not_computed(bundle):
             raise RuntimeError(code.name, text)
 
     with pytest.raises(RuntimeError, match=r"DEADLINE_EXCEEDED.*before the frame's turn came"):
-        _Calls(None, None, None, None, None)._infer(b"", Context(), "")
+        _Answers(None, None, None, None, Refusals(None)).infer(b"", Context(), "")
 
 
 def test_a_slow_answer_is_given_up_in_time(link, bundle, payload, monkeypatch):

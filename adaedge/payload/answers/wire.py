@@ -5,7 +5,7 @@ May import: ``errors``; of ``payload`` the ``message``, ``wire``.
 An answer is little-endian:
 
     offset  bytes  field
-    0       1      0xA2: an answer of wire format 2
+    0       1      0xA3: an answer of wire format 3
     1       1      flags: 1 the edge server holds the payload as a reference
     2       1      how many of the payload's last segments were lost
     3       4      float32, seconds that the edge server computed
@@ -14,10 +14,9 @@ An answer is little-endian:
     end-8   8      seal: BLAKE2b of 8 bytes, of the request and of the answer up to here
 
 Types and shapes follow from the bundle. The request is the payload's bundle, stream, sequence number and operating
-point, which the terminal remembers: the seal is computed over 16 bytes of bundle, 8 of stream and 8 of sequence number,
-the width as float64, one byte for incremental, and split, precision, codec and network as in a payload's header. So an
-answer to another frame, stream, point or bundle is refused like one that was damaged on its way: either passes with a
-probability of 2⁻⁶⁴.
+point, which the terminal remembers: the seal is computed over 8 bytes of bundle, 8 of stream and 8 of sequence number,
+and flags, width and names of the point as in a payload's header. So an answer to another frame, stream, point or bundle
+is refused like one that was damaged on its way: either passes with a probability of 2⁻⁶⁴.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from dataclasses import dataclass
 
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import Request, Segment
-from adaedge.payload.wire import ANSWER, BUNDLE_PREFIX_BYTES, MAGIC, VERSION, encode_names
+from adaedge.payload.wire import ANSWER, BUNDLE_PREFIX_BYTES, FEATURES, VERSION, encode_point
 
 _START = struct.Struct("<BBBff")
-_REQUEST = struct.Struct("<16sQQd?")
+_REQUEST = struct.Struct("<8sQQB")
 _SEAL_BYTES = 8
 _HELD = 1
 
@@ -69,7 +68,7 @@ def encode(request: Request, header: AnswerHeader, segment: Segment) -> bytes:
         >>> asked = Request("ab" * 32, stream=1, sequence=7, point=OperatingPoint("blocks.3"))
         >>> answer = encode(asked, AnswerHeader(edge_s=0.5), b"cat")
         >>> answer[:14].hex(" ", 1), len(answer)
-        ('a2 00 00 00 00 00 3f 00 00 00 00 63 61 74', 22)
+        ('a3 00 00 00 00 00 3f 00 00 00 00 63 61 74', 22)
         >>> decode(answer, asked, max_bytes=100)[0].edge_s
         0.5
     """
@@ -114,7 +113,7 @@ def decode(data: Segment, request: Request, *, max_bytes: int) -> tuple[AnswerHe
 
 def _check_start(view: memoryview) -> None:
     """Refuse what does not begin as an answer of this format does."""
-    if view[: len(MAGIC)] == MAGIC:
+    if len(view) and view[0] == FEATURES:
         raise PayloadError("foreign payload: features came where an answer belongs. Are the two ends swapped?")
     first = view[0] if len(view) else ANSWER
     if first >> 4 != ANSWER >> 4:
@@ -127,10 +126,10 @@ def _check_start(view: memoryview) -> None:
 
 
 def _seal(request: Request, body: Segment) -> bytes:
-    point = request.point
+    flags, point = encode_point(request.point)
     seal = hashlib.blake2b(digest_size=_SEAL_BYTES)
     bundle = bytes.fromhex(request.bundle)[:BUNDLE_PREFIX_BYTES]
-    seal.update(_REQUEST.pack(bundle, request.stream, request.sequence, point.width, point.incremental))
-    seal.update(encode_names(point))
+    seal.update(_REQUEST.pack(bundle, request.stream, request.sequence, flags))
+    seal.update(point)
     seal.update(body)
     return seal.digest()

@@ -5,6 +5,8 @@ May import: ``errors``.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -14,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from adaedge.errors import CacheError
-from adaedge.stream.incremental.plan import FrameStats
+from adaedge.stream.incremental.plan import FrameStats, Held
 
 Array = npt.NDArray[Any]
 
@@ -64,11 +66,15 @@ class Cache:
         """What it takes of memory."""
         return sum(tensor.nbytes for tensor in self._tensors or ())
 
-    def take(self, identity: str) -> tuple[list[Array], list[float]]:
+    def take(self, identity: str, held: Sequence[Held] = ()) -> tuple[list[Array], list[float]]:
         """Its tensors and scales, for the one frame that uses it up.
 
+        Args:
+            identity: of the plan that takes it.
+            held: what the plan holds: tensors of another shape or type are refused.
+
         Raises:
-            CacheError: if it belongs to another network, or was used already.
+            CacheError: if it belongs to another network, was used already, or was written to.
         """
         if identity != self.identity:
             raise CacheError(
@@ -79,6 +85,11 @@ class Cache:
             raise CacheError(
                 "this cache was used by an earlier frame. Give the one that the last frame handed back, or `None` to"
                 " begin anew; `cache.copy()` keeps one to come back to."
+            )
+        found = [(tensor.shape, str(tensor.dtype)) for tensor in self._tensors]
+        if held and not self.is_busy and found != [(one.shape, one.dtype) for one in held]:
+            raise CacheError(
+                "this cache was written to: it holds other tensors than the last frame left. Give `None` to begin anew."
             )
         tensors, self._tensors = self._tensors, None
         return tensors, self._scales
@@ -99,7 +110,8 @@ class Cache:
         named = {f"{place:05}": np.ascontiguousarray(tensor) for place, tensor in enumerate(tensors)}
         named["scales"] = np.array(scales)
         named["state"] = np.array([self.saved, self.tightened, float(self.frames), float(self.is_busy)])
-        safetensors.numpy.save_file(named, str(path), metadata={"identity": self.identity})
+        about = {"identity": self.identity, "crc32": _checksum(named)}
+        safetensors.numpy.save_file(named, str(path), metadata=about)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -110,8 +122,11 @@ class Cache:
         """
         try:
             with safetensors.safe_open(str(path), framework="numpy") as file:
-                identity = (file.metadata() or {})["identity"]
+                about = file.metadata() or {}
+                identity, written = about["identity"], about["crc32"]
                 named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no mapping
+            if _checksum(named) != written:
+                raise CacheError("it was written to")
             scales, state = named.pop("scales"), named.pop("state")
         except Exception as error:  # safetensors' errors share no base with the system's
             raise CacheError(f"{path} is no cache: {error}. Write one with `cache.save`.") from error
@@ -120,3 +135,11 @@ class Cache:
         found.saved, found.tightened = float(state[0]), float(state[1])
         found.frames, found.is_busy = int(state[2]), bool(state[3])
         return found
+
+
+def _checksum(named: Mapping[str, Array]) -> str:
+    """CRC-32 of all bytes, in the order of names."""
+    found = 0
+    for name in sorted(named):
+        found = zlib.crc32(np.ascontiguousarray(named[name]).tobytes(), found)
+    return f"{found:08x}"

@@ -101,7 +101,7 @@ class IncrementalRunner:
         self._check(inputs)
         if cache is None:
             return self._dense(inputs, "refresh", 1.0, None)
-        tensors, scales = cache.take(self.identity)
+        tensors, scales = cache.take(self.identity, self.plan.held)
         if cache.is_busy:
             busy = self._is_busy(tensors, scales, inputs)
             return self._plain(inputs, scales, cache) if busy else self._dense(inputs, "refresh", 1.0, cache)

@@ -1,0 +1,102 @@
+"""Calls: the three that an edge server or an ingress answers; the token is checked before anything else.
+
+May import: ``errors``; of this part ``callers``, ``prometheus`` and ``rpc``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, final
+
+import grpc
+
+from adaedge.errors import PayloadError
+from adaedge.runtime import rpc
+from adaedge.runtime.callers import GreedyCallerError, UnknownCallerError
+
+if TYPE_CHECKING:
+    from adaedge.runtime.prometheus import Observer
+
+_log = logging.getLogger(__name__)
+
+Infer = Callable[[bytes, Any, str], bytes]
+"""What answers a payload: its bytes, gRPC's context, the terminal's name."""
+
+
+class Naming(Protocol):
+    """Tells whose call it is: `Callers`, or `ForwardedCallers` behind an ingress."""
+
+    def name(self, context: Any) -> str:
+        """The terminal's name; raises ``UnknownCallerError`` or ``GreedyCallerError``."""
+        ...
+
+
+@final
+class Refusals:
+    """Ends calls that are refused: the terminal learns why, so do the log and the observer."""
+
+    def __init__(self, observer: Observer | None) -> None:
+        self._observer = observer
+
+    def refuse(
+        self, reason: str, context: Any, code: grpc.StatusCode, text: str, about: Mapping[str, Any] | None = None
+    ) -> NoReturn:
+        """End a call; ``reason`` is one of those of `Observer.refused`, ``about`` what the log says of the frame."""
+        _log.info("refused, %s: %s", reason, text, extra=about)
+        if self._observer is not None:
+            self._observer.refused(reason)
+        abort(context, code, text)
+
+
+@final
+class Calls:
+    """The three calls of `rpc`.
+
+    Args:
+        digest: of the bundle that is answered with.
+        callers: tell whose call it is.
+        infer: answers a payload.
+        refusals: end the calls of whoever may not call.
+    """
+
+    def __init__(self, digest: str, callers: Naming, infer: Infer, refusals: Refusals) -> None:
+        self._digest, self._callers, self._infer, self._refusals = digest, callers, infer, refusals
+
+    def handler(self) -> Any:
+        """What gRPC is given."""
+        calls: dict[str, Infer] = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe}
+        checked: dict[str, Any] = {
+            name: grpc.unary_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()
+        }
+        return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
+
+    def _checked(self, call: Infer) -> Callable[[bytes, Any], bytes]:
+        def run(request: bytes, context: Any) -> bytes:
+            try:
+                terminal = self._callers.name(context)
+            except UnknownCallerError as error:
+                self._refusals.refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
+            except GreedyCallerError as error:
+                self._refusals.refuse("rate", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
+            return call(request, context, terminal)
+
+        return run
+
+    def _hello(self, request: bytes, context: Any, _: str) -> bytes:
+        try:
+            reason = rpc.mismatch(request, self._digest)
+        except PayloadError as error:
+            abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if reason:
+            abort(context, grpc.StatusCode.FAILED_PRECONDITION, reason)
+        return rpc.hello(self._digest)
+
+    def _probe(self, request: bytes, context: Any, _: str) -> bytes:  # noqa: ARG002 -- as the others
+        return rpc.PROBE_REPLY.pack(len(request))
+
+
+def abort(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
+    """End a call with a status."""
+    context.abort(code, text)
+    raise AssertionError("abort raises")

@@ -1,0 +1,34 @@
+"""A frame whose numbers may not all be finite: it is computed as ever, and nothing of it is held.
+
+May import: ``engine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaedge.engine import Arrays
+from adaedge.stream.incremental.cache import Cache
+from adaedge.stream.incremental.plan import FrameStats
+from adaedge.stream.incremental.running import IncrementalRunner
+
+
+def run_finite(
+    runner: IncrementalRunner, inputs: Sequence[npt.NDArray[Any]], cache: Cache | None
+) -> tuple[Arrays, Cache | None, FrameStats]:
+    """What a runner makes of a frame, what the next one takes, and what was computed.
+
+    Args:
+        runner: of a bundle: it has a plain graph.
+        inputs: the frame.
+        cache: what the last frame left; it is used up.
+    """
+    if all(np.isfinite(part).all() for part in inputs if part.dtype.kind == "f"):
+        outputs, after = runner.run(inputs, cache)
+        return outputs, after, after.stats
+    assert runner.plain is not None
+    return runner.plain.run(inputs), None, FrameStats(1.0, 1.0, "dense")
