@@ -110,6 +110,14 @@ def test_an_engine_answers_the_same_while_others_use_it(load):
     assert all(map(np.array_equal, found, expected))
 
 
+@pytest.mark.skipif("openvino" not in available(), reason="needs the extra openvino")
+def test_frames_one_after_another_share_one_request():
+    engine = load_engine("openvino", graph(), {"w": WEIGHT})
+    for _ in range(5):
+        engine.run([np.ones((1, 64), np.float32)])
+    assert len(engine._free) == 1, "a request holds memory for all activations"
+
+
 def test_weights_are_put_into_the_file_and_nothing_else_changes():
     filled_in = onnx.load_model_from_string(filled(graph(), {"w": WEIGHT.T[::-1].T[:, ::-1]}))
     weight, bias = filled_in.graph.initializer

@@ -46,6 +46,29 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel):
     assert not [name for name in names if re.search(r"(^|/)(tests?|benchmarks|recipes|docs)/", name)]
 
 
+def test_the_installed_wheel_not_the_checkout_runs_the_tutorial(wheel, tmp_path):
+    """The pages' blocks in another process, which finds the package where the wheel was unpacked and nowhere else."""
+    pytest.importorskip("torch")
+    wheel.extractall(tmp_path / "site")
+    program = f"""
+import sys
+sys.path[:] = [{str(tmp_path / "site")!r}, *(path for path in sys.path if path not in ("", {str(ROOT)!r}))]
+import adaedge, pytest
+assert adaedge.__file__.startswith({str(tmp_path / "site")!r}), adaedge.__file__
+pages = [f"{{name}}.md" for name in ("docs/tutorial/split-your-own-model", "docs/index")]
+test = "tests/docs/test_pages.py::test_every_block_of_a_page_does_what_the_page_says"
+code = pytest.main(["-q", "-p", "no:cacheprovider", *(f"{ROOT}/{{test}}[{{page}}]" for page in pages)])
+assert adaedge.__file__.startswith({str(tmp_path / "site")!r}), adaedge.__file__
+sys.exit(code)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
 def test_the_wheel_says_what_it_is(wheel):
     (about,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
     text = wheel.read(about).decode()

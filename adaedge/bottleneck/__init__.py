@@ -1,6 +1,6 @@
 """The semantic bottleneck: what crosses a split point, in as few bytes as the network's prediction can bear.
 
-May import: ``errors``, ``channel``, ``payload``, ``metrics``, ``graph``, ``levels``.
+May import: ``errors``, ``channel``, ``payload``, ``detection``, ``metrics``, ``graph``, ``levels``.
 """
 
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing

@@ -1,12 +1,13 @@
 """Bottleneck: a network with a learned compressor at one split point.
 
-May import: ``errors``; of this part all; ``graph``, ``payload.latent``.
+May import: ``errors``, ``detection``; of this part all; ``graph``, ``payload.latent``.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -16,11 +17,13 @@ from torch import nn
 
 from adaedge.bottleneck import storage
 from adaedge.bottleneck.changes import fit_changes
+from adaedge.bottleneck.detector_boxes import DetectorBoxes
 from adaedge.bottleneck.fisher import called, gather
 from adaedge.bottleneck.fit import fit_latents
 from adaedge.bottleneck.losses import Loss, box_loss, lost, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
 from adaedge.bottleneck.transform import fit_transform
+from adaedge.detection import Postprocessing
 from adaedge.errors import CodecError
 from adaedge.graph import Splittable
 from adaedge.payload.latent import LatentCodec, Layout, TransformCode, compress, decompress, predicted_bytes
@@ -83,6 +86,7 @@ class Bottleneck(nn.Module):
         finest: float | None = None,
         limit: int = 64,
         loss: Loss | None = None,
+        postprocessing: Postprocessing | None = None,
         ridge: float = 0.03,
         seed: int = 0,
     ) -> Self:
@@ -105,6 +109,8 @@ class Bottleneck(nn.Module):
                 expected square of gradient · error is what is lost. Without it the kind of output chooses:
                 `class_loss`, `map_loss`, `box_loss`, `dense_loss` or `direction_loss`. An argmax over classes at the
                 network's end has no gradient, and is left out.
+            postprocessing: what makes boxes of a detector's raw heads, where the network returns these: the boxes that
+                may become answers are judged then, by `box_loss`.
             ridge: how far the metric is drawn towards one that weighs everything alike.
             seed: of the drawn losses.
 
@@ -114,7 +120,9 @@ class Bottleneck(nn.Module):
         """
         cut = net if isinstance(net, Splittable) else Splittable(net, tuple(example_inputs), kwargs)
         head, tail = cut.at(split)
-        scored = tail.before_argmax()
+        scored: nn.Module = tail.before_argmax()
+        if postprocessing is not None:
+            scored, loss = DetectorBoxes(scored, postprocessing), loss or box_loss
         crossing = cut.point(split).crossing
         layout = Layout.of(
             [tensor.shape for tensor in crossing],
@@ -249,21 +257,23 @@ def _measured(
 ) -> tuple[Loss, Callable[[TransformCode], float] | None]:
     """The loss that is meant, and what the last rate of a bottleneck loses on these rows, one after another."""
     device = next((parameter.device for parameter in tail.parameters()), torch.device("cpu"))
+    detector = tail if isinstance(tail, DetectorBoxes) and loss is box_loss else None
+    inside = tail if detector is None else detector.tail
 
     def answers(rows: Any) -> list[Any]:
         with torch.no_grad():
             every = [layout.tensors(row[None].astype(np.float32)) for row in rows]
-            return [tail(*(torch.from_numpy(array).to(device) for array in arrays)) for arrays in every]
+            return [inside(*(torch.from_numpy(array).to(device) for array in arrays)) for arrays in every]
 
     wanted = answers(rows)
-    loss = known(loss, wanted[0])
-    if lost(wanted, wanted, loss) is None:
+    loss = known(loss, wanted[0]) if detector is None else loss
+    judge = partial(lost, loss=loss) if detector is None else detector.lost
+    if judge(wanted, wanted) is None:
         return loss, None
 
     def measured(latents: TransformCode) -> float:
         last = latents.rates - 1
-        return float(
-            lost(answers(latents.synthesise(latents.quantise(latents.analyse(rows), last), last)), wanted, loss) or 0
-        )
+        found = answers(latents.synthesise(latents.quantise(latents.analyse(rows), last), last))
+        return float(judge(found, wanted) or 0)
 
     return loss, measured

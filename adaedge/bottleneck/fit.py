@@ -57,6 +57,7 @@ def fit_latents(
         start: expected loss at which the search begins, where ``finest`` is in other units.
     """
     aim = finest if start is None else start
+    before: tuple[float, float] | None = None  # what was aimed at, and what was lost
     for _ in range(_TRIALS):
         if measured is None:
             break
@@ -64,6 +65,10 @@ def fit_latents(
         lost = measured(integer_latents(sample, transform, layout, np.array([last])))
         if lost <= finest * _NEAR and (start is None or lost >= finest / _FAR):
             break
+        if start is not None and before is not None and aim < before[0] and lost >= before[1]:
+            aim = before[0]  # a finer step loses no less: something else limits it
+            break
+        before = aim, lost
         aim *= finest / lost if start is None else min(max(finest / max(lost, 1e-9), 1 / _MOST), _MOST) ** 2
     return integer_latents(sample, transform, layout, _fineness(transform.variances, aim, rates))
 

@@ -260,7 +260,8 @@ class Assembly:
         cut = self._parts.cut(point.name, level)
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
-        return fitted(splittable, inner, point.name, self.call, samples, self.scratch, digest)
+        named, post = (inner, point.name), self.about.postprocessing
+        return fitted(splittable, *named, self.call, samples, self.scratch, digest, post)
 
     def _with_changes(self, file: bytes, split: str, level: Level) -> bytes:
         """The file of a bottleneck with tables of changes, where it has them or a clip is long enough to fit them."""
@@ -285,8 +286,7 @@ class Assembly:
         return True
 
     def _is_held(self, cut: Cut) -> bool:
-        held = self._networks[cut.level.network].space.holds(cut.split, cut.level)
-        return held and cut.level.width not in self._weak
+        return cut.level.width not in self._weak and self._networks[cut.level.network].space.holds(cut.split, cut.level)
 
     def _bundle(self, cuts: Sequence[Cut], entries: Sequence[PointEntry]) -> Bundle:
         return self._parts.bundle(self.about, cuts, entries)

@@ -1,7 +1,7 @@
 """The bottlenecks of a bundle: one for each split point and width, fitted here or brought by the user.
 
-May import: ``errors``, ``payload``, ``engine``, ``bundle``, ``graph``, ``bottleneck``, ``operating_point``; of this
-part ``frames``, ``evaluation``, ``build_cache``, ``level_names``, ``verification``.
+May import: ``errors``, ``payload``, ``engine``, ``detection``, ``bundle``, ``graph``, ``bottleneck``,
+``operating_point``; of this part ``frames``, ``evaluation``, ``build_cache``, ``level_names``, ``verification``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from adaedge.builder.frames import ExampleCall
 from adaedge.builder.level_names import folder_of
 from adaedge.builder.verification import TOLERANCE, relative_error
 from adaedge.bundle import Cut, Subgraph
+from adaedge.detection import Postprocessing
 from adaedge.engine import Arrays
 from adaedge.errors import CodecError
 from adaedge.graph import CrossingTensor, SplitPoint, Splittable
@@ -140,6 +141,7 @@ def fitted(
     samples: Sequence[Arrays],
     scratch: BuildCache,
     digest: bytes,
+    postprocessing: Postprocessing | None = None,
 ) -> bytes:
     """The file of a bottleneck that is fitted now.
 
@@ -151,6 +153,7 @@ def fitted(
         samples: the bundle's inputs, in pieces of the example's batch; the first 64 are used.
         scratch: keeps the file.
         digest: what identifies the network.
+        postprocessing: what is done behind a detector's heads.
 
     Raises:
         CodecError: if it cannot be fitted there.
@@ -160,7 +163,8 @@ def fitted(
     def make() -> bytes:
         try:
             images = [call.captured(sample) for sample in chosen]
-            return to_bytes(name, Bottleneck.fit(splittable, (), split=at, images=images).latents)
+            made = Bottleneck.fit(splittable, (), split=at, images=images, postprocessing=postprocessing)
+            return to_bytes(name, made.latents)
         except (CodecError, RuntimeError, IndexError) as error:  # the latter: of an output without gradient, or batch
             raise CodecError(
                 f"no bottleneck can be fitted at {name!r}: {error}. Leave the codec {BOTTLENECK} or this split point"
@@ -168,7 +172,8 @@ def fitted(
             ) from error
 
     content = identity(array for sample in chosen for array in sample)
-    return scratch.get_or(key(BOTTLENECK, __version__, torch.__version__, name, digest, content), make)
+    judged = b"" if postprocessing is None else repr(postprocessing).encode()
+    return scratch.get_or(key(BOTTLENECK, __version__, torch.__version__, name, digest, content, judged), make)
 
 
 def with_changes(file: bytes, clips: Sequence[Sequence[Arrays]], scratch: BuildCache) -> bytes:

@@ -31,7 +31,7 @@ _KNOWN = {
     "boxes": ("deltas", "distances", "centres"),
     "choice": ("level", "class", "box"),
 }
-_MOST_GROWTH = math.log(1000 / 16)  # of a side, as in Faster R-CNN: an anchor of 16 pixels becomes 1000 at most
+MOST_GROWTH = math.log(1000 / 16)  # of a side, as in Faster R-CNN: an anchor of 16 pixels becomes 1000 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class Postprocessing:
         else:
             codes = codes / _float32(self.weights)
             middle = codes[:, :2] * sides + (anchor[:, :2] + np.float32(0.5) * sides)
-            half = np.exp(np.minimum(codes[:, 2:], np.float32(_MOST_GROWTH))) * sides * np.float32(0.5)
+            half = np.exp(np.minimum(codes[:, 2:], np.float32(MOST_GROWTH))) * sides * np.float32(0.5)
             corners = np.concatenate([middle - half, middle + half], axis=1)
         return np.asarray(np.clip(corners, 0, _corners(self.size)))
 

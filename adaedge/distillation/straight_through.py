@@ -25,7 +25,7 @@ from adaedge.payload.latent.coefficients import unit
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS
 from adaedge.payload.latent.transform import LEAST_CLASS, PLACE_BITS, ROUNDING
 
-LEAST = 1e-9  # chance of a latent: what is rarer is escaped
+LEAST = 1e-9  # chance of a latent: rarer values use an escape code
 SPREAD_RATE = 5.0  # the widths' learning rate, relative to the matrices'
 
 

@@ -77,7 +77,8 @@ class Splittable(nn.Module):
         except CaptureError as error:
             self.obstacle = error
             self._plan = WholePlan(net, signature)
-            warnings.warn(f"{error}. Only `input` and `output` are split points.", UserWarning, stacklevel=2)
+            told = str(error).rstrip(".")
+            warnings.warn(f"{told}. Only `input` and `output` are split points.", UserWarning, stacklevel=2)
         self.points: tuple[SplitPoint, ...] = tuple(self._plan.points.values())
         self._places = {
             name: place for place, point in self._plan.points.items() for name in (point.name, *point.aliases)
