@@ -29,7 +29,7 @@ KINDS = (
 )
 
 
-def made(bundle: Bundle, taught: TaughtNetwork, draws: np.random.Generator, **other: Any) -> Update:
+def made(bundle: Bundle, taught: TaughtNetwork, draws: np.random.Generator, /, **other: Any) -> Update:
     """The next update, or one that differs from it in a field."""
     weights = taught.weights
     deltas = {

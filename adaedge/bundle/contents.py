@@ -1,11 +1,12 @@
 """BundleContents: what a bundle holds, and how it is loaded, saved and changed.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this part ``answers``, ``codecs``, ``engines``,
-``folder``, ``hub``, ``manifest``, ``route``.
+``entries``, ``folder``, ``hub``, ``manifest``, ``route``.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,6 +17,7 @@ from adaedge.bundle import folder
 from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.codecs import CodecTable
 from adaedge.bundle.engines import EngineTable
+from adaedge.bundle.entries import File
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.route import Route
 from adaedge.engine import ONNX_RUNTIME
@@ -158,6 +160,23 @@ class BundleContents:
     def _again(self, threads: int, engine: str) -> Self:
         codecs = [*self.codecs.own.values()]
         return type(self)(self.manifest, self._files, threads=threads, codecs=codecs, engine=engine)
+
+    def with_file(self, name: str, data: bytes) -> Self:
+        """The same bundle with one file more, or another in its place: so it has another digest, and edges need it too.
+
+        Args:
+            name: of the file in the bundle's folder.
+            data: its bytes.
+        """
+        about = File(hashlib.sha256(data).hexdigest(), len(data))
+        manifest = replace(self.manifest, files={**self.manifest.files, name: about})
+        codecs = [*self.codecs.own.values()]
+        files = {**self._files, name: data}
+        return type(self)(manifest, files, threads=self.threads, codecs=codecs, engine=self.engine_name)
+
+    def file(self, name: str) -> bytes | None:
+        """The bytes of a file of the bundle; ``None`` where it has none of that name."""
+        return self._files.get(name)
 
     @property
     def digest(self) -> str:

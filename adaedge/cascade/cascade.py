@@ -1,11 +1,11 @@
 """Cascade: one operating point at home answers first; where it is not sure, another one does.
 
-May import: ``errors``, ``operating_point``, ``metrics``, ``bundle``; of this part ``risk``, ``sureness``.
+May import: ``errors``, ``operating_point``, ``metrics``, ``bundle``; of this part ``cascade_file``,
+``risk``, ``sureness``.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaedge.bundle import Bundle
+from adaedge.cascade import cascade_file
 from adaedge.cascade.risk import controlled_threshold
 from adaedge.cascade.sureness import Sureness, fitted_temperature, scores_of, top_probability
 from adaedge.errors import MetricError, ScheduleError
@@ -23,7 +24,6 @@ from adaedge.metrics import Metric, Score, bootstrap
 from adaedge.operating_point import FULL, OUTPUT, Cost, OperatingPoint, Profile
 
 Arrays = tuple[npt.NDArray[Any], ...]
-CASCADE_FORMAT, CASCADE_VERSION = "adaedge-cascade", 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,17 @@ class Cascade:
             first, then, temperature, threshold, floor, float(stands.mean()), accuracy, sureness or top_probability
         )
 
+    @property
+    def point(self) -> OperatingPoint:
+        """By which name the two are chosen: the second point, its network that of the first, ``?``, and its own.
+
+        Example:
+            >>> first, then = OperatingPoint("output", network="small"), OperatingPoint("output")
+            >>> str(Cascade(first, then, 1.0, 0.8, 0.97, 0.5, 0.98).point)
+            'output/w1/fp32/raw/small?full'
+        """
+        return replace(self.then, network=f"{self.first.network}?{self.then.network}")
+
     def first_answer(self, bundle: Bundle, inputs: Sequence[Any]) -> Told:
         """The first answer where it stands; without an answer where it does not, and the frame goes on."""
         outputs = bundle.route(self.first).head.run(tuple(inputs))
@@ -205,17 +216,8 @@ class Cascade:
         return Judged(float(np.mean(stood)), judged, alone, loss, max(loss, float(np.quantile(differences, 0.95))))
 
     def save(self, path: str | Path) -> None:
-        """Write points, temperature and threshold as JSON.
-
-        Raises:
-            ScheduleError: if the sureness is one of your own, which no file can hold.
-        """
-        if self.sureness is not top_probability:
-            raise ScheduleError("a cascade with a sureness of your own cannot be saved; keep its code and its figures")
-        figures = {name: getattr(self, name) for name in ("temperature", "floor", "share", "accuracy")}
-        document = {"format": CASCADE_FORMAT, "version": CASCADE_VERSION, "first": str(self.first)}
-        document |= {"then": str(self.then), "threshold": None if math.isinf(self.threshold) else self.threshold}
-        Path(path).write_text(json.dumps(document | figures, indent=1) + "\n", encoding="utf-8")
+        """Write points, temperature and threshold as JSON; raises as `stored_in`."""
+        Path(path).write_bytes(cascade_file.written([self]))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -224,16 +226,27 @@ class Cascade:
         Raises:
             ScheduleError: if it is no such file.
         """
-        try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-            if (document["format"], document["version"]) != (CASCADE_FORMAT, CASCADE_VERSION):
-                raise ValueError(f"format {document['format']} {document['version']}")
-            threshold = math.inf if document["threshold"] is None else float(document["threshold"])
-            first, then = (OperatingPoint.parse(document[name]) for name in ("first", "then"))
-            floor, share, accuracy = (float(document[name]) for name in ("floor", "share", "accuracy"))
-            return cls(first, then, float(document["temperature"]), threshold, floor, share, accuracy)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ScheduleError(f"{path} holds no cascade of version {CASCADE_VERSION} ({error}); fit one") from error
+        (only,) = cascade_file.read(Path(path).read_bytes(), str(path), most=1)
+        return cls(*only)
+
+    def stored_in(self, bundle: Bundle) -> Bundle:
+        """A bundle that holds this cascade too, beside those that it has: its digest is another one.
+
+        Raises:
+            ScheduleError: if the sureness is one of your own, which no file can hold.
+        """
+        kept = [one for one in type(self).of(bundle) if one.point != self.point]
+        return bundle.with_file(cascade_file.NAME, cascade_file.written([*kept, self]))
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> tuple[Self, ...]:
+        """The cascades that a bundle holds, for a `Scheduler`.
+
+        Raises:
+            ScheduleError: if its file of them does not read.
+        """
+        data = bundle.file(cascade_file.NAME)
+        return () if data is None else tuple(cls(*one) for one in cascade_file.read(data, cascade_file.NAME))
 
 
 @dataclass(frozen=True, slots=True)

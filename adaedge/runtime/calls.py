@@ -1,18 +1,19 @@
-"""Calls: the three that an edge server or an ingress answers; the token is checked before anything else.
+"""Calls: the three that an edge server or an ingress answers; the token is checked before anything else is read.
 
-May import: ``errors``; of this part ``callers``, ``prometheus`` and ``rpc``.
+May import: ``errors``; of this part ``bodies``, ``callers``, ``prometheus`` and ``rpc``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, final
 
 import grpc
 
-from adaedge.errors import PayloadError
+from adaedge.errors import OverloadError, PayloadError
 from adaedge.runtime import rpc
+from adaedge.runtime.bodies import Bodies
 from adaedge.runtime.callers import GreedyCallerError, UnknownCallerError
 
 if TYPE_CHECKING:
@@ -62,23 +63,36 @@ class Calls:
 
     def __init__(self, digest: str, callers: Naming, infer: Infer, refusals: Refusals) -> None:
         self._digest, self._callers, self._infer, self._refusals = digest, callers, infer, refusals
+        self._bodies = Bodies()
 
     def handler(self) -> Any:
-        """What gRPC is given."""
+        """What gRPC is given.
+
+        Payloads are read here, as a stream of one: gRPC would otherwise wait for them before anybody is asked for a
+        token, in a thread that it has not for others then.
+        """
         calls: dict[str, Infer] = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe}
         checked: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()
+            rpc.path(name): grpc.stream_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()
         }
-        return grpc.method_handlers_generic_handler(rpc.SERVICE, checked)
+        return _Door(checked, self._bodies)
 
-    def _checked(self, call: Infer) -> Callable[[bytes, Any], bytes]:
-        def run(request: bytes, context: Any) -> bytes:
+    def _checked(self, call: Infer) -> Callable[[Iterator[bytes], Any], bytes]:
+        def run(requests: Iterator[bytes], context: Any) -> bytes:
             try:
                 terminal = self._callers.name(context)
             except UnknownCallerError as error:
                 self._refusals.refuse("token", context, grpc.StatusCode.UNAUTHENTICATED, str(error))
             except GreedyCallerError as error:
                 self._refusals.refuse("rate", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
+            try:
+                with self._bodies.coming(terminal, context):
+                    request = next(requests, None)
+            except OverloadError as error:
+                self._refusals.refuse("overload", context, grpc.StatusCode[rpc.OVERLOAD], str(error))
+            if request is None:
+                text = "the call ended before its payload came"
+                self._refusals.refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, text)
             return call(request, context, terminal)
 
         return run
@@ -94,6 +108,18 @@ class Calls:
 
     def _probe(self, request: bytes, context: Any, _: str) -> bytes:  # noqa: ARG002 -- as the others
         return rpc.PROBE_REPLY.pack(len(request))
+
+
+@final
+class _Door(grpc.GenericRpcHandler):
+    """Finds what answers a call. gRPC asks it for every call, for one that it has no thread for too."""
+
+    def __init__(self, handlers: Mapping[str, Any], bodies: Bodies) -> None:
+        self._handlers, self._bodies = handlers, bodies
+
+    def service(self, handler_call_details: Any) -> Any:
+        self._bodies.sweep()
+        return self._handlers.get(handler_call_details.method)
 
 
 def abort(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:

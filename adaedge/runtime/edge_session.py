@@ -21,6 +21,7 @@ from adaedge.operating_point import OperatingPoint
 from adaedge.payload import Message, Reference
 from adaedge.payload.answers import wire
 from adaedge.payload.answers.wire import AnswerHeader
+from adaedge.runtime.holders import Holders
 from adaedge.stream import Runners
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class _Stream:
         cache_bytes: what the cache takes.
     """
 
+    terminal: str
     lock: Lock = field(default_factory=Lock)
     sequence: int = 0
     place: tuple[str, str, float] | None = None
@@ -61,8 +63,9 @@ class _Stream:
 class EdgeSession:
     """Answers payloads: decode, run the tail, reduce and encode its outputs. Safe to use from several threads.
 
-    Of each stream it holds the reference that the last payload left, so that the next need not be a refresh. Streams
-    that were used least recently are forgotten first; a payload that builds upon a forgotten one is refused by a
+    Of each stream it holds the reference that the last payload left, so that the next need not be a refresh. Where
+    there are too many, the terminal that holds most loses the stream that it used least recently: one that opens
+    streams without end loses its own. A payload that builds upon a forgotten one is refused by a
     ``StaleReferenceError``, and the terminal sends a refresh. ``EdgeSession(bundle).answer`` is an edge server for a
     ``ReplayLink``.
 
@@ -95,16 +98,18 @@ class EdgeSession:
         self.computed_by: Counter[str] = Counter()
         self._runners = Runners(bundle)
         self._streams: OrderedDict[int, _Stream] = OrderedDict()
+        self._holders = Holders()
         self._held_bytes = self._cache_bytes = self._forgotten_bytes = 0
         self._lock = Lock()
 
-    def answer(self, payload: bytes | Message, queue_s: float = 0.0, read_s: float = 0.0) -> bytes:
+    def answer(self, payload: bytes | Message, queue_s: float = 0.0, read_s: float = 0.0, terminal: str = "") -> bytes:
         """The answer to one payload; it says how many seconds decoding, the tail and the answer's codec took.
 
         Args:
             payload: what came, or what `Bundle.read` made of it.
             queue_s: seconds that it waited before it was this payload's turn.
             read_s: seconds that reading it took, where it was read before.
+            terminal: whose it is.
 
         Raises:
             PayloadError: if the payload is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
@@ -113,7 +118,7 @@ class EdgeSession:
         """
         start_s = time.perf_counter() - read_s
         message = payload if isinstance(payload, Message) else self._bundle.read(payload)
-        engine, carried, held, cache = self._received(message)
+        engine, carried, held, cache = self._received(message, terminal)
         answers = self._bundle.answers
         if held and self._bundle.route(message.point).has_incremental_tail:
             outputs, cache = self._computed(message, carried, cache)
@@ -137,11 +142,11 @@ class EdgeSession:
                 zeros = [np.zeros(spec.shape, spec.dtype) for spec in route.edge_half.inputs]
                 self._runners.measure_tail(route, zeros)
 
-    def _received(self, message: Message) -> tuple[Engine, Arrays, bool, Cache | None]:
+    def _received(self, message: Message, terminal: str) -> tuple[Engine, Arrays, bool, Cache | None]:
         """What is to be run, on what, whether the next payload may build upon this one, and the tail's cache."""
         if not message.stream:
             return *self._bundle.receive(message)[:2], False, None
-        stream = self._stream(message.stream)
+        stream = self._stream(message.stream, terminal)
         with stream.lock:
             known = (stream.sequence, stream.place) == (message.base, message.point.place)
             held = stream.reference if message.base and known else None
@@ -172,14 +177,22 @@ class EdgeSession:
         if due:
             return_freed_memory()
 
-    def _stream(self, name: int) -> _Stream:
+    def _stream(self, name: int, terminal: str) -> _Stream:
         with self._lock:
-            stream = self._streams.setdefault(name, _Stream())
+            stream = self._streams.get(name)
+            if stream is None:
+                stream = self._streams[name] = _Stream(terminal)
             self._streams.move_to_end(name)
+            self._holders.use(name, terminal)
+            if stream.terminal != terminal:  # it comes over a new connection
+                self._holders.grow(terminal, stream.held_bytes)
+                self._holders.grow(stream.terminal, -stream.held_bytes)
+                self._holders.drop(name, stream.terminal)
+                stream.terminal = terminal
             return stream
 
     def _hold(self, name: int, stream: _Stream, reference: Reference | None) -> bool:
-        """Hold a reference, and no cache; forget what was used least recently until both limits are kept.
+        """Hold a reference, and no cache; forget until both limits are kept.
 
         A stream that was forgotten while its payload was decoded stays so.
 
@@ -197,12 +210,14 @@ class EdgeSession:
         return held
 
     def _put(self, stream: _Stream, reference: Reference | None, cache: Cache | None) -> None:
-        self._held_bytes -= stream.held_bytes
+        before_bytes = stream.held_bytes
+        self._held_bytes -= before_bytes
         self._cache_bytes -= stream.cache_bytes
         stream.reference, stream.reference_bytes = reference, 0 if reference is None else reference.nbytes
         stream.cache, stream.cache_bytes = cache, 0 if cache is None else cache.length_bytes
         self._held_bytes += stream.held_bytes
         self._cache_bytes += stream.cache_bytes
+        self._holders.grow(stream.terminal, stream.held_bytes - before_bytes)
 
     def _made_room(self) -> bool:
         """Forget until both limits are kept, caches first; whether so much was that its memory is to be returned."""
@@ -212,7 +227,10 @@ class EdgeSession:
                 oldest = next(stream for stream in self._streams.values() if stream.cache_bytes)
                 self._put(oldest, oldest.reference, None)
             else:
-                self._put(self._streams.popitem(last=False)[1], None, None)
+                name = self._holders.first_to_go(by_bytes=len(self._streams) <= self._max_streams)
+                forgotten = self._streams.pop(name)
+                self._put(forgotten, None, None)
+                self._holders.drop(name, forgotten.terminal)
             self._forgotten_bytes += before_bytes - self._held_bytes
         due = self._forgotten_bytes >= FORGOTTEN_BYTES
         self._forgotten_bytes = 0 if due else self._forgotten_bytes

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import final
 
+from adaedge.bundle import Bundle
 from adaedge.bundle.route import Route
 from adaedge.engine import Arrays
 from adaedge.errors import (
@@ -74,6 +75,32 @@ class BoundPoint:
             return float(table.at({point: change}).terminal_s[row])
 
         return cls(route, timeout_s, edge_s, sent_after_s, float(table.finish_s[row]))
+
+
+@final
+class Bindings:
+    """Operating points as a terminal runs them, each bound when it is first asked for.
+
+    Args:
+        bundle: the model.
+        table: the scheduler's.
+        paced: whether all computing takes at least what the table says.
+    """
+
+    def __init__(self, bundle: Bundle, table: Table, *, paced: bool) -> None:
+        self._bundle, self._table, self._paced = bundle, table, paced
+        self._bound: dict[OperatingPoint, BoundPoint] = {}
+
+    def of(self, point: OperatingPoint, after_s: float = 0.0) -> BoundPoint:
+        """The point's route, and its row of the table; ``after_s``: seconds of computing that come before it."""
+        bound = self._bound.get(point)
+        if bound is None:
+            bound = BoundPoint.of(point, self._bundle.route(point), self._table, paced=self._paced)
+            self._bound[point] = bound
+        if not (after_s and self._paced):
+            return bound
+        own_s = bound.sent_after_s
+        return replace(bound, sent_after_s=lambda change: after_s + own_s(change))
 
 
 @dataclass(frozen=True, slots=True)

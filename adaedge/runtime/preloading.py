@@ -1,6 +1,6 @@
 """What a terminal does before its first frame: compare the profile with the bundle, and load what frames will need.
 
-May import: ``errors``, ``operating_point``, ``bundle``, ``stream``.
+May import: ``errors``, ``operating_point``, ``bundle``, ``stream``, ``scheduling``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from adaedge.bundle import Bundle, open_aside
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OperatingPoint
+from adaedge.scheduling import Table
 from adaedge.stream import Runners
 
 
@@ -30,6 +31,13 @@ def preload(bundle: Bundle, points: Iterable[OperatingPoint], runners: Runners) 
     for route in routes:
         if route.point.incremental:
             runners.measure(route, zeros)
+
+
+def points_of(table: Table) -> tuple[OperatingPoint, ...]:
+    """What a terminal runs for a scheduler's table: its points, and of a cascade its two."""
+    cascades = table.cascades
+    both = (point for one, _ in cascades.values() for point in (one.first, one.then))
+    return tuple(dict.fromkeys([*(point for point in table.points if point not in cascades), *both]))
 
 
 def check_points(points: Sequence[OperatingPoint], bundle: Bundle) -> None:

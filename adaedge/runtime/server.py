@@ -185,7 +185,7 @@ class _Answers:
             about = about_frame(message.stream, message.sequence, terminal=terminal, point=str(message.point))
             read_s = time.perf_counter() - start_s
             with self._admission.turn(message.point, left_s, terminal) as waited_s:
-                reply = self._session.answer(message, waited_s, read_s)
+                reply = self._session.answer(message, waited_s, read_s, terminal)
         except OverloadError as error:
             self._refuse("overload", context, grpc.StatusCode[rpc.OVERLOAD], str(error), about)
         except StaleReferenceError as error:

@@ -20,10 +20,11 @@ from adaedge.engine import Arrays
 from adaedge.errors import LinkError, SourceError
 from adaedge.operating_point import KEPT, Decision, LastAnswer, OperatingPoint
 from adaedge.runtime.clock import Clock, MonotonicClock, Stopwatch
+from adaedge.runtime.first_answers import FirstAnswer
 from adaedge.runtime.link import Link
 from adaedge.runtime.link_monitor import LinkMonitor
-from adaedge.runtime.offload import Attempt, BoundPoint, Offload, for_meter
-from adaedge.runtime.preloading import check_points, preload
+from adaedge.runtime.offload import Attempt, Bindings, Offload, for_meter
+from adaedge.runtime.preloading import check_points, points_of, preload
 from adaedge.runtime.record import Measurement
 from adaedge.runtime.result import Result
 from adaedge.scheduling import LinkState, ProbePlan, Scheduler
@@ -81,7 +82,8 @@ class Terminal:
         keeping: Keeping | None = None,
         signal: Callable[[], float | None] | None = None,
     ) -> None:
-        check_points(scheduler.table.points, bundle)
+        self._points = points_of(scheduler.table)
+        check_points(self._points, bundle)
         self.bundle = bundle
         self.scheduler = scheduler
         self.clock: Clock = MonotonicClock() if clock is None else clock
@@ -107,7 +109,7 @@ class Terminal:
         )
         self._offload = Offload(link, self._monitor, self.clock)
         self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
-        self._bound: dict[OperatingPoint, BoundPoint] = {}
+        self._bindings = Bindings(bundle, scheduler.table, paced=paced)
 
     @property
     def offloads(self) -> bool:
@@ -115,13 +117,10 @@ class Terminal:
         return self._monitor.up
 
     def __enter__(self) -> Terminal:
-        """Load the model and reach the edge server; warn where that fails and begin locally.
-
-        Where the plan never wants a probe, because offloading cannot pay, the radio is left alone.
-        """
+        """Load the model and reach the edge server, if the plan wants it; warn where that fails and begin locally."""
         try:
             if self._preload:
-                preload(self.bundle, self.scheduler.table.points, self._runners)
+                preload(self.bundle, self._points, self._runners)
             if self._monitor.due():
                 self._monitor.probe()
         except LinkError as error:
@@ -184,19 +183,26 @@ class Terminal:
                 with stopwatch:
                     inputs = self._inputs_of(stream, frame)
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
-            answer, attempt, by, latent = self._answered(decision, inputs, its, start_s, stopwatch)
+            first = FirstAnswer(decision, decision)
+            if self.scheduler.table.cascades:
+                with stopwatch:
+                    first = FirstAnswer.of(self.scheduler.table.cascades, decision, self.bundle, inputs)
+                if self._paced:
+                    stopwatch.pad(first.took_s)
+            answer, attempt, by, latent = first.answer, Attempt(), "terminal", None
+            if answer is None:
+                answer, attempt, by, latent = self._answered(first, inputs, its, start_s, stopwatch)
             if mine and by == "edge" and len(attempt.uploads) == 1:  # else a refresh followed what was predicted
-                stream.sent(decision, attempt.uploads[0].payload_bytes)
+                stream.sent(first.run, attempt.uploads[0].payload_bytes)
             score = None
             if by != "earlier":
                 with stopwatch:
                     whole = answer if not attempt.lost_segments else None
-                    score = its.answered(whole, number, decision.point, latent=latent, promised=promised)
-            measurement = self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by)
-            correction = its.keeper.audit.correction
-            measurement = replace(measurement, audit_score=score, correction=correction, **its.cached.measured)
+                    score = its.answered(whole, number, first.run.point, latent=latent, promised=promised)
+            found = {"audit_score": score, "correction": its.keeper.audit.correction, **its.cached.measured}
+            measurement = replace(self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by), **found)
         self._monitor.refresh()
-        return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
+        return Result(self.bundle.answers.nested(answer, frame), first.decision, measurement, answer)
 
     def _inputs_of(self, stream: Stream, frame: Any) -> Arrays:
         """The model's inputs for the next frame of a stream, in the example's batch."""
@@ -205,14 +211,6 @@ class Terminal:
         if came != self._taken:
             raise SourceError(f"a frame of this bundle is {listed(self._taken)}; got {listed(came)}")
         return inputs
-
-    def _bind(self, point: OperatingPoint) -> BoundPoint:
-        """The point's route, and its row of the scheduler's table."""
-        bound = self._bound.get(point)
-        if bound is None:
-            route = self.bundle.route(point)
-            bound = self._bound[point] = BoundPoint.of(point, route, self.scheduler.table, paced=self._paced)
-        return bound
 
     def _decide(self, stream: Stream, changes: Mapping[OperatingPoint, float]) -> tuple[Decision, float | None]:
         """What to do with a frame; of one that is audited, what its kept answer would have scored at least."""
@@ -244,10 +242,10 @@ class Terminal:
         return Result(self.bundle.answers.nested(answer, frame), decision, measurement, answer)
 
     def _answered(
-        self, decision: Decision, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
+        self, first: FirstAnswer, inputs: Arrays, stream: Stream, start_s: float, stopwatch: Stopwatch
     ) -> tuple[Arrays, Attempt, str, Latent | None]:
         """The answer, what became of the offload, who answered, and what a filter compares the next frame with."""
-        bound, change = self._bind(decision.point), decision.change
+        bound, change = self._bindings.of(first.run.point, first.took_s), first.run.change
         route, keeper = bound.route, stream.keeper
         with stopwatch:
             features = stream.head(route, inputs)

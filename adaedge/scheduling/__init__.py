@@ -26,6 +26,7 @@ from adaedge.scheduling.prediction import Predictions, predict
 from adaedge.scheduling.probing import PROBE_BYTES, ProbePlan
 from adaedge.scheduling.scheduler import Scheduler, State
 from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.two_answers import TwoAnswers
 from adaedge.scheduling.worth import LONGEST_PROBE_S, Worth
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ __all__ = [
     "Scheduler",
     "State",
     "Table",
+    "TwoAnswers",
     "UploadRecord",
     "VirtualQueues",
     "Worth",

@@ -1,6 +1,7 @@
 """Predict: what every point of a table would take, in seconds and joules, if the link stays as it is estimated.
 
-May import: ``operating_point``, ``energy``, ``channel``; of this part ``expectation``, ``knots``, ``past``, ``table``.
+May import: ``operating_point``, ``energy``, ``channel``; of this part ``cascade_rows``, ``expectation``,
+``knots``, ``past``, ``table``.
 
 **Latency** of an offload at rate R:
 ``head + encode + ready(idle) + 8·payload/R + wait + hold(wait) + 8·answer/downlink``, where *ready* is what the radio
@@ -51,10 +52,11 @@ import numpy as np
 
 from adaedge.channel import RateEstimate, RateSpread
 from adaedge.energy import EnergyModel, Radio
+from adaedge.scheduling.cascade_rows import pauses
 from adaedge.scheduling.expectation import Known, expected
 from adaedge.scheduling.knots import Column
 from adaedge.scheduling.past import NOTHING, Past
-from adaedge.scheduling.table import REMOTE, Mask, Table
+from adaedge.scheduling.table import REMOTE, TERMINAL_S, Mask, Table
 
 DOWN_BPS = 1.0
 """A link below one bit per second is down."""
@@ -150,6 +152,9 @@ def predict(
     if radio.listen_s < math.inf:
         _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
+    goes_on = table.columns[REMOTE]  # of the frames, the share that is sent: 1, or that of a cascade
+    if table.cascades:
+        gap_s = pauses(gap_s, goes_on, min(table.limits.period_s, _RARE_S))
     share = needed_s / np.maximum(left_s, 1e-9)
     if estimate.spread is None:
         risk = _risk(share, link)
@@ -159,15 +164,18 @@ def predict(
         given_up_j = np.maximum(finish_j, wasted_j, out=wasted_j)
         known = Known(link.rate_bps, downlink_bps, share * link.rate_bps, steady_j, given_up_j)
         risk, steady_j = expected(table, energy.radio, estimate.spread, known)
-        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (table.terminal_s <= table.limit_s)
+        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (
+            table.columns[TERMINAL_S] <= table.limit_s
+        )
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
-    steady_j += idle_j + again_j
+    steady_j += goes_on * (idle_j + again_j) if table.cascades else idle_j + again_j
     sleep_j = max(0.0, left_j - max(0.0, regret_j))
     wake_j = radio.ready_j(idle_s) - again_j
     if left_j <= 0:  # fast asleep
         wake_j += radio.idle_j(0.0, math.inf) - idle_j
     wake_j += min(0.0, regret_j)
-    energy_j = table.columns[REMOTE] * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
+    ever = 1.0 - (1.0 - goes_on) ** max(1.0, frames) if table.cascades else goes_on  # whether one of them is sent
+    energy_j = ever * ((np.maximum(0.0, wake_j) - sleep_j) / frames)
     energy_j += steady_j
     energy_j += sleep_j / frames
     again = partial(predict, table, energy, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps, past=past)
@@ -260,15 +268,17 @@ def _hold(
 ) -> None:
     """Where the radio pauses while it waits, late answers wait for it, and pauses save joules. Changes the columns."""
     radio, remote = energy.radio, table.columns[REMOTE]
-    wait_s = table.edge_s + link.round_trip_s
+    edge_s = table.edge_s / np.where(remote > 0, remote, 1.0) if table.cascades else table.edge_s
+    wait_s = edge_s + link.round_trip_s
     if wait_s.max() < radio.listen_s:
         return
-    hold_s = remote * radio.hold_s(wait_s)
+    hold_s = radio.hold_s(wait_s)
+    paused_j = radio.wait_j(wait_s + hold_s) - radio.listen_w * wait_s
+    hold_s = remote * hold_s
     for column in longer_s:
         column += hold_s
     for column in shorter_s:
         column -= hold_s
-    paused_j = radio.wait_j(wait_s + hold_s) - radio.listen_w * wait_s
     steady_j += remote * paused_j + energy.compute.wait_w * hold_s
 
 

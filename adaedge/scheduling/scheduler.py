@@ -6,7 +6,7 @@ May import: ``errors``, ``operating_point``, ``energy``, ``channel``. It holds n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -14,6 +14,7 @@ from adaedge.channel import LinkPrior, RateEstimate
 from adaedge.energy import EnergyModel
 from adaedge.operating_point import KEPT, Cost, Decision, LastAnswer, OperatingPoint, Profile
 from adaedge.scheduling.cached_heads import CachedHeads
+from adaedge.scheduling.cascade_rows import with_cascades
 from adaedge.scheduling.keeping import Keeping
 from adaedge.scheduling.knots import Named
 from adaedge.scheduling.least_energy import ExpectedEnergy
@@ -25,7 +26,8 @@ from adaedge.scheduling.policy import AlwaysLocal, Fixed, Guarded, Policy
 from adaedge.scheduling.prediction import Predictions, next_regret_j, predict
 from adaedge.scheduling.probing import ProbePlan
 from adaedge.scheduling.reasons import decision_of
-from adaedge.scheduling.table import Limits, Table
+from adaedge.scheduling.table import REMOTE, Limits, Table
+from adaedge.scheduling.two_answers import TwoAnswers
 from adaedge.scheduling.worth import LONGEST_PROBE_S, Worth
 
 REFUSED = "no offload: waking the radio is not covered by what was saved so far"
@@ -72,6 +74,7 @@ class Scheduler:
         horizon_s: seconds that the link is taken to stay as it is (see ``prediction``); by default twice as long as
             a cellular radio takes to fall asleep.
         downlink_bps: rate of the answers; that of the uplink where it is ``None``.
+        cascades: of the profile's points, each a point to choose as well, see `adaedge.Cascade`.
         prior: rates seen here in earlier runs. `Scheduler.prior` goes on learning; save it for the next run.
 
     **No harm.** Where `LeastEnergy` chooses, what looking for something better than always local may cost is bounded
@@ -114,9 +117,10 @@ class Scheduler:
         horizon_s: float = 20.0,
         downlink_bps: float | None = None,
         prior: LinkPrior | None = None,
+        cascades: Sequence[TwoAnswers] = (),
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
-        self.table = Table.build(profile, self.limits)
+        self.table = with_cascades(Table.build(profile, self.limits), profile, cascades)
         self.keeping, self.caching = Keeping.of(profile, self.table), CachedHeads.of(self.table)
         self.energy = energy
         self.policy: Policy = ExpectedEnergy() if policy is None else policy
@@ -186,7 +190,7 @@ class Scheduler:
             kept = replace(before, now_s=now_s, active_s=active_s, ledger=ledger)
             self.state = replace(kept, memory=choice.memory, spent_j=0.0)
             return decision
-        if not table.local[choice.row]:
+        if table.columns[REMOTE, choice.row] == 1.0:  # a cascade may send nothing: of what it sent the estimate tells
             active_s = now_s + decision.latency_s
         regret_j = next_regret_j(predictions, table, self.energy.radio, before.regret_j)
         ledger = self.state.ledger.earned(_local_j(predictions, table))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from adaedge.errors import ScheduleError
 from adaedge.operating_point import KEPT, NOT_FASTER, Cost, OperatingPoint, Profile, not_faster
 from adaedge.scheduling.deadlines import can_finish_locally, default_margin_s, offload_timeout_s
 from adaedge.scheduling.knots import Column, Knots, Named
+from adaedge.scheduling.two_answers import TwoAnswers
 
 TERMINAL_S, EDGE_S, PAYLOAD_BYTES, ANSWER_BYTES, REMOTE, TIMEOUT_S, FINISH_S = range(7)
 """The columns of a table that a decision weighs; the first three follow how much a frame changed."""
@@ -116,6 +117,7 @@ class Table:
         below_floor: number of points that the accuracy floor keeps out of the table.
         not_faster: points at or above the floor that their label keeps out of it.
         knots: what points with a stateful codec cost at other amounts of change; ``None`` where there are none.
+        cascades: those among the points, each with the seconds of its first answer, see ``cascade_rows``.
     """
 
     limits: Limits
@@ -133,6 +135,7 @@ class Table:
     below_floor: int
     not_faster: frozenset[OperatingPoint] = frozenset()
     knots: Knots | None = None
+    cascades: Mapping[OperatingPoint, tuple[TwoAnswers, float]] = field(default_factory=dict)
 
     @classmethod
     def build(cls, profile: Profile | Mapping[OperatingPoint, Cost], limits: Limits) -> Table:

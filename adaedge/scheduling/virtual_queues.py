@@ -11,7 +11,8 @@ frame takes the point of the least
 
 where *scale* is the dearest joules of a point on time just now. What is lacking after n frames is the queue over n, and
 a queue cannot grow for ever: at some length the most accurate point, or the cheapest, is always chosen. The battery's
-part of a frame is what is left of it over the frames that are left, so what was saved early is spent later.
+part of a frame is what is left of it over the frames that are left, so what was saved early is spent later. A link is
+probed only where that can pay, or probes would empty the battery behind the policy's back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import final
 import numpy as np
 
 from adaedge.errors import ScheduleError
-from adaedge.scheduling.policy import Choice, LeastLatency
+from adaedge.scheduling.policy import Choice, Guarded, LeastLatency
 from adaedge.scheduling.prediction import Predictions
 from adaedge.scheduling.table import Table
 
@@ -50,7 +51,7 @@ class Queues:
 
 @final
 @dataclass(frozen=True, slots=True)
-class VirtualQueues:
+class VirtualQueues(Guarded):
     """The least energy at an accuracy on average; with a battery, the best accuracy that it lasts for.
 
     Set ``accuracy_floor`` of the scheduler to what no single answer may fall below.

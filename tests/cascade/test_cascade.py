@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 
 import numpy as np
 import pytest
 
-from adaedge import Cascade
+from adaedge import Bundle, Cascade
 from adaedge.cascade import controlled_threshold, fitted_temperature, top_probability
 from adaedge.errors import MetricError, ScheduleError
 from adaedge.metrics import Cosine
@@ -92,11 +93,36 @@ def test_it_is_saved_and_read(tmp_path, cascade):
     never.save(tmp_path / "never.json")
     assert Cascade.load(tmp_path / "never.json") == never
     (tmp_path / "other.json").write_text('{"format": "adaedge-profile", "version": 1}')
-    with pytest.raises(ScheduleError, match="holds no cascade of version 1"):
+    with pytest.raises(ScheduleError, match="holds no cascade of version 2"):
         Cascade.load(tmp_path / "other.json")
     own = Cascade(FIRST, FULL, 1.0, 0.5, 0.9, 0.5, 0.9, sureness=lambda outputs, temperature: 1.0)
     with pytest.raises(ScheduleError, match="a sureness of your own cannot be saved"):
         own.save(tmp_path / "own.json")
+
+
+def test_a_bundle_holds_it(tmp_path, bundle, cascade):
+    assert Cascade.of(bundle) == ()
+    other = Cascade(FIRST, OperatingPoint("1", codec="u8"), 1.5, 0.5, 0.9, 0.5, 0.9)
+    stored = other.stored_in(cascade.stored_in(bundle))
+    stored.save(tmp_path / "with.bundle")
+    again = Bundle.load(tmp_path / "with.bundle")
+    assert Cascade.of(again) == (cascade, other)
+    assert again.digest == stored.digest != bundle.digest  # both ends have the same threshold, or do not shake hands
+    assert Cascade.of(cascade.stored_in(stored)) == (other, cascade)  # in place of the one of its name
+    assert np.array_equal(again.run(FULL, frames(1, 3)[0])[0], bundle.run(FULL, frames(1, 3)[0])[0])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"[]", b"{}", b'{"format": "adaedge-cascade", "version": 2, "cascades": [{}]}', "share", "temperature"],
+)
+def test_a_file_that_holds_none_is_refused(bundle, cascade, broken):
+    if isinstance(broken, str):
+        data = json.loads(cascade.stored_in(bundle).file("cascades.json"))
+        data["cascades"][0][broken] = -0.5
+        broken = json.dumps(data).encode()
+    with pytest.raises(ScheduleError, match=r"cascades\.json holds no cascade of version 2 \(.*\); fit one"):
+        Cascade.of(bundle.with_file("cascades.json", broken))
 
 
 def test_where_no_floor_can_be_kept_nothing_is_answered_first(bundle):

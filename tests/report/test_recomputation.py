@@ -56,6 +56,15 @@ def test_a_page_shows_it_with_its_words_in_place_of_the_picture(records, tmp_pat
     assert not re.search(r'id="(?!recomputed-)', overlay(records))
 
 
+def test_a_wide_box_is_drawn_wide(make):
+    drawing = overlay([make.frame(0, recomputed=((0.1, 0.2, 0.0, 0.9),))])
+    (name,) = re.findall(r'href="#(\S+)"[^>]*fill: #d55e00', drawing)
+    (found,) = re.findall(rf'<path id="{name}" d="([^"]*)"', drawing)
+    points = np.array(re.findall(r"[ML] (\S+) (\S+)", found), float)
+    width, height = np.ptp(points, axis=0)
+    assert width > 5 * height > 0
+
+
 def test_where_nothing_was_computed_in_part_a_page_says_nothing_of_it(make, tmp_path):
     write_html(tmp_path / "r.html", {"run": [make.frame(0), make.frame(1)]})
     assert "Recomputed" not in (tmp_path / "r.html").read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from adaedge.channel import RateEstimate, RateSpread, Trace
 from adaedge.cli.policy_names import NAMED, policy_of
-from adaedge.energy import ComputePower, EnergyModel, RadioPower
+from adaedge.energy import NR_MMWAVE, ComputePower, EnergyModel, RadioPower
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import Cost, OperatingPoint
 from adaedge.scheduling import (
@@ -126,6 +126,17 @@ def test_a_battery_lasts_until_its_hour_and_is_used(share: float) -> None:
     assert spent_j == pytest.approx(battery_j, rel=0.01)
     best = 0.9 + 0.1 * share  # so many frames at the full width, and no better is possible
     assert np.mean([accuracy[record.decision.point] for record in records]) == pytest.approx(best, abs=0.002)
+
+
+def test_a_battery_is_not_emptied_by_probes_of_a_link_that_cannot_pay() -> None:
+    accuracy = {LOCAL: 1.0, SMALL: 0.9}
+    costs = {point: replace(COSTS[point], accuracy=accuracy.get(point, 0.95)) for point in COSTS}
+    dear = EnergyModel(ENERGY.compute, NR_MMWAVE)  # a radio whose every use costs several local frames
+    battery_j = 600 * 4.0 * (0.06 + 0.5 * 0.09)
+    policy = VirtualQueues(battery_j=battery_j, until_s=120.0)
+    records = Scenario(costs, dear, Trace([0.0], [3e5]), Limits.of(0.3, 0.0, 0.2), 600).run(policy)
+    spent_j = sum(record.measurement.energy.total_j for record in records)
+    assert spent_j == pytest.approx(battery_j, rel=0.01)
 
 
 @pytest.mark.parametrize(

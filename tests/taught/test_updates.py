@@ -296,3 +296,12 @@ def test_a_gate_opens_where_the_last_labels_score_the_floor():
     assert not nothing.is_open
     with pytest.raises(ScheduleError, match=r"a window of a frame or more; got 0\.5, 0"):
         Gate(Agreement(), 0.5, window=0)
+
+
+def test_the_benchmark_of_ten_thousand_refuses_every_kind():
+    pytest.importorskip("torch")
+    from benchmarks.forged_updates import KINDS, counted
+
+    found = counted(16)
+    assert found["by_kind"] == dict.fromkeys(KINDS, 2)
+    assert (found["refused"], found["taken"], found["kept_whole"]) == (16, 1, True)
