@@ -13,7 +13,9 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
+from adaedge.bottleneck.detector_boxes import DetectorBoxes
 from adaedge.detection import AnchorGrid, Postprocessing
+from adaedge.detection.anchors import anchor_boxes
 from adaedge.detection.candidates import of_levels
 from adaedge.detection.suppression import suppressed
 from adaedge.errors import BundleError, CaptureError, CodecError, ModelError
@@ -206,3 +208,23 @@ def test_a_detector_that_cannot_be_captured_is_refused_at_once():
         assert len(str(caught[0].message)) < 3 * 120
         with pytest.raises(CaptureError):
             raise split.obstacle
+
+
+def test_boxes_that_share_exactly_the_overlap_stay():
+    boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 2]], np.float32)
+    assert suppressed(boxes, np.array([0.9, 0.8]), np.zeros(2, int), overlap=0.5, most=10).tolist() == [0, 1]
+
+
+def test_steps_are_downwards_and_to_the_right():
+    found = anchor_boxes([AnchorGrid((2, 2), (8, 16), ((0, 0, 4, 4),))])
+    assert found[:, :2].tolist() == [[0, 0], [16, 0], [0, 8], [16, 8]]
+
+
+def test_a_box_grows_to_62_times_its_anchor_at_most():
+    grid = AnchorGrid((1, 1), (1, 1), ((992, 992, 1008, 1008),))
+    post = Postprocessing((2000, 2000), (2000, 2000), "sigmoid", "deltas", "level", 0.5, 1, overlap=0.5, grids=(grid,))
+    heads = np.array([[[0.0, 0.0, 9.0, 9.0]]], np.float32), np.array([[[3.0]]], np.float32)
+    boxes, _, _ = post.run(heads)
+    np.testing.assert_allclose(boxes[0, 0], [500, 500, 1500, 1500], rtol=1e-5)
+    boxes, _ = DetectorBoxes(torch.nn.Identity(), post)(tuple(map(torch.from_numpy, heads)))
+    np.testing.assert_allclose(boxes[0, 0], [500, 500, 1500, 1500], rtol=1e-5)
