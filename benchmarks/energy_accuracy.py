@@ -35,7 +35,7 @@ from adaedge.channel import read_trace
 from adaedge.cli import show
 from adaedge.clip import Clip
 from adaedge.energy import RADIOS
-from adaedge.matrix import TERMINALS, Network, Played, Row, cells, link_named, measured, play, scenario_named
+from adaedge.matrix import TERMINALS, Network, PlayedClip, Row, cells, link_named, measure_network, play, scenario_named
 from adaedge.matrix import verdicts as judged
 from adaedge.matrix.page import write_page
 from adaedge.matrix.verdicts import cells_of
@@ -77,17 +77,17 @@ def network_of(name: str, case: Case, folder: Path) -> Network:
     bundle = built(name, folder)
     clip = first_half(case.clips[0], 2 if case.metric is None else PROFILED, 0.2)
     repetitions = 2 if case.metric is None else 10
-    found = measured(bundle, clip, name=name, metric=case.metric, floor=floor_of(case), repetitions=repetitions)
+    found = measure_network(bundle, clip, name=name, metric=case.metric, floor=floor_of(case), repetitions=repetitions)
     known = {"macs": found.macs, "pixels": found.pixels, "profile": json.loads(found.profile.to_json())}
     path.write_text(json.dumps(known), encoding="utf-8")
     return found
 
 
-def played_of(name: str, case: Case, clip: Path, folder: Path) -> Played:
+def played_of(name: str, case: Case, clip: Path, folder: Path) -> PlayedClip:
     """A clip, played through a network's points; once, then kept."""
     path = folder / f"{_file(name)}-{clip.stem}.npz"
     if path.exists():
-        return Played.load(path)
+        return PlayedClip.load(path)
     bundle, metric = built(name, folder), metric_of(case, clip)
     points = worth_playing(bundle.points)
     period_s = scenario_named(case.scenario).period_s
@@ -214,7 +214,7 @@ def smoke() -> None:
 
     bundle = tiny_bundle(codecs=["h264@28"], macs=100_000_000)
     clip = Clip(list(islice(made_frames(), 12)), 5.0)
-    network = measured(bundle, clip, name="tiny", repetitions=1)
+    network = measure_network(bundle, clip, name="tiny", repetitions=1)
     asked, terminal = scenario_named("robot-video"), [Terminal.named("raspberry-pi-4")]
     played = play(bundle, clip, "made", period_s=asked.period_s, judged=network.metric is not None)
     radios = {"nr-drx": RADIOS["nr-drx"]}
@@ -227,11 +227,11 @@ def smoke() -> None:
 
 
 def made_frames() -> Iterator[Any]:
-    from adaedge.demo.film import standing
+    from adaedge.demo.film import still_scene
 
     generator = torch.Generator().manual_seed(0)
     still = torch.randint(60, 190, (64, 64, 3), generator=generator, dtype=torch.uint8).numpy()
-    return iter(standing(still, 12, seed=0))
+    return iter(still_scene(still, 12, seed=0))
 
 
 def wanted(name: str, clip: Path, arguments: argparse.Namespace) -> bool:

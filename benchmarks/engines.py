@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from adaedge.builder.halves import export
+from adaedge.builder.subgraphs import export
 from adaedge.bundle.engine_check import QUANTISED_FACTOR, distance
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.engine import ENGINES, ONNX_RUNTIME, OPENVINO, Engine, load_engine, version_of

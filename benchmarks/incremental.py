@@ -37,11 +37,11 @@ from adaedge.builder.incremental_graphs import dense_engines, onnx_runner
 from adaedge.clip import as_clip
 from adaedge.errors import MetricError
 from adaedge.graph.signature import Signature
-from adaedge.incremental.planning import planned
+from adaedge.incremental.planner import planned
 from adaedge.metrics import LabelIoU
 from adaedge.stream.incremental import IncrementalRunner, Tolerance
 from adaedge.stream.incremental.frame import cosine
-from adaedge.stream.incremental.measuring import measured
+from adaedge.stream.incremental.segment_costs import measure_segments
 from benchmarks import deeplabv3
 from benchmarks.result import write
 from benchmarks.video_clips import CLIPS, class_of, count
@@ -240,7 +240,7 @@ def made(network: Network, samples: Sequence[Array], precision: str | None) -> t
     found = planned(module, Signature.of((example,), {}))
     calibration = [(sample,) for sample in samples]
     runner = onnx_runner(found, samples=calibration if precision == "int8" else None)
-    runner.costs = measured(runner, [samples[0]])
+    runner.costs = measure_segments(runner, [samples[0]])
     return runner, dense_engines(module, (example,), calibration if precision else ())
 
 

@@ -62,7 +62,7 @@ class ThreadClock:
     def sleep_until(self, time_s: float) -> None:
         """Time passes by computing only."""
 
-    def run_aside(self, job: Any) -> None:
+    def run_in_background(self, job: Any) -> None:
         """Nothing is beside."""
         job()
 

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 
-from adaedge.builder.halves import export
+from adaedge.builder.subgraphs import export
 from adaedge.bundle.frames import prepare
 from adaedge.bundle.preprocessing import Preprocessing
 from adaedge.engine import OnnxEngine

@@ -130,7 +130,7 @@ def trained_under_noise(
     bottleneck: Bottleneck, uses: int, features: Tensor, epochs: int
 ) -> tuple[AnalogBottleneck, float]:
     """The analog bottleneck, trained on features, and the seconds that it took."""
-    analog = AnalogBottleneck(bottleneck, uses=uses, snr_db=ALLOCATED_DB)
+    analog = AnalogBottleneck(bottleneck, channel_uses=uses, snr_db=ALLOCATED_DB)
     analog.radio_channel = AnySnr(2.0, 20.0)
     started_s = time.monotonic()
     optimizer = torch.optim.Adam(analog.trained_parameters(), lr=1e-3)
@@ -211,7 +211,7 @@ def main() -> None:
     counts.append(math.ceil(bottleneck.latents.spread.size / 2))  # every coefficient has a place
     rows, seconds = [], 0.0
     for rate, uses in zip([*asked.rates, None], counts, strict=True):
-        arms = {"": AnalogBottleneck(bottleneck, uses=uses, snr_db=ALLOCATED_DB)}
+        arms = {"": AnalogBottleneck(bottleneck, channel_uses=uses, snr_db=ALLOCATED_DB)}
         if rate in (asked.trained, None):
             arms[", trained"], took_s = trained_under_noise(bottleneck, uses, own, asked.epochs)
             seconds += took_s

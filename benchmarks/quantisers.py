@@ -30,7 +30,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 from rich.progress import track
 
-from adaedge.builder.halves import export
+from adaedge.builder.subgraphs import export
 from adaedge.levels.precision import same_class
 from adaedge.levels.precision.activation_ranges import extremes, whole_range
 from adaedge.levels.precision.agreement import relative_error, session

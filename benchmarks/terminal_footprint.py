@@ -63,11 +63,11 @@ def step(name):
 
 step("interpreter")
 import numpy as np
-from adaedge.bundle import Bundle, open_aside
+from adaedge.bundle import Bundle, load_in_background
 from adaedge.operating_point import OperatingPoint
 step("imports of the bundle")
 bundle = Bundle.load(sys.argv[1])
-open_aside(bundle, [OperatingPoint("output")])
+load_in_background(bundle, [OperatingPoint("output")])
 step("load and verify")
 from adaedge import GrpcLink, Profile, Scheduler, Terminal
 from adaedge.energy import JETSON_ORIN, NR_DRX, EnergyModel

@@ -31,7 +31,7 @@ from adaedge.clip import Clip, Frame
 from adaedge.demo.edge import edge_server
 from adaedge.demo.policy_run import FromFirstFrame
 from adaedge.energy import RADIOS
-from adaedge.matrix import TERMINALS, Bench, Cell, link_named, measured, play, scenario_named
+from adaedge.matrix import TERMINALS, Bench, Cell, link_named, measure_network, play, scenario_named
 from adaedge.matrix.clip_run import halves_of
 from adaedge.matrix.techniques import ALL
 from adaedge.operating_point import OperatingPoint
@@ -131,7 +131,7 @@ def smoke() -> dict[str, Any]:
 
     bundle, asked = tiny_bundle(codecs=["h264@28"], macs=100_000_000), scenario_named("robot-video")
     clip = Clip(list(islice(made_frames(), 12)), 5.0)
-    network = measured(bundle, clip, name="tiny", repetitions=2)
+    network = measure_network(bundle, clip, name="tiny", repetitions=2)
     played = play(bundle, clip, "made", period_s=asked.period_s, judged=False)
     bench = Bench(network, played, TERMINALS["raspberry-pi-4"], asked)
     return run(bench, bundle, halves_of(clip, "made", asked.period_s, 60)[1], "umi-blocked", "nr-drx", 20)

@@ -24,7 +24,7 @@ from rich.progress import track
 from torch import nn
 
 from adaedge import Elastic
-from adaedge.builder.halves import export
+from adaedge.builder.subgraphs import export
 from adaedge.engine import OnnxEngine
 from adaedge.levels.budget import count_macs
 from adaedge.levels.precision import quantise

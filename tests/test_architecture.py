@@ -18,6 +18,7 @@ ROOT = Path(adaedge.__file__).parent
 UPPER = [
     "_version",
     "errors",
+    "arrays",
     "extras",
     "late",
     "named_objects",
@@ -173,4 +174,4 @@ def test_the_head_of_a_file_names_the_parts_that_it_imports(path):
         return
     named = {name.split(".")[0] for name in re.findall(r"``([\w.]+)``", head[1])}
     used = {name.split(".")[1] for name in imports_of(path) if name.startswith("adaedge.")}
-    assert used & {*ORDER} <= named | {part_of(path), "_version", "errors", "extras", "late"}
+    assert used & {*ORDER} <= named | {part_of(path), "_version", "arrays", "errors", "extras", "late"}

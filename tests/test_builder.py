@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 
 from adaedge.builder import Space, build, partition, top1
 from adaedge.builder.fitting_codecs import codecs_for
-from adaedge.builder.halves import cut, export, source
+from adaedge.builder.subgraphs import cut, export, source
 from adaedge.builder.weight_file import WeightFile
 from adaedge.bundle import Accuracy, Bundle, Preprocessing, weights
 from adaedge.engine import OnnxEngine

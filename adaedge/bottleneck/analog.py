@@ -34,23 +34,23 @@ class AnalogBottleneck(nn.Module):
 
     Args:
         bottleneck: a fitted bottleneck; its rate does not matter.
-        uses: complex symbols for each frame.
+        channel_uses: complex symbols for each frame.
         snr_db: the SNR that power is allocated for, in dB; the receiver may meet any other.
 
     Attributes:
         head: the network before the split point.
         tail: the network after it.
-        uses: complex symbols for each frame.
+        channel_uses: complex symbols for each frame.
         radio_channel: what ``forward`` sends through: `Awgn` of ``snr_db`` until another is set.
 
     Raises:
-        CodecError: if ``uses`` is below 1.
+        CodecError: if ``channel_uses`` is below 1.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 10)).eval()
         >>> images = [torch.rand(1, 3, 32, 32) for _ in range(8)]
         >>> bottleneck = Bottleneck.fit(net, (images[0],), split="1", images=images)
-        >>> analog = AnalogBottleneck(bottleneck, uses=100, snr_db=10.0)
+        >>> analog = AnalogBottleneck(bottleneck, channel_uses=100, snr_db=10.0)
         >>> symbols = analog.modulate(*analog.head(images[0]))
         >>> symbols.shape, symbols.dtype
         (torch.Size([1, 100]), torch.complex64)
@@ -67,14 +67,14 @@ class AnalogBottleneck(nn.Module):
     mean: Tensor
     spreads: Tensor
 
-    def __init__(self, bottleneck: Bottleneck, *, uses: int, snr_db: float = 10.0) -> None:
+    def __init__(self, bottleneck: Bottleneck, *, channel_uses: int, snr_db: float = 10.0) -> None:
         super().__init__()
         latents = bottleneck.latents
         found = variances(latents)
-        powers = allocate(found, uses, 10 ** (snr_db / 10)).reshape(-1)
-        order = np.argsort(-powers, kind="stable")[: 2 * uses]
+        powers = allocate(found, channel_uses, 10 ** (snr_db / 10)).reshape(-1)
+        order = np.argsort(-powers, kind="stable")[: 2 * channel_uses]
         order = order[powers[order] > 0]
-        self.head, self.tail, self.latents, self.uses = bottleneck.head, bottleneck.tail, latents, uses
+        self.head, self.tail, self.latents, self.channel_uses = bottleneck.head, bottleneck.tail, latents, channel_uses
         self.radio_channel: RadioChannel = Awgn(snr_db)
         self.register_buffer("sent", torch.from_numpy(order))
         self.register_buffer("deviations", _float(np.sqrt(found.reshape(-1)[order])))
@@ -89,7 +89,7 @@ class AnalogBottleneck(nn.Module):
         self.residual = _Residual(latents.layout, latents.spread.shape[1])
 
     def modulate(self, *features: Tensor) -> Tensor:
-        """The symbols of what the head returned: complex64 (N, uses), of mean power 1 over many frames.
+        """The symbols of what the head returned: complex64 (N, channel_uses), of mean power 1 over many frames.
 
         Raises:
             CodecError: if they are not the tensors that cross here, or not finite.
@@ -100,21 +100,21 @@ class AnalogBottleneck(nn.Module):
     def symbols(self, values: Tensor) -> Tensor:
         """The symbols of coefficients (N, positions, components)."""
         chosen = values.reshape(len(values), -1)[:, self.sent] * self._amplitudes()
-        padded = nn.functional.pad(chosen, (0, 2 * self.uses - chosen.shape[1]))
-        return torch.view_as_complex(padded.reshape(len(padded), self.uses, 2))
+        padded = nn.functional.pad(chosen, (0, 2 * self.channel_uses - chosen.shape[1]))
+        return torch.view_as_complex(padded.reshape(len(padded), self.channel_uses, 2))
 
     def demodulate(self, symbols: Tensor, noise: Tensor | float) -> tuple[Tensor, ...]:
         """The features in received symbols, as the tail takes them.
 
         Args:
-            symbols: complex (N, uses), equalised.
-            noise: power of their noise, (N, uses) or what broadcasts to it: 1/SNR where their mean power is 1.
+            symbols: complex (N, channel_uses), equalised.
+            noise: power of their noise, (N, channel_uses) or what broadcasts to it: 1/SNR where their mean power is 1.
 
         Raises:
-            CodecError: if there are not ``uses`` symbols.
+            CodecError: if there are not ``channel_uses`` symbols.
         """
-        if symbols.dim() != 2 or symbols.shape[1] != self.uses:
-            raise CodecError(f"this bottleneck sends (N, {self.uses}) symbols; got {tuple(symbols.shape)}")
+        if symbols.dim() != 2 or symbols.shape[1] != self.channel_uses:
+            raise CodecError(f"this bottleneck sends (N, {self.channel_uses}) symbols; got {tuple(symbols.shape)}")
         power = torch.as_tensor(noise, dtype=self.scales.dtype, device=self.scales.device)
         return self._features(self._estimate(symbols, power.expand(symbols.shape)), power)
 
@@ -142,7 +142,7 @@ class AnalogBottleneck(nn.Module):
         """Each coefficient's scale; however the gains move, a symbol's mean power stays 1."""
         scales = self.scales * self.gains.exp()
         power = (scales * self.deviations).square().sum()
-        return scales * (self.uses / power).sqrt()
+        return scales * (self.channel_uses / power).sqrt()
 
     def _estimate(self, symbols: Tensor, noise: Tensor) -> Tensor:
         """The best linear estimate of the coefficients, (N, positions, components); 0 for what was not sent."""

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
 from adaedge.payload.entropy import FrequencyTables
 from adaedge.payload.latent import TransformCode
@@ -36,7 +36,6 @@ from adaedge.payload.latent.changes import Progress, choose
 from adaedge.payload.latent.contexts import START, Contexts, contexts, pace_row
 from adaedge.payload.latent.threads import one_thread
 
-Array = npt.NDArray[Any]
 Features = Sequence[Array]
 
 STRIDES = (1, 4)

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from adaedge.arrays import Array
 from adaedge.bottleneck.losses import Loss, answer
 from adaedge.errors import CodecError
 from adaedge.payload.latent import Layout
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,18 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.transform import Transform
 from adaedge.payload.latent import Layout, Tables, TransformCode
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS, SYMBOLS
 from adaedge.payload.latent.transform import CLIP, LEAST_CLASS, PLACE_BITS, magnitudes, positioned
-
-Array = npt.NDArray[Any]
 
 _CLASSES = HIGHEST_CLASS - LOWEST_CLASS + 1
 _LARGEST = SYMBOLS // 2 - 1

@@ -15,8 +15,8 @@ class Received(NamedTuple):
     """Symbols behind the equaliser.
 
     Attributes:
-        symbols: complex (N, uses): what was sent, and noise.
-        noise: the noise's power, of shape (N, uses) or one that broadcasts to it.
+        symbols: complex (N, channel_uses): what was sent, and noise.
+        noise: the noise's power, of shape (N, channel_uses) or one that broadcasts to it.
     """
 
     symbols: torch.Tensor
@@ -27,7 +27,7 @@ class RadioChannel(Protocol):
     """Symbols in, what a receiver has of them out; draws with PyTorch's global generator."""
 
     def __call__(self, symbols: torch.Tensor) -> Received:
-        """What is received of complex (N, uses)."""
+        """What is received of complex (N, channel_uses)."""
         ...
 
 

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.bottleneck.fisher import Sample
 from adaedge.payload.latent import Layout
 from adaedge.payload.latent.transform import positioned
-
-Array = npt.NDArray[Any]
 
 _SIDE_RIDGE = 0.1
 """Ridge of the metrics along the sides: they have fewer entries than channels have, and matter less."""

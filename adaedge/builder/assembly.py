@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from adaedge.builder import kept_report, point_choice
-from adaedge.builder.bottlenecks import MOST_MOVING, MOST_SAMPLES, brought, fitted, with_changes
+from adaedge.builder.bottlenecks import MOST_MOVING, MOST_SAMPLES, fit_bottleneck, import_bottleneck, with_changes
 from adaedge.builder.build_cache import BuildCache
 from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.evaluation import Evaluate, against_full
@@ -25,7 +25,7 @@ from adaedge.builder.fitting_codecs import own_bottleneck
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.incremental_heads import add_heads, points_at
 from adaedge.builder.interface import with_interface
-from adaedge.builder.measurement import measured
+from adaedge.builder.measurement import evaluate
 from adaedge.builder.networks import Network, settled, telling
 from adaedge.builder.outer_names import find_points
 from adaedge.builder.partition import Exported, GraphPartitioner, export_width
@@ -160,7 +160,7 @@ class Assembly:
         samples = self.samples if self.samples or self.evaluate else Samples.of(self.call.inputs)
         bundle = self._bundle(cuts, entries)
         verify_folded(bundle, self.call.inputs)
-        scored = measured(bundle, self.evaluate, self._held_out, samples, self._parts.digest, self.scratch, self.report)
+        scored = evaluate(bundle, self.evaluate, self._held_out, samples, self._parts.digest, self.scratch, self.report)
         macs = {(cut.split, cut.level): cut.head.macs if cut.head else 0 for cut in cuts}
         kept = point_choice.pareto_filter(
             scored, {entry.point: macs[_place(entry.point)] for entry in scored}, self.named
@@ -254,14 +254,14 @@ class Assembly:
         own = own_bottleneck(point, space.codecs or ()) if level.width == 1.0 else None
         if own is not None:
             features = self._bundle(self._parts.cuts, ()).head(point.name).run(self.call.inputs)
-            return brought(own, point, self.call, features)
+            return import_bottleneck(own, point, self.call, features)
         if not space.has_bottlenecks:
             return None
         cut = self._parts.cut(point.name, level)
         digest = self._parts.digest(cut.head) + self._parts.digest(cut.tail)
         inner = find_points(splittable, [point.name], wrapped=self.call.wrapped)[1].name
         named, post = (inner, point.name), self.about.postprocessing
-        return fitted(splittable, *named, self.call, samples, self.scratch, digest, post)
+        return fit_bottleneck(splittable, *named, self.call, samples, self.scratch, digest, post)
 
     def _with_changes(self, file: bytes, split: str, level: Level) -> bytes:
         """The file of a bottleneck with tables of changes, where it has them or a clip is long enough to fit them."""

@@ -16,7 +16,7 @@ from adaedge._version import __version__
 from adaedge.bottleneck import Bottleneck
 from adaedge.bottleneck.changes import fit_changes
 from adaedge.builder.build_cache import BuildCache, key
-from adaedge.builder.evaluation import identity
+from adaedge.builder.evaluation import content_hash
 from adaedge.builder.frames import ExampleCall
 from adaedge.builder.level_names import folder_of
 from adaedge.builder.verification import TOLERANCE, relative_error
@@ -100,7 +100,7 @@ def carries(split: str, crossing: Sequence[CrossingTensor]) -> bool:
     return True
 
 
-def brought(bottleneck: Bottleneck, point: SplitPoint, call: ExampleCall, features: Arrays) -> bytes:
+def import_bottleneck(bottleneck: Bottleneck, point: SplitPoint, call: ExampleCall, features: Arrays) -> bytes:
     """The file of the user's own bottleneck.
 
     Args:
@@ -133,7 +133,7 @@ def brought(bottleneck: Bottleneck, point: SplitPoint, call: ExampleCall, featur
     return to_bytes(point.name, bottleneck.latents)
 
 
-def fitted(
+def fit_bottleneck(
     splittable: Splittable,
     at: str,
     name: str,
@@ -171,7 +171,7 @@ def fitted(
                 " out."
             ) from error
 
-    content = identity(array for sample in chosen for array in sample)
+    content = content_hash(array for sample in chosen for array in sample)
     judged = b"" if postprocessing is None else repr(postprocessing).encode()
     return scratch.get_or(key(BOTTLENECK, __version__, torch.__version__, name, digest, content, judged), make)
 
@@ -187,7 +187,7 @@ def with_changes(file: bytes, clips: Sequence[Sequence[Arrays]], scratch: BuildC
     split, latents = from_bytes(file, "the bottleneck")
     if latents.changes is not None or not clips:
         return file
-    content = identity(array for clip in clips for features in clip for array in features)
+    content = content_hash(array for clip in clips for features in clip for array in features)
     lengths = repr([len(clip) for clip in clips]).encode()
     name = key(DELTA, __version__, file, lengths, content)
     return scratch.get_or(name, lambda: to_bytes(split, fit_changes(latents, clips)))

@@ -13,13 +13,11 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
+from adaedge.arrays import Array
 from adaedge.payload.latent import Layout, TransformCode
-
-Array = npt.NDArray[Any]
 
 NAME = "coefficients"
 

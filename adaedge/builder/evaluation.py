@@ -18,9 +18,10 @@ from typing import Any, final
 
 import numpy as np
 
+from adaedge.arrays import Array
 from adaedge.builder.samples import Samples
 from adaedge.bundle import Accuracy, Bundle
-from adaedge.engine import Array, Arrays
+from adaedge.engine import Arrays
 from adaedge.errors import MetricError
 from adaedge.metrics import Agreement, LabelAccuracy, LabelIoU, Metric
 from adaedge.metrics.classes import best_class
@@ -164,10 +165,10 @@ class Evaluation:
         frames = chain.from_iterable(self._clips)
         arrays = [array for answer in (*frames, *self.expected) for array in answer]
         lengths = [len(clip) for clip in self._clips]
-        return repr((self.metric, lengths)).encode() + identity(arrays)
+        return repr((self.metric, lengths)).encode() + content_hash(arrays)
 
 
-def identity(arrays: Iterable[Array]) -> bytes:
+def content_hash(arrays: Iterable[Array]) -> bytes:
     """What identifies these arrays."""
     digest = hashlib.blake2b()
     for array in arrays:

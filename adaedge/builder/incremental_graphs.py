@@ -1,25 +1,24 @@
 """The segments of an incremental plan as ONNX graphs that take parts of any height and width.
 
-May import: ``engine``, ``levels``, ``stream``, ``incremental``; of this part ``halves``.
+May import: ``engine``, ``levels``, ``stream``, ``incremental``; of this part ``subgraphs``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from torch import nn
 
-from adaedge.builder.halves import export, part, source
+from adaedge.arrays import Array
+from adaedge.builder.subgraphs import export, part, source
 from adaedge.engine import OnnxEngine
-from adaedge.incremental.planning import Planned, parts_fit, values_of
+from adaedge.incremental.planner import Planned, parts_fit, values_of
 from adaedge.incremental.slide import Slid
 from adaedge.incremental.tokens import Staged
 from adaedge.levels.precision import quantise
@@ -27,8 +26,6 @@ from adaedge.stream.incremental import IncrementalRunner, Kind, Plan, Segment, T
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.slides import SlidingRunner
 from adaedge.stream.incremental.tokens import Choice, Engines, TokenRunner
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

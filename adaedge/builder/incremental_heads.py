@@ -1,8 +1,8 @@
 """Heads and tails as segments, for the bundle: graphs, a plan, and weights that are stored once.
 
 May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``graph``, ``stream``, ``incremental``; of this
-part ``bundle_writer``, ``halves``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``, ``space``,
-``weight_file``.
+part ``bundle_writer``, ``subgraphs``, ``incremental_graphs``, ``level_names``, ``outer_names``, ``partition``,
+``space``, ``weight_file``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from adaedge.builder.bundle_writer import BundleWriter
-from adaedge.builder.halves import stored
 from adaedge.builder.incremental_graphs import SegmentModels, segment_models
 from adaedge.builder.level_names import folder_of
 from adaedge.builder.outer_names import find_points, give_outer_names
 from adaedge.builder.partition import GraphPartitioner
 from adaedge.builder.space import Space
+from adaedge.builder.subgraphs import serialize
 from adaedge.builder.weight_file import Weights
 from adaedge.bundle import Cut, IncrementalHalf, Subgraph, TensorSpec
 from adaedge.bundle.batches import listed
@@ -28,7 +28,7 @@ from adaedge.engine import Arrays
 from adaedge.errors import CaptureError
 from adaedge.graph import Splittable
 from adaedge.graph.capture import Capture
-from adaedge.incremental.planning import planned_of
+from adaedge.incremental.planner import planned_of
 from adaedge.operating_point import FP32, INPUT, OUTPUT, Level, OperatingPoint
 from adaedge.stream.incremental import Plan
 from adaedge.stream.incremental.storage import to_bytes
@@ -154,7 +154,7 @@ class HeadWriter:
     ) -> Subgraph:
         if self.wrapped:
             give_outer_names(model.graph)
-        self.parts.graphs[path], names = stored(model, self.weights)
+        self.parts.graphs[path], names = serialize(model, self.weights)
         taken = _specs(model.graph.inputs, plan, inputs)
         return Subgraph(path, taken, _specs(model.graph.outputs, plan, outputs), macs, names)
 

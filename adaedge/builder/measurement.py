@@ -17,7 +17,7 @@ import onnxruntime
 
 from adaedge._version import __version__
 from adaedge.builder.build_cache import BuildCache, key
-from adaedge.builder.evaluation import Evaluate, Evaluation, identity
+from adaedge.builder.evaluation import Evaluate, Evaluation, content_hash
 from adaedge.builder.samples import Samples, evenly_spaced
 from adaedge.builder.scorer import Scorer
 from adaedge.bundle import Accuracy, Bundle, PointEntry, Subgraph
@@ -27,7 +27,7 @@ from adaedge.payload import uses_bottleneck
 _REFRESHES = 32  # of so many frames, a refresh is sent and counted
 
 
-def measured(
+def evaluate(
     bundle: Bundle,
     evaluate: Evaluate | None,
     held_out: Evaluate | None,
@@ -50,7 +50,7 @@ def measured(
     entries = bundle.manifest.points
     if evaluate is not None and not isinstance(evaluate, Evaluation):
         scratch = BuildCache(None)  # nobody knows what it depends on
-    inputs = identity(array for sample in samples.inputs for array in sample)
+    inputs = content_hash(array for sample in samples.inputs for array in sample)
     clips = json.dumps([len(clip.inputs) for clip in samples.clips] + [*samples.changes])
     common = (__version__, onnxruntime.__version__, version("av"), bundle.manifest.answer, inputs, clips)
     done: list[PointEntry] = []

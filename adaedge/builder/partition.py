@@ -15,9 +15,9 @@ import onnx_ir as ir
 from adaedge.builder.bundle_writer import BundleWriter
 from adaedge.builder.decoder_fold import fold
 from adaedge.builder.frames import ExampleCall
-from adaedge.builder.halves import cut, export, part, source, stored
 from adaedge.builder.level_names import folder_of, mark_of, prefix_of
 from adaedge.builder.outer_names import give_outer_names, outer
+from adaedge.builder.subgraphs import cut, export, part, serialize, source
 from adaedge.builder.weight_file import Index, LevelWeights, Weights
 from adaedge.bundle import Subgraph, TensorSpec
 from adaedge.errors import CaptureError
@@ -149,7 +149,7 @@ class GraphPartitioner:
         if more is None:
             return None
         path = tail.graph.removesuffix("-tail.onnx") + "-folded.onnx"
-        self.parts.graphs[path], names = stored(model, self.weights)
+        self.parts.graphs[path], names = serialize(model, self.weights)
         inputs = (TensorSpec(str(model.graph.inputs[0].name), "float32", (batch, *latents.spread.shape)),)
         return Subgraph(path, inputs, tail.outputs, tail.macs + more, names)
 

@@ -15,7 +15,7 @@ from onnx_ir.passes import common as passes
 from adaedge._version import __version__
 from adaedge.builder.build_cache import BuildCache, key
 from adaedge.builder.bundle_writer import BundleWriter
-from adaedge.builder.evaluation import identity
+from adaedge.builder.evaluation import content_hash
 from adaedge.builder.partition import Exported, GraphPartitioner
 from adaedge.builder.space import INT8
 from adaedge.engine import Arrays
@@ -43,7 +43,7 @@ def int8_partitioner(
     names = [str(value.name) for value in fp32.graph.inputs]
     calibration = [dict(zip(names, sample, strict=True)) for sample in samples]
     versions = f"{__version__} {onnxruntime.__version__}"
-    content = identity(array for sample in calibration for array in sample.values())
+    content = content_hash(array for sample in calibration for array in sample.values())
 
     def make() -> bytes:
         proto: onnx.ModelProto = ir.to_proto(quantise(fp32, calibration).model)

@@ -12,7 +12,7 @@ from typing import final
 
 import numpy as np
 
-from adaedge.builder.evaluation import Evaluate, Evaluation, identity
+from adaedge.builder.evaluation import Evaluate, Evaluation, content_hash
 from adaedge.builder.samples import Samples
 from adaedge.bundle import Accuracy, Bundle
 from adaedge.bundle.batches import join, pieces
@@ -70,7 +70,7 @@ class Scorer:
         lengths = self._lengths.setdefault(point, {})
         if inputs:
             cut = [piece for sample in inputs for piece in pieces(sample, self.bundle.manifest)]
-            keys = [identity(piece) for piece in cut]
+            keys = [content_hash(piece) for piece in cut]
             for key, piece in zip(keys, cut, strict=True):
                 if key not in lengths:
                     self._send(point, piece)
@@ -93,11 +93,11 @@ class Scorer:
 
     def sent(self, point: OperatingPoint, inputs: Arrays, data: bytes) -> None:
         """Count a payload that stands by itself."""
-        self._lengths.setdefault(point, {})[identity(inputs)] = len(data)
+        self._lengths.setdefault(point, {})[content_hash(inputs)] = len(data)
 
     def features(self, point: OperatingPoint, inputs: Arrays) -> Arrays:
         """What the head makes of inputs; kept."""
-        key = identity(inputs)
+        key = content_hash(inputs)
         if key not in self._features:
             self._features[key] = self.bundle.head(point.split, point.level).run(inputs)
         return self._features[key]
@@ -112,7 +112,7 @@ class Scorer:
 
     def _send(self, point: OperatingPoint, inputs: Arrays) -> tuple[bytes, Arrays, Engine, Arrays]:
         """What identifies these inputs, the features that the head makes of them, what finishes, and from what."""
-        key, features = identity(inputs), self.features(point, inputs)
+        key, features = content_hash(inputs), self.features(point, inputs)
         data = b"" if point.is_local else self.bundle.encode(point, features)
         self._lengths.setdefault(point, {})[key] = len(data)
         if not data:

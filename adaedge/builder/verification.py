@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.bundle import Bundle, Cut
-from adaedge.engine import Array, Arrays
+from adaedge.engine import Arrays
 from adaedge.errors import CaptureError
 from adaedge.payload import uses_bottleneck
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.bundle.entries import Slice
 from adaedge.bundle.weights import part
 
-Array = npt.NDArray[Any]
 Index = Sequence[npt.NDArray[np.int64] | None]
 
 

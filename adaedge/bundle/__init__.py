@@ -10,7 +10,7 @@ May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
         bottlenecks/*.safetensors   encoder, decoder and tables of a bottleneck at one split point and width
 """
 
-from adaedge.bundle.background_load import open_aside
+from adaedge.bundle.background_load import load_in_background
 from adaedge.bundle.bundle import Bundle
 from adaedge.bundle.entries import Accuracy, Cut, IncrementalHalf, PointEntry, Slice, Subgraph, TensorSpec
 from adaedge.bundle.manifest import Manifest
@@ -27,5 +27,5 @@ __all__ = [
     "Slice",
     "Subgraph",
     "TensorSpec",
-    "open_aside",
+    "load_in_background",
 ]

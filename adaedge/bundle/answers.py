@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from adaedge.arrays import Array
 from adaedge.bundle.batches import check
 from adaedge.bundle.entries import TensorSpec
 from adaedge.bundle.frames import in_frame
 from adaedge.bundle.manifest import Manifest
 from adaedge.bundle.structure import nest
 from adaedge.detection.postprocessing import NAMES
-from adaedge.engine import Array, Arrays
+from adaedge.engine import Arrays
 from adaedge.errors import BundleError, CodecError
 from adaedge.payload import Request
 from adaedge.payload.answers import Best, answer_codec, wire

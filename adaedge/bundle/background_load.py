@@ -13,7 +13,7 @@ from adaedge.bundle.bundle import Bundle
 from adaedge.operating_point import OperatingPoint
 
 
-def open_aside(bundle: Bundle, points: Iterable[OperatingPoint]) -> Thread:
+def load_in_background(bundle: Bundle, points: Iterable[OperatingPoint]) -> Thread:
     """Load what the terminal runs at these points, local finishes included, while the caller goes on.
 
     ONNX Runtime leaves Python's lock alone while it loads a graph, so the caller can import what it needs next. Who

@@ -6,16 +6,14 @@ May import: ``errors``; of this part ``manifest``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.bundle.entries import TensorSpec
 from adaedge.bundle.manifest import Manifest
 from adaedge.errors import BundleError
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 _SHOWN = 6
 

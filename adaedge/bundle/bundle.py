@@ -12,12 +12,13 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.bundle.batches import join, pieces
 from adaedge.bundle.contents import BundleContents
 from adaedge.bundle.entries import Subgraph
 from adaedge.bundle.frames import inputs_of, prepare
 from adaedge.bundle.route import Route
-from adaedge.engine import Array, Arrays, Engine
+from adaedge.engine import Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
 from adaedge.operating_point import Level, OperatingPoint
 from adaedge.payload import Codec, Message, Reference, Request, StreamPosition

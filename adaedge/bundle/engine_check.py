@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from adaedge.arrays import Array
 from adaedge.bundle.entries import Cut, Subgraph
 from adaedge.bundle.random_inputs import random_inputs
-from adaedge.engine import Array, Engine
+from adaedge.engine import Engine
 from adaedge.errors import BundleError
 from adaedge.operating_point import FP32
 

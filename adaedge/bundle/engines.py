@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import final
 
+from adaedge.arrays import Array
 from adaedge.bundle import weights
 from adaedge.bundle.entries import Slice, Subgraph
 from adaedge.bundle.manifest import WEIGHTS, Manifest
-from adaedge.engine import ONNX_RUNTIME, Array, Engine, Passthrough, check_engine, load_engine
+from adaedge.engine import ONNX_RUNTIME, Engine, Passthrough, check_engine, load_engine
 
 
 @final

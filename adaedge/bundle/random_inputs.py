@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from adaedge.arrays import Array
 from adaedge.bundle.entries import TensorSpec
-from adaedge.engine import Array, Arrays
+from adaedge.engine import Arrays
 
 
 def random_inputs(specs: Sequence[TensorSpec], seed: int) -> list[Arrays]:

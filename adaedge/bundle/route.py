@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
+from adaedge.arrays import Array
 from adaedge.bundle.answers import AnswerFormat
 from adaedge.bundle.batches import check
 from adaedge.bundle.codecs import CodecTable, on_edge
 from adaedge.bundle.engines import EngineTable
 from adaedge.bundle.entries import IncrementalHalf, Subgraph
 from adaedge.bundle.manifest import Manifest
-from adaedge.engine import Array, Arrays, Engine
+from adaedge.engine import Arrays, Engine
 from adaedge.errors import BundleError, CodecError, PayloadError
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.payload import Message, Reference, Request, StreamPosition, wire

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import MetricError
 
-Array = npt.NDArray[Any]
 Sureness = Callable[[Sequence[Array], float], float]
 """``sureness(outputs, temperature)``: in [0, 1], of a model's outputs on one frame; higher is surer."""
 

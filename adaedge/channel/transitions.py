@@ -80,11 +80,11 @@ class Transitions:
     patience: ClassVar[int] = 16
 
     def __init__(self) -> None:
-        # Transitions after an answer, and after one to many uploads in vain: what each began with, what it says of the
+        # Transitions after an answer, and after one to many failed uploads: what each began with, what it says of the
         # next, and what it weighs by its age.
         self._from, self._to, self._weight = np.zeros((2, WINDOW)), np.zeros((2, WINDOW)), np.zeros((2, WINDOW))
         self._count = [0, 0]
-        self._now: tuple[float, float, int] | None = None  # when, log rate, in vain in a row
+        self._now: tuple[float, float, int] | None = None  # when, log rate, failed in a row
         self._usual: float | None = None
         self._stretch = 0.0  # its logarithm
         self._spread: RateSpread | None = None

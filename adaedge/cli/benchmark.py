@@ -21,7 +21,7 @@ from adaedge.errors import SourceError
 
 if TYPE_CHECKING:
     from adaedge.bundle import Bundle
-    from adaedge.matrix import Network, Played, Row
+    from adaedge.matrix import Network, PlayedClip, Row
 
 _ANY = "Comma-separated"
 
@@ -95,15 +95,15 @@ def _played(
     most: int,
     repetitions: int,
     report: show.Report,
-) -> list[tuple[Network, Played]]:
+) -> list[tuple[Network, PlayedClip]]:
     from adaedge.clip import Clip
-    from adaedge.matrix import measured, play, worth_playing
+    from adaedge.matrix import measure_network, play, worth_playing
 
     if not clips:
         raise SourceError("a benchmark shows clips: name at least one video with --clips")
     opened = {path.stem: Clip.read(path) for path in clips}
     first = next(iter(opened.values()))
-    network = measured(bundle, first, name=name, floor=floor, repetitions=repetitions, progress=report)
+    network = measure_network(bundle, first, name=name, floor=floor, repetitions=repetitions, progress=report)
     points, judged = worth_playing(bundle, network.floor), network.metric is not None
     return [
         (

@@ -174,7 +174,7 @@ def run(
     """
     from itertools import islice
 
-    from adaedge.bundle import Bundle, open_aside
+    from adaedge.bundle import Bundle, load_in_background
     from adaedge.channel import LinkPrior
 
     ways.check(edge, link, token, insecure=insecure)
@@ -183,7 +183,7 @@ def run(
     checks.writable(record)
     read = None if profile is None else Profile.load(profile)
     loaded = Bundle.load(bundle, threads=threads, engine=_engine(engine, read))
-    open_aside(loaded, [OperatingPoint(OUTPUT)])  # while gRPC and all the rest is imported
+    load_in_background(loaded, [OperatingPoint(OUTPUT)])  # while gRPC and all the rest is imported
     from adaedge.cli.live import Totals, watched
     from adaedge.report import summarize
     from adaedge.runtime import Terminal, read_records

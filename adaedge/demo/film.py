@@ -53,7 +53,7 @@ def scenes(each: int, *, half: int) -> list[Scene]:
         SourceError: if the package with the clips is not installed.
     """
     moving = [Scene(name, _half(clip, half)[:each]) for name, clip in MOVING.items()]
-    return [*moving, Scene(STANDING, standing(_half(STANDING_CLIP, half)[-1], each, seed=half))]
+    return [*moving, Scene(STANDING, still_scene(_half(STANDING_CLIP, half)[-1], each, seed=half))]
 
 
 def calibration(each: int) -> list[Clip]:
@@ -61,7 +61,7 @@ def calibration(each: int) -> list[Clip]:
     return [Clip(scene.frames, 25.0) for scene in scenes(each, half=0)]
 
 
-def standing(still: Frame, count: int, *, seed: int) -> tuple[Frame, ...]:
+def still_scene(still: Frame, count: int, *, seed: int) -> tuple[Frame, ...]:
     """What a camera sees that stands still: a frame, its noise, and something that passes in the middle third.
 
     Args:

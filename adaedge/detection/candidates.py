@@ -7,12 +7,12 @@ are near or above it are computed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
+
 _MARGIN = 1e-3  # of a logit: rounding must not decide before the score itself is known
 
 

@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.detection.anchors import AnchorGrid, anchor_boxes
 from adaedge.detection.candidates import Candidates, of_boxes, of_classes, of_levels
 from adaedge.detection.suppression import suppressed
 from adaedge.errors import BundleError, CodecError
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 
 NAMES = ("boxes", "scores", "labels")

@@ -5,12 +5,9 @@ May import: nothing of adaedge.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
 
 
 def suppressed(boxes: Array, scores: Array, labels: Array, overlap: float | None, most: int) -> Array:

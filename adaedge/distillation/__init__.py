@@ -6,13 +6,13 @@ May import: ``errors``, ``payload``, ``bundle``, ``taught``, ``graph``, ``levels
 import adaedge.extras.prepare  # noqa: F401 -- says what is missing
 from adaedge.distillation.box_losses import BoxTargets
 from adaedge.distillation.feature_losses import AttentionTransfer, FeatureMSE, Relational
+from adaedge.distillation.level_repair import Crops, evenly_spaced, repair
 from adaedge.distillation.light_head import LightHead, StrongViews
 from adaedge.distillation.losses import DecoupledTargets, SoftTargetMaps, SoftTargets
 from adaedge.distillation.noisy_channel import NoisyChannelObjective
 from adaedge.distillation.objectives import CrossEntropy, Objective, Sandwich
 from adaedge.distillation.on_stream import Pace, TaughtFrame, TaughtStream, teach
-from adaedge.distillation.refining import refine
-from adaedge.distillation.repairing import Crops, evenly_spaced, repair
+from adaedge.distillation.refinement import refine
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.stream_teacher import Lessons, StreamTeacher
 from adaedge.distillation.switchable_affine import SwitchableAffine

@@ -26,7 +26,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TrainingState:
     """Where a training stands.
 
     Attributes:
@@ -40,7 +40,7 @@ class Place:
     sums: tuple[tuple[str, float], ...] = ()
 
 
-def save(path: Path, module: nn.Module, optimizer: Optimizer, place: Place, scaler: Any = None) -> None:
+def save(path: Path, module: nn.Module, optimizer: Optimizer, place: TrainingState, scaler: Any = None) -> None:
     """Write a training; a kill while it is written, or a disk that is full, leaves the file that was there.
 
     Raises:
@@ -88,7 +88,7 @@ def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
         ) from error
 
 
-def restore(path: Path, module: nn.Module, optimizer: Optimizer, scaler: Any = None) -> Place:
+def restore(path: Path, module: nn.Module, optimizer: Optimizer, scaler: Any = None) -> TrainingState:
     """Put a training back into its module, its optimiser and the scale of its losses.
 
     Raises:
@@ -111,7 +111,7 @@ def restore(path: Path, module: nn.Module, optimizer: Optimizer, scaler: Any = N
         raise TrainingError(f"{path} is a checkpoint of another training ({error}); name another file") from error
     if scaler and document.get("scaler"):
         scaler.load_state_dict(document["scaler"])
-    return Place(document["epoch"], document["step"], tuple((name, value) for name, value in document["sums"]))
+    return TrainingState(document["epoch"], document["step"], tuple((name, value) for name, value in document["sums"]))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -50,7 +50,7 @@ def labels_of(batch: Any) -> Tensor | None:
     return found if isinstance(found, Tensor) else None
 
 
-def watch(net: nn.Module, batch: Any, layers: Iterable[Layer]) -> Seen:
+def watch_layers(net: nn.Module, batch: Any, layers: Iterable[Layer]) -> Seen:
     """Layer → what it returned for a batch; of a layer that runs several times, the last.
 
     Copies, for what follows a layer may write into its output. A structure that holds one tensor alone is that tensor.

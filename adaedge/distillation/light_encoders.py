@@ -23,7 +23,7 @@ from torch.nn import functional
 from adaedge.errors import AdaedgeError, LevelError
 from adaedge.graph import Splittable
 from adaedge.graph.capture import evaluating
-from adaedge.graph.halves import Head
+from adaedge.graph.subgraphs import Head
 from adaedge.levels import Elastic, Taylor
 from adaedge.levels.batch_norm import recalibrate
 from adaedge.levels.budget import count_macs

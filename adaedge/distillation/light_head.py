@@ -1,7 +1,7 @@
 """A light head: a small encoder in place of a network's head, in front of the same tail.
 
 May import: ``errors``, ``bottleneck``, ``graph``; of this part ``layer_outputs``, ``light_encoders``,
-``refining``, ``repairing``, ``teacher_student`` and ``training``.
+``refinement``, ``level_repair``, ``teacher_student`` and ``training``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torchvision.transforms import v2
 
 from adaedge.bottleneck.losses import answer, class_loss, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
+from adaedge.distillation.level_repair import Augment
 from adaedge.distillation.light_encoders import Replaced, narrower, separable
-from adaedge.distillation.refining import divergence
-from adaedge.distillation.repairing import Augment
+from adaedge.distillation.refinement import divergence
 from adaedge.distillation.teacher_student import distill
 from adaedge.distillation.terms import Losses, Weighted
 from adaedge.distillation.training import Plan

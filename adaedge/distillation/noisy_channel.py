@@ -36,7 +36,7 @@ class NoisyChannelObjective:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 10)).eval()
         >>> images = [torch.rand(1, 3, 32, 32) for _ in range(8)]
         >>> bottleneck = Bottleneck.fit(net, (images[0],), split="1", images=images)
-        >>> analog = AnalogBottleneck(bottleneck, uses=100)
+        >>> analog = AnalogBottleneck(bottleneck, channel_uses=100)
         >>> analog.radio_channel = AnySnr(0.0, 20.0)
         >>> with torch.no_grad():
         ...     features = [analog.head(image)[0][0] for image in images]

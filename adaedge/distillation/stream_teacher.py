@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from adaedge.arrays import Array
 from adaedge.bundle import Bundle
 from adaedge.distillation.losses import SoftTargetMaps
 from adaedge.distillation.terms import Loss
-from adaedge.engine import Array
 from adaedge.errors import TrainingError
 from adaedge.graph import Splittable
 from adaedge.operating_point import INPUT

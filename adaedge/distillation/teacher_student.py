@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from adaedge.distillation.layer_outputs import Seen, inputs_of, labels_of, watch
+from adaedge.distillation.layer_outputs import Seen, inputs_of, labels_of, watch_layers
 from adaedge.distillation.objectives import Backward
 from adaedge.distillation.teacher_cache import TeacherCache
 from adaedge.distillation.terms import Loss, Losses, Term, teachers_of, terms_of
@@ -189,7 +189,7 @@ class _Lesson:
     def teach(self, student: nn.Module, projectors: nn.ModuleList, batch: Any, backward: Backward) -> dict[str, Tensor]:
         """Gradients of one batch."""
         wanted = self._answers(batch)
-        found = watch(student, batch, {term.student for term in self.terms})
+        found = watch_layers(student, batch, {term.student for term in self.terms})
         losses, total = {}, torch.zeros((), device=inputs_of(batch)[0].device)
         for term, projector in zip(self.terms, projectors, strict=True):
             loss = self._compared(term, projector, found, wanted[term.teacher, term.layer], batch)
@@ -226,9 +226,9 @@ class _Lesson:
 
 
 def _tried(net: nn.Module, batch: Any, layers: Iterable[str | None], role: str) -> Seen:
-    """What `watch` sees; what the network itself raises is told as what it is."""
+    """What `watch_layers` sees; what the network itself raises is told as what it is."""
     try:
-        return watch(net, batch, layers)
+        return watch_layers(net, batch, layers)
     except TrainingError:
         raise
     except Exception as error:  # whatever the user's own code raises

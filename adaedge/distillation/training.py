@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from adaedge.distillation import checkpoint
-from adaedge.distillation.checkpoint import Place
+from adaedge.distillation.checkpoint import TrainingState
 from adaedge.distillation.event_log import EventLog
 from adaedge.distillation.objectives import Objective
 from adaedge.distillation.processes import alike, mean_gradients, same_statistics
@@ -153,7 +153,7 @@ class _Run:
 
     def epochs(self) -> list[Row]:
         """All epochs that are left."""
-        place = Place()
+        place = TrainingState()
         if self.plan.checkpoint and self.plan.checkpoint.exists():
             place = checkpoint.restore(self.plan.checkpoint, self.module, self.plain, self.accelerator.scaler)
         rows = []
@@ -163,13 +163,13 @@ class _Run:
                 sums = self._epoch(place, partial(bar.update, task))
                 rows.append({name: value / self.steps for name, value in sums.items()})
                 bar.console.print(f"epoch {place.epoch + 1}:", *(f"{k} {v:.4f}" for k, v in rows[-1].items()))
-                place = Place(place.epoch + 1)
+                place = TrainingState(place.epoch + 1)
                 self.log.write(place.epoch * self.steps, {f"epoch/{name}": value for name, value in rows[-1].items()})
                 self._save(place)
         self.module.eval()
         return rows
 
-    def _epoch(self, place: Place, show: Callable[..., None]) -> Row:
+    def _epoch(self, place: TrainingState, show: Callable[..., None]) -> Row:
         """Data and objective draw from two streams of random numbers, so that a resumed epoch draws its data again."""
         self.module.train()
         sums: dict[str, Any] = dict(place.sums)
@@ -190,7 +190,7 @@ class _Run:
             if (at := place.epoch * self.steps + step) % LOGGED == 0 and self.plan.log:
                 self.log.write(at, self._finite(losses) | {"learning rate": self.plain.param_groups[0]["lr"]})
             if time.monotonic() - self.saved_s > self.plan.every_s and self._is_whole(step):
-                self._save(Place(place.epoch, step + 1, tuple(self._finite(sums).items())))
+                self._save(TrainingState(place.epoch, step + 1, tuple(self._finite(sums).items())))
         return self._finite(sums)
 
     def _is_whole(self, step: int) -> bool:
@@ -213,7 +213,7 @@ class _Run:
             self.stepped()
         return losses
 
-    def _save(self, place: Place) -> None:
+    def _save(self, place: TrainingState) -> None:
         if self.plan.checkpoint and self.accelerator.is_main_process:
             scaled = () if self.accelerator.scaler is None else (self.accelerator.scaler,)  # of half precision only
             checkpoint.save(self.plan.checkpoint, self.module, self.plain, place, *scaled)

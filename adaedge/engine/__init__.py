@@ -3,9 +3,10 @@
 May import: ``errors``, ``extras``. Takes and returns NumPy arrays; knows nothing of bundles or links.
 """
 
+from adaedge.arrays import Array
 from adaedge.engine.choice import ENGINES, ONNX_RUNTIME, OPENVINO, available, check_engine, load_engine, version_of
 from adaedge.engine.onnx_runtime import OnnxEngine, return_freed_memory
-from adaedge.engine.protocol import Array, Arrays, Engine
+from adaedge.engine.protocol import Arrays, Engine
 from adaedge.engine.stand_ins import FakeEngine, Passthrough
 
 __all__ = [

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 
+from adaedge.arrays import Array
 from adaedge.engine.onnx_runtime import OnnxEngine
-from adaedge.engine.protocol import Array, Engine
+from adaedge.engine.protocol import Engine
 from adaedge.errors import BundleError
 from adaedge.extras import require
 

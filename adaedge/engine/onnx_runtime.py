@@ -14,7 +14,8 @@ from typing import NamedTuple, final
 
 import onnxruntime
 
-from adaedge.engine.protocol import Array, Arrays
+from adaedge.arrays import Array
+from adaedge.engine.protocol import Arrays
 from adaedge.errors import BundleError, first_line
 
 # The wheel from PyPI also offers AzureExecutionProvider, which sends inputs to a service: never pick that by itself.

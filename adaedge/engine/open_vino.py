@@ -13,9 +13,10 @@ from typing import Any, final
 
 import numpy as np
 
+from adaedge.arrays import Array
 from adaedge.engine.onnx_runtime import return_freed_memory
 from adaedge.engine.onnx_weights import filled
-from adaedge.engine.protocol import Array, Arrays
+from adaedge.engine.protocol import Arrays
 from adaedge.errors import BundleError, first_line
 from adaedge.extras import load
 

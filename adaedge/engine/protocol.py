@@ -6,11 +6,10 @@ May import: nothing of adaedge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy.typing as npt
+from adaedge.arrays import Array
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import final
 
-from adaedge.engine.protocol import Array, Arrays
+from adaedge.arrays import Array
+from adaedge.engine.protocol import Arrays
 
 
 @final

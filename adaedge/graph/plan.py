@@ -19,11 +19,11 @@ from adaedge.graph.axes import channel_axes
 from adaedge.graph.capture import Capture, evaluating, undisturbed
 from adaedge.graph.costs import Costs, counter, measure
 from adaedge.graph.extract import head_graph, subgraph, tail_graph, tapped_graph
-from adaedge.graph.halves import Head, Tail
 from adaedge.graph.liveness import Liveness, analyse
 from adaedge.graph.names import name_places
 from adaedge.graph.signature import Signature
 from adaedge.graph.split_points import CrossingTensor, SplitPoint
+from adaedge.graph.subgraphs import Head, Tail
 from adaedge.operating_point import INPUT, OUTPUT
 
 

@@ -14,10 +14,10 @@ from torch import nn
 
 from adaedge.errors import CaptureError, SplitError
 from adaedge.graph.capture import Capture, capture
-from adaedge.graph.halves import Head, Tail
 from adaedge.graph.plan import CapturedPlan, Plan, WholePlan
 from adaedge.graph.signature import Signature
 from adaedge.graph.split_points import SplitPoint
+from adaedge.graph.subgraphs import Head, Tail
 
 
 @runtime_checkable

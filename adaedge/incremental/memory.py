@@ -1,6 +1,6 @@
 """What computing only what changed holds between frames, beside what computing at all holds at once.
 
-May import: ``graph``, ``stream``; of this part ``nodes``, ``operators``, ``planning``.
+May import: ``graph``, ``stream``; of this part ``nodes``, ``operators``, ``planner``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from adaedge.graph.capture import Capture, capture
 from adaedge.graph.signature import Signature
 from adaedge.incremental.nodes import name_of
 from adaedge.incremental.operators import UNARY
-from adaedge.incremental.planning import planned_of
+from adaedge.incremental.planner import planned_of
 from adaedge.stream.incremental import Held
 
 _IN_PLACE = UNARY | {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "expand"}

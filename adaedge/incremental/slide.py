@@ -1,6 +1,6 @@
 """Sliding: a network of clips that computes, of each window, only the frames that are new.
 
-May import: ``errors``, ``graph``, ``stream``; of this part ``nodes``, ``planning``, ``slots``.
+May import: ``errors``, ``graph``, ``stream``; of this part ``nodes``, ``planner``, ``slots``.
 
 Operators that look along time at a few slots only (convolutions, pools, everything that works on a slot alone) run on
 the new slots and as many of the slots before as they reach back to, which are held; what that makes of the slots before
@@ -25,7 +25,7 @@ from adaedge.graph.costs import measure
 from adaedge.graph.extract import subgraph
 from adaedge.graph.signature import Signature
 from adaedge.incremental.nodes import shape_of
-from adaedge.incremental.planning import TorchEngine, asked_of, fingerprint, leaves_of
+from adaedge.incremental.planner import TorchEngine, asked_of, fingerprint, leaves_of
 from adaedge.incremental.slots import SlideWriter, Slots, last_slots
 from adaedge.stream.incremental import Cache
 from adaedge.stream.incremental.plan import Held

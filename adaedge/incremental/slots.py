@@ -1,6 +1,6 @@
 """Slots of time in a captured network of clips, and the graph that computes the new ones.
 
-May import: ``graph``, ``stream``; of this part ``nodes``, ``operators``, ``planning``, ``segmenting``.
+May import: ``graph``, ``stream``; of this part ``nodes``, ``operators``, ``planner``, ``segmentation``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor, fx
 from adaedge.graph.capture import Capture
 from adaedge.incremental.nodes import Local, name_of, shape_of
 from adaedge.incremental.operators import local, sized_by_inputs
-from adaedge.incremental.planning import asked_of
-from adaedge.incremental.segmenting import trace
+from adaedge.incremental.planner import asked_of
+from adaedge.incremental.segmentation import trace
 from adaedge.stream.incremental.reach import Reach
 
 _BY_ROWS = ("conv", "max_pool", "avg_pool", "adaptive_", "upsample_", "batch_norm")

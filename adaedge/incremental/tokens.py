@@ -23,7 +23,7 @@ from adaedge.graph.liveness import Kind as ValueKind
 from adaedge.graph.second_input import randomised
 from adaedge.incremental.nodes import Axes, name_of, shape_of
 from adaedge.incremental.operators import local, sized_by_inputs
-from adaedge.incremental.planning import asked_of, fingerprint
+from adaedge.incremental.planner import asked_of, fingerprint
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.reach import Reach
 from adaedge.stream.incremental.tokens import Stage, TokenPlan

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from adaedge.errors import CacheError, CaptureError
 from adaedge.graph.capture import Capture, capture, evaluating
 from adaedge.graph.signature import Signature
-from adaedge.incremental.planning import TorchEngine, leaves_of, planned_of
+from adaedge.incremental.planner import TorchEngine, leaves_of, planned_of
 from adaedge.incremental.tokens import Staged, staged
 from adaedge.stream.incremental import Cache, FrameStats, IncrementalRunner, Tolerance
 from adaedge.stream.incremental.tokens import Engines, TokenRunner

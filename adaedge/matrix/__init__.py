@@ -6,8 +6,8 @@ May import: ``errors``, ``clip``, ``operating_point``, ``energy``, ``channel``, 
 
 from adaedge.matrix.cell import Bench, Cell, Network
 from adaedge.matrix.clip_run import play
-from adaedge.matrix.measuring import floor_for, measured, metric_of
-from adaedge.matrix.played import Half, Played
+from adaedge.matrix.network_measurement import floor_for, measure_network, metric_of
+from adaedge.matrix.played_clip import ClipHalf, PlayedClip
 from adaedge.matrix.pruning import worth_playing
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import LINKS, SCENARIOS, Scenario3gpp, link_named, scenario_named
@@ -21,16 +21,16 @@ __all__ = [
     "TERMINALS",
     "Bench",
     "Cell",
-    "Half",
+    "ClipHalf",
     "Network",
-    "Played",
+    "PlayedClip",
     "Row",
     "Scenario3gpp",
     "Terminal",
     "cells",
     "floor_for",
     "link_named",
-    "measured",
+    "measure_network",
     "metric_of",
     "play",
     "scenario_named",

@@ -19,7 +19,7 @@ from adaedge.energy import EnergyModel, EnergySplit, Radio
 from adaedge.errors import MetricError
 from adaedge.matrix import techniques
 from adaedge.matrix.foresight import Foreseen, Workloads
-from adaedge.matrix.played import Half, Played
+from adaedge.matrix.played_clip import ClipHalf, PlayedClip
 from adaedge.matrix.pruning import worth_offering
 from adaedge.matrix.rows import Row
 from adaedge.matrix.scenarios import Scenario3gpp
@@ -68,12 +68,12 @@ class Bench:
     """
 
     network: Network
-    played: Played
+    played: PlayedClip
     terminal: Terminal
     scenario: Scenario3gpp
     _scores: dict[tuple[tuple[OperatingPoint, int], ...], float | None] = field(default_factory=dict, repr=False)
 
-    def _costs(self, half: Half) -> Profile:
+    def _costs(self, half: ClipHalf) -> Profile:
         network = self.network
         profile = replace(network.profile, kept=self.played.kept if network.metric else None)
         if profile.kept is None:

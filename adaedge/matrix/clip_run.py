@@ -1,6 +1,6 @@
 """A clip, played through every operating point of a bundle: payloads really encoded, decoded and answered, in order.
 
-May import: ``errors``, ``clip``, ``operating_point``, ``engine``, ``bundle``, ``stream``; of this part ``played``.
+May import: ``errors``, ``clip``, ``operating_point``, ``engine``, ``bundle``, ``stream``; of this part ``played_clip``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from adaedge.bundle import Bundle
 from adaedge.clip import Clip, Frame
 from adaedge.engine import Arrays
 from adaedge.errors import SourceError
-from adaedge.matrix.played import CHANGES, Half, Luma, Played
+from adaedge.matrix.played_clip import CHANGES, ClipHalf, Luma, PlayedClip
 from adaedge.operating_point import OUTPUT, OperatingPoint
 from adaedge.stream import BlockChange, CachedHead, Playback, Window
 from adaedge.stream.change import by_change
@@ -38,7 +38,7 @@ def play(
     judged: bool = True,
     points: Collection[OperatingPoint] | None = None,
     progress: Progress | None = None,
-) -> Played:
+) -> PlayedClip:
     """Play both halves of a clip through every point of a bundle.
 
     Args:
@@ -72,7 +72,7 @@ def play(
         window.inputs_of(frame)
         prepare_s.append(time.thread_time() - start_s)
     halves = [_played(bundle, part, wanted, judged, report) for part in (first, second)]
-    return Played(name, halves[0], halves[1], float(np.median(prepare_s)), bundle.manifest.kept)
+    return PlayedClip(name, halves[0], halves[1], float(np.median(prepare_s)), bundle.manifest.kept)
 
 
 def halves_of(clip: Clip, name: str, period_s: float, most: int) -> tuple[list[Frame], list[Frame]]:
@@ -105,7 +105,7 @@ def _played(
     wanted: Sequence[OperatingPoint],
     judged: bool,
     report: Callable[[], None],
-) -> Half:
+) -> ClipHalf:
     window, look = Window(bundle.manifest.preprocessing), BlockChange()
     changes = bundle.manifest.changes if len(bundle.manifest.changes) > 1 else CHANGES
     inputs = [window.inputs_of(frame) for frame in frames]
@@ -128,7 +128,7 @@ def _played(
             if given:
                 answers[point] = tuple(np.concatenate(each) for each in zip(*given, strict=True))
             report()
-    return Half(lumas, payloads, by_bins, answers, tuple(point for point in wanted if point.is_local), changes)
+    return ClipHalf(lumas, payloads, by_bins, answers, tuple(point for point in wanted if point.is_local), changes)
 
 
 def _in_order(bundle: Bundle, point: OperatingPoint, inputs: Sequence[Arrays]) -> list[Arrays]:

@@ -1,6 +1,6 @@
 """Every cell of one network on one clip: terminals × radios × links.
 
-May import: ``energy``, ``channel``; of this part ``cell``, ``played``, ``rows``, ``scenarios``, ``terminals``.
+May import: ``energy``, ``channel``; of this part ``cell``, ``played_clip``, ``rows``, ``scenarios``, ``terminals``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from adaedge.channel import Trace
 from adaedge.energy import Radio
 from adaedge.matrix.cell import Bench, Cell, Network
-from adaedge.matrix.played import Played
+from adaedge.matrix.played_clip import PlayedClip
 from adaedge.matrix.scenarios import Scenario3gpp
 from adaedge.matrix.terminals import Terminal
 
@@ -19,7 +19,7 @@ FRAMES = 150
 
 def cells(
     network: Network,
-    played: Played,
+    played: PlayedClip,
     scenario: Scenario3gpp,
     terminals: Sequence[Terminal],
     radios: Mapping[str, Radio],

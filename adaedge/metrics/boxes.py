@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import MetricError
 from adaedge.metrics.intervals import bootstrap
 from adaedge.metrics.score import Answer, Score, pairs, shapes
-
-Array = npt.NDArray[Any]
 
 
 class Output(Protocol):

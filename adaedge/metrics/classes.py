@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import MetricError
 from adaedge.metrics.intervals import bootstrap, wilson
 from adaedge.metrics.score import Answer, Score, pairs, shapes
-
-Array = npt.NDArray[Any]
 
 
 @final

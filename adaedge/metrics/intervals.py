@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
 
 _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 _RESAMPLES = 1000

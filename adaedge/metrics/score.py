@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import numpy.typing as npt
-
+from adaedge.arrays import Array
 from adaedge.errors import MetricError
 
-Array = npt.NDArray[Any]
 Answer = Sequence[Array]
 """A model's outputs on one frame or a batch, reduced by the answer codec or not."""
 

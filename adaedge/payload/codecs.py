@@ -21,11 +21,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
@@ -35,7 +35,6 @@ from adaedge.payload.tensors import quantise, read, stored_bytes, write_raw
 if TYPE_CHECKING:
     from adaedge.payload.latent import TransformCode
 
-Array = npt.NDArray[Any]
 
 _FEATURES = re.compile(r"(?:raw|u([1-8]))(\+zstd)?")
 _RANGED = re.compile(r"u([1-8])\+range")

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import AvifImagePlugin, Image, ImageFile, WebPImagePlugin, features
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference, StandsAlone
 
-Array = npt.NDArray[Any]
 Opened = Callable[[io.BytesIO], Image.Image]
 
 _LENGTH = struct.Struct("<I")

@@ -6,18 +6,14 @@ May import: ``errors``, ``operating_point``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy.typing as npt
-
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError, StaleReferenceError
 from adaedge.operating_point import OperatingPoint
 from adaedge.payload import wire
 from adaedge.payload.codecs import Codec, get_codec, is_progressive
 from adaedge.payload.message import MAX_BYTES, Message, Segment
 from adaedge.payload.reference import Reference
-
-Array = npt.NDArray[Any]
 
 
 def by_name(point: OperatingPoint) -> Codec:

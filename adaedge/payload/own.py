@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
-import numpy.typing as npt
-
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.codecs import Codec
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference
-
-Array = npt.NDArray[Any]
 
 _NAME = re.compile(r"([a-z][a-z0-9-]*)(?:@[0-9]+)?")
 _OURS = re.compile(r"raw|u[0-9]+|jpeg|jpeg444|webp|avif|(?:h264|hevc|av1)(?:-444)?|bottleneck|delta|kept")

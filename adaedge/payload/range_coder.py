@@ -14,18 +14,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference, StandsAlone
 from adaedge.payload.tensors import pack, quantise, read, unpack
-
-Array = npt.NDArray[Any]
 
 VERSION = 2
 _WORD_BYTES = 4

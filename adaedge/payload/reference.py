@@ -5,13 +5,10 @@ May import: of this part ``message``.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-import numpy.typing as npt
+from typing import Protocol
 
 from adaedge.payload.message import Segment, TensorHeader
 
-Array = npt.NDArray[Any]
 Encoded = tuple[tuple[TensorHeader, ...], tuple[Segment, ...]]
 """How tensors are written, and the bytes."""
 

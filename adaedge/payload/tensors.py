@@ -11,15 +11,13 @@ are bfloat16, as bit patterns, for NumPy has no such type.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import DTYPES, Segment, TensorHeader
-
-Array = npt.NDArray[Any]
 
 _TINY = np.finfo(np.float32).tiny
 _GROUP = 8  # so many values of any number of bits fill whole bytes

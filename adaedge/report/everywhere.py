@@ -16,7 +16,7 @@ from adaedge.runtime.record import FrameRecord
 def energy_everywhere(records: Sequence[FrameRecord], infrastructure: Infrastructure | None = None) -> GlobalEnergy:
     """Mean joules of a frame by where they are drawn.
 
-    The edge server's seconds are those of answered offloads, in its own words; of those in vain nobody knows them.
+    The edge server's seconds are those of answered offloads, in its own words; of failed ones nobody knows them.
 
     Args:
         records: the frames of a run.

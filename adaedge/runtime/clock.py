@@ -24,7 +24,7 @@ class Clock(Protocol):
         """Do nothing until ``time_s``; return at once if it has passed."""
         ...
 
-    def run_aside(self, job: Job) -> None:
+    def run_in_background(self, job: Job) -> None:
         """Run a job beside the caller, while time passes for both."""
         ...
 
@@ -76,9 +76,9 @@ class MonotonicClock:
         """Sleep."""
         time.sleep(max(0.0, time_s - self.now_s()))
 
-    def run_aside(self, job: Job) -> None:
+    def run_in_background(self, job: Job) -> None:
         """Run the job in a thread."""
-        threading.Thread(target=job, name="adaedge-aside", daemon=True).start()
+        threading.Thread(target=job, name="adaedge-background", daemon=True).start()
 
 
 @final
@@ -112,7 +112,7 @@ class SkippingClock:
                 self._condition.wait(time_s - self.now_s())
             self._skipped_s += max(0.0, time_s - self.now_s())
 
-    def run_aside(self, job: Job) -> None:
+    def run_in_background(self, job: Job) -> None:
         """Run the job in a thread, and hold the clock to real time until it is done."""
         with self._condition:
             self._jobs += 1
@@ -125,7 +125,7 @@ class SkippingClock:
                     self._jobs -= 1
                     self._condition.notify_all()
 
-        threading.Thread(target=run, name="adaedge-aside", daemon=True).start()
+        threading.Thread(target=run, name="adaedge-background", daemon=True).start()
 
 
 @final
@@ -152,6 +152,6 @@ class ManualClock:
         with self._lock:
             self._now_s = max(self._now_s, time_s)
 
-    def run_aside(self, job: Job) -> None:
+    def run_in_background(self, job: Job) -> None:
         """Run the job now, in the caller: where time does not flow, nothing happens beside anything else."""
         job()

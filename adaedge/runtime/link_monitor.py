@@ -122,7 +122,7 @@ class LinkMonitor:
             if not self.due():
                 return
             self._state = self._state.probe_sent()
-        self._clock.run_aside(self._probe_aside)
+        self._clock.run_in_background(self._probe_in_background)
 
     def probe(self) -> None:
         """Probe now: a handshake where the link is down, then some bytes.
@@ -146,7 +146,7 @@ class LinkMonitor:
             self._lock.wait_for(lambda: not self._state.probing, timeout=3 * self._timeout_s)
         self._link.close()
 
-    def _probe_aside(self) -> None:
+    def _probe_in_background(self) -> None:
         with contextlib.suppress(LinkError):  # the link is down, and the next probe is planned
             self._probe()
 

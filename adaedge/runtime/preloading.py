@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from adaedge.bundle import Bundle, open_aside
+from adaedge.bundle import Bundle, load_in_background
 from adaedge.errors import ScheduleError
 from adaedge.operating_point import OperatingPoint
 from adaedge.scheduling import Table
@@ -23,7 +23,7 @@ def preload(bundle: Bundle, points: Iterable[OperatingPoint], runners: Runners) 
     """
     points = [*points]
     routes = [bundle.route(point) for point in points]
-    open_aside(bundle, points)  # one is run here while the next is loaded there
+    load_in_background(bundle, points)  # one is run here while the next is loaded there
     zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in bundle.manifest.inputs)
     for route in {(route.point.split, route.point.level): route for route in routes}.values():
         outputs = route.finish.run(route.head.run(zeros))

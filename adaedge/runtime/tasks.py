@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from adaedge.arrays import Array
 from adaedge.bundle import Bundle
 from adaedge.errors import BundleError, SourceError
 from adaedge.operating_point import OUTPUT, OperatingPoint
@@ -23,7 +24,6 @@ CLASSIFY, SEGMENT, DETECT = "image-classification", "image-segmentation", "objec
 TASKS = (CLASSIFY, SEGMENT, DETECT)
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _NAMES = ("boxes", "scores", "labels")
-Array = npt.NDArray[Any]
 Answer = list[dict[str, Any]]
 
 

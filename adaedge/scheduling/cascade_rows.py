@@ -123,7 +123,7 @@ def _scaled(cascade: TwoAnswers, profile: Mapping[OperatingPoint, Cost], table: 
         return limits.deadline_s, limits.deadline_s if after.terminal_s <= limits.deadline_s else -math.inf
     timeout_s = offload_timeout_s(after, limits.deadline_s, limits.margin_s)
     scaled_s = first_s + goes_on * (timeout_s - first_s)
-    in_vain = table.guards and not can_finish_locally(after, limits.deadline_s, limits.margin_s)
+    in_vain = table.has_local_fallback and not can_finish_locally(after, limits.deadline_s, limits.margin_s)
     return scaled_s, -math.inf if in_vain else scaled_s
 
 

@@ -14,7 +14,7 @@ def default_margin_s(deadline_s: float) -> float:
 
 
 def can_finish_locally(cost: Cost, deadline_s: float, margin_s: float) -> bool:
-    """Whether the terminal could still answer alone by the deadline, had it offloaded in vain."""
+    """Whether the terminal could still answer alone by the deadline, had its offload failed."""
     return cost.terminal_s + cost.finish_s + margin_s <= deadline_s
 
 

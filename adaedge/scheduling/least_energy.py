@@ -44,7 +44,7 @@ class LeastEnergy(Guarded):
 class ExpectedEnergy(Guarded):
     """The least energy expected over the spread of the rates, with a bound on the chance of a miss.
 
-    Where a local run is in time, an offload in vain is finished locally and no deadline is missed, so the bound decides
+    Where a local run is in time, a failed offload is finished locally and no deadline is missed, so the bound decides
     only where none is.
 
     Attributes:
@@ -67,7 +67,7 @@ class ExpectedEnergy(Guarded):
     def __call__(self, table: Table, predictions: Predictions, previous: int | None) -> Choice:
         """The row of least expected energy among those whose chance of a miss is small enough."""
         allowed = predictions.on_time
-        if not table.guards and predictions.spread is not None:
+        if not table.has_local_fallback and predictions.spread is not None:
             sure = allowed & (predictions.risk <= self.miss)
             allowed = sure if sure.any() else allowed
         return least(table, predictions, previous, predictions.energy_j, allowed, self.hysteresis)
@@ -86,7 +86,8 @@ def least(
     if not allowed[best]:
         fastest = LeastLatency()(table, predictions, previous).row
         return Choice(
-            fastest, f"no point meets {table.limits.text}: smallest latency, {predictions.late_s[fastest]:.3f} s"
+            fastest,
+            f"no point meets {table.limits.text}: smallest latency, {predictions.pessimistic_latency_s[fastest]:.3f} s",
         )
     if previous is not None and previous != best and allowed[previous]:
         kept_j, best_j = energy_j.item(previous), energy_j.item(best)

@@ -65,8 +65,10 @@ class LeastLatency:
 
     def __call__(self, table: Table, predictions: Predictions, previous: int | None) -> Choice:  # noqa: ARG002
         """The fastest row."""
-        row = int(predictions.late_s.argmin())
-        return Choice(row, f"smallest latency of {len(table.points)} points: {predictions.late_s[row]:.3f} s")
+        row = int(predictions.pessimistic_latency_s.argmin())
+        return Choice(
+            row, f"smallest latency of {len(table.points)} points: {predictions.pessimistic_latency_s[row]:.3f} s"
+        )
 
 
 @final

@@ -71,7 +71,7 @@ class Predictions:
 
     Attributes:
         latency_s: seconds from the frame to the answer, at the expected rate.
-        late_s: the same at the low rate.
+        pessimistic_latency_s: the same at the low rate.
         risk: chance that the edge server does not answer before the terminal gives up, in [0, 1].
         energy_j: expected joules of the terminal per frame, state changes of the radio spread over the horizon.
         steady_j: the same without those that are not repeated frame by frame.
@@ -82,7 +82,7 @@ class Predictions:
     """
 
     latency_s: Column
-    late_s: Column
+    pessimistic_latency_s: Column
     risk: Column
     energy_j: Column
     steady_j: Column
@@ -146,11 +146,11 @@ def predict(
     radio, frames = energy.radio, table.limits.horizon_frames if frames is None else frames
     left_j = radio.idle_j(idle_s, math.inf)
     link = _Link.of(estimate, downlink_bps, float(radio.ready_s(idle_s)))
-    latency_s, late_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(
+    latency_s, pessimistic_latency_s, left_s, needed_s, gap_s, finish_j, wasted_j, steady_j = _weigh(
         table, energy, link, absolute=estimate.spread is not None
     )
     if radio.listen_s < math.inf:
-        _hold(table, energy, link, (latency_s, late_s), (gap_s, left_s), steady_j)
+        _hold(table, energy, link, (latency_s, pessimistic_latency_s), (gap_s, left_s), steady_j)
     np.maximum(gap_s, 0.0, out=gap_s)
     goes_on = table.columns[REMOTE]  # of the frames, the share that is sent: 1, or that of a cascade
     if table.cascades:
@@ -159,12 +159,12 @@ def predict(
     if estimate.spread is None:
         risk = _risk(share, link)
         steady_j += risk * np.maximum(finish_j, wasted_j)
-        on_time = (latency_s if table.guards else late_s) <= table.limit_s
+        on_time = (latency_s if table.has_local_fallback else pessimistic_latency_s) <= table.limit_s
     else:
         given_up_j = np.maximum(finish_j, wasted_j, out=wasted_j)
         known = Known(link.rate_bps, downlink_bps, share * link.rate_bps, steady_j, given_up_j)
         risk, steady_j = expected(table, energy.radio, estimate.spread, known)
-        on_time = (risk < 1.0 if table.guards else late_s <= table.limit_s) & (
+        on_time = (risk < 1.0 if table.has_local_fallback else pessimistic_latency_s <= table.limit_s) & (
             table.columns[TERMINAL_S] <= table.limit_s
         )
     idle_j, again_j = radio.idle_j(0.0, gap_s), radio.ready_j(gap_s)
@@ -179,7 +179,7 @@ def predict(
     energy_j += steady_j
     energy_j += sleep_j / frames
     again = partial(predict, table, energy, idle_s=idle_s, regret_j=regret_j, downlink_bps=downlink_bps, past=past)
-    return Predictions(latency_s, late_s, risk, energy_j, steady_j, on_time, estimate, past, again)
+    return Predictions(latency_s, pessimistic_latency_s, risk, energy_j, steady_j, on_time, estimate, past, again)
 
 
 def next_regret_j(predictions: Predictions, table: Table, radio: Radio, regret_j: float) -> float:

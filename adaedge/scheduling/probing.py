@@ -62,5 +62,5 @@ class ProbePlan:
         return replace(self, wait_s=wait_s, used_s=now_s, answered=answered)
 
     def used(self, now_s: float) -> Self:
-        """The plan after a frame's payload was on the link, in vain or not, until ``now_s``."""
+        """The plan after a frame's payload was on the link, answered or not, until ``now_s``."""
         return replace(self, wait_s=self.interval_s, used_s=now_s, answered=0)

@@ -39,7 +39,7 @@ def decision_of(
     if estimate is None:
         reasons.append("the link is unknown or down: only local points count")
     elif late := len(table.points) - int(np.count_nonzero(predictions.on_time)):
-        rate_bps = estimate.rate_bps if table.guards else estimate.low_bps
+        rate_bps = estimate.rate_bps if table.has_local_fallback else estimate.low_bps
         reasons.append(f"{_points(late, 'misses', 'miss')} the deadline at {rate_bps / 1e6:.3g} Mbit/s")
     if not table.local[row] and estimate is not None and predictions.risk[row] >= 0.005:
         reasons.append(f"the edge server answers in time with a chance of {100 * (1 - predictions.risk[row]):.0f} %")

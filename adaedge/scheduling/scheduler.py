@@ -15,7 +15,7 @@ from adaedge.energy import EnergyModel
 from adaedge.operating_point import KEPT, Cost, Decision, LastAnswer, OperatingPoint, Profile
 from adaedge.scheduling.cached_heads import CachedHeads
 from adaedge.scheduling.cascade_rows import with_cascades
-from adaedge.scheduling.keeping import Keeping
+from adaedge.scheduling.kept_row import KeptRow
 from adaedge.scheduling.knots import Named
 from adaedge.scheduling.least_energy import ExpectedEnergy
 from adaedge.scheduling.ledger import Ledger
@@ -121,7 +121,7 @@ class Scheduler:
     ) -> None:
         self.limits = Limits.of(deadline_s, accuracy_floor, period_s, margin_s, horizon_s)
         self.table = with_cascades(Table.build(profile, self.limits), profile, cascades)
-        self.keeping, self.caching = Keeping.of(profile, self.table), CachedHeads.of(self.table)
+        self.keeping, self.caching = KeptRow.of(profile, self.table), CachedHeads.of(self.table)
         self.energy = energy
         self.policy: Policy = ExpectedEnergy() if policy is None else policy
         self.downlink_bps = downlink_bps

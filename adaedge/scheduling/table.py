@@ -91,7 +91,7 @@ class Limits:
 class Table:
     """The points that may be chosen, one row each: at or above the accuracy floor, and not labelled `NOT_FASTER`.
 
-    Keeping the last answer is none of them: whether it may be chosen is another question each frame, see ``keeping``.
+    Keeping the last answer is none of them: whether it may be chosen is another question each frame, see ``kept_row``.
 
     Treat the arrays as read-only. A level that is smaller but not faster is left out even where its measured accuracy
     is higher: rounding adds no accuracy, so a difference in its favour is one of samples.
@@ -109,9 +109,9 @@ class Table:
             `REMOTE` (1, and 0 where the terminal answers alone), `TIMEOUT_S` (when it gives up waiting, from the frame
             on), `FINISH_S` (from the features to the answer, when the edge server has not answered). Each but `REMOTE`
             is a property too, a view of it.
-        limit_s: a point counts as on time when its predicted latency is at most this; ``-inf`` where an offload in vain
+        limit_s: a point counts as on time when its predicted latency is at most this; ``-inf`` where a failed offload
             would miss a deadline that a local run meets.
-        guards: whether a local run fits the deadline, so that one fits after every offload on time that is given up.
+        has_local_fallback: whether a local run fits the deadline: one then fits after any offload given up in time.
         accuracy: measured accuracy; 0 where it was not measured, which no accuracy floor lets pass.
         measured: whether it was.
         below_floor: number of points that the accuracy floor keeps out of the table.
@@ -129,7 +129,7 @@ class Table:
     local_rows: tuple[int, ...]
     columns: Column
     limit_s: Column
-    guards: bool
+    has_local_fallback: bool
     accuracy: Column
     measured: Mask
     below_floor: int
@@ -161,7 +161,9 @@ class Table:
                 " Lower the accuracy floor, or build a bundle with better points."
             )
         costs = held.values()
-        guards = any(point.is_local and cost.terminal_s <= limits.deadline_s for point, cost in held.items())
+        has_local_fallback = any(
+            point.is_local and cost.terminal_s <= limits.deadline_s for point, cost in held.items()
+        )
         return cls(
             limits,
             tuple(held),
@@ -171,8 +173,8 @@ class Table:
             np.array([not point.is_local for point in held]),
             tuple(row for row, point in enumerate(held) if point.is_local),
             np.array([_weighed(point, cost, limits) for point, cost in held.items()]).T.copy(),
-            _column(_limit_s(point, cost, limits, guards) for point, cost in held.items()),
-            guards,
+            _column(_limit_s(point, cost, limits, has_local_fallback) for point, cost in held.items()),
+            has_local_fallback,
             _column(cost.accuracy or 0.0 for cost in costs),
             np.array([cost.accuracy is not None for cost in costs]),
             len(offered) - len(held),
@@ -269,10 +271,10 @@ def _column(values: object) -> Column:
     return np.fromiter(values, dtype=np.float64)  # type: ignore[call-overload, no-any-return]
 
 
-def _limit_s(point: OperatingPoint, cost: Cost, limits: Limits, guards: bool) -> float:
+def _limit_s(point: OperatingPoint, cost: Cost, limits: Limits, has_local_fallback: bool) -> float:
     if point.is_local:
         return limits.deadline_s
     # Every offload leaves time to finish locally, wherever a local run can be in time at all.
-    if guards and not can_finish_locally(cost, limits.deadline_s, limits.margin_s):
+    if has_local_fallback and not can_finish_locally(cost, limits.deadline_s, limits.margin_s):
         return -math.inf
     return offload_timeout_s(cost, limits.deadline_s, limits.margin_s)

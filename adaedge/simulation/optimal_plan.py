@@ -108,7 +108,7 @@ class Foresight:
         wait_s = wait_s + energy.radio.hold_s(wait_s)
         latency_s = begin_s + transfer_s + wait_s + 8 * answer_bytes / rate_bps
         in_vain = latency_s > timeout_s
-        # An offload in vain sends what fits, is finished locally, and has woken the radio.
+        # A failed offload sends what fits, is finished locally, and has woken the radio.
         fits = np.clip((timeout_s - begin_s) / transfer_s, 1e-9, 1.0)
         offload_j = energy.offload(
             terminal_s + in_vain * finish_s,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
+from adaedge.arrays import Array
 from adaedge.bundle.route import Route
-from adaedge.engine import Array, Arrays
+from adaedge.engine import Arrays
 from adaedge.stream.runners import Runners
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, final
 
+from adaedge.arrays import Array
 from adaedge.bundle import Bundle
 from adaedge.bundle.route import IncrementalEngines, Route
-from adaedge.engine import Array
 from adaedge.errors import BundleError
 
 # Imported by what runs one: a terminal whose bundle has no incremental head starts 20 ms sooner.
@@ -75,9 +75,9 @@ class Runners:
     def _measure(self, key: _Key, runner: IncrementalRunner, inputs: Sequence[Array]) -> None:
         with self._lock:
             if key not in self._measured:
-                from adaedge.stream.incremental.measuring import measured
+                from adaedge.stream.incremental.segment_costs import measure_segments
 
-                runner.costs = measured(runner, inputs, rounds=1)
+                runner.costs = measure_segments(runner, inputs, rounds=1)
                 self._measured.add(key)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import safetensors.numpy
 
+from adaedge.arrays import Array
 from adaedge.bundle.weights import views
-from adaedge.engine import Array
 from adaedge.errors import BundleError, IntegrityError
 from adaedge.taught.update import UpdateKey
 

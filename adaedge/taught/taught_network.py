@@ -12,8 +12,9 @@ from typing import final
 
 import numpy as np
 
+from adaedge.arrays import Array
 from adaedge.bundle import Bundle
-from adaedge.engine import Array, OnnxEngine
+from adaedge.engine import OnnxEngine
 from adaedge.errors import BundleError, PayloadError
 from adaedge.operating_point import OUTPUT, Level
 from adaedge.taught import state_file

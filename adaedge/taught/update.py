@@ -21,10 +21,11 @@ from typing import Self, final
 import numpy as np
 import safetensors.numpy
 
+from adaedge.arrays import Array
 from adaedge.bundle.weights import views
 from adaedge.errors import AdaedgeError, LinkError, PayloadError
 from adaedge.payload.compression import compress, decompress
-from adaedge.taught.weight_delta import Array, Delta
+from adaedge.taught.weight_delta import Delta
 
 MAGIC, FORMAT = b"AEWU", 1
 _HEAD = struct.Struct("<4sHHIQQ32s16s16s")

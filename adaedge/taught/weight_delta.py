@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import PayloadError
 
-Array = npt.NDArray[Any]
 Weights = Mapping[str, Array]
 FINGERPRINT_BYTES = 16
 LEVELS = 127

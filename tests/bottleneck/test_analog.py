@@ -62,14 +62,14 @@ def test_coefficients_are_invertible_and_in_the_metrics_unit(bottleneck, crossin
 
 
 def test_symbols_have_a_mean_power_of_1(bottleneck, crossing):
-    for uses in (20, 200):
-        symbols = AnalogBottleneck(bottleneck, uses=uses).modulate(crossing)
-        assert symbols.shape == (40, uses)
+    for channel_uses in (20, 200):
+        symbols = AnalogBottleneck(bottleneck, channel_uses=channel_uses).modulate(crossing)
+        assert symbols.shape == (40, channel_uses)
         assert symbols.abs().square().mean().item() == pytest.approx(1, rel=0.2)
 
 
 def test_without_noise_all_that_was_sent_arrives(bottleneck, crossing):
-    analog = AnalogBottleneck(bottleneck, uses=1024, snr_db=90.0)  # as many as there are coefficients
+    analog = AnalogBottleneck(bottleneck, channel_uses=1024, snr_db=90.0)  # as many as there are coefficients
     (received,) = analog.demodulate(analog.modulate(crossing), 1e-9)
     assert torch.allclose(received, crossing, atol=0.02)
     assert received.is_contiguous()
@@ -78,7 +78,7 @@ def test_without_noise_all_that_was_sent_arrives(bottleneck, crossing):
 @pytest.mark.parametrize("radio_channel", [Awgn(0.0), Awgn(10.0), Awgn(20.0)])
 def test_the_error_is_what_the_formula_says(bottleneck, crossing, radio_channel):
     torch.manual_seed(0)
-    analog = AnalogBottleneck(bottleneck, uses=100, snr_db=10.0)
+    analog = AnalogBottleneck(bottleneck, channel_uses=100, snr_db=10.0)
     received = radio_channel(analog.modulate(crossing))
     snr = 10 ** (radio_channel.snr_db / 10)
     found = variances(bottleneck.latents)
@@ -88,7 +88,7 @@ def test_the_error_is_what_the_formula_says(bottleneck, crossing, radio_channel)
 
 def test_the_receiver_does_best_when_told_the_noise_that_there_is(bottleneck, crossing):
     torch.manual_seed(0)
-    analog = AnalogBottleneck(bottleneck, uses=60, snr_db=0.0)
+    analog = AnalogBottleneck(bottleneck, channel_uses=60, snr_db=0.0)
     many = crossing.repeat(10, 1, 1, 1)
     received = Awgn(0.0)(analog.modulate(many))
     errors = {
@@ -99,7 +99,7 @@ def test_the_receiver_does_best_when_told_the_noise_that_there_is(bottleneck, cr
 
 
 def test_head_and_tail_are_never_put_into_training_mode(bottleneck):
-    analog = AnalogBottleneck(bottleneck, uses=60)
+    analog = AnalogBottleneck(bottleneck, channel_uses=60)
     assert analog.train() is analog
     assert analog.training
     assert not any(part.training for half in (analog.head, analog.tail) for part in half.modules())
@@ -107,7 +107,7 @@ def test_head_and_tail_are_never_put_into_training_mode(bottleneck):
 
 def test_accuracy_falls_little_by_little(bottleneck, crossing):
     torch.manual_seed(0)
-    analog = AnalogBottleneck(bottleneck, uses=200)
+    analog = AnalogBottleneck(bottleneck, channel_uses=200)
     errors = [
         error(bottleneck, crossing, analog.demodulate(*Awgn(snr_db)(analog.modulate(crossing)))[0])
         for snr_db in (30.0, 20.0, 10.0, 0.0, -30.0)
@@ -118,7 +118,7 @@ def test_accuracy_falls_little_by_little(bottleneck, crossing):
 
 def test_allocated_power_beats_equal_power(bottleneck, crossing):
     torch.manual_seed(0)
-    analog, even = AnalogBottleneck(bottleneck, uses=50), AnalogBottleneck(bottleneck, uses=50)
+    analog, even = AnalogBottleneck(bottleneck, channel_uses=50), AnalogBottleneck(bottleneck, channel_uses=50)
     even.scales.copy_(1 / even.deviations)
     errors = [
         error(bottleneck, crossing, each.demodulate(*Awgn(5.0)(each.modulate(crossing)))[0]) for each in (analog, even)
@@ -146,7 +146,7 @@ def test_noise_of_any_snr_lies_between_the_two():
 
 
 def test_forward_is_the_network_with_the_radio_channel_inside(bottleneck, crossing):
-    analog = AnalogBottleneck(bottleneck, uses=1024, snr_db=60.0)
+    analog = AnalogBottleneck(bottleneck, channel_uses=1024, snr_db=60.0)
     image = images(1, seed=3)[0]
     with torch.no_grad():
         assert torch.allclose(analog(image), bottleneck.tail(*bottleneck.head(image)), atol=0.1)
@@ -156,7 +156,7 @@ def test_forward_is_the_network_with_the_radio_channel_inside(bottleneck, crossi
 
 def test_training_under_noise_lowers_the_loss_and_leaves_the_network(bottleneck, crossing):
     torch.manual_seed(0)
-    analog = AnalogBottleneck(bottleneck, uses=30, snr_db=5.0)
+    analog = AnalogBottleneck(bottleneck, channel_uses=30, snr_db=5.0)
     analog.radio_channel = AnySnr(0.0, 15.0)
     weights = {name: value.clone() for name, value in bottleneck.tail.state_dict().items()}
     optimizer = torch.optim.Adam(analog.trained_parameters(), lr=3e-3)
@@ -173,7 +173,7 @@ def test_training_under_noise_lowers_the_loss_and_leaves_the_network(bottleneck,
             wanted = bottleneck.tail(crossing).log_softmax(1).repeat(8, 1)
         return nn.functional.kl_div(ones, wanted, log_target=True, reduction="batchmean").item()
 
-    plain = AnalogBottleneck(bottleneck, uses=30, snr_db=5.0)
+    plain = AnalogBottleneck(bottleneck, channel_uses=30, snr_db=5.0)
     plain.radio_channel = analog.radio_channel
     assert loss(analog) < 0.97 * loss(plain)
     assert analog.modulate(crossing).abs().square().mean().item() == pytest.approx(1, rel=0.2)
@@ -182,11 +182,11 @@ def test_training_under_noise_lowers_the_loss_and_leaves_the_network(bottleneck,
 
 
 def test_what_does_not_fit_is_refused(bottleneck, crossing):
-    analog = AnalogBottleneck(bottleneck, uses=30)
+    analog = AnalogBottleneck(bottleneck, channel_uses=30)
     with pytest.raises(CodecError, match=r"sends \(N, 30\) symbols; got \(1, 29\)"):
         analog.demodulate(torch.zeros(1, 29, dtype=torch.complex64), 1.0)
     with pytest.raises(CodecError, match="at least one use"):
-        AnalogBottleneck(bottleneck, uses=0)
+        AnalogBottleneck(bottleneck, channel_uses=0)
     with pytest.raises(CodecError, match="this bottleneck carries"):
         analog.modulate(crossing[:, :4])
 
@@ -213,7 +213,7 @@ def test_tokens_cross_as_symbols():
     torch.manual_seed(0)
     tokens = [torch.randn(1, 17, 6) for _ in range(12)]
     bottleneck = Bottleneck.fit(Tokens().eval(), (tokens[0],), split="first", images=tokens)
-    analog = AnalogBottleneck(bottleneck, uses=17 * 4, snr_db=60.0)
+    analog = AnalogBottleneck(bottleneck, channel_uses=17 * 4, snr_db=60.0)
     (sent,) = analog.head(tokens[0])
     (received,) = analog.demodulate(analog.modulate(sent), 1e-6)
     assert error(bottleneck, sent, received) < 1e-3 * variances(bottleneck.latents).sum()

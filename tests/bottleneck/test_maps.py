@@ -8,7 +8,7 @@ from torch import nn
 from adaedge import Bottleneck, Bundle, OperatingPoint, Space, build
 from adaedge.bottleneck import direction_loss
 from adaedge.bottleneck.losses import overlap
-from adaedge.distillation.refining import divergence
+from adaedge.distillation.refinement import divergence
 from adaedge.payload.latent.storage import from_bytes
 
 EXAMPLE = (torch.zeros(1, 3, 32, 32),)

@@ -8,10 +8,10 @@ from torch import nn
 from adaedge.builder.incremental_graphs import dense_engines, onnx_runner, onnx_token_runner
 from adaedge.graph.capture import capture
 from adaedge.graph.signature import Signature
-from adaedge.incremental.planning import planned
+from adaedge.incremental.planner import planned
 from adaedge.incremental.tokens import staged
 from adaedge.stream.incremental import Kind, Tolerance
-from adaedge.stream.incremental.measuring import measured
+from adaedge.stream.incremental.segment_costs import measure_segments
 from adaedge.stream.incremental.tokens import Choice
 
 
@@ -74,7 +74,7 @@ def test_int8_segments_follow_int8_as_a_whole():
 def test_costs_are_measured():
     net, frames = Picture().eval(), list(pictures())
     runner = onnx_runner(planned(net, Signature.of((torch.from_numpy(frames[0]),), {})))
-    costs = measured(runner, [frames[0]], rounds=1)
+    costs = measure_segments(runner, [frames[0]], rounds=1)
     assert len(costs.segments) == len(runner.plan.segments)
     assert costs.whole > 0
     assert min(costs.segments) > 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaedge.builder.halves import cut
+from adaedge.builder.subgraphs import cut
 from adaedge.builder.weight_file import LevelWeights, WeightFile
 from adaedge.bundle import Slice
 from adaedge.bundle.weights import part

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from adaedge.bundle import Bundle, engines, open_aside
+from adaedge.bundle import Bundle, engines, load_in_background
 from adaedge.engine import FakeEngine
 from adaedge.errors import BundleError
 
@@ -50,7 +50,7 @@ def test_whoever_asks_gets_what_was_loaded_aside_once(fresh, monkeypatch):
     loader = Loader(fresh)
     monkeypatch.setattr(engines, "load_engine", loader)
     point = partial(fresh)[0]
-    opening = [open_aside(fresh, [point]) for _ in range(4)]
+    opening = [load_in_background(fresh, [point]) for _ in range(4)]
     route = fresh.route(point)
     head, finish = route.head, route.finish
     for one in opening:
@@ -64,7 +64,7 @@ def test_what_is_being_loaded_keeps_only_those_waiting_who_ask_for_it(fresh, mon
     other = next(point for point in points if fresh.manifest.cut(point.split, point.level).head != _head(fresh, first))
     loader = Loader(fresh, held=(fresh._files[_head(fresh, first).graph],))
     monkeypatch.setattr(engines, "load_engine", loader)
-    opening = open_aside(fresh, [first])
+    opening = load_in_background(fresh, [first])
     assert loader.begun.wait(PATIENCE_S)
     assert fresh.route(other).head is not None
     asked = threading.Thread(target=lambda: fresh.route(first).head)
@@ -85,14 +85,14 @@ def _head(bundle, point):
 def test_what_cannot_be_loaded_aside_raises_for_whoever_asks_for_it(fresh, monkeypatch):
     monkeypatch.setattr(engines, "load_engine", Loader(fresh, failures=2))
     point = partial(fresh)[0]
-    open_aside(fresh, [point]).join(PATIENCE_S)
+    load_in_background(fresh, [point]).join(PATIENCE_S)
     with pytest.raises(BundleError, match="no memory is left"):
         _ = fresh.route(point).head
     assert fresh.route(point).head is not None, "a failure is not kept"
 
 
 def test_real_engines_loaded_at_once_answer_as_those_loaded_one_by_one(bundle, fresh, frames):
-    opening = [open_aside(fresh, [point]) for point in bundle.points]
+    opening = [load_in_background(fresh, [point]) for point in bundle.points]
     for one in opening:
         one.join(PATIENCE_S)
     inputs = bundle.inputs_of(frames[0])
@@ -109,6 +109,6 @@ def test_a_failure_aside_is_raised_only_for_whoever_asks(fresh, monkeypatch):
 
     monkeypatch.setattr(engines, "load_engine", failing)
     point = partial(fresh)[0]
-    open_aside(fresh, [point]).join(PATIENCE_S)
+    load_in_background(fresh, [point]).join(PATIENCE_S)
     with pytest.raises(RuntimeError, match="after shutdown"):
         _ = fresh.route(point).head

@@ -86,7 +86,7 @@ def test_the_halves_of_a_clip_share_no_frame():
 def test_where_the_camera_stands_still_only_noise_and_what_passes_change():
     still = np.full((60, 120, 3), 100, np.uint8)
     still[:20, :20] = 200
-    made = film.standing(still, 30, seed=0)
+    made = film.still_scene(still, 30, seed=0)
     apart = [float(np.abs(frame.astype(int) - still).max()) for frame in made]
     assert max(apart[:10] + apart[20:]) < 8 * film.NOISE_LEVELS
     assert min(apart[10:20]) > 80, "something passes in the middle third"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from adaedge.builder.halves import export
+from adaedge.builder.subgraphs import export
 from adaedge.errors import LevelError
 from adaedge.levels.precision import cosine, crossing, quantise, same_class
 from adaedge.levels.precision.activation_ranges import extremes, typical_range, whole_range

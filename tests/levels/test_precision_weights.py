@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from adaedge.builder.halves import export
+from adaedge.builder.subgraphs import export
 from adaedge.levels.precision.preparation import prepared
 from adaedge.levels.precision.quantisers import static, static_nodes
 from adaedge.levels.precision.weights import least_error, neighbours, weight_ranges

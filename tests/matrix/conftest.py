@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adaedge.clip import Clip
-from adaedge.matrix import measured, play
+from adaedge.matrix import measure_network, play
 from adaedge.metrics import Divergence
 from adaedge.operating_point import KeptCurve, KeptKnot
 
@@ -44,7 +44,7 @@ HEADS_S = {"kept": 1e-4, "input": 3e-4, "relu": 0.002, "output": 0.010}
 @pytest.fixture(scope="session")
 def network(bundle, clip):
     """As it was measured, but for its seconds: these are the same whatever else the machine does."""
-    found = measured(bundle, clip, name="tiny", metric=Divergence(), floor=0.5, repetitions=2)
+    found = measure_network(bundle, clip, name="tiny", metric=Divergence(), floor=0.5, repetitions=2)
     costs = {}
     for point, cost in found.profile.items():
         sent_s = 0.0 if point.is_local else 0.001

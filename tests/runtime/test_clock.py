@@ -40,7 +40,7 @@ def test_nothing_is_skipped_while_a_job_runs_aside():
         release.wait(5)
         seen.append(clock.now_s())
 
-    clock.run_aside(job)
+    clock.run_in_background(job)
     threading.Timer(0.1, release.set).start()
     clock.sleep_until(1000.0)  # waits for the job, then skips
     assert seen
@@ -51,12 +51,12 @@ def test_nothing_is_skipped_while_a_job_runs_aside():
 def test_a_job_aside_that_fails_lets_go_of_the_clock(monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     clock = SkippingClock()
-    clock.run_aside(lambda: 1 / 0)
+    clock.run_in_background(lambda: 1 / 0)
     clock.sleep_until(1000.0)
     assert clock.now_s() >= 1000
 
 
 def test_where_time_does_not_flow_a_job_runs_at_once():
     clock, ran = ManualClock(), []
-    clock.run_aside(lambda: ran.append(clock.now_s()))
+    clock.run_in_background(lambda: ran.append(clock.now_s()))
     assert ran == [0.0]

@@ -522,4 +522,4 @@ def test_leaving_waits_for_a_probe_under_way(bundle, profile, server, credential
     with Terminal(bundle, Scheduler(profile, ENERGY, deadline_s=1.0, policy=Fixed(LOCAL)), link, plan=plan) as terminal:
         terminal.infer(frame)
     time.sleep(0.1)
-    assert not [thread for thread in threading.enumerate() if thread.name == "adaedge-aside"], before
+    assert not [thread for thread in threading.enumerate() if thread.name == "adaedge-background"], before

@@ -91,7 +91,7 @@ def test_latency_by_hand() -> None:
     # 5 ms encode + 17 ms payload at 8 Mbit/s + 10 ms round trip + 10 ms edge + 4 ms answer
     assert awake.latency_s[1] == pytest.approx(0.046)
     # at 4 Mbit/s payload and answer take twice as long
-    assert awake.late_s[1] == pytest.approx(0.067)
+    assert awake.pessimistic_latency_s[1] == pytest.approx(0.067)
     asleep = predict(table, ENERGY, link(8, low=4), idle_s=math.inf)
     assert asleep.latency_s[1] == pytest.approx(0.096), "waking the radio takes 50 ms"
     assert asleep.latency_s[0] == awake.latency_s[0] == 0.15, "no radio in a local run"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adaedge.stream.incremental.boxes import MOST, boxes_of, merged
-from adaedge.stream.incremental.moved import alive_boxes, died_out, moved_boxes
+from adaedge.stream.incremental.changed_cells import alive_boxes, died_out, moved_boxes
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.reach import Reach, hull, volume
 

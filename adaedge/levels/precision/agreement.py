@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
+
 Sample = Mapping[str, Array]
 Metric = Callable[[Array, Array], float]
 

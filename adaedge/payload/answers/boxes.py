@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import Segment, TensorHeader
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 Encoded = tuple[tuple[TensorHeader, ...], Segment]
 

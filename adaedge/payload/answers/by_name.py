@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy.typing as npt
-
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
 from adaedge.payload.answers.best import Best
 from adaedge.payload.answers.boxes import Boxes
@@ -19,7 +18,6 @@ from adaedge.payload.answers.levels import Levels
 from adaedge.payload.answers.values import Values
 from adaedge.payload.message import Segment, TensorHeader
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 Encoded = tuple[tuple[TensorHeader, ...], Segment]
 

@@ -5,12 +5,9 @@ May import: nothing of adaedge.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
 
 
 def bilinear(maps: Array, size: tuple[int, int], *, aligned: bool) -> Array:

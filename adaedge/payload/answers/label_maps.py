@@ -29,13 +29,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import FrequencyTables, Stack
 from adaedge.payload.message import Segment
-
-Array = npt.NDArray[Any]
 
 VERSION = 1
 MOST_LABELS = 2**16 - 1

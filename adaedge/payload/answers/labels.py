@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
 from adaedge.payload.answers.interpolation import bilinear
 from adaedge.payload.message import Segment, TensorHeader
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 Encoded = tuple[tuple[TensorHeader, ...], Segment]
 

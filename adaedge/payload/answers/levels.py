@@ -8,17 +8,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.compression import compress, decompress
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.tensors import quantise, read, write_raw
 
-Array = npt.NDArray[Any]
 Arrays = tuple[Array, ...]
 Encoded = tuple[tuple[TensorHeader, ...], Segment]
 

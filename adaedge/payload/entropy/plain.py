@@ -6,12 +6,12 @@ May import: nothing of adaedge. ``push`` and ``pop`` take and give what those of
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
+
 Words = npt.NDArray[np.uint32]
 
 _BITS = 16

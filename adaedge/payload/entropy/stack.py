@@ -21,6 +21,7 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import PayloadError
 from adaedge.payload.entropy import plain
 from adaedge.payload.entropy.tables import FrequencyTables
@@ -31,7 +32,6 @@ try:
 except ImportError:  # it is optional, and nobody compiled it here
     compiled = None
 
-Array = npt.NDArray[Any]
 Words = npt.NDArray[np.uint32]
 
 LOOPS: Any = compiled or plain

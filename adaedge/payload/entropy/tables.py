@@ -6,14 +6,13 @@ May import: ``errors``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
-
-Array = npt.NDArray[Any]
 
 TOTAL = 2**16
 """What the frequencies of a table add up to."""

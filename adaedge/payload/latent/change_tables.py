@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
 from adaedge.payload.entropy import TOTAL, FrequencyTables
 from adaedge.payload.latent.tables import HIGHEST_CLASS, LOWEST_CLASS
-
-Array = npt.NDArray[Any]
 
 LARGEST = 11
 SYMBOLS = 2 * LARGEST + 2

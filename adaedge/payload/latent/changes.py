@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import PayloadError
 from adaedge.payload.entropy import Stack
 from adaedge.payload.latent import loops
 from adaedge.payload.latent.change_tables import ESCAPE, ROWS, STEP_BITS, ChangeTables
 from adaedge.payload.latent.contexts import Contexts, Group, pace_row
 from adaedge.payload.latent.tables import LIMIT, pop_values, push_values
-
-Array = npt.NDArray[Any]
 
 Sample = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], int]
 """What is held of a sample once a payload is known: latents, activity, pace."""

@@ -15,18 +15,17 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.tables import SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import TransformCode
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference, StandsAlone
-
-Array = npt.NDArray[Any]
 
 MAX_SEGMENTS = 9
 LEAST_WORDS = 16

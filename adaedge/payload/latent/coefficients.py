@@ -6,14 +6,13 @@ May import: ``errors``; of this part ``transform``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.payload.latent.transform import TransformCode
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.payload.latent.change_tables import ACTIVITY_ROW, GROUPS, NEAR, PACE
 from adaedge.payload.latent.tables import LOWEST_CLASS
 from adaedge.payload.latent.transform import TransformCode
 
-Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int32]
 
 SHARES = (16, 4)

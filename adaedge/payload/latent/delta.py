@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
 from adaedge.payload.latent.change_tables import PACE, ChangeTables
@@ -32,8 +33,6 @@ from adaedge.payload.latent.tables import LIMIT, SHIFTS, Classes, shifted
 from adaedge.payload.latent.transform import TransformCode
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded, Reference
-
-Array = npt.NDArray[Any]
 
 _CHANGES, _WHOLE = 0, 1
 _MODES = FrequencyTables(np.array([[TOTAL - 512, 512]]))

@@ -9,14 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
-
-Array = npt.NDArray[Any]
 
 FLOATS = ("float32", "float16", "float64")
 LONGEST_SIDE = 400

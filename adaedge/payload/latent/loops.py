@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
+
 Ints = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 

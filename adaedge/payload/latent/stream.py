@@ -18,17 +18,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.latent.codec import PREFIX, WORD_BYTES, LatentCodec, segment_words
 from adaedge.payload.latent.transform import VERSION, TransformCode
 from adaedge.payload.message import MAX_BYTES, Segment
-
-Array = npt.NDArray[Any]
 
 MAGIC = b"AB"
 _HEADER = struct.Struct("<2sBBIH")

@@ -17,16 +17,14 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.entropy import TOTAL, FrequencyTables, Stack
 from adaedge.payload.latent import loops
-
-Array = npt.NDArray[Any]
 
 LIMIT = 2**15 - 1
 LOWEST_CLASS, HIGHEST_CLASS = -12, 20

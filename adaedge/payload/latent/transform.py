@@ -16,11 +16,12 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError
 from adaedge.payload.latent import loops
 from adaedge.payload.latent.change_tables import ChangeTables
@@ -29,7 +30,6 @@ from adaedge.payload.latent.tables import HIGHEST_CLASS, LIMIT, LOWEST_CLASS, Cl
 from adaedge.payload.latent.threads import one_thread
 from adaedge.payload.latent.workspace import Workspace
 
-Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

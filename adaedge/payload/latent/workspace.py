@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from adaedge.arrays import Array
 
 _LARGEST_KEPT = 2**22
 """Bytes. What is larger is of a batch, or of what a payload says is one: it is not worth holding."""

@@ -20,19 +20,17 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.errors import CodecError, PayloadError
 from adaedge.payload.message import Segment, TensorHeader
 from adaedge.payload.reference import Encoded
 from adaedge.payload.video import window
 from adaedge.payload.video.libraries import FAMILIES, Family
 from adaedge.payload.video.reference import LiveDecoder, LiveEncoder, VideoReference
-
-Array = npt.NDArray[Any]
 
 _NAME = re.compile(r"(h264|hevc|av1)(-444)?@(0|[1-9][0-9]*)")
 _PREFIX = struct.Struct("<II")

@@ -7,7 +7,7 @@ from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.costs import Costs
 from adaedge.stream.incremental.plan import FrameStats, Held, Kind, Plan, Segment, Way
 from adaedge.stream.incremental.reach import Box, Reach
-from adaedge.stream.incremental.running import IncrementalRunner, Tolerance
+from adaedge.stream.incremental.runner import IncrementalRunner, Tolerance
 
 __all__ = [
     "Box",

@@ -8,17 +8,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from adaedge.arrays import Array
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.plan import FrameStats, Held
-
-Array = npt.NDArray[Any]
 
 
 @final
@@ -29,7 +27,7 @@ class Cache:
     not change. `copy` makes one that can be used besides.
 
     Args:
-        identity: of the plan that it belongs to.
+        content_hash: of the plan that it belongs to.
         tensors: for each held tensor.
         scales: of each, its root mean square (of an input, its standard deviation) when it was last computed whole.
         stats: of the last frame.
@@ -41,7 +39,7 @@ class Cache:
 
     def __init__(
         self,
-        identity: str,
+        content_hash: str,
         tensors: list[Array],
         scales: list[float],
         stats: FrameStats,
@@ -51,7 +49,13 @@ class Cache:
         frames: int = 0,
         is_busy: bool = False,
     ) -> None:
-        self.identity, self.stats, self.saved, self.tightened, self.frames = identity, stats, saved, tightened, frames
+        self.content_hash, self.stats, self.saved, self.tightened, self.frames = (
+            content_hash,
+            stats,
+            saved,
+            tightened,
+            frames,
+        )
         self.is_busy = is_busy
         self._tensors: list[Array] | None = tensors
         self._scales = scales
@@ -66,20 +70,20 @@ class Cache:
         """What it takes of memory."""
         return sum(tensor.nbytes for tensor in self._tensors or ())
 
-    def take(self, identity: str, held: Sequence[Held] = ()) -> tuple[list[Array], list[float]]:
+    def take(self, content_hash: str, held: Sequence[Held] = ()) -> tuple[list[Array], list[float]]:
         """Its tensors and scales, for the one frame that uses it up.
 
         Args:
-            identity: of the plan that takes it.
+            content_hash: of the plan that takes it.
             held: what the plan holds: tensors of another shape or type are refused.
 
         Raises:
             CacheError: if it belongs to another network, was used already, or was written to.
         """
-        if identity != self.identity:
+        if content_hash != self.content_hash:
             raise CacheError(
-                f"this cache is of another network or tolerance ({self.identity}); expected {identity}. Give `None` to"
-                " begin anew."
+                f"this cache is of another network or tolerance ({self.content_hash}); expected {content_hash}."
+                " Give `None` to begin anew."
             )
         if self._tensors is None:
             raise CacheError(
@@ -96,21 +100,21 @@ class Cache:
 
     def copy(self) -> Self:
         """One of its own."""
-        tensors, scales = self.take(self.identity)
+        tensors, scales = self.take(self.content_hash)
         self._tensors = tensors
-        found = type(self)(self.identity, [tensor.copy() for tensor in tensors], list(scales), self.stats)
+        found = type(self)(self.content_hash, [tensor.copy() for tensor in tensors], list(scales), self.stats)
         found.saved, found.tightened = self.saved, self.tightened
         found.frames, found.is_busy = self.frames, self.is_busy
         return found
 
     def save(self, path: str | Path) -> None:
         """Write it to a file (safetensors)."""
-        tensors, scales = self.take(self.identity)
+        tensors, scales = self.take(self.content_hash)
         self._tensors = tensors
         named = {f"{place:05}": np.ascontiguousarray(tensor) for place, tensor in enumerate(tensors)}
         named["scales"] = np.array(scales)
         named["state"] = np.array([self.saved, self.tightened, float(self.frames), float(self.is_busy)])
-        about = {"identity": self.identity, "crc32": _checksum(named)}
+        about = {"identity": self.content_hash, "crc32": _checksum(named)}
         safetensors.numpy.save_file(named, str(path), metadata=about)
 
     @classmethod
@@ -123,7 +127,7 @@ class Cache:
         try:
             with safetensors.safe_open(str(path), framework="numpy") as file:
                 about = file.metadata() or {}
-                identity, written = about["identity"], about["crc32"]
+                content_hash, written = about["identity"], about["crc32"]
                 named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no mapping
             if _checksum(named) != written:
                 raise CacheError("it was written to")
@@ -131,7 +135,7 @@ class Cache:
         except Exception as error:  # safetensors' errors share no base with the system's
             raise CacheError(f"{path} is no cache: {error}. Write one with `cache.save`.") from error
         tensors = [np.array(named[name]) for name in sorted(named)]
-        found = cls(identity, tensors, [*map(float, scales)], FrameStats(0.0, 0.0, "loaded"))
+        found = cls(content_hash, tensors, [*map(float, scales)], FrameStats(0.0, 0.0, "loaded"))
         found.saved, found.tightened = float(state[0]), float(state[1])
         found.frames, found.is_busy = int(state[2]), bool(state[3])
         return found

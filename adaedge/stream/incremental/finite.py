@@ -14,7 +14,7 @@ import numpy.typing as npt
 from adaedge.engine import Arrays
 from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.plan import FrameStats
-from adaedge.stream.incremental.running import IncrementalRunner
+from adaedge.stream.incremental.runner import IncrementalRunner
 
 
 def run_finite(

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.stream.incremental.costs import Boxes
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.reach import Box
 
-Array = npt.NDArray[Any]
 _STEP = 4  # of the elements along each axis one in so many is looked at
 _BUSY = 0.25
 

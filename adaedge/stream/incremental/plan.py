@@ -133,7 +133,7 @@ class Plan:
         return sum(segment.macs for segment in self.segments)
 
     @property
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         """A short hash of all of it."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.plan import FrameStats, Held
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class SlidingPlan:
     name: str = ""
 
     @property
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         """A short hash of all of it."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
@@ -67,7 +65,7 @@ class SlidingRunner:
     """
 
     def __init__(self, plan: SlidingPlan, whole: Engine, slide: Engine) -> None:
-        self.plan, self.whole, self.slide, self.identity = plan, whole, slide, plan.identity
+        self.plan, self.whole, self.slide, self.content_hash = plan, whole, slide, plan.content_hash
 
     def run(self, frames: Array, cache: Cache | None = None) -> tuple[Arrays, Cache]:
         """The network's outputs for the window that ends with these frames, and what the next one takes.
@@ -90,13 +88,13 @@ class SlidingRunner:
         if cache is None:
             made = self.whole.run([frames])
         else:
-            made = self.slide.run([frames, *cache.take(self.identity, plan.held)[0]])
+            made = self.slide.run([frames, *cache.take(self.content_hash, plan.held)[0]])
         share = plan.step / plan.clip.shape[plan.axis]
         stats = FrameStats(1.0, 1.0, "refresh") if cache is None else FrameStats(share, plan.macs_share, "incremental")
         held = [np.array(value, order="C") for value in made[plan.outputs :]]
         outputs = tuple(np.array(value, order="C") for value in made[: plan.outputs])
         finite = all(np.isfinite(value).all() for value in held if value.dtype.kind == "f")
-        found = Cache(self.identity, held, [], stats, frames=0 if cache is None else cache.frames + 1)
+        found = Cache(self.content_hash, held, [], stats, frames=0 if cache is None else cache.frames + 1)
         if not finite:
-            found.take(self.identity)  # a number that is none would stay for a window's length
+            found.take(self.content_hash)  # a number that is none would stay for a window's length
         return outputs, found

@@ -18,15 +18,14 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
+from adaedge.stream.incremental.changed_cells import scale_of
 from adaedge.stream.incremental.frame import cosine
-from adaedge.stream.incremental.moved import scale_of
 from adaedge.stream.incremental.plan import FrameStats, Held
-from adaedge.stream.incremental.running import Tolerance
-
-Array = npt.NDArray[Any]
+from adaedge.stream.incremental.runner import Tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class TokenPlan:
     name: str = ""
 
     @property
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         """A short hash of all of it."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
@@ -134,7 +133,7 @@ class TokenRunner:
 
     def __init__(self, plan: TokenPlan, engines: Engines, tolerance: Tolerance, choice: Choice | None = None) -> None:
         self.plan, self.engines, self.tolerance, self.choice = plan, engines, tolerance, choice or Choice()
-        self.identity = plan.identity
+        self.content_hash = plan.content_hash
 
     def run(self, inputs: Sequence[Array], cache: Cache | None = None) -> tuple[Arrays, Cache]:
         """The network's outputs for a frame, and what the next one takes.
@@ -149,7 +148,7 @@ class TokenRunner:
         if cache is None:
             return self._dense(inputs, "refresh", 1.0, None)
         (embedded,) = self.engines.front.run(inputs)
-        tensors, scales = cache.take(self.identity)
+        tensors, scales = cache.take(self.content_hash)
         *kept, ages = tensors
         values = dict(zip(self.plan.kept, kept, strict=True))
         moved = self._moved(values[self.plan.first], embedded, self.tolerance.change * cache.tightened * scales[0])
@@ -163,7 +162,7 @@ class TokenRunner:
         ratio = len(chosen) / self.plan.tokens
         spent = (self.plan.macs - self.plan.staged_macs + self.plan.staged_macs * ratio) / max(1, self.plan.macs)
         stats = FrameStats(share, spent, "tokens", parts=len(self.plan.stages))
-        after = Cache(self.identity, tensors, scales, stats, tightened=cache.tightened, frames=cache.frames + 1)
+        after = Cache(self.content_hash, tensors, scales, stats, tightened=cache.tightened, frames=cache.frames + 1)
         answer = self._finished(values)
         if self.tolerance.audit_every and after.frames % self.tolerance.audit_every == 0:
             return self._audited(inputs, answer, after)
@@ -213,7 +212,7 @@ class TokenRunner:
         kept = [np.array(value, order="C") for value in made[: len(self.plan.kept)]]
         first = kept[self.plan.kept.index(self.plan.first)]
         stats = FrameStats(share, 1.0, path, parts=1)
-        found = Cache(self.identity, [*kept, np.zeros(self.plan.tokens, np.int64)], [scale_of(first)], stats)
+        found = Cache(self.content_hash, [*kept, np.zeros(self.plan.tokens, np.int64)], [scale_of(first)], stats)
         if cache is not None:
             found.tightened, found.frames = cache.tightened, cache.frames + 1
         return tuple(value.copy() for value in made[len(self.plan.kept) :]), found

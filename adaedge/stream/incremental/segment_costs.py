@@ -16,12 +16,12 @@ import numpy.typing as npt
 from adaedge.stream.incremental.costs import Costs
 from adaedge.stream.incremental.plan import Kind
 from adaedge.stream.incremental.reach import volume
-from adaedge.stream.incremental.running import IncrementalRunner
+from adaedge.stream.incremental.runner import IncrementalRunner
 
 _SMALL = 8  # a box of an eighth of each side shows what a call costs
 
 
-def measured(runner: IncrementalRunner, inputs: Sequence[npt.NDArray[Any]], rounds: int = 3) -> Costs:
+def measure_segments(runner: IncrementalRunner, inputs: Sequence[npt.NDArray[Any]], rounds: int = 3) -> Costs:
     """Seconds of each segment as a whole, of the whole network, and of a call whatever its size.
 
     Args:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.stream.incremental.boxes import Mask, boxes_of, scaled
 from adaedge.stream.incremental.plan import Held
 from adaedge.stream.incremental.reach import Box
-
-Array = npt.NDArray[Any]
 
 INPUT_CELL = 8
 """Elements that a cell of an input is wide."""

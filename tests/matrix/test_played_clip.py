@@ -3,7 +3,7 @@ import pytest
 
 from adaedge.clip import Clip
 from adaedge.errors import SourceError
-from adaedge.matrix import Played, play
+from adaedge.matrix import PlayedClip, play
 from adaedge.matrix.clip_run import halves_of
 from adaedge.metrics import Divergence
 from adaedge.operating_point import OperatingPoint
@@ -51,7 +51,7 @@ def test_a_half_prices_a_profile_by_its_own_bytes_and_judges_cautiously(network,
 
 def test_what_was_played_is_read_back(tmp_path, played):
     played.save(tmp_path / "made.npz")
-    again = Played.load(tmp_path / "made.npz")
+    again = PlayedClip.load(tmp_path / "made.npz")
     assert (again.clip, again.prepare_s, again.kept) == (played.clip, played.prepare_s, played.kept)
     for one, other in ((again.first, played.first), (again.second, played.second)):
         assert one.local == other.local
@@ -68,7 +68,7 @@ def test_a_file_that_is_none_says_the_way_out(tmp_path):
     path = tmp_path / "made.npz"
     path.write_bytes(b"PK, but no archive")
     with pytest.raises(SourceError, match=r"made\.npz is no clip that was played .*Delete it: it is measured anew"):
-        Played.load(path)
+        PlayedClip.load(path)
 
 
 def test_a_clip_too_short_for_two_halves_is_refused(bundle, frames):

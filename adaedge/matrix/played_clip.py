@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.engine import Array, Arrays
+from adaedge.arrays import Array
+from adaedge.engine import Arrays
 from adaedge.errors import MetricError, SourceError
 from adaedge.metrics import Metric
 from adaedge.operating_point import KEPT, OUTPUT, REFRESH, Cost, KeptCurve, OperatingPoint, Profile
@@ -32,7 +33,7 @@ CHANGES = (0.02, 0.1, 0.3, REFRESH)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Half:
+class ClipHalf:
     """Half of a clip.
 
     Attributes:
@@ -109,7 +110,7 @@ class Half:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Played:
+class PlayedClip:
     """A clip, played.
 
     Attributes:
@@ -121,8 +122,8 @@ class Played:
     """
 
     clip: str
-    first: Half
-    second: Half
+    first: ClipHalf
+    second: ClipHalf
     prepare_s: float
     kept: KeptCurve | None
 
@@ -144,7 +145,7 @@ class Played:
         part.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> Played:
+    def load(cls, path: Path) -> PlayedClip:
         """Read what ``save`` wrote.
 
         Raises:
@@ -163,7 +164,7 @@ class Played:
         return cls(about["clip"], halves[0], halves[1], about["prepare_s"], KeptCurve.of(about["kept"]))
 
 
-def _half(arrays: Any, name: str, known: Mapping[str, Any]) -> Half:
+def _half(arrays: Any, name: str, known: Mapping[str, Any]) -> ClipHalf:
     payloads, outputs = {}, {}
     for key in arrays.files:
         half, kind, *rest = f"{key} ".split(" ", 3)
@@ -177,4 +178,4 @@ def _half(arrays: Any, name: str, known: Mapping[str, Any]) -> Half:
     }
     sizes = {OperatingPoint.parse(point): tuple(each) for point, each in known["by_change"].items()}
     local = tuple(map(OperatingPoint.parse, known["local"]))
-    return Half(arrays[f"{name} lumas"], payloads, sizes, answers, local, tuple(known["changes"]))
+    return ClipHalf(arrays[f"{name} lumas"], payloads, sizes, answers, local, tuple(known["changes"]))

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
+from adaedge.stream.incremental.changed_cells import INPUT_CELL, alive_boxes, died_out, moved_boxes, scale_of, spread_of
 from adaedge.stream.incremental.costs import Boxes, Costs, Decider
 from adaedge.stream.incremental.frame import Frame, cosine, is_busy, moved_by, owned
-from adaedge.stream.incremental.moved import INPUT_CELL, alive_boxes, died_out, moved_boxes, scale_of, spread_of
 from adaedge.stream.incremental.plan import FrameStats, Kind, Plan
 from adaedge.stream.incremental.reach import Box, is_empty, volume
-
-Array = npt.NDArray[Any]
 
 _AS_DENSE = 0.8  # what is predicted to take so much of a dense run takes no less: copying and comparing come on top
 _MOST = 0.5  # where more of the input changed, little of what follows can be left
@@ -75,7 +73,7 @@ class IncrementalRunner:
         self.plan, self.engines, self.whole, self.plain = plan, tuple(engines), whole, plain
         self.tolerance = tolerance or Tolerance()
         self.costs = costs or Costs.estimated(plan)
-        self.identity = plan.identity
+        self.content_hash = plan.content_hash
         self._grids = [volume(plan.grid(one)) if one.kind is Kind.PART else 1 for one in plan.segments]
         self._made = tuple(place for place in range(len(plan.held)) if place not in plan.inputs)
 
@@ -101,7 +99,7 @@ class IncrementalRunner:
         self._check(inputs)
         if cache is None:
             return self._dense(inputs, "refresh", 1.0, None)
-        tensors, scales = cache.take(self.identity, self.plan.held)
+        tensors, scales = cache.take(self.content_hash, self.plan.held)
         if cache.is_busy:
             busy = self._is_busy(tensors, scales, inputs)
             return self._plain(inputs, scales, cache) if busy else self._dense(inputs, "refresh", 1.0, cache)
@@ -242,7 +240,7 @@ class IncrementalRunner:
 
     def _handed_back(self, frame: Frame, cache: Cache, stats: FrameStats) -> Cache:
         return Cache(
-            self.identity,
+            self.content_hash,
             frame.tensors,
             frame.scales,
             stats,
@@ -261,7 +259,7 @@ class IncrementalRunner:
             spread_of(tensor) if place in self.plan.inputs else scale_of(tensor) for place, tensor in enumerate(tensors)
         ]
         stats = FrameStats(share, 1.0, path, (self.plan.held[self.plan.inputs[0]].everything,), 1)
-        found = Cache(self.identity, tensors, scales, stats, saved=_HOPED if self.tolerance.change else 1.0)
+        found = Cache(self.content_hash, tensors, scales, stats, saved=_HOPED if self.tolerance.change else 1.0)
         if cache is not None:
             found.tightened, found.frames = cache.tightened, cache.frames + 1
             found.saved = cache.saved + 0.05 * (found.saved - cache.saved)
@@ -282,7 +280,7 @@ class IncrementalRunner:
         for place, value in zip(self.plan.inputs, inputs, strict=True):
             tensors[place] = value.copy()
         stats = FrameStats(1.0, 1.0, "dense", (self.plan.held[self.plan.inputs[0]].everything,), 1)
-        found = Cache(self.identity, tensors, scales, stats, saved=1.0, frames=cache.frames + 1)
+        found = Cache(self.content_hash, tensors, scales, stats, saved=1.0, frames=cache.frames + 1)
         found.tightened, found.is_busy = cache.tightened, True
         return made, found
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from adaedge import Bottleneck, Splittable
 from adaedge.distillation import refine
-from adaedge.distillation.refining import divergence
+from adaedge.distillation.refinement import divergence
 from adaedge.distillation.straight_through import DifferentiableBottleneck
 from adaedge.errors import CodecError, TrainingError
 

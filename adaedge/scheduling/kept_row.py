@@ -1,4 +1,4 @@
-"""Keeping: whether the last answer may be kept for a frame, and the table with that row.
+"""The row of a kept answer: whether the last answer may be kept for a frame, and the table with that row.
 
 May import: ``operating_point``; of this part ``table``.
 
@@ -23,7 +23,7 @@ _COMPUTED_BY_ALL = LastAnswer(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Keeping:
+class KeptRow:
     """A table's row for the last answer, offered frame by frame.
 
     Attributes:
@@ -39,7 +39,7 @@ class Keeping:
     table: Table
 
     @classmethod
-    def of(cls, profile: Profile | Mapping[OperatingPoint, Cost], table: Table) -> Keeping | None:
+    def of(cls, profile: Profile | Mapping[OperatingPoint, Cost], table: Table) -> KeptRow | None:
         """That of a profile; ``None`` without a curve, without a floor, or where the curve is nowhere above it."""
         curve = profile.kept if isinstance(profile, Profile) else None
         floor = table.limits.accuracy_floor

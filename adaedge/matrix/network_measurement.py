@@ -50,7 +50,7 @@ def metric_of(bundle: Bundle) -> Metric | None:
         return None
 
 
-def measured(
+def measure_network(
     bundle: Bundle,
     clip: Clip,
     *,

@@ -77,7 +77,7 @@ def cut(
     Raises:
         ValueError: if the outputs depend on more than the inputs.
     """
-    return stored(part(model, inputs, outputs), weights)
+    return serialize(part(model, inputs, outputs), weights)
 
 
 def part(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Model:
@@ -93,7 +93,7 @@ def part(model: ir.Model, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value
     return found
 
 
-def stored(found: ir.Model, weights: Weights) -> tuple[bytes, tuple[str, ...]]:
+def serialize(found: ir.Model, weights: Weights) -> tuple[bytes, tuple[str, ...]]:
     """A part's bytes and the names of its weights, which are handed over; see `cut`."""
     passes.RemoveUnusedNodesPass()(found)
     for value in ir.convenience.create_value_mapping(found.graph).values():

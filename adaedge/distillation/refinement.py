@@ -1,6 +1,6 @@
 """Refinement of a fitted bottleneck: its linear maps learn the network's own answers, at all rates together.
 
-May import: ``errors``, ``bottleneck``, ``payload.latent``; of this part ``repairing``,
+May import: ``errors``, ``bottleneck``, ``payload.latent``; of this part ``level_repair``,
 ``straight_through`` and ``training``.
 
 The analytic transform is the best one where errors are small, for its metric is a second derivative. Where few bytes
@@ -30,8 +30,8 @@ from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.fit import integer_latents
 from adaedge.bottleneck.losses import answer, class_loss, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
+from adaedge.distillation.level_repair import Augment, Crops, evenly_spaced
 from adaedge.distillation.objectives import Backward
-from adaedge.distillation.repairing import Augment, Crops, evenly_spaced
 from adaedge.distillation.straight_through import DifferentiableBottleneck
 from adaedge.distillation.training import Plan, train
 from adaedge.errors import CodecError, SplitError

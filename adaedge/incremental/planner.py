@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from adaedge.arrays import Array
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import BundleError, CaptureError
 from adaedge.graph.capture import Capture, capture
@@ -28,11 +28,9 @@ from adaedge.graph.second_input import randomised
 from adaedge.graph.signature import Signature
 from adaedge.incremental.nodes import Axes
 from adaedge.incremental.operators import sized_by_inputs
-from adaedge.incremental.segmenting import Piece, Traced, pieces_of, segment_of, trace
+from adaedge.incremental.segmentation import Piece, Traced, pieces_of, segment_of, trace
 from adaedge.stream.incremental.plan import Held, Kind, Plan, Segment
 from adaedge.stream.incremental.reach import Box, is_empty
-
-Array = npt.NDArray[Any]
 
 EXACT = 1e-5
 """Relative to the largest value: what a part may differ from the whole by, because other kernels compute it."""
