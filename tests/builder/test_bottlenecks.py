@@ -132,7 +132,7 @@ def test_a_flipped_byte_is_refused_by_name(built, tmp_path):
 def test_a_bundle_of_the_version_before_is_refused(built, tmp_path):
     built.save(tmp_path / "b")
     manifest = tmp_path / "b" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"version": 10', '"version": 7'))
+    manifest.write_text(manifest.read_text().replace('"version": 11', '"version": 7'))
     with pytest.raises(BundleVersionError, match=r"version 7; this adaedge reads 'adaedge-bundle' version 11"):
         Bundle.load(tmp_path / "b")
 

@@ -184,7 +184,7 @@ def test_a_build_on_clips_keeps_answers_and_a_bundle_carries_the_curve(tmp_path)
     bundle.save(tmp_path / "net.bundle")
     assert Bundle.load(tmp_path / "net.bundle").manifest.kept == curve
     text = (tmp_path / "net.bundle" / "manifest.json").read_text()
-    (tmp_path / "net.bundle" / "manifest.json").write_text(text.replace('"version": 10', '"version": 7'))
+    (tmp_path / "net.bundle" / "manifest.json").write_text(text.replace('"version": 11', '"version": 7'))
     with pytest.raises(BundleVersionError, match="version 7; this adaedge reads 'adaedge-bundle' version 11"):
         Bundle.load(tmp_path / "net.bundle")
 

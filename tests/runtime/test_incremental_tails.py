@@ -276,7 +276,7 @@ def test_over_grpc_a_terminal_with_delta_gets_the_answers_of_dense_halves(bundle
         with EdgeServer(bundle, credentials=credentials, session=session) as server:
             link = GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
             scheduler = Scheduler(profile, ENERGY, deadline_s=5.0, policy=Fixed(point))
-            frames = [frame for frame in clip(5, seed=2) for _ in range(3)]
+            frames = [frame for frame in clip(3, seed=2) for _ in range(8)]
             with Terminal(bundle, scheduler, link, preload=False) as terminal:
                 results = [terminal.infer(frame) for frame in frames]
         assert {result.measurement.answered_by for result in results} == {"edge"}
@@ -285,7 +285,7 @@ def test_over_grpc_a_terminal_with_delta_gets_the_answers_of_dense_halves(bundle
         assert sum(ways.values()) == (len(frames) if point == delta else 0)
         if point == delta:
             assert ways["refresh"] >= 1
-            assert ways["unchanged"] >= 1  # pictures come again, and then nothing of their latents
+            assert ways["unchanged"] >= 1  # pictures come again, until nothing of their latents is left to send
     for one, other in zip(answers[delta], answers[still], strict=True):
         assert np.abs(one[0] - other[0]).max() <= 1e-5 * np.abs(other[0]).max()
 
