@@ -118,6 +118,15 @@ def test_the_demo_names_the_extra_that_brings_all_of_it(package):
     assert command_without([package], "demo") == f"error: {text}"
 
 
+def test_the_demo_asks_for_nothing_that_its_extra_does_not_bring():
+    """An engine, a hub or a cluster that is not installed keeps nobody from the demo."""
+    (own,) = [line for line in PYPROJECT["optional-dependencies"]["demo"] if line.startswith("adaedge[")]
+    brought = own.removeprefix("adaedge[").removesuffix("]").split(",")
+    others = [package for package, extra in EXTRAS.items() if extra not in brought]
+    assert others
+    assert without(others, "import adaedge.demo").returncode == 0
+
+
 def test_a_command_that_prepares_models_says_what_it_needs(tmp_path):
     text = "needs {}, which is not installed here. Install it with `pip install 'adaedge[prepare]'`.\n"
     inspect = ("inspect", "timm:resnet10t")
