@@ -15,9 +15,10 @@ WHEELS_READY := $(WHEELS)/.ready
 ARM := .sysroot-arm
 ARM_READY := $(ARM)/.ready
 ARM_PYTHON := $(CURDIR)/$(ARM)/env/bin/python
-# What runs on a terminal, but not real-time faults: processes that must answer within 0.1 s are too slow emulated.
+# What runs on a terminal, but not what is told by the clock: an edge server that must answer within 0.1 s under faults,
+# or a second beside hostile terminals, is too slow emulated.
 ARM_TESTS := payload channel energy scheduling bundle runtime test_operating_point.py test_errors.py test_engine.py \
-	--ignore runtime/test_faults.py
+	--ignore runtime/test_faults.py --ignore runtime/test_hostile_terminals.py
 
 export HF_HUB_OFFLINE ?= 1
 
