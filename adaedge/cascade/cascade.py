@@ -169,17 +169,7 @@ class Cascade:
 
     def cost(self, profile: Profile) -> Cost:
         """What a frame costs in the mean, as a row of the table: all of the first point, of the second its share."""
-        first, then, rest = profile[self.first], profile[self.then], 1 - self.share
-        return Cost(
-            head_s=first.head_s + rest * then.head_s,
-            encode_s=first.encode_s + rest * then.encode_s,
-            payload_bytes=rest * then.payload_bytes,
-            decode_s=rest * then.decode_s,
-            tail_s=rest * then.tail_s,
-            answer_bytes=rest * then.answer_bytes,
-            finish_s=rest * then.finish_s,
-            accuracy=self.accuracy,
-        )
+        return profile[self.first].followed_by(profile[self.then], 1 - self.share, self.accuracy)
 
     def judge(
         self,

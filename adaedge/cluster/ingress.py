@@ -6,7 +6,6 @@ May import: ``errors``, ``payload``, ``runtime``; of this part ``ways``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, final
 
 import grpc
@@ -17,11 +16,10 @@ from adaedge.payload import MAX_BYTES, wire
 from adaedge.runtime import Credentials, Tokens
 from adaedge.runtime.callers import Callers
 from adaedge.runtime.calls import Calls, Refusals, abort
-from adaedge.runtime.health import Health
-from adaedge.runtime.listener import bind, options
+from adaedge.runtime.listener import Listener
 from adaedge.runtime.prometheus import Observer
 
-# Calls at the same time: each waits in a thread for its replica. More are refused at once.
+# Calls at the same time: each waits in a thread for its replica.
 _CALLS = 512
 _GRACE_S = 10.0
 _LONGEST_S = 60.0  # a terminal says when it needs its answer; what says nothing waits no longer
@@ -70,15 +68,17 @@ class Ingress:
         callers = Callers(None if credentials is None else credentials.token, tokens)
         self._refusals = Refusals(observer)
         self._ways = Ways(addresses, lambda where: Way(where, inner, max_payload_bytes))
-        self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix="adaedge-ingress")
-        self._server = grpc.server(
-            self._threads,
-            handlers=[Calls(digest, callers, self._infer, self._refusals).handler()],
-            options=options(max_payload_bytes),
-            maximum_concurrent_rpcs=_CALLS,
+        self._listener = Listener(
+            Calls(digest, callers, self._infer, self._refusals).handler(),
+            address,
+            credentials,
+            insecure=insecure,
+            calls=_CALLS,
+            max_bytes=max_payload_bytes,
+            health=health,
+            name="adaedge-ingress",
         )
-        self._health = Health(self._server) if health else None
-        self.address = bind(self._server, address, credentials, insecure=insecure)
+        self.address = self._listener.address
 
     @property
     def replicas(self) -> tuple[str, ...]:
@@ -88,16 +88,11 @@ class Ingress:
     def start(self) -> None:
         """Begin to answer."""
         self._ways.start()
-        self._server.start()
-        if self._health is not None:
-            self._health.serving()
+        self._listener.start()
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more calls, finish those that run for at most ``grace_s``, and stop."""
-        if self._health is not None:
-            self._health.draining()
-        self._server.stop(grace_s).wait()
-        self._threads.shutdown(wait=False)
+        self._listener.stop(grace_s)
         self._ways.close()
 
     def __enter__(self) -> Ingress:
@@ -125,14 +120,10 @@ class Ingress:
 
     def _answer(self, replica: str, payload: bytes, context: Any, terminal: str) -> bytes | None:
         """A replica's answer; ``None`` where it is gone."""
-        left_s = context.time_remaining()
-        left_s = _LONGEST_S if left_s is None else left_s
-        if left_s <= 0:
-            text = "the deadline had passed before the frame's turn came"
-            self._refusals.refuse("late", context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
+        left_s = self._refusals.left_s(context)
         way = self._ways[replica]
         try:
-            return None if way is None else way.infer(payload, left_s, terminal)
+            return None if way is None else way.infer(payload, _LONGEST_S if left_s is None else left_s, terminal)
         except ValueError:  # what gRPC raises on a channel that another call found lost
             return None
         except grpc.RpcError as error:

@@ -1,7 +1,7 @@
 """Repair of narrower levels without labels: what is a level's own learns from the full width, what is shared stays.
 
-May import: ``levels``; of this part ``batch_norms``, ``batch_norm_fit``, ``objectives``, ``switchable_affine`` and
-``training``.
+May import: ``levels``; of this part ``batch_norms``, ``batch_norm_fit``, ``image_views``, ``objectives``,
+``switchable_affine`` and ``training``.
 
 A level is repaired by training the μ and σ of its batch-norms alone (`SwitchableAffine`): the full width and every
 other level stay as they are, bit for bit, and no weight is added. (Training nothing but batch-norm's affine goes far:
@@ -20,17 +20,17 @@ from typing import final
 import torch
 from torch import Tensor
 from torch.optim import Adam
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from adaedge.distillation.batch_norm_fit import regress
 from adaedge.distillation.batch_norms import kept_of, record_activations
+from adaedge.distillation.image_views import Augment, ImageViews
 from adaedge.distillation.objectives import Backward
 from adaedge.distillation.switchable_affine import SwitchableAffine
 from adaedge.distillation.training import Plan, Row, train
 from adaedge.levels import Elastic
 
-Augment = Callable[[Tensor], Tensor]
 REGRESSED = 96  # images; their features are held in memory
 
 
@@ -93,7 +93,7 @@ def repair(
         ([0.5], ['features', 'logits'])
     """
     elastic.eval()
-    loader = DataLoader(_Views(images, augment or Crops()), batch, shuffle=True, drop_last=len(images) > batch)
+    loader = DataLoader(ImageViews(images, augment or Crops()), batch, shuffle=True, drop_last=len(images) > batch)
     rows = {}
     for width in elastic.widths[1:] if widths is None else widths:
         regress(elastic, width, evenly_spaced(images, REGRESSED))
@@ -113,19 +113,6 @@ def evenly_spaced(images: Tensor, count: int) -> Tensor:
     """
     places = torch.arange(min(count, len(images))) * len(images) // min(count, len(images))
     return images[places]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Views(Dataset[Tensor]):
-    images: Tensor
-    augment: Augment
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, place: int) -> Tensor:
-        return self.augment(self.images[place])
 
 
 @final

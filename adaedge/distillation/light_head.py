@@ -1,7 +1,7 @@
 """A light head: a small encoder in place of a network's head, in front of the same tail.
 
-May import: ``errors``, ``bottleneck``, ``graph``; of this part ``layer_outputs``, ``light_encoders``,
-``refinement``, ``level_repair``, ``teacher_student`` and ``training``.
+May import: ``errors``, ``bottleneck``, ``graph``; of this part ``image_views``, ``layer_outputs``,
+``light_encoders``, ``refinement``, ``teacher_student`` and ``training``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from adaedge.bottleneck.losses import answer, class_loss, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
-from adaedge.distillation.level_repair import Augment
+from adaedge.distillation.image_views import Augment, ImageViews
 from adaedge.distillation.light_encoders import Replaced, narrower, separable
 from adaedge.distillation.refinement import divergence
 from adaedge.distillation.teacher_student import distill
@@ -169,7 +169,7 @@ class LightHead(nn.Module):
             light = cls(_nearest(replaced, given), tail, point.name, inner)
         teacher = cls(_First(head), tail.before_argmax(), point.name).eval()
         student = cls(light.encoder, tail.before_argmax(), point.name)
-        loader = DataLoader(_Views(given, augment or StrongViews()), batch, shuffle=True)
+        loader = DataLoader(ImageViews(given, _OfPictures(augment or StrongViews())), batch, shuffle=True)
         losses: Losses = {
             (point.name, point.name): _Relative(),
             (None, None): Weighted(_Prediction(_are_classes(tail, head, given)), 1.0),
@@ -237,15 +237,12 @@ class _Prediction:
 
 @final
 @dataclass(frozen=True, slots=True)
-class _Views(Dataset[Tensor]):
-    images: Tensor
+class _OfPictures:
+    """Augments what is a picture, and leaves everything else."""
+
     augment: Augment
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, place: int) -> Tensor:
-        image = self.images[place]
+    def __call__(self, image: Tensor) -> Tensor:
         return self.augment(image) if image.dim() == 3 else image
 
 

@@ -30,7 +30,8 @@ from adaedge.bottleneck.fisher import Sample
 from adaedge.bottleneck.fit import integer_latents
 from adaedge.bottleneck.losses import answer, class_loss, map_loss
 from adaedge.bottleneck.output_kinds import known, loss_for
-from adaedge.distillation.level_repair import Augment, Crops, evenly_spaced
+from adaedge.distillation.image_views import Augment
+from adaedge.distillation.level_repair import Crops, evenly_spaced
 from adaedge.distillation.objectives import Backward
 from adaedge.distillation.straight_through import DifferentiableBottleneck
 from adaedge.distillation.training import Plan, train

@@ -49,6 +49,14 @@ class Refusals:
             self._observer.refused(reason)
         abort(context, code, text)
 
+    def left_s(self, context: Any) -> float | None:
+        """Seconds until a call's deadline, ``None`` where it has none; the call is ended where that has passed."""
+        left_s: float | None = context.time_remaining()
+        if left_s is not None and left_s <= 0:
+            text = "the deadline had passed before the frame's turn came"
+            self.refuse("late", context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
+        return left_s
+
 
 @final
 class Calls:

@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, final
 
 import grpc
@@ -28,14 +27,13 @@ from adaedge.runtime.callers import Callers, ForwardedCallers
 from adaedge.runtime.calls import Calls, Refusals
 from adaedge.runtime.credentials import Credentials
 from adaedge.runtime.edge_session import EdgeSession
-from adaedge.runtime.health import Health
 from adaedge.runtime.json_logs import about_frame
-from adaedge.runtime.listener import bind, options
+from adaedge.runtime.listener import Listener
 from adaedge.runtime.prometheus import Observer
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
-# Calls at the same time, computed or waiting: more are refused at once, so that memory stays bounded.
+# Calls at the same time, computed or waiting.
 _CALLS = 128
 
 
@@ -81,17 +79,19 @@ class EdgeServer:
         callers = ForwardedCallers(token) if behind_ingress else Callers(token, tokens)
         self.admission = Admission(workers or os.cpu_count() or 1)
         self.session = session or EdgeSession(bundle)
-        self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix="adaedge-edge")
         refusals = Refusals(observer)
         answers = _Answers(bundle, self.session, self.admission, observer, refusals)
-        self._server = grpc.server(
-            self._threads,
-            handlers=[Calls(bundle.digest, callers, answers.infer, refusals).handler()],
-            options=options(bundle.max_payload_bytes),
-            maximum_concurrent_rpcs=_CALLS,
+        self._listener = Listener(
+            Calls(bundle.digest, callers, answers.infer, refusals).handler(),
+            address,
+            credentials,
+            insecure=insecure,
+            calls=_CALLS,
+            max_bytes=bundle.max_payload_bytes,
+            health=health,
+            name="adaedge-edge",
         )
-        self._health = Health(self._server) if health else None
-        self.address = bind(self._server, address, credentials, insecure=insecure)
+        self.address = self._listener.address
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
         """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
@@ -114,16 +114,11 @@ class EdgeServer:
 
     def start(self) -> None:
         """Begin to answer."""
-        self._server.start()
-        if self._health is not None:
-            self._health.serving()
+        self._listener.start()
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more calls, finish those that run for at most ``grace_s``, and stop."""
-        if self._health is not None:
-            self._health.draining()
-        self._server.stop(grace_s).wait()
-        self._threads.shutdown(wait=False)
+        self._listener.stop(grace_s)
 
     def __enter__(self) -> EdgeServer:
         self.start()
@@ -171,13 +166,10 @@ class _Answers:
         refusals: Refusals,
     ) -> None:
         self._bundle, self._session, self._admission, self._observer = bundle, session, admission, observer
-        self._refuse = refusals.refuse
+        self._refusals, self._refuse = refusals, refusals.refuse
 
     def infer(self, request: bytes, context: Any, terminal: str) -> bytes:
-        left_s = context.time_remaining()
-        if left_s is not None and left_s <= 0:
-            text = "the deadline had passed before the frame's turn came"
-            self._refuse("late", context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
+        left_s = self._refusals.left_s(context)
         start_s = time.perf_counter()
         about: dict[str, Any] = {}  # what is known of the frame, for the log
         try:

@@ -78,40 +78,19 @@ def mean_cost(cascade: TwoAnswers, profile: Mapping[OperatingPoint, Cost]) -> Co
         >>> cost.head_s, round(cost.accuracy, 3)
         (0.006, 0.87)
     """
-    first, then, goes_on = profile[cascade.first], profile[cascade.then], 1 - cascade.share
-    known = then.accuracy
-    return Cost(
-        head_s=first.terminal_s + goes_on * then.head_s,
-        encode_s=goes_on * then.encode_s,
-        payload_bytes=goes_on * then.payload_bytes,
-        decode_s=goes_on * then.decode_s,
-        tail_s=goes_on * then.tail_s,
-        answer_bytes=goes_on * then.answer_bytes,
-        finish_s=goes_on * then.finish_s,
-        accuracy=None if known is None else max(0.0, known - (1 - cascade.floor)),
-    )
+    then = profile[cascade.then]
+    known = None if then.accuracy is None else max(0.0, then.accuracy - (1 - cascade.floor))
+    return profile[cascade.first].followed_by(then, 1 - cascade.share, known)
 
 
 def _with_row(table: Table, cascade: TwoAnswers, cost: Cost, profile: Mapping[OperatingPoint, Cost]) -> Table:
-    local, point, row = cascade.then.is_local, cascade.point, len(table.points)
+    local, point = cascade.then.is_local, cascade.point
     timeout_s, limit_s = _scaled(cascade, profile, table)
     sent = 0.0 if local else 1 - cascade.share
     edge = (cost.edge_s, cost.payload_bytes, cost.answer_bytes)
     column = [cost.terminal_s, *((0.0, 0.0, 0.0) if local else edge), sent, timeout_s, cost.finish_s]
-    return replace(
-        table,
-        points=(*table.points, point),
-        names=(*table.names, str(point)),
-        rows={**table.rows, point: row},
-        local=np.append(table.local, local),
-        remote=np.append(table.remote, not local),
-        local_rows=(*table.local_rows, row) if local else table.local_rows,
-        columns=np.hstack([table.columns, np.array(column)[:, None]]),
-        limit_s=np.append(table.limit_s, limit_s),
-        accuracy=np.append(table.accuracy, cost.accuracy or 0.0),
-        measured=np.append(table.measured, cost.accuracy is not None),
-        cascades={**table.cascades, point: (cascade, profile[cascade.first].terminal_s)},
-    )
+    longer = table.with_row(point, column, local=local, limit_s=limit_s, accuracy=cost.accuracy)
+    return replace(longer, cascades={**table.cascades, point: (cascade, profile[cascade.first].terminal_s)})
 
 
 def _scaled(cascade: TwoAnswers, profile: Mapping[OperatingPoint, Cost], table: Table) -> tuple[float, float]:

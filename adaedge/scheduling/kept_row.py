@@ -10,9 +10,7 @@ agreement, for sets by intersection over union, and nearly so for the rest).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from adaedge.operating_point import KEPT, REFRESH, Cost, KeptCurve, LastAnswer, OperatingPoint, Profile
 from adaedge.scheduling.table import TERMINAL_S, TIMEOUT_S, Table
@@ -72,19 +70,7 @@ class KeptRow:
 
 def _with_row(table: Table, cost: Cost) -> Table:
     """The table with a last row for keeping, which is on time and sends nothing."""
-    deadline_s, row = table.limits.deadline_s, len(table.points)
+    deadline_s = table.limits.deadline_s
     weighed = {TERMINAL_S: cost.terminal_s, TIMEOUT_S: deadline_s}
-    column = np.array([[weighed.get(place, 0.0)] for place in range(len(table.columns))])
-    return replace(
-        table,
-        points=(*table.points, KEPT),
-        names=(*table.names, str(KEPT)),
-        rows={**table.rows, KEPT: row},
-        local=np.append(table.local, True),
-        remote=np.append(table.remote, False),
-        local_rows=(*table.local_rows, row),
-        columns=np.hstack([table.columns, column]),
-        limit_s=np.append(table.limit_s, deadline_s),
-        accuracy=np.append(table.accuracy, 0.0),
-        measured=np.append(table.measured, True),
-    )
+    column = [weighed.get(place, 0.0) for place in range(len(table.columns))]
+    return table.with_row(KEPT, column, local=True, limit_s=deadline_s, accuracy=0.0)

@@ -7,8 +7,8 @@ what a decision weighs lies in one array, so that one product weighs all of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -240,6 +240,24 @@ class Table:
         table = object.__new__(Table)
         table.__dict__.update(self.__dict__, **columns)
         return table
+
+    def with_row(
+        self, point: OperatingPoint, column: Sequence[float], *, local: bool, limit_s: float, accuracy: float | None
+    ) -> Table:
+        """The table with a last row more: ``column`` in the order of ``columns``, the rest as the attributes say."""
+        return replace(
+            self,
+            points=(*self.points, point),
+            names=(*self.names, str(point)),
+            rows={**self.rows, point: len(self.points)},
+            local=np.append(self.local, local),
+            remote=np.append(self.remote, not local),
+            local_rows=(*self.local_rows, len(self.points)) if local else self.local_rows,
+            columns=np.hstack([self.columns, np.array(column)[:, None]]),
+            limit_s=np.append(self.limit_s, limit_s),
+            accuracy=np.append(self.accuracy, accuracy or 0.0),
+            measured=np.append(self.measured, accuracy is not None),
+        )
 
     def row(self, point: OperatingPoint) -> int:
         """The row of a point.

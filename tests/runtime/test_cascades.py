@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ from adaedge.runtime import Credentials, EdgeServer, GrpcLink, Terminal
 from adaedge.scheduling import Fixed, Scheduler
 from adaedge.scheduling.cascade_rows import pauses
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import noisy_student
+from noisy_student import frames
+
 FIRST, FULL = OperatingPoint("output", network="student"), OperatingPoint("output")
 EDGE = OperatingPoint("1", codec="raw")
 ENERGY = EnergyModel(ComputePower(3.7), presets.WIFI_2012)
@@ -26,21 +31,7 @@ FAST = RateEstimate(50e6, 45e6, 0.004)
 
 @pytest.fixture(scope="module")
 def bundle():
-    torch = pytest.importorskip("torch")
-    from adaedge.builder import Space, build
-
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Linear(6, 32), torch.nn.ReLU(), torch.nn.Linear(32, 5)).eval()
-    student = copy.deepcopy(net)
-    with torch.no_grad():
-        for weight in student.parameters():
-            weight += 0.25 * weight.std() * torch.randn_like(weight)
-    return build(net, (torch.zeros(1, 6),), Space(["1"], codecs=["raw"], networks={"student": student}))
-
-
-def frames(count, seed):
-    values = np.random.default_rng(seed).standard_normal((count, 1, 6)).astype(np.float32)
-    return [(value,) for value in values]
+    return noisy_student.built("raw")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Incremental heads before a split: what crosses is what a dense head's would be, and both states are told apart."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,19 +20,11 @@ from adaedge.simulation import simulate
 from adaedge.stream import Playback, Runners, Stream
 from adaedge.stream.incremental import Costs
 
-SIZE = (96, 96)
+sys.path.insert(0, str(Path(__file__).parent))
+from moving_square import SIZE, clip
+
 LOCAL = OperatingPoint("output")
 ENERGY = EnergyModel(ComputePower(busy_w=4.0), WIFI_2012)
-
-
-def clip(count=20, seed=0):
-    """A square that moves over a textured ground."""
-    rng = np.random.default_rng(seed)
-    ground = rng.integers(60, 120, (*SIZE, 3), dtype=np.uint8)
-    for at in range(count):
-        frame = ground.copy()
-        frame[20:32, 4 * at % 80 : 4 * at % 80 + 12] = 230
-        yield frame
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +34,7 @@ def bundle():
     space = adaedge.Space(splits=["2"], codecs=["raw", "delta"], incremental=(False, True), kept=False)
     geometry = Preprocessing(size=SIZE, crop=1.0)
     example = (torch.zeros(1, 3, *SIZE),)
-    return adaedge.build(net.eval(), example, space, calibrate=[[*clip()]], preprocessing=geometry)
+    return adaedge.build(net.eval(), example, space, calibrate=[[*clip(20)]], preprocessing=geometry)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +160,7 @@ def test_a_simulation_prices_head_and_payload(deltas):
 
 
 def test_a_profile_times_head_and_codec_by_change(bundle, deltas):
-    profile = adaedge.profile(bundle, repetitions=3, frames=[*clip()])
+    profile = adaedge.profile(bundle, repetitions=3, frames=[*clip(20)])
     dense, point = deltas
     assert set(profile.next_costs) >= {dense, point, LOCAL.__class__("output", incremental=True)}
     sizes = [[cost.payload_bytes for cost in profile.next_costs[one]] for one in deltas]

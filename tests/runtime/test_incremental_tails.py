@@ -26,8 +26,8 @@ from adaedge.stream.incremental import Costs
 
 sys.path.insert(0, str(Path(__file__).parent))
 from deltas import Deltas, decoded
+from moving_square import SIZE, clip
 
-SIZE = (96, 96)
 ENERGY = EnergyModel(ComputePower(busy_w=4.0), WIFI_2012)
 
 
@@ -41,16 +41,6 @@ class Eighths(Deltas):
 
 
 OWN = OperatingPoint("1", codec="eighths", incremental=True)
-
-
-def clip(count=12, seed=0):
-    """A square that moves over a textured ground."""
-    rng = np.random.default_rng(seed)
-    ground = rng.integers(60, 120, (*SIZE, 3), dtype=np.uint8)
-    for at in range(count):
-        frame = ground.copy()
-        frame[20:32, 4 * at % 80 : 4 * at % 80 + 12] = 230
-        yield frame
 
 
 @pytest.fixture(scope="module")

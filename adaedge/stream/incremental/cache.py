@@ -49,13 +49,8 @@ class Cache:
         frames: int = 0,
         is_busy: bool = False,
     ) -> None:
-        self.content_hash, self.stats, self.saved, self.tightened, self.frames = (
-            content_hash,
-            stats,
-            saved,
-            tightened,
-            frames,
-        )
+        self.content_hash, self.stats = content_hash, stats
+        self.saved, self.tightened, self.frames = saved, tightened, frames
         self.is_busy = is_busy
         self._tensors: list[Array] | None = tensors
         self._scales = scales

@@ -6,11 +6,10 @@ May import: ``engine``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from adaedge.arrays import Array
 from adaedge.engine import Arrays
 from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.plan import FrameStats
@@ -18,7 +17,7 @@ from adaedge.stream.incremental.runner import IncrementalRunner
 
 
 def run_finite(
-    runner: IncrementalRunner, inputs: Sequence[npt.NDArray[Any]], cache: Cache | None
+    runner: IncrementalRunner, inputs: Sequence[Array], cache: Cache | None
 ) -> tuple[Arrays, Cache | None, FrameStats]:
     """What a runner makes of a frame, what the next one takes, and what was computed.
 
