@@ -50,6 +50,15 @@ class Bundle(BundleContents):
     Raises:
         BundleError: if there is no such engine.
         MissingExtraError: if the engine is not installed.
+
+    Example:
+        >>> import adaedge, torch
+        >>> bundle = adaedge.build(torch.nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), adaedge.Space([]))
+        >>> [str(point) for point in bundle.points]
+        ['input/w1/fp32/raw', 'output/w1/fp32/raw']
+        >>> (answer,) = bundle.run(OperatingPoint("output"), (np.ones((1, 4), np.float32),))
+        >>> answer.shape
+        (1, 2)
     """
 
     def route(self, point: OperatingPoint) -> Route:

@@ -63,20 +63,26 @@ class Judged:
 @final
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A first answer at home that stands where it is sure.
+    """A first local answer that is given where it is sure; a second operating point answers where it is not.
 
     Attributes:
         first: a local point, such as a student's.
-        then: any other point: what answers where the first is not sure.
-        temperature: of the first answer's scores.
-        threshold: the sureness from which on it stands; infinite where it never may.
-        floor: what the mean score is expected to be at least, on frames like those that it was fitted on.
-        share: fraction of those frames whose first answer stands.
+        then: any other point, which answers where the first is not sure.
+        temperature: divides the first answer's scores before their softmax.
+        threshold: the least sureness at which the first answer is given; infinite where it never may be.
+        floor: the least expected mean score, on frames like those that the cascade was fitted on.
+        share: fraction of those frames that get the first answer.
         accuracy: their mean score.
         sureness: how sure outputs are; not saved.
 
     Raises:
         ScheduleError: if the first point is not local, or is the second.
+
+    Example:
+        >>> first, then = OperatingPoint("output", network="small"), OperatingPoint("output")
+        >>> cascade = Cascade(first, then, 1.0, 0.8, 0.97, 0.5, 0.98)
+        >>> cascade.threshold, str(cascade.point)
+        (0.8, 'output/w1/fp32/raw/small?full')
     """
 
     first: OperatingPoint

@@ -105,6 +105,9 @@ class StreamTeacher:
         TrainingError: if the student's weights are not those of the bundle, or none of them learns.
         SplitError: if the student has no such split point.
         BundleError: if the bundle has no such network.
+
+    Example:
+        `adaedge.teach` plays a stream with one.
     """
 
     def __init__(

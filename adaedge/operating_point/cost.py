@@ -27,6 +27,11 @@ class Cost:
 
     Raises:
         ProfileError: if a figure is negative, infinite or NaN, or the accuracy is no fraction.
+
+    Example:
+        >>> sent = Cost(head_s=0.04, payload_bytes=6e3, tail_s=0.01, finish_s=0.08, accuracy=0.96)
+        >>> sent.head_s + sent.finish_s  # seconds on the terminal where the edge server does not answer
+        0.12
     """
 
     head_s: float

@@ -94,6 +94,13 @@ class ReplayLink:
         server: answers a payload: ``EdgeSession(bundle).answer``, or any function of bytes to bytes.
         clock: the clock to move; give the same one to the terminal.
         round_trip_s: seconds that an empty message takes there and back.
+
+    Example:
+        >>> from adaedge.channel import Trace
+        >>> link = ReplayLink(Trace([0.0], [8e6]), lambda payload: payload[:1])
+        >>> reply = link.exchange(bytes(500_000), timeout_s=2.0)
+        >>> reply.upload_s, link.clock.now_s()  # half a megabyte at 8 Mbit/s
+        (0.5, 0.5)
     """
 
     def __init__(

@@ -58,6 +58,15 @@ class EdgeServer:
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
+
+    Example:
+        >>> import adaedge, torch
+        >>> bundle = adaedge.build(torch.nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), adaedge.Space([]))
+        >>> credentials = Credentials.create()
+        >>> with EdgeServer(bundle, credentials=credentials) as server:
+        ...     link = adaedge.GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+        ...     link.hello(bundle.digest, timeout_s=2.0)
+        ...     link.close()
     """
 
     def __init__(

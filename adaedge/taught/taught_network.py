@@ -48,7 +48,12 @@ class TaughtNetwork:
         network: its name.
 
     Example:
-        `adaedge.teach` has one that runs.
+        >>> import adaedge, torch
+        >>> net, student = torch.nn.Linear(8, 4).eval(), torch.nn.Linear(8, 4).eval()
+        >>> space = adaedge.Space([], networks={"small": student})
+        >>> bundle = adaedge.build(net, (torch.zeros(1, 8),), space)
+        >>> TaughtNetwork(bundle, "small", UpdateKey("a secret that both ends share")).version
+        0
     """
 
     def __init__(self, bundle: Bundle, network: str, key: UpdateKey, *, path: str | Path | None = None) -> None:
