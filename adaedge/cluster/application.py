@@ -135,7 +135,11 @@ def application(args: dict[str, Any]) -> Any:
 
 
 def planned(args: dict[str, Any]) -> tuple[ReplicaPlan, str, str, tuple[str, ...]]:
-    """What the arguments of a Serve config file say: plan, address, folder, names."""
+    """What the arguments of a Serve config file say: plan, address, folder, names.
+
+    Raises:
+        LinkError: if an argument is unknown, or the bundle is missing.
+    """
     from adaedge.cluster.plan import replica_range
 
     known = {field.name for field in dataclasses.fields(ReplicaPlan)} - {"least", "most"}

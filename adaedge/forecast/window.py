@@ -31,6 +31,9 @@ class Offer:
         head_share: of a local run's seconds and joules, spent before the payload is there; 0 for the whole frame.
         answer_bytes: on the downlink.
         edge_s: seconds that the edge server computes.
+
+    Raises:
+        ScheduleError: if a figure is negative or not finite, or no bytes are sent.
     """
 
     name: str

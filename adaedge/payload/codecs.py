@@ -203,6 +203,10 @@ class Features(StandsAlone):
     Attributes:
         bits: bits of a floating-point value, 1 to 8; 0 for raw.
         compressed: whether zstd follows.
+
+    Raises:
+        CodecError: from ``encode``, if there are not as many axes as tensors.
+        PayloadError: from ``decode``, if the payload is oversized or corrupted.
     """
 
     bits: int = 0

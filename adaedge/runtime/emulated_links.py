@@ -37,6 +37,9 @@ class ShapedLink:
         link: where the bytes go once they have taken their time.
         trace: the rate along time.
         clock: says where in the trace we are; it must run with real time (``MonotonicClock`` or ``SkippingClock``).
+
+    Raises:
+        LinkTimeoutError: from a call that the link does not carry in time.
     """
 
     def __init__(self, link: Link, trace: Transfer, clock: Clock) -> None:
@@ -94,6 +97,10 @@ class ReplayLink:
         server: answers a payload: ``EdgeSession(bundle).answer``, or any function of bytes to bytes.
         clock: the clock to move; give the same one to the terminal.
         round_trip_s: seconds that an empty message takes there and back.
+
+    Raises:
+        LinkTimeoutError: from a call that the link does not carry in time.
+        RefusedError: from ``exchange``, if ``server`` refuses the payload.
 
     Example:
         >>> from adaedge.channel import Trace

@@ -157,6 +157,9 @@ class LinkState:
         probing: whether a probe is under way.
         active_s: when the radio carried its last packet.
 
+    Raises:
+        ScheduleError: if a round trip is negative or not finite.
+
     Example:
         >>> state = LinkState(ProbePlan())
         >>> state.up, state.probe_due(0.0)

@@ -31,6 +31,9 @@ class Values:
         half: whether floating-point values become float16; beyond ±65,504 that is infinity.
         compressed: whether zstd follows.
 
+    Raises:
+        PayloadError: from a decoder, if the segment has another length than the answer takes.
+
     Example:
         >>> codec = Values(half=True)
         >>> headers, segment = codec.encode(codec.reduce([np.array([[1 / 3]])]))

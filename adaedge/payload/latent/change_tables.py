@@ -75,6 +75,9 @@ class ChangeTables:
             its change to be sent, by how many changed in the frame before. Only an encoder looks at it.
         coded: the frequencies as the coder takes them.
         said: the weights as facts are looked up.
+
+    Raises:
+        CodecError: if tables have other shapes, are not positive, or a weight passes 2**20.
     """
 
     weights: npt.NDArray[np.int32]
