@@ -128,10 +128,10 @@ def lost(found: Sequence[Any], wanted: Sequence[Any], loss: Loss) -> float | Non
 
 
 def overlap(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """Intersection over union of the labels of (N, classes, …) logits, all classes but the commonest together.
+    """Intersection over union of the labels of (N, classes, …) logits, all classes but the most frequent together.
 
     A class counts by how much of it there is: one that flickers at a few positions cannot decide alone, as it could in
-    a mean over classes. The commonest, often the background, would hide all others.
+    a mean over classes. The most frequent, often the background, would hide all others.
     """
     classes = wanted[0].shape[1]
     same, here, there = torch.zeros(3, classes, dtype=torch.long)

@@ -12,7 +12,7 @@ computed. That is done for each of two dozen amounts of change, the knots. It gi
   which for few stretches is far below their mean. A stretch counts once, however many frames it has, for frames that
   follow each other are alike. An accuracy floor is compared with it.
 
-The bound is validated: fitted on every second part of the clips, it is held against the stretches of the others, and
+The bound is validated: fitted on every second part of the clips, it is compared with the stretches of the others, and
 the other way around; by what 19 in 20 of them fall short of it, it is lowered.
 """
 

@@ -1,4 +1,4 @@
-"""LinkSignal: what a modem measures of the link for nothing, and the rate that it lets expect.
+"""LinkSignal: what a modem measures of the link for nothing, and the rate that follows from it.
 
 May import: ``errors``. `ask_signal` and `ask_modem_manager` start a process, `read_signal` looks at the wall clock.
 

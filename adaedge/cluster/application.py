@@ -118,7 +118,7 @@ def application(args: dict[str, Any]) -> Any:
     """Ingress and replicas, for a Serve config file: ``import_path: adaedge.cluster.application:application``.
 
     Args:
-        args: ``bundle`` and, unless told otherwise, ``listen`` (``0.0.0.0:50051``), ``state`` (the folder of
+        args: ``bundle``; and, if they are given, ``listen`` (``0.0.0.0:50051``), ``state`` (the folder of
             certificate, key and token, on the machine of the ingress), ``names`` that the certificate is for,
             ``replicas`` (``2``, or ``1-8``), ``cores``, ``threads``, ``engine``.
 

@@ -26,7 +26,7 @@ _DENSE = FrameStats(1.0, 1.0, "dense")
 
 @final
 class Incremental(nn.Module):
-    """A network whose forward takes a frame and a cache, and hands back its output and the next frame's cache.
+    """A network whose forward takes a frame and a cache, and returns its output and the next frame's cache.
 
     What did not change is taken from the cache; where most of a frame changed, or where that is cheaper, all is
     computed. With a tolerance of 0 outputs equal the network's own but for rounding (within 1e-5 of the largest value).

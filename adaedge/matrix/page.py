@@ -70,7 +70,7 @@ def write_page(
         path: the file to write.
         rows: of any number of cells.
         title: of the page.
-        focus: the cell that is looked into; the first that is judged unless told.
+        focus: the cell that is looked into; the first that is judged by default.
         along: a run of it, whose choices are shown along time.
 
     Raises:

@@ -27,7 +27,7 @@ class Terminal:
 
     Attributes:
         name: for people.
-        compute: its watts, and what it computes in a second in its quickest arithmetic.
+        compute: its watts, and what it computes in a second in its fastest arithmetic.
         slower_in_fp32: times by which fp32, or what an accelerator runs in its place, is slower than that. Assumed.
         cpu_macs_per_s: of the cores that resize, code and decode, in fp32. Assumed.
         video_in_hardware: whether it encodes 4:2:0 video without its cores, at `VIDEO_J_PER_PIXEL`.

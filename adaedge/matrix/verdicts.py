@@ -63,7 +63,7 @@ class Saving:
 
     Attributes:
         cell: which one.
-        against: the mode that it is held against.
+        against: the mode that it is compared with.
         fraction: of that mode's joules; negative where it costs.
         keeps_floor: whether the answers kept the floor on the second half.
     """

@@ -1,4 +1,4 @@
-"""The segments of a message, each held against its length and checksum.
+"""The segments of a message, each compared with its length and checksum.
 
 May import: ``errors``.
 """

@@ -81,7 +81,7 @@ class Admission:
 
     Args:
         slots: payloads that are computed at the same time.
-        now_s: the time; that of the machine unless told.
+        now_s: the time; that of the machine by default.
 
     Example:
         >>> admission = Admission(slots=1)

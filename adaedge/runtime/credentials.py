@@ -137,7 +137,7 @@ def check_token(token: str) -> None:
 
 
 def default_folder() -> Path:
-    """Where the edge server keeps its credentials unless told otherwise: ``adaedge`` in the user's configuration."""
+    """Where the edge server keeps its credentials by default: ``adaedge`` in the user's configuration."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "adaedge"
 
 

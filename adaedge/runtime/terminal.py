@@ -43,9 +43,9 @@ class Terminal:
         bundle: the model.
         scheduler: chooses, and knows deadline and energy model.
         link: the way to the edge server; the terminal closes it.
-        estimator: turns uploads into a rate; ``Transitions`` unless told.
-        clock: the time; real unless told.
-        plan: when to probe an unused link; the scheduler's plan unless told.
+        estimator: turns uploads into a rate; ``Transitions`` by default.
+        clock: the time; real by default.
+        plan: when to probe an unused link; the scheduler's plan by default.
         preload: load and run everything on entering, so that no frame waits for it; otherwise each part at first use.
         paced: let computing take at least as long as the profile says, for experiments: with ``Profile.slowed`` this
             machine stands for a slower one. With a ``SkippingClock`` call ``infer`` from one thread only.
@@ -147,7 +147,7 @@ class Terminal:
         """A stream for another camera. Frames of different streams do not wait for each other.
 
         Args:
-            detector: measures its changes since the last answer; the terminal's unless told.
+            detector: measures its changes since the last answer; the terminal's by default.
 
         Raises:
             ScheduleError: if it is not the one that the bundle's kept answers were fitted with.
@@ -164,7 +164,7 @@ class Terminal:
             frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays. Where the model takes a
                 window, the stream holds its frames, the first of all in the place of those before it; a clip as long
                 as a window, or longer, may be given in place of a frame.
-            stream: whose next frame it is; the terminal's own unless told.
+            stream: whose next frame it is; the terminal's own by default.
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.

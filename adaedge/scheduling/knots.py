@@ -92,7 +92,7 @@ class Knots:
         Args:
             changes: of which only the points count.
             before: what was found for the frame before. A stream names the same points frame after frame, and comparing
-                them is quicker than looking each of them up.
+                them is faster than looking each of them up.
         """
         points = tuple(changes)
         if before is not None and points == before.points:

@@ -8,9 +8,9 @@ what the terminal really spent on them, probes and the radio's falling asleep in
 the radio has yet to draw, stays at ``-credit`` or above when the whole cost of using it is taken. So
 
     from the first frame on:   A ≤ (1 + share)·L + credit + one exchange
-    over any window of frames: A ≤ (1 + share)·L + credit + one exchange + what was in the purse before the window
+    over any window of frames: A ≤ (1 + share)·L + credit + one exchange + what was in the ledger before the window
 
-where *one exchange* is what one probe or one offload can take beyond what was expected of it: after it the purse is
+where *one exchange* is what one probe or one offload can take beyond what was expected of it: after it the ledger is
 below, and no other is made until it is filled again.
 """
 
@@ -25,7 +25,7 @@ SHARE = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A purse of joules.
+    """A balance of joules.
 
     Attributes:
         credit_j: what may be spent before anything was earned: what the first contact with the edge server may cost.

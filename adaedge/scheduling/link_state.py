@@ -71,7 +71,7 @@ class Exchange:
         payload_bytes: bytes that were to be sent.
         purpose: what for.
         failure: why there is no usable answer; ``None`` where there is one.
-        edge_s: seconds that the edge server computed, in its own words; if it did not answer, those expected of it.
+        edge_s: seconds that the edge server computed, as it reports; if it did not answer, those expected of it.
         upload_s: seconds that the upload took, where the link tells; ``None`` where they are what the rest leaves.
         sent_bytes: bytes that crossed before a time-out; ``None`` where the link cannot know.
 

@@ -25,7 +25,7 @@ class Outlook:
 
     Attributes:
         prior: rates seen here, those of earlier runs included.
-        signal_bps: what the modem's signal lets expect; ``None`` where it is silent.
+        signal_bps: the rate that the modem's signal promises; ``None`` where it is silent.
     """
 
     def __init__(self, prior: LinkPrior, limits: Limits) -> None:

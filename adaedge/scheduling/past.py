@@ -13,7 +13,7 @@ class Past:
     """What a policy is told of the frames before.
 
     Attributes:
-        memory: what it handed back with its last choice; ``None`` at first.
+        memory: what it returned with its last choice; ``None`` at first.
         spent_j: joules that were really spent since then, with what the radio draws yet because of them.
         now_s: the time of this frame.
     """

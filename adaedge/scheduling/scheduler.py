@@ -45,7 +45,7 @@ class State:
         active_s: when the radio carried its last packet, as far as is known; ``-inf`` where it never did.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         ledger: what offloading has saved so far.
-        memory: what the policy handed back with its last choice.
+        memory: what the policy returned with its last choice.
         spent_j: joules really spent since then, with what the radio draws yet because of them.
     """
 
@@ -223,7 +223,7 @@ class Scheduler:
 
     @property
     def signal_bps(self) -> float | None:
-        """What the modem's signal lets expect of the link; ``None`` where it is silent."""
+        """The rate that the modem's signal promises; ``None`` where it is silent."""
         return self._outlook.signal_bps
 
     @property
@@ -238,14 +238,14 @@ class Scheduler:
         return f"offloading pays here from {worth.asleep_bps / 1e6:.3g} Mbit/s on"
 
     def hear(self, signal_bps: float | None) -> None:
-        """What the modem's signal lets expect of the link, once a frame, see `LinkSignal`; ``None`` where it is silent.
+        """The rate that the modem's signal promises, once a frame, see `LinkSignal`; ``None`` where it is silent.
 
         A peak of a second does not pay for the radio's falling asleep: it counts no more than the mean before it.
         """
         self._outlook.hear(signal_bps)
 
     def wants_probe(self, link: LinkState, now_s: float) -> bool:
-        """Whether an unused link should be probed now: the plan wants it, it can pay, and the purse covers it."""
+        """Whether an unused link should be probed now: the plan wants it, it can pay, and the ledger covers it."""
         if not self.guarded:
             return link.probe_due(now_s)
         self._outlook.asked(now_s)

@@ -60,7 +60,7 @@ class Stream:
     Args:
         bundle: the model.
         keeping: how its answers are kept.
-        runners: what computes its incremental heads; its own unless told.
+        runners: what computes its incremental heads; its own by default.
 
     Attributes:
         name: what names it on the link, at random from 64 bits: no two terminals need to agree.

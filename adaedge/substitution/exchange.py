@@ -54,7 +54,7 @@ class Relief:
     Attributes:
         accuracy: by a floor that is a hundredth lower.
         delay: by a deadline that is a tenth longer.
-        bits: by a link that is a tenth quicker, so that a tenth more bits take no longer.
+        bits: by a link that is a tenth faster, so that a tenth more bits take no longer.
     """
 
     accuracy: float
@@ -224,7 +224,7 @@ class _Asked:
     round_trip_s: float
 
     def at(self, rates: Floats, deadline_s: float, floor: float) -> _Found:
-        """All points at all rates. Where none is in time, the quickest is the best."""
+        """All points at all rates. Where none is in time, the fastest is the best."""
         slower = not_faster(self.profile)
         points = {p: c for p, c in self.profile.items() if c.meets(floor) and p not in slower and p != KEPT}
         if not points:

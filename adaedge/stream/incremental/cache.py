@@ -23,7 +23,7 @@ from adaedge.stream.incremental.plan import FrameStats, Held
 class Cache:
     """The tensors of one stream, as of its last frame.
 
-    It is used up by the frame that it is given to, which hands back another: computing in place spares copying what did
+    It is used up by the frame that it is given to, which returns another: computing in place spares copying what did
     not change. `copy` makes one that can be used besides.
 
     Args:

@@ -91,7 +91,7 @@ class IncrementalRunner:
 
         Args:
             inputs: the frame; nothing of it is kept but copies.
-            cache: what the last frame handed back; ``None`` for a first one, or to refresh.
+            cache: what the last frame returned; ``None`` for a first one, or to refresh.
 
         Raises:
             CacheError: if the cache is of another network or was used already, or an input is none of this network's.
