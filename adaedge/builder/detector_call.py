@@ -41,7 +41,7 @@ class Given:
     postprocessing: Postprocessing | None = None
 
     def split(self) -> Given:
-        """The same, where it is a known detector with its heads in its place; what the user gave beside it stands.
+        """The same, where it is a known detector with its heads in its place; what the user gave beside it stays.
 
         Raises:
             ModelError: if the example does not fit the detector, or a further network is another kind of detector.

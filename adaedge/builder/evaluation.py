@@ -36,7 +36,7 @@ Evaluate = Callable[[Predict], Accuracy | float]
 
 
 def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None) -> Evaluation | None:
-    """How near a point's answers are to those of the full network on this machine.
+    """An evaluation that compares a point's answers with those of the full network on this machine.
 
     Args:
         bundle: holds the full network.

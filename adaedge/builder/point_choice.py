@@ -1,4 +1,4 @@
-"""What a bundle holds where the user has not said it: dimensions to try, and which points are worth keeping.
+"""The choice of dimensions that the user did not name, and of the points that are worth keeping.
 
 May import: ``operating_point``, ``payload``, ``graph``, ``levels``, ``bottleneck``; of ``bundle`` the manifest; of this
 part ``space``.

@@ -1,4 +1,4 @@
-"""Cascade: one operating point at home answers first; where it is not sure, another one does.
+"""Cascade: a local operating point answers first; where it is not sure, another one does.
 
 May import: ``errors``, ``operating_point``, ``metrics``, ``bundle``; of this part ``cascade_file``,
 ``risk``, ``sureness``.
@@ -28,12 +28,12 @@ Arrays = tuple[npt.NDArray[Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a cascade made of a frame.
+    """A cascade's result for one frame.
 
     Attributes:
         answer: as `Bundle.run` returns it; ``None`` where the first was not sure and only it was asked.
         sureness: of the first answer.
-        stands: whether the first answer stands.
+        stands: whether the first answer is given; otherwise the second point answers.
     """
 
     answer: Arrays | None
@@ -46,7 +46,7 @@ class Judged:
     """A cascade on frames that it was not fitted on.
 
     Attributes:
-        share: fraction of the frames whose first answer stood.
+        share: fraction of the frames that got the first answer.
         score: of its answers against those of the full network, the mean over groups, with its 95 % interval.
         then: the same where the second point answers every frame.
         loss: how much higher the second point's score is; the 90 % interval's upper end of it is ``loss_high``.
@@ -162,7 +162,7 @@ class Cascade:
         return replace(self.then, network=f"{self.first.network}?{self.then.network}")
 
     def first_answer(self, bundle: Bundle, inputs: Sequence[Any]) -> Told:
-        """The first answer where it stands; without an answer where it does not, and the frame goes on."""
+        """The first answer where it is sure; a result without an answer where the second point has to be asked."""
         outputs = bundle.route(self.first).head.run(tuple(inputs))
         sure = self.sureness(outputs, self.temperature)
         stands = sure >= self.threshold
@@ -174,7 +174,7 @@ class Cascade:
         return told if told.stands else replace(told, answer=tuple(bundle.run(self.then, inputs)))
 
     def cost(self, profile: Profile) -> Cost:
-        """What a frame costs in the mean, as a row of the table: all of the first point, of the second its share."""
+        """The mean cost of a frame, as a row of the table: all of the first point's, and a share of the second's."""
         return profile[self.first].followed_by(profile[self.then], 1 - self.share, self.accuracy)
 
     def judge(
@@ -185,7 +185,7 @@ class Cascade:
         metric: Metric | None = None,
         groups: Sequence[int] | None = None,
     ) -> Judged:
-        """How it does on other frames, against the full network's answers.
+        """Score the cascade on other frames, against the full network's answers.
 
         Args:
             bundle: holds both points.

@@ -1,4 +1,4 @@
-"""LinkSignal: what a modem measures of the link for nothing, and the rate that follows from it.
+"""LinkSignal: what a modem measures of the link without sending, and the rate that follows from it.
 
 May import: ``errors``. `ask_signal` and `ask_modem_manager` start a process, `read_signal` looks at the wall clock.
 
@@ -67,7 +67,7 @@ class LinkSignal:
             raise ScheduleError(f"a CQI is a whole number from 0 to 15; got {self.cqi}")
 
     def rate_bps(self, bandwidth_hz: float, share: float = 1.0) -> float | None:
-        """The rate that it lets expect; ``None`` where neither CQI nor SINR is known.
+        """The rate in bit/s that follows from it; ``None`` where neither CQI nor SINR is known.
 
         Args:
             bandwidth_hz: bandwidth of the uplink.

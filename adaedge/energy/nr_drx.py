@@ -145,7 +145,7 @@ class NrDrx:
 
     @property
     def wake_s(self) -> float:
-        """Seconds to send from the state that a release ends in: RRC inactive, or RRC idle where it comes to that."""
+        """Seconds to send from the state that a release ends in: RRC inactive, or RRC idle."""
         return float(self.ready_s(math.inf))
 
     @property

@@ -33,7 +33,7 @@ _DONE, _ARRIVED, _FRAME = range(3)  # events at one time: first what makes room
 
 @dataclass(slots=True)
 class CrowdOutcome:
-    """What a simulated crowd came to.
+    """The result of a simulated crowd.
 
     Attributes:
         frames: frames that came.

@@ -27,7 +27,7 @@ _LATE = 1e3  # times what all take locally: no joules are worth an answer that i
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one terminal is given, and what it comes to.
+    """The share of one terminal, and its latency and joules with it.
 
     Attributes:
         name: the terminal's.

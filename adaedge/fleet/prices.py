@@ -131,7 +131,7 @@ def used(ways: Ways, times: Times) -> tuple[Any, Any]:
 
 
 def spent(ways: Ways, times: Times) -> Floats:
-    """What each comes to in so long."""
+    """The watts of each way at these times."""
     return ways.spent + ways.upload_w * times.upload_s + ways.wait_w * times.edge_s
 
 

@@ -1,4 +1,4 @@
-"""From a network to a plan: capture it, divide it, and hold each segment's parts against the whole.
+"""From a network to a plan: capture it, divide it, and compare each segment's parts with the whole.
 
 May import: ``errors``, ``engine``, ``graph``, ``stream``.
 """

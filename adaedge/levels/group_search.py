@@ -140,7 +140,7 @@ def _is_grouped(module: Any) -> bool:
 
 
 def _follow(graph: Any, module: nn.Module) -> tuple[list[_Occurrence], bool]:
-    """Where all the output channels of a module occur, the module first, and whether the search came to its end.
+    """Where all the output channels of a module occur, the module first, and whether the search was complete.
 
     This is torch-pruning's own walk over its graph. Its search for what it has met before is quadratic, and on
     attention, where residual streams meet heads in ever new orders, has no end.

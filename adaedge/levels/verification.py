@@ -1,4 +1,4 @@
-"""Hold every channel group against the zero-masked network before it is used (law 3).
+"""Compare every channel group with the zero-masked network before it is used (law 3 of the design).
 
 May import: ``graph``; of this part ``channel_groups``, ``masks``, ``permutation``, ``slices``.
 

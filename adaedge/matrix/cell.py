@@ -117,7 +117,7 @@ class Bench:
         return sum(change(lumas[at - 1], lumas[at]) for at in range(1, len(lumas))) / max(1, len(lumas) - 1)
 
     def score(self, records: Sequence[FrameRecord]) -> float | None:
-        """How good the answers of a run are, each as it was measured; ``None`` where nobody judges them."""
+        """How good the answers of a run are, each as it was measured; ``None`` where they are not judged."""
         metric, half = self.network.metric, self.played.second
         if metric is None:
             return None

@@ -3,7 +3,7 @@
 May import: ``energy``, ``channel``, ``operating_point``, ``scheduling``, ``forecast``.
 
 The forecast itself takes one rate. A link has many: it is asked at so many quantiles of the trace's rates, and at each
-an offload that is late there costs its head, the rest of the network, and what it sent for nothing.
+an offload that is late there costs its head, the rest of the network, and a payload that was sent without an answer.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _page(rows: Sequence[Row], cells: Cells, title: str, focus: tuple[str, ...],
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """What all techniques together come to, in one sentence."""
+    """The saving of all techniques together, in one sentence."""
     found = [one for one in savings(rows) if one.keeps_floor is not False]
     middle = median_saving(found)
     if middle is None:

@@ -65,7 +65,7 @@ class Terminal:
             pixels: of a frame as it is encoded.
 
         Raises:
-            EnergyError: if the terminal's throughput is not known, or nobody counted the network's operations.
+            EnergyError: if the terminal's throughput is not known, or the network's operations were not counted.
         """
         if not macs > 0:
             raise EnergyError(

@@ -1,4 +1,4 @@
-"""What the rows of a matrix come to: where partial offload is the best mode, what techniques save, where radios differ.
+"""The conclusions of a matrix: where partial offload is the best mode, what techniques save, where radios differ.
 
 May import: ``operating_point``; of this part ``rows``, ``techniques``. Pure.
 """

@@ -1,4 +1,4 @@
-"""Make a module, fill it with weights, and say clearly what does not fit.
+"""Make a module and fill it with weights; an error names what does not fit.
 
 May import: ``errors``.
 """

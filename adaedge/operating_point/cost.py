@@ -71,7 +71,7 @@ class Cost:
         return accuracy_floor <= 0 or (self.accuracy is not None and self.accuracy >= accuracy_floor)
 
     def followed_by(self, other: Cost, share: float, accuracy: float | None) -> Cost:
-        """What a frame costs in the mean that is always answered here, and goes on to another point so often.
+        """The mean cost of a frame that always runs at this point, and for a share of the frames at another too.
 
         Args:
             other: the second point's.

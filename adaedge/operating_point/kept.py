@@ -117,7 +117,7 @@ class KeptCurve:
 
 @dataclass(frozen=True, slots=True)
 class LastAnswer:
-    """What a scheduler is told of the answer that may be kept.
+    """The answer that may be kept, as a scheduler sees it.
 
     Attributes:
         frame: number of the frame that it was computed for, from 0.

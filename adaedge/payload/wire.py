@@ -28,8 +28,8 @@ bits in each, the least significant first, all but the last with the bit 0x80 se
     4      CRC-32 of the header up to here
     …      the segments, one after another
 
-What is the same for most payloads takes no byte: the header of one tensor takes some 65. An empty scene changes by
-little, and what says so should not be longer than the change.
+Values that most payloads share take no byte: the header of one tensor takes about 65. A still scene changes little, and
+the header should not be longer than the change.
 
 Nothing here is executed or unpickled. Each length is checked against what is there and against a limit before memory is
 taken for it.

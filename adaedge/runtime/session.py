@@ -1,4 +1,4 @@
-"""Session: frames in, one record each out, paced by the clock.
+"""Session: runs frames through a terminal, paced by the clock, and yields one record for each.
 
 May import: ``bundle``.
 """

@@ -1,4 +1,4 @@
-"""Terminal: a frame in, its answer out, whatever the link does.
+"""Terminal: answers every frame within its deadline, whatever the link does.
 
 May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``,
 ``scheduling``.

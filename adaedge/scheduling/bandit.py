@@ -1,4 +1,4 @@
-"""LinearBandit: a profile that is wrong, corrected by what frames really took.
+"""LinearBandit: corrects a wrong profile by what frames really took.
 
 May import: ``errors``; of this part ``least_energy``, ``policy``, ``prediction``, ``table``.
 

@@ -1,4 +1,4 @@
-"""Rows of a table for cascades: a first answer at home stands where it is sure, otherwise the frame goes on.
+"""Rows of a table for cascades: the first, local answer is given where it is sure; else a second point answers.
 
 May import: ``errors``, ``operating_point``; of this part ``deadlines``, ``knots``, ``table``, ``two_answers``.
 

@@ -26,7 +26,7 @@ class Named:
     Attributes:
         points: all that they name, in their order.
         known: of these, whether each has such costs.
-        places: of each that has (there are m), where it stands among them.
+        places: of each that has (there are m), its place among them.
         rows: (m,): their rows in the table.
         changes: the K amounts, ascending to 1; two or more.
         costs: (K, 3, m): seconds of the terminal, seconds of the edge server, bytes on the uplink.

@@ -94,7 +94,7 @@ class Exchange:
 
     @property
     def sending_throughout(self) -> bool:
-        """Whether all of it counts as sending: nobody knows how much of a failure or a handshake was waiting."""
+        """Whether all of it counts as sending: how much of a failure or a handshake was waiting is not known."""
         return self.failure is not None or self.purpose is Purpose.HANDSHAKE
 
     @property

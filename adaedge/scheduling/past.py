@@ -1,4 +1,4 @@
-"""Past: what a policy is told of the frames before.
+"""Past: the frames before, as a policy sees them.
 
 May import: nothing of adaedge.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a policy is told of the frames before.
+    """The frames before, as a policy sees them.
 
     Attributes:
         memory: what it returned with its last choice; ``None`` at first.

@@ -98,7 +98,7 @@ class Predictions:
 
     @property
     def at_the_estimate(self) -> Predictions:
-        """The same without a spread of the rates: at the estimate, with the error that its low rate tells of."""
+        """The same without a spread of the rates: at the estimate, with the error that its low rate implies."""
         if self.again is None or self.spread is None:
             return self
         assert self.estimate is not None  # else there is no spread

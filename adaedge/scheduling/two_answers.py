@@ -15,7 +15,7 @@ class TwoAnswers(Protocol):
 
     @property
     def first(self) -> OperatingPoint:
-        """A local point, whose answer stands where it is sure."""
+        """A local point, whose answer is given where it is sure."""
         ...
 
     @property
@@ -30,7 +30,7 @@ class TwoAnswers(Protocol):
 
     @property
     def share(self) -> float:
-        """Fraction of the frames whose first answer stands."""
+        """Fraction of the frames that get the first answer."""
         ...
 
     @property
@@ -40,7 +40,7 @@ class TwoAnswers(Protocol):
 
     @property
     def threshold(self) -> float:
-        """The sureness from which on the first answer stands."""
+        """The least sureness at which the first answer is given."""
         ...
 
     def first_answer(self, bundle: Any, inputs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Worth: from which rate of the link on offloading pays, and so when a probe can.
+"""Worth: the rate of the link from which offloading pays, and so when a probe can pay.
 
 May import: ``channel``, ``energy``; of this part ``prediction``, ``probing``, ``table``.
 """
@@ -24,7 +24,7 @@ _STEPS = 24  # of a bisection: far below a per cent
 
 @dataclass(frozen=True, eq=False)
 class Worth:
-    """What a link is good for.
+    """The joules that a link can save, and the rates from which it saves them.
 
     Attributes:
         gain_w: watts that the best offload saves against the best local point, on a link without limits, the radio

@@ -44,7 +44,7 @@ class HeldFrames:
         return self._held.sent_ratio
 
     def step(self, frame: int) -> float | None:
-        """How much a frame changed against the one before; ``None`` where nobody said."""
+        """How much a frame changed against the one before; ``None`` where that is not known."""
         if self._changes is None:
             return None
         return self._changes.of(frame, frame - 1) if frame else REFRESH

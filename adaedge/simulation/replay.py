@@ -34,7 +34,7 @@ from adaedge.simulation.references import Costs, HeldFrames, cost_at, whole_byte
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a replay comes to.
+    """The result of a replay.
 
     Attributes:
         energy_j_per_frame: mean modelled joules of the terminal, failed offloads and probes included.

@@ -1,4 +1,4 @@
-"""Scenario: what every policy of a comparison meets alike.
+"""Scenario: costs, link, frames and limits that all policies of a comparison share.
 
 May import: ``operating_point``, ``energy``, ``channel``, ``clip``, ``stream``, ``scheduling``, ``runtime.record``; of
 this part ``changes``, ``references``, ``replay``.

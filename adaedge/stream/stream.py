@@ -107,7 +107,7 @@ class Stream:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[bool]:
-        """Wait until no other frame of this stream is under way; whether that came to be in time."""
+        """Wait until no other frame of this stream is under way; yields whether that was in time."""
         mine = self._turn.acquire(timeout=max(0.0, timeout_s))
         try:
             yield mine

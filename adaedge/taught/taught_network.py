@@ -36,7 +36,7 @@ class TaughtNetwork:
 
     Args:
         bundle: holds the network; its file is not changed. Whatever runs the network's point runs the new weights.
-        network: its name; it answers at home whole, and only in fp32.
+        network: its name; it runs on the terminal only, as a whole, in fp32.
         key: signs the updates.
         path: a file that keeps the weights over a restart. It is replaced as a whole: after a crash it holds the old
             version or the new one.

@@ -1,4 +1,4 @@
-"""An update as it crosses: signed, versioned, compressed. Nothing of it is believed before its signature is.
+"""An update as it crosses: signed, versioned, compressed. Nothing of it is read before its signature is verified.
 
 May import: ``errors``, ``payload``, ``bundle``; of this part ``weight_delta``.
 

@@ -1,4 +1,4 @@
-"""A frame whose numbers may not all be finite: it is computed as ever, and nothing of it is held.
+"""A frame whose numbers may not all be finite: it is computed dense, and nothing of it is held.
 
 May import: ``engine``.
 """
