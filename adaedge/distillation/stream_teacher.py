@@ -107,7 +107,14 @@ class StreamTeacher:
         BundleError: if the bundle has no such network.
 
     Example:
-        `adaedge.teach` plays a stream with one.
+        >>> import adaedge
+        >>> from adaedge.taught import UpdateKey
+        >>> net, small = torch.nn.Linear(8, 4).eval(), torch.nn.Linear(8, 4).eval()
+        >>> example, key = (torch.zeros(1, 8),), UpdateKey("a secret that both ends share")
+        >>> bundle = adaedge.build(net, example, adaedge.Space([], networks={"small": small}))
+        >>> teacher = StreamTeacher(bundle, "small", small, example, key, loss=adaedge.SoftTargets())
+        >>> teacher.version, teacher.labelled  # `adaedge.teach` plays a whole stream
+        (0, 0)
     """
 
     def __init__(
