@@ -77,7 +77,7 @@ class AnsweredClip:
         return max(detector.change(one, other), share_of_new(after - before, *self.window))
 
     def stretches(self) -> list[range]:
-        """Its frames in stretches of ten seconds, or shorter ones where the clip is short."""
+        """The clip's frames in stretches of ten seconds, or shorter ones where the clip is short."""
         whole = max(1, round(STRETCH_S * self.fps))
         length = min(whole, max(_LEAST_FRAMES, len(self.answers) // _LEAST_STRETCHES))
         count = max(1, len(self.answers) // length)

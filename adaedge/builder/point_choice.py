@@ -99,7 +99,7 @@ def left_out(width: float, local: Accuracy, full: Accuracy) -> str:
 def pareto_filter(
     entries: Sequence[PointEntry], head_macs: Mapping[OperatingPoint, int], named: Space
 ) -> tuple[PointEntry, ...]:
-    """Those points that can be the best choice somewhere.
+    """The points that can be the best choice somewhere.
 
     A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload at each
     amount of change, accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as

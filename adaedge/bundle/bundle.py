@@ -148,7 +148,7 @@ class Bundle(BundleContents):
     def encode(
         self, point: OperatingPoint, features: Sequence[Array], *, sequence: int = 0, deadline_s: float = 0.0
     ) -> bytes:
-        """As `encode_next`, of no stream: the payload stands by itself, and nothing is held of it."""
+        """Encode a payload of no stream, as `encode_next`: it stands by itself, and nothing is held of it."""
         return self.encode_next(point, features, StreamPosition(0, sequence, 0, deadline_s))[0]
 
     def encode_next(

@@ -152,7 +152,7 @@ class Cascade:
 
     @property
     def point(self) -> OperatingPoint:
-        """By which name the two are chosen: the second point, its network that of the first, ``?``, and its own.
+        """The name by which the two are chosen: the second point, its network that of the first, ``?``, and its own.
 
         Example:
             >>> first, then = OperatingPoint("output", network="small"), OperatingPoint("output")

@@ -48,7 +48,7 @@ class Affinity:
 
     @property
     def replicas(self) -> tuple[str, ...]:
-        """Those that there are."""
+        """The replicas that there are."""
         with self._lock:
             return tuple(self._under_way)
 

@@ -184,7 +184,7 @@ class IngressReplica:
         self._ingress.start()
 
     def where(self) -> str:
-        """Its address."""
+        """The address of the ingress."""
         return self._ingress.address
 
     def __del__(self) -> None:

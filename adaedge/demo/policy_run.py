@@ -56,7 +56,7 @@ class Stage:
 
     @property
     def frames(self) -> list[Frame]:
-        """All frames in order."""
+        """The frames of all scenes, in order."""
         return [frame for scene in self.scenes for frame in scene.frames]
 
 
@@ -83,11 +83,11 @@ class FromFirstFrame:
     begin_s: float = math.inf
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
-        """As of the trace."""
+        """Ask the trace, from the first frame on."""
         return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - self.begin_s)))
 
     def bytes_within(self, start_s: float, duration_s: float) -> float:
-        """As of the trace."""
+        """Ask the trace, from the first frame on."""
         return self.trace.bytes_within(max(0.0, start_s - self.begin_s), duration_s)
 
 

@@ -149,7 +149,7 @@ class StreamTeacher:
 
     @property
     def version(self) -> int:
-        """Of the weights that the next update builds upon: the terminal's, if it took the last one."""
+        """The version that the next update builds upon: the terminal's, if it took the last one."""
         return self._held.version
 
     @property

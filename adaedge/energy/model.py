@@ -42,7 +42,7 @@ class EnergySplit:
 
     @property
     def total_j(self) -> float:
-        """All of it."""
+        """The sum of all causes, in joules."""
         return self.compute_j + self.promote_j + self.transmit_j + self.receive_j + self.wait_j + self.tail_j
 
     def __add__(self, other: EnergySplit) -> EnergySplit:

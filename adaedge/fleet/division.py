@@ -74,7 +74,7 @@ class Division:
 
     @property
     def gap(self) -> float:
-        """By what fraction the objective may at most lie above the optimum."""
+        """The largest fraction by which the objective may lie above the optimum."""
         return max(0.0, self.found / self.bound - 1) if self.bound > 0 else math.inf
 
     @property

@@ -44,7 +44,7 @@ def verified(
     kwargs: Mapping[str, Any],
     progress: Progress | None = None,
 ) -> tuple[list[ChannelGroup], dict[str, str]]:
-    """Those groups that can be narrowed, and why others cannot.
+    """The groups that can be narrowed, and why others cannot.
 
     Each group is narrowed alone to half; then all that passed together.
 

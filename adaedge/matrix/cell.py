@@ -98,7 +98,7 @@ class Bench:
 
     @cached_property
     def changes(self) -> tuple[ClipChanges, ClipChanges | None]:
-        """Of the second half's frames, as codecs and as kept answers see them."""
+        """The changes of the second half's frames, as codecs and as kept answers see them."""
         lumas = self.played.second.lumas
         moved = MovedBlocks()
         own = self.believed.kept is not None and self.believed.kept.detector == moved.name

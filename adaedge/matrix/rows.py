@@ -67,7 +67,7 @@ class Row:
 
     @property
     def radio_j(self) -> float:
-        """Of ``energy_j``, the radio's."""
+        """The radio's part of ``energy_j``."""
         return self.transmit_j + self.wait_j + self.tail_j
 
     @property

@@ -75,7 +75,7 @@ class Saving:
 
 
 def savings(rows: Iterable[Row]) -> list[Saving]:
-    """Of each cell: all together against the cheapest of local, JPEG and H.264 that keeps floor and deadlines.
+    """The saving of each cell: all together against the cheapest of local, JPEG and H.264 that keeps its limits.
 
     A rival that broke the floor on the second half does not count: it was cheap for it gave worse answers.
     """

@@ -27,7 +27,7 @@ class Output(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, batch included."""
+        """The dimensions of the output, batch included."""
         ...
 
 

@@ -14,7 +14,7 @@ MAX_SEGMENTS = 255
 
 
 def complete(body: memoryview, entries: list[tuple[int, int]]) -> tuple[memoryview, ...]:
-    """All segments.
+    """The segments, all of them whole.
 
     Args:
         body: what follows the header.

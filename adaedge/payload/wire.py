@@ -173,7 +173,7 @@ def decode(
 
 
 def place_in_stream(data: Segment) -> tuple[int, int]:
-    """Of a message: its stream, and the sequence number of the payload that it builds upon, 0 for a refresh.
+    """The stream of a message, and the sequence number of the payload that it builds upon, 0 for a refresh.
 
     For whoever passes a message on. Of the rest, only the header's checksum is looked at.
 

@@ -91,7 +91,7 @@ class Credentials:
 
     @classmethod
     def stored(cls, folder: str | Path, names: Sequence[str] = ()) -> Credentials:
-        """Those in ``folder``; made and written there on first use, the key and the token readable by the owner only.
+        """The credentials in ``folder``; made and written there on first use, the key and the token readable by the owner only.
 
         Raises:
             LinkError: if the folder holds only some of the three files, cannot be read or written, or holds a

@@ -51,7 +51,7 @@ class Learned:
 
     @property
     def inverse(self) -> Column:
-        """Of the whole Gram matrix."""
+        """The inverse of the whole Gram matrix."""
         return np.asarray(np.linalg.inv(self.gram + _PRIOR * np.eye(2)))
 
 

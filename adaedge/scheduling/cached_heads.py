@@ -38,7 +38,7 @@ class CachedHeads:
 
     @classmethod
     def of(cls, table: Table) -> CachedHeads | None:
-        """Those of a table; ``None`` where there are none."""
+        """The incremental heads of a table; ``None`` where there are none."""
         if table.knots is None:
             return None
         points = tuple(point for point in table.knots.rows if point.incremental)

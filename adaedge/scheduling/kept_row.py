@@ -38,7 +38,7 @@ class KeptRow:
 
     @classmethod
     def of(cls, profile: Profile | Mapping[OperatingPoint, Cost], table: Table) -> KeptRow | None:
-        """That of a profile; ``None`` without a curve, without a floor, or where the curve is nowhere above it."""
+        """The row of a profile; ``None`` without a curve, without a floor, or where the curve is nowhere above it."""
         curve = profile.kept if isinstance(profile, Profile) else None
         floor = table.limits.accuracy_floor
         if curve is None or KEPT not in profile or floor <= 0 or curve.largest_change(floor) is None:

@@ -81,7 +81,7 @@ class Knots:
 
     @classmethod
     def of(cls, profile: Profile, points: Sequence[OperatingPoint]) -> Knots | None:
-        """Those of a profile's points; ``None`` where there are none."""
+        """The knots of a profile's points; ``None`` where there are none."""
         rows = {point: row for row, point in enumerate(points) if profile.next_costs.get(point)}
         costs = {point: np.array([*map(_varying, (*profile.next_costs[point], profile[point]))]) for point in rows}
         return cls(profile.changes, rows, costs) if rows else None

@@ -37,7 +37,7 @@ class Outlook:
         self._learned_s = -math.inf
 
     def hear(self, signal_bps: float | None) -> None:
-        """Take the rate that the signal promises, once a frame: a peak of a second counts at most as the mean before it."""
+        """Take the signal's rate, once a frame: a peak of a second counts at most as the mean before it."""
         if signal_bps is None:
             self.signal_bps = self._mean_bps = None
             return

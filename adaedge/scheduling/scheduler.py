@@ -228,7 +228,7 @@ class Scheduler:
 
     @property
     def verdict(self) -> str:
-        """From which rate on offloading pays here, or why it cannot; for people, where the edge server was not used."""
+        """The rate from which offloading pays here, or why it cannot; for people, where the edge server was not used."""
         worth = self.worth
         if math.isinf(self.probe_plan().wait_s):
             return (

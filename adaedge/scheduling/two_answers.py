@@ -25,7 +25,7 @@ class TwoAnswers(Protocol):
 
     @property
     def point(self) -> OperatingPoint:
-        """By which name the two together are chosen."""
+        """The name by which the two together are chosen."""
         ...
 
     @property

@@ -89,7 +89,7 @@ class ClipChanges:
         detector: ChangeDetector | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
-        """Those of a clip: of each frame, only what is compared is kept.
+        """The changes of a clip: of each frame, only what is compared is kept.
 
         Args:
             clip: a clip, the path of a video, or a list of frames.

@@ -40,7 +40,7 @@ class HeldFrames:
 
     @property
     def sent_ratio(self) -> Mapping[OperatingPoint, float]:
-        """As of a stream."""
+        """The ratio of sent to predicted bytes, as a stream has it."""
         return self._held.sent_ratio
 
     def step(self, frame: int) -> float | None:
@@ -59,7 +59,7 @@ class HeldFrames:
         return merged(codecs, heads, self._heads, self._stateful)
 
     def compute(self, point: OperatingPoint, frame: int) -> float:
-        """By how much change what the terminal computes now is priced; an incremental head holds it from now on.
+        """The change by which the terminal's computing is priced now; an incremental head holds the frame from now on.
 
         Where a frame has to be computed whole although little changed, as a real head may, is not modelled.
         """
@@ -70,7 +70,7 @@ class HeldFrames:
         return change
 
     def take(self, point: OperatingPoint, frame: int) -> float:
-        """By how much change the payload that is made now is priced; nothing is held from now on.
+        """The change by which the payload made now is priced; nothing is held from now on.
 
         An incremental head holds what it computed of this frame from now on.
         """

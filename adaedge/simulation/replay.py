@@ -51,7 +51,7 @@ class Outcome:
         return cls(energy_j / len(records), sum(record.missed for record in records) / len(records))
 
     def regret(self, oracle: Outcome) -> float:
-        """By what fraction it took more joules than what a clairvoyant chose for the same frames.
+        """The fraction by which it took more joules than a clairvoyant's choice for the same frames.
 
         Example:
             >>> round(Outcome(0.22, 0.0).regret(Outcome(0.2, 0.0)), 6)

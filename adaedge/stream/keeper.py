@@ -140,7 +140,7 @@ class Keeper:
     def computed(
         self, answer: Arrays | None, frame: int, point: OperatingPoint, seen: int, latent: Latent | None = None
     ) -> None:
-        """From now on this is the last answer.
+        """Hold this answer as the last one from now on.
 
         Args:
             answer: of the frame whose change was asked for last; ``None`` for none that may be kept.

@@ -43,7 +43,7 @@ class Spread:
 
     @classmethod
     def of(cls, figures: Floats) -> Spread:
-        """That of so many figures."""
+        """The spread of some figures."""
         return cls(*map(float, np.quantile(figures, (0.05, 0.5, 0.95))))
 
 
@@ -224,7 +224,7 @@ class _Asked:
     round_trip_s: float
 
     def at(self, rates: Floats, deadline_s: float, floor: float) -> _Found:
-        """All points at all rates. Where none is in time, the fastest is the best."""
+        """The outcome of all points at all rates. Where none is in time, the fastest is the best."""
         slower = not_faster(self.profile)
         points = {p: c for p, c in self.profile.items() if c.meets(floor) and p not in slower and p != KEPT}
         if not points:

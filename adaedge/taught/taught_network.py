@@ -68,7 +68,7 @@ class TaughtNetwork:
 
     @property
     def version(self) -> int:
-        """Of the weights that are held; 0 is the bundle's own."""
+        """The version of the weights that are held; 0 is the bundle's own."""
         return self._state.now.number
 
     @property

@@ -68,7 +68,7 @@ class Delta:
 
 
 def apply(weights: Weights, deltas: Mapping[str, Delta]) -> dict[str, Array]:
-    """All weights anew; those without a delta are the arrays that came.
+    """The new weights; those without a delta are the arrays that came.
 
     Raises:
         PayloadError: if a delta is of a weight that is not there, or does not fit it.

@@ -33,7 +33,7 @@ class AnswerCodec(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name: ``answer_codec(name)`` is this codec."""
+        """The codec's name: ``answer_codec(name)`` is this codec."""
         ...
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:
@@ -73,7 +73,7 @@ class Spec(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, batch included."""
+        """The dimensions of the output, batch included."""
         ...
 
 

@@ -52,7 +52,7 @@ class LabelMap:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, such as ``labels@129x129``."""
         if self.size is None:
             return "labels"
         return f"labels{'-aligned' if self.aligned else ''}@{self.size[0]}x{self.size[1]}"

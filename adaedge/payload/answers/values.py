@@ -46,7 +46,7 @@ class Values:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, such as ``f16+zstd``."""
         return ("f16" if self.half else "raw") + ("+zstd" if self.compressed else "")
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:

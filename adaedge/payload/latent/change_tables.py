@@ -58,7 +58,7 @@ class Said:
 
     @classmethod
     def by(cls, weights: npt.NDArray[np.int32]) -> Self:
-        """Of a table's weights."""
+        """The look-up tables of a table's weights."""
         of_class, of_activity, of_around, of_near, _ = np.split(weights, (_ACTIVE, _AROUND, _NEAR, _PACE))
         return cls(of_class.copy(), of_activity[ACTIVITY_ROW], of_around[ACTIVITY_ROW], of_near.copy())
 
@@ -119,7 +119,7 @@ class ChangeTables:
 
     @classmethod
     def taken(cls, arrays: Mapping[str, Array]) -> tuple[Self | None, dict[str, Array]]:
-        """Those among named arrays, where there are any, and the others."""
+        """The tables among named arrays, where there are any, and the other arrays."""
         rest = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
         own = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
         return (cls(**own) if own else None), rest

@@ -46,7 +46,7 @@ def unit(latents: TransformCode) -> float:
 
 
 def moved(before: Array, now: Array) -> float:
-    """By how much coefficients moved: ½‖now − before‖², the expected divergence in nats; the batch's largest.
+    """The distance that coefficients moved: ½‖now − before‖², the expected divergence in nats; the batch's largest.
 
     Example:
         >>> moved(np.zeros((1, 2, 2)), np.array([[[0.3, 0.0], [0.0, 0.4]]]))

@@ -66,7 +66,7 @@ class Cache:
         return sum(tensor.nbytes for tensor in self._tensors or ())
 
     def take(self, content_hash: str, held: Sequence[Held] = ()) -> tuple[list[Array], list[float]]:
-        """Its tensors and scales, for the one frame that uses it up.
+        """Give tensors and scales to the one frame that uses the cache up.
 
         Args:
             content_hash: of the plan that takes it.

@@ -33,12 +33,12 @@ class Costs:
 
     @classmethod
     def estimated(cls, plan: Plan, call: float = 2e6) -> Costs:
-        """From the plan alone, in the unit of multiply-accumulates; a call costs about a tenth of a millisecond."""
+        """Costs from the plan alone, in multiply-accumulates; a call costs about a tenth of a millisecond."""
         works = tuple(segment.work + call for segment in plan.segments)
         return cls(sum(segment.work for segment in plan.segments) + call, works, call)
 
     def prices(self, plan: Plan) -> tuple[Price, ...]:
-        """Of computing a box on each segment's grid."""
+        """The price of computing a box on each segment's grid."""
         return tuple(
             Price.of(plan, segment, self.call, dense)
             for segment, dense in zip(plan.segments, self.segments, strict=True)
@@ -65,7 +65,7 @@ class Price:
 
     @classmethod
     def of(cls, plan: Plan, segment: Segment, call: float, dense: float) -> Price:
-        """Of a segment, from what all of it costs."""
+        """The price of a segment's boxes, from what all of it costs."""
         if segment.kind is not Kind.PART:
             return cls(call, 0.0, (), (), dense)
         lengths = tuple(stop - start for start, stop in plan.grid(segment))
