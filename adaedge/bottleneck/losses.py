@@ -147,7 +147,7 @@ def overlap(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
 
 
 def answer(output: Any) -> Tensor:
-    """What is judged of an output: its first floating-point tensor; the first tensor where there is none."""
+    """The judged part of an output: its first floating-point tensor; the first tensor where there is none."""
     leaves = _leaves(output)
     return next((leaf for leaf in leaves if leaf.is_floating_point()), leaves[0])
 

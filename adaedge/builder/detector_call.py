@@ -22,7 +22,7 @@ from adaedge.models.object_detectors import Detector, detector_of
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is built.
+    """The arguments of `build`, a detector's heads in its place.
 
     Attributes:
         net: the network, or its `Elastic`; a detector's heads.

@@ -30,7 +30,7 @@ _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
 
 class BundleContents:
-    """What a `Bundle` holds, which adds how frames are run and says what the arguments and attributes are."""
+    """The contents of a `Bundle`, which adds how frames are run and documents arguments and attributes."""
 
     def __init__(
         self,

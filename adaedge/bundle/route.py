@@ -28,7 +28,7 @@ from adaedge.payload.messages import read_tensors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IncrementalEngines:
-    """What runs a head or a tail in parts.
+    """The engines that run a head or a tail in parts.
 
     Attributes:
         about: what the manifest says of it.

@@ -33,7 +33,7 @@ _SILENT = "--"
 
 @dataclass(frozen=True, slots=True)
 class LinkSignal:
-    """What a modem reports while it sends nothing; ``None`` for what it does not report.
+    """The quality that a modem reports while it sends nothing; ``None`` for a figure that it does not report.
 
     Attributes:
         rsrp_dbm: power of the reference signal. It says nothing of noise, so no rate follows from it alone.

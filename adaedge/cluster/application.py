@@ -135,7 +135,7 @@ def application(args: dict[str, Any]) -> Any:
 
 
 def planned(args: dict[str, Any]) -> tuple[ReplicaPlan, str, str, tuple[str, ...]]:
-    """What the arguments of a Serve config file say: plan, address, folder, names.
+    """The plan, address, folder and names in the arguments of a Serve config file.
 
     Raises:
         LinkError: if an argument is unknown, or the bundle is missing.

@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What all policies share.
+    """The things that all policies of the demo share.
 
     Attributes:
         bundle: the deployed model.
@@ -62,7 +62,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one policy did.
+    """The run of one policy.
 
     Attributes:
         records: one a frame.
@@ -92,7 +92,7 @@ class FromFirstFrame:
 
 
 def answers_of(bundle: Bundle, scenes: Sequence[Scene]) -> list[Arrays]:
-    """What the full network in fp32 answers to each frame as it came."""
+    """The answers of the full network in fp32 to each frame as it came."""
     return [
         bundle.run(OperatingPoint(OUTPUT), (bundle.preprocess(frame),)) for scene in scenes for frame in scene.frames
     ]

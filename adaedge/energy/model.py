@@ -57,7 +57,7 @@ class EnergySplit:
 
 
 class Prices(NamedTuple):
-    """What each unit of an offload costs at given rates: its joules, changes of the radio's state aside, are linear.
+    """The price of each unit of an offload at given rates: without changes of the radio's state, joules are linear.
 
     Attributes:
         compute_w: joules of a second that the terminal computes.

@@ -25,7 +25,7 @@ STEPS = 12
 
 
 class Offload(NamedTuple):
-    """What a frame costs that is sent, as the events of a crowd need it: times, and whole bytes."""
+    """The cost of a frame that is sent, as the events of a crowd need it: times, and whole bytes."""
 
     terminal_s: float
     timeout_s: float
@@ -44,7 +44,7 @@ class Offload(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """What terminals of one kind have in common.
+    """The properties that terminals of one kind share.
 
     Attributes:
         profile: costs, joined with the edge server's.

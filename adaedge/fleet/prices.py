@@ -136,7 +136,7 @@ def spent(ways: Ways, times: Times) -> Floats:
 
 
 class Offer(NamedTuple):
-    """What happens at a pair of prices.
+    """The outcome at a pair of prices.
 
     Attributes:
         band: price of the whole band.

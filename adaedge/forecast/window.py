@@ -50,7 +50,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a network asks of its terminal, however it is run.
+    """The work that a network asks of its terminal, however it is run.
 
     Attributes:
         local_s: seconds of a local run on the terminal.

@@ -56,7 +56,7 @@ def find(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
 
 
 def still_whole(skipped: Mapping[str, str], groups: Sequence[ChannelGroup]) -> dict[str, str]:
-    """What is kept whole once these groups are narrowed: not the modules whose channels belong to one of them.
+    """The modules that are kept whole once these groups are narrowed: none whose channels belong to one of them.
 
     Example:
         >>> heads = ChannelGroup("attn", 2, (Member("attn.qkv.weight", 0, torch.arange(6), torch.arange(6) % 2),))

@@ -37,7 +37,7 @@ ROUND_TRIP_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is compared, as it was measured here.
+    """A network that is compared, as it was measured here.
 
     Attributes:
         name: for people.

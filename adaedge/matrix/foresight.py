@@ -45,7 +45,7 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Workloads:
-    """What every point asks of a frame that changed as much as frames did.
+    """The costs of every point for a frame that changed by the mean change.
 
     Attributes:
         steady: of each point, its cost at the mean change.

@@ -36,7 +36,7 @@ def floor_for(metric: Metric | None) -> float:
 
 
 def metric_of(bundle: Bundle) -> Metric | None:
-    """What judges a bundle's answers: the metric that it was built with, else the default one of its outputs.
+    """The metric of a bundle's answers: the one that it was built with, else the default one of its outputs.
 
     ``None`` where its weights are random, or its answers cannot be judged.
     """

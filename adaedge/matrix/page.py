@@ -128,7 +128,7 @@ def headline(rows: Sequence[Row]) -> str:
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """What else is to be said: the worst cell, floors that were broken, what counts for its cost only."""
+    """Further sentences: the worst cell, floors that were broken, networks that count for their cost only."""
     found = savings(rows)
     told = []
     if found:

@@ -59,7 +59,7 @@ def predicted_best(cell: Mapping[str, Row]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What all techniques together save in a cell, against the best of what needs no scheduler.
+    """The saving of all techniques together in a cell, against the best mode without a scheduler.
 
     Attributes:
         cell: which one.

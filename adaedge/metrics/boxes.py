@@ -18,7 +18,7 @@ from adaedge.metrics.score import Answer, Score, pairs, shapes
 
 
 class Output(Protocol):
-    """What is known of an output, or the output itself: its NumPy type and shape."""
+    """An output, or what is known of it: its NumPy type and shape."""
 
     @property
     def dtype(self) -> Any:

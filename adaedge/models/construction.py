@@ -19,7 +19,7 @@ from adaedge.errors import ModelError
 
 
 def made(label: str, make: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:
-    """What ``make`` returns.
+    """The object that ``make`` returns.
 
     Raises:
         ModelError: if the constructor refuses the arguments.

@@ -13,7 +13,7 @@ from adaedge.errors import ProfileError
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one frame costs at one operating point. Times are medians measured on the machine that runs the part.
+    """The cost of one frame at one operating point. Times are medians measured on the machine that runs the part.
 
     Attributes:
         head_s: terminal: from the frame to the features (all of the model where the point is local).

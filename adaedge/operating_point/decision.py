@@ -12,7 +12,7 @@ from adaedge.operating_point.point import OperatingPoint
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a scheduler chose for one frame, what it predicted, and why.
+    """A scheduler's choice for one frame, with its prediction and its reasons.
 
     Attributes:
         point: the operating point to run.

@@ -84,7 +84,7 @@ def often(records: Sequence[FrameRecord]) -> npt.NDArray[np.float64]:
 
 
 def caption_of(records: Sequence[FrameRecord]) -> str:
-    """What the pictures show, in words and figures."""
+    """The caption of the pictures, in words and figures."""
     found = in_part(records)
     areas = [_covered(record) for record in found]
     shares = [record.measurement.macs_share or 0.0 for record in found]

@@ -30,7 +30,7 @@ class PointUse:
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """What one policy did over one run.
+    """The result of one policy over one run.
 
     Attributes:
         frames: number of frames.

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a terminal was given.
+    """The rights of one terminal.
 
     Attributes:
         name: of the terminal.

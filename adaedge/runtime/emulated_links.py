@@ -16,7 +16,7 @@ from adaedge.runtime.link import HELLO_BYTES, Link, Reply
 
 
 class Transfer(Protocol):
-    """What is asked of a trace: ``adaedge.channel.Trace``, or a user's own."""
+    """The protocol of a trace: ``adaedge.channel.Trace``, or a user's own."""
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
         """Seconds that so many bytes take when the first is sent at ``start_s``."""

@@ -16,7 +16,7 @@ from adaedge.scheduling import TwoAnswers
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstAnswer:
-    """What became of a decision once the first answer was there, if its point is a cascade's.
+    """A decision after the first answer, if its point is a cascade's.
 
     Attributes:
         decision: the one for the record, with the result of the first answer among its reasons.

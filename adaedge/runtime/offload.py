@@ -219,5 +219,5 @@ def _word(error: Exception) -> str:
 
 
 def for_meter(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
-    """What the energy meter takes of uploads."""
+    """The uploads as the energy meter takes them."""
     return sorted(map(attrgetter("start_s", "end_s", "payload_bytes"), crossings))

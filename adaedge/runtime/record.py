@@ -19,7 +19,7 @@ from adaedge.operating_point import Decision, OperatingPoint
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What happened to one frame. Times are measured (or replayed); joules are modelled from them.
+    """The measurement of one frame. Times are measured (or replayed); joules are modelled from them.
 
     Attributes:
         latency_s: seconds from the frame to its answer.

@@ -138,7 +138,7 @@ class EdgeServer:
 
 
 class Serving(Protocol):
-    """What answers terminals: an `EdgeServer`, or the ingress of many."""
+    """A server that answers terminals: an `EdgeServer`, or the ingress of many."""
 
     def start(self) -> None:
         """Begin to answer."""

@@ -33,7 +33,7 @@ _OUTLIER = 3.0  # a frame that took so many times as much met an accident
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What is remembered.
+    """The memory of the bandit.
 
     Attributes:
         gram: (2, 2): of the joules predicted, by cause, beyond the prior.

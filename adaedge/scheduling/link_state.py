@@ -35,7 +35,7 @@ def trips_of(link: LinkState) -> float:
 
 
 class Purpose(Enum):
-    """What an exchange is for."""
+    """The purpose of an exchange."""
 
     FRAME = "frame"
     PROBE = "probe"
@@ -121,7 +121,7 @@ class UploadRecord:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What follows from an exchange.
+    """The consequences of an exchange.
 
     Attributes:
         state: the link from now on.
@@ -136,7 +136,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What is known of one link, and what follows from it.
+    """The state of one link, and what follows from it.
 
     The link is *up* after an answered probe or frame; *down* before the first one, after a probe that failed, and after
     a frame that was refused, unreadable, met a broken connection, or was the second in a row to time out or to find the

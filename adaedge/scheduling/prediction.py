@@ -129,7 +129,7 @@ def predict(
     frames: float | None = None,
     past: Past = NOTHING,
 ) -> Predictions:
-    """What every point would take.
+    """Predict the seconds and joules of every point.
 
     Args:
         table: the points.

@@ -37,7 +37,7 @@ FIRST_FRAMES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a scheduler remembers from one frame to the next.
+    """The memory of a scheduler from one frame to the next.
 
     Attributes:
         point: what was chosen for the last frame that was computed; ``None`` before the first.
@@ -228,7 +228,7 @@ class Scheduler:
 
     @property
     def verdict(self) -> str:
-        """The rate from which offloading pays here, or why it cannot; for people, where the edge server was not used."""
+        """The rate from which offloading pays here, or why it cannot; for people."""
         worth = self.worth
         if math.isinf(self.probe_plan().wait_s):
             return (

@@ -27,7 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Limits:
-    """What the user asks for.
+    """The limits that the user sets.
 
     Attributes:
         deadline_s: seconds from a frame to its answer.

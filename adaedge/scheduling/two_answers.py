@@ -11,7 +11,7 @@ from adaedge.operating_point import OperatingPoint
 
 
 class TwoAnswers(Protocol):
-    """What a scheduler asks of a cascade, such as `adaedge.Cascade`."""
+    """The protocol of a cascade, such as `adaedge.Cascade`, as a scheduler sees it."""
 
     @property
     def first(self) -> OperatingPoint:

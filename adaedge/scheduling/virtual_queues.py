@@ -34,7 +34,7 @@ PRICE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """What is remembered.
+    """The memory of the queues.
 
     Attributes:
         begun_s: when the first frame came.

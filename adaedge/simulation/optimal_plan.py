@@ -55,7 +55,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
-    """What really happens to each frame of a scenario.
+    """The true outcome of each frame of a scenario.
 
     Attributes:
         scenario: what is replayed.

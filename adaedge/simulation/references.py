@@ -23,7 +23,7 @@ Costs = Profile | Mapping[OperatingPoint, Cost]
 
 @final
 class HeldFrames:
-    """What both ends of a replayed link hold: `HeldPayload`, as a terminal's stream has it, of frame numbers.
+    """The frames that both ends of a replayed link hold: `HeldPayload` of frame numbers, as in a terminal's stream.
 
     Args:
         costs: the points that have costs at several amounts of change are those whose codecs or heads have a state.
@@ -106,5 +106,5 @@ def whole_bytes(payload_bytes: Any) -> Any:
 
 
 def cost_at(costs: Costs, point: OperatingPoint, change: float) -> Cost:
-    """What a frame costs that changed so much; a table without amounts of change has refreshes only."""
+    """The cost of a frame that changed so much; a table without amounts of change has refreshes only."""
     return costs.at(point, change) if isinstance(costs, Profile) else costs[point]

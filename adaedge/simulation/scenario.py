@@ -25,7 +25,7 @@ from adaedge.stream.detectors import check_detector
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What every policy of a comparison meets alike.
+    """The costs, link, frames and limits that all policies of a comparison share.
 
     Attributes:
         costs: what every point costs.

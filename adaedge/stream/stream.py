@@ -55,7 +55,7 @@ class _Left:
 
 @final
 class Stream:
-    """What the terminal holds of one camera's frames; ``Terminal.stream`` opens one. Frames take turns.
+    """The terminal's state of one camera's frames; ``Terminal.stream`` opens one. Frames take turns.
 
     Args:
         bundle: the model.

@@ -87,7 +87,7 @@ def share_of_new(came: int, frames: int, stride: int) -> float:
 
 
 def slid(frames: Frames, preprocessing: Preprocessing) -> list[Arrays]:
-    """What a window shows as it slides over a clip, once for each frame: views of one copy of it.
+    """The windows that slide over a clip, one for each frame: views of one copy of it.
 
     Args:
         frames: prepared, uint8 (frames, height, width, 3).

@@ -49,7 +49,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Relief:
-    """What fraction of the joules is saved by asking for a little less.
+    """The fraction of the joules that is saved by asking for a little less.
 
     Attributes:
         accuracy: by a floor that is a hundredth lower.

@@ -35,7 +35,7 @@ _SECRET_BYTES = 16
 
 @final
 class UpdateKey:
-    """What signs updates and recognises them; derived from a secret that both ends share, such as an access token.
+    """A key that signs and verifies updates; derived from a secret that both ends share, such as an access token.
 
     The secret itself is neither kept nor shown.
 

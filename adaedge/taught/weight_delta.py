@@ -23,7 +23,7 @@ LEVELS = 127
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
-    """What is added to one tensor: ``scale * values`` at the places that the mask marks.
+    """The addition to one tensor: ``scale * values`` at the positions that the mask marks.
 
     Attributes:
         mask: uint8, a bit for each weight in C order, the highest bit of a byte first (`numpy.packbits`).

@@ -64,7 +64,7 @@ class AnswerCodec(Protocol):
 
 
 class Spec(Protocol):
-    """What is known of an output before there is one: its NumPy type and shape."""
+    """An output before there is one: its NumPy type and shape."""
 
     @property
     def dtype(self) -> str:

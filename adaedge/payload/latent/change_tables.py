@@ -49,7 +49,7 @@ ACTIVITY_ROW = np.searchsorted(ACTIVITY_LEVELS, np.arange(256), side="right").as
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """What each fact about a coefficient adds to its sum, int32: its class, an activity, those around, what is near."""
+    """The summands of each fact about a coefficient, int32: its class, an activity, those around, what is near."""
 
     of_class: npt.NDArray[np.int32]
     of_activity: npt.NDArray[np.int32]

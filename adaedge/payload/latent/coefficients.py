@@ -40,7 +40,7 @@ def variances(latents: TransformCode) -> Floats:
 
 
 def unit(latents: TransformCode) -> float:
-    """What one of the encoder's integers is, in the metric's unit."""
+    """The value of one of the encoder's integers, in the metric's unit."""
     finest = int(np.argmax(latents.steps))  # the largest integer is the one that was rounded least
     return float(latents.sizes[finest]) / float(latents.steps[finest])
 

@@ -19,7 +19,7 @@ Boxes = list[Box] | None
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What computing costs on a machine: measured in seconds, or estimated from multiply-accumulates.
+    """The costs of computing on a machine: measured in seconds, or estimated from multiply-accumulates.
 
     Attributes:
         whole: the whole network at once.
@@ -47,7 +47,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a box on a segment's grid costs: a call, and the box with what its outputs depend on around it.
+    """The cost of a box on a segment's grid: a call, and the box with the surroundings that its outputs depend on.
 
     Attributes:
         call: of a call, whatever its size.

@@ -220,7 +220,7 @@ def _coarser(box: Box, units: Units) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class FrameStats:
-    """What was computed of a frame.
+    """The statistics of a computed frame.
 
     Attributes:
         changed: share of the input that counted as changed, in [0, 1].
