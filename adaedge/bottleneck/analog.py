@@ -135,7 +135,7 @@ class AnalogBottleneck(nn.Module):
         return self
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """What is between head and tail: the gains, and the decoder's residual."""
+        """The parameters between head and tail: the gains, and the decoder's residual."""
         return [self.gains, *self.residual.parameters()]
 
     def _amplitudes(self) -> Tensor:

@@ -115,7 +115,7 @@ class Space:
         return any(codec in LATENT for codec in self.codecs or () if isinstance(codec, str))
 
     def of(self, network: str) -> Space:
-        """What of this space is one network's: of a further one width 1, and no bottleneck of the full one's."""
+        """The part of this space for one network: a further one has width 1, and no bottleneck of the full one's."""
         if network == FULL:
             return self
         codecs = None if self.codecs is None else [one for one in self.codecs if not isinstance(one, Bottleneck)]

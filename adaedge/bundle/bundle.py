@@ -83,7 +83,7 @@ class Bundle(BundleContents):
         return self.engine(self.manifest.cut(split, level).tail)
 
     def engine(self, half: Subgraph | None) -> Engine:
-        """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
+        """The engine of a half; for ``None``, one that returns its inputs. Loaded when it is first asked for, then kept."""
         return self._engines.of(half)
 
     def onnx(self, half: Subgraph) -> bytes:
@@ -91,7 +91,7 @@ class Bundle(BundleContents):
         return self._engines.whole(half)
 
     def codec(self, point: OperatingPoint) -> Codec:
-        """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
+        """The codec of the features at a point. A bottleneck is loaded when it is first asked for.
 
         Raises:
             BundleError: if the bundle does not hold the point's split point at its level.
@@ -206,7 +206,7 @@ class Bundle(BundleContents):
             raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
 
     def receive(self, message: Message, reference: Reference | None = None) -> tuple[Engine, Arrays, Reference | None]:
-        """What is to be run for a message, on what, and what this end holds of it for the next one.
+        """The engine to run for a message, its inputs, and the reference that this end holds for the next one.
 
         That is the tail on features, or a bottleneck's on its coefficients.
 
@@ -232,7 +232,7 @@ class Bundle(BundleContents):
         return answer_wire.encode(message.request, header, self.answers.write(answer))
 
     def decode_answer(self, data: bytes | bytearray | memoryview, request: Request) -> tuple[AnswerHeader, Arrays]:
-        """What an answer says, and the answer.
+        """The header of an answer, and the answer.
 
         Args:
             data: what was received.

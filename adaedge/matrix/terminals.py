@@ -56,7 +56,7 @@ class Terminal:
         return self.compute.provenance
 
     def profile(self, here: Profile, macs: float, *, prepare_s: float = 0.0, pixels: float = 0.0) -> Profile:
-        """What every point costs on this terminal, from what it costs here.
+        """The profile of this terminal, from the profile of this machine.
 
         Args:
             here: measured on this machine, without preparing frames.

@@ -263,7 +263,7 @@ class Scheduler:
         return self.worth.probe_timeout_s(trips_s) if self.guarded else LONGEST_PROBE_S
 
     def settle(self, spent_j: float, owed_j: float) -> None:
-        """What the terminal has really spent since the last time, and what its radio will draw yet if left alone."""
+        """Take the joules that the terminal has really spent since the last time, and those its radio will draw yet."""
         before = self.state
         more_j = spent_j + owed_j - before.ledger.owed_j
         ledger = before.ledger.settled(spent_j, owed_j)
