@@ -83,7 +83,7 @@ class Bundle(BundleContents):
         return self.engine(self.manifest.cut(split, level).tail)
 
     def engine(self, half: Subgraph | None) -> Engine:
-        """The engine of a half; for ``None``, one that returns its inputs. Loaded when it is first asked for, then kept."""
+        """The engine of a half; for ``None``, one that returns its inputs. Loaded on first use, then kept."""
         return self._engines.of(half)
 
     def onnx(self, half: Subgraph) -> bytes:
