@@ -20,7 +20,7 @@ def late_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: its ``__name__``. Its ``__all__`` lists all of its names.
-        homes: name → the package's module that holds it. A name that is not here is imported as ever.
+        homes: name → the package's module that holds it. A name that is not here is imported at once.
 
     Raises:
         AttributeError: from ``__getattr__``, if the package has no such name; it lists those that it has.

@@ -12,7 +12,7 @@ from adaedge.errors import AdaedgeError
 
 
 def own(text: str, kind: type | None, error: type[AdaedgeError], *, otherwise: str = "") -> Any:
-    """What ``package.module:NAME`` names; the module is imported, so it is code that the user trusts.
+    """The object that ``package.module:NAME`` names; the module is imported, so it is code that the user trusts.
 
     Args:
         text: ``package.module:NAME``.

@@ -1,4 +1,4 @@
-"""A small network that answers at home where it is sure, and a large one for the rest, with a floor that holds.
+"""A small network that answers locally where it is sure, and a large one for the rest, with a floor that holds.
 
     python -m recipes.cascade --images photos/ --student timm:mobilenetv2_050 -o out
     python -m recipes.cascade --images photos/ --student my_package.students:small --floor 0.97 --then blocks.3

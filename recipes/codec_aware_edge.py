@@ -8,7 +8,7 @@ itself answers to the clean ones (`adaedge.distill`). The first half of a clip t
 codec before both networks: mean bytes, and the divergence of the answer from the plain network's to the clean frame, in
 nats. ``saved`` is how many bytes fewer the taught network needs for the plain one's divergence, the mean over the
 settings at which it can be read off. Writes ``out/network.safetensors``, weights of the network to build a bundle from
-(it learned clean frames too, which the terminal answers at home), and ``out/measured.json``.
+(it learned clean frames too, which the terminal answers locally), and ``out/measured.json``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 For each seed, two students of one architecture, one order of images and one budget: ``alone`` learns the labels, and
 ``taught`` learns labels and teacher (`adaedge.distill`: softened predictions, and the features of the last stage).
 Writes ``out/student-SEED.safetensors`` and ``out/measured.json``: test accuracy of all three, seconds, settings. Start
-it again after a kill, and it goes on where it was. On a GPU it runs in bfloat16.
+it again after it was killed, and it goes on where it was. On a GPU it runs in bfloat16.
 """
 
 from __future__ import annotations

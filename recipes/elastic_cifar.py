@@ -5,7 +5,7 @@
     python -m recipes.elastic_cifar --smoke
 
 Writes ``out/elastic.safetensors`` (read it with `adaedge.Elastic.load`) or ``out/alone-0.5.safetensors``, and beside it
-a JSON file with the settings and the losses. Start it again after a kill, and it goes on where it was. ResNet-56, six
+a JSON file with the settings and the losses. Started again after it was killed, it goes on where it was. ResNet-56, six
 epochs: an hour on two cores.
 """
 

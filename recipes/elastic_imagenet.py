@@ -6,7 +6,7 @@
     python -m recipes.elastic_imagenet --smoke
 
 Starts from timm's pretrained weights, trains by the sandwich rule, and writes ``out/elastic.safetensors`` (read it with
-`adaedge.Elastic.load`) and the accuracy of each width. Start it again after a kill, and it goes on where it was.
+`adaedge.Elastic.load`) and the accuracy of each width. Started again after it was killed, it goes on where it was.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 Fits the analytic bottleneck on some of the images, refines it on views of all (`adaedge.distillation.refine`), and
 sends the test images through both, and through JPEG: mean bytes, how often the class stays, and the divergence of the
 prediction in nats. Writes ``out/bottleneck.safetensors`` (read it with `adaedge.Bottleneck.load`), ``curve.json`` and
-``curve.png``. Started again after a kill, it goes on where it was. Images are read from subfolders too.
+``curve.png``. Started again after it was killed, it goes on where it was. Images are read from subfolders too.
 """
 
 from __future__ import annotations

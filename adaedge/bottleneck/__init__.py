@@ -1,4 +1,4 @@
-"""The semantic bottleneck: what crosses a split point, in as few bytes as the network's prediction can bear.
+"""The semantic bottleneck: the features at a split point, in the fewest bytes that keep the network's prediction.
 
 May import: ``errors``, ``channel``, ``payload``, ``detection``, ``metrics``, ``graph``, ``levels``.
 """

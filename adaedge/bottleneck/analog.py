@@ -27,8 +27,8 @@ class AnalogBottleneck(nn.Module):
     """A network whose features cross as complex symbols, without bits: linear joint source–channel coding.
 
     The bottleneck's coefficients, unrounded, are scaled and sent two to a symbol, real and imaginary part; how much
-    power each gets is `adaedge.channel.allocate`'s answer. The receiver takes the best linear estimate. Where the noise
-    grows, all coefficients get a little worse; there is no rate to miss. ``analog(*args)`` is the network with encoder,
+    power each gets is what `adaedge.channel.allocate` returns. The receiver takes the best linear estimate. Where noise
+    grows, all coefficients get a little worse; no rate has to fit. ``analog(*args)`` is the network with encoder,
     radio channel and decoder inside. Before any training the decoder is that linear estimate; what
     `adaedge.distillation.NoisyChannelObjective` trains is a residual behind it, and the scales.
 
@@ -135,7 +135,7 @@ class AnalogBottleneck(nn.Module):
         return self
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """What is between head and tail: the gains, and the decoder's residual."""
+        """The parameters between head and tail: the gains, and the decoder's residual."""
         return [self.gains, *self.residual.parameters()]
 
     def _amplitudes(self) -> Tensor:

@@ -2,8 +2,8 @@
 
 May import: ``detection``, ``metrics``.
 
-Raw heads are no answer: of a hundred thousand boxes a few dozen are, and which they are the logits say. So features are
-judged by the boxes that may become answers, before the suppression, which has no gradient.
+Raw heads are no answer yet: of a hundred thousand boxes a few dozen become answers, and the logits say which. So
+features are judged by the boxes that may become answers, before the suppression, which has no gradient.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Sample:
 
 
 def called(head: nn.Module, batch: Any) -> Sequence[torch.Tensor]:
-    """What a head returns for a tensor, a tuple of the network's arguments, or a dictionary of its keyword ones."""
+    """The features that a head returns for a tensor, a tuple of arguments, or a dictionary of keyword arguments."""
     found: Sequence[torch.Tensor] = (
         head(**batch) if isinstance(batch, dict) else head(*(batch if isinstance(batch, tuple) else (batch,)))
     )

@@ -1,9 +1,9 @@
-"""What an answer loses where features are wrong: one loss for each kind of answer.
+"""The loss of an answer where features have errors: one loss for each kind of answer.
 
 May import: ``metrics``.
 
-Each is a random scalar whose gradient g says what the answer depends on: half the expected square of g · error is what
-is lost, to second order. `lost` measures the same where it counts.
+Each is a random scalar whose gradient g says what the answer depends on: half the expected square of g · error is the
+loss to second order. `lost` measures the loss itself on answers.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def class_loss(output: Any, generator: torch.Generator) -> Tensor:
 
 
 def map_loss(output: Any, generator: torch.Generator) -> Tensor:
-    """The same at each position of (N, classes, …) logits, where labels are drawn apart, with random signs, summed.
+    """`class_loss` at each position of (N, classes, …) logits, labels drawn independently, with random signs, summed.
 
-    A sum over positions of nats at each: the signs keep what one position's label says of another out of the square.
+    It is a sum over positions of the nats at each: the signs keep products of two positions out of the square.
     It is divided by the square root of the positions, so that half the expected square is the divergence of a
     position's prediction in nats, to second order, as a mean over the map.
 
@@ -99,10 +99,10 @@ def direction_loss(output: Any, generator: torch.Generator) -> Tensor:
 
 
 def lost(found: Sequence[Any], wanted: Sequence[Any], loss: Loss) -> float | None:
-    """What the losses of this file stand for, on answers; ``None`` for another loss, or where no box is expected.
+    """The loss of answers, measured; ``None`` for a loss that is not of this file, or where no box is expected.
 
-    Of classes the mean divergence in nats, of directions 1 − cosine, of a dense map the squared error relative to the
-    variance. Of labels and boxes what their metrics lose: 1 − `overlap`, 1 − F1.
+    It is the mean divergence in nats for classes, 1 − cosine for directions, the squared error relative to the variance
+    for a dense map, 1 − `overlap` for labels, and 1 − F1 for boxes.
 
     Args:
         found: the outputs with a bottleneck.
@@ -128,10 +128,10 @@ def lost(found: Sequence[Any], wanted: Sequence[Any], loss: Loss) -> float | Non
 
 
 def overlap(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """Intersection over union of the labels of (N, classes, …) logits, all classes but the commonest together.
+    """Intersection over union of the labels of (N, classes, …) logits, all classes but the most frequent together.
 
     A class counts by how much of it there is: one that flickers at a few positions cannot decide alone, as it could in
-    a mean over classes. The commonest, often the background, would hide all others.
+    a mean over classes. The most frequent, often the background, would hide all others.
     """
     classes = wanted[0].shape[1]
     same, here, there = torch.zeros(3, classes, dtype=torch.long)
@@ -147,7 +147,7 @@ def overlap(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
 
 
 def answer(output: Any) -> Tensor:
-    """What is judged of an output: its first floating-point tensor; the first tensor where there is none."""
+    """The judged part of an output: its first floating-point tensor; the first tensor where there is none."""
     leaves = _leaves(output)
     return next((leaf for leaf in leaves if leaf.is_floating_point()), leaves[0])
 

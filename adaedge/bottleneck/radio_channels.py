@@ -24,7 +24,7 @@ class Received(NamedTuple):
 
 
 class RadioChannel(Protocol):
-    """Symbols in, what a receiver has of them out; draws with PyTorch's global generator."""
+    """Takes sent symbols and returns what a receiver has of them; draws with PyTorch's global generator."""
 
     def __call__(self, symbols: torch.Tensor) -> Received:
         """What is received of complex (N, channel_uses)."""

@@ -67,7 +67,7 @@ class Assembly:
         scratch: keeps what took long.
         report: progress.
         detector: measures the changes that kept answers follow.
-        plain: whether the user gave a plain network, whose narrower widths nobody has trained.
+        plain: whether the user gave a plain network, whose narrower widths are untrained.
     """
 
     net: nn.Module

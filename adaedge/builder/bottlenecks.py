@@ -36,7 +36,7 @@ MOST_MOVING = 100  # frames in order, of all clips together
 
 @dataclass(slots=True)
 class Bottlenecks:
-    """What a bundle holds of bottlenecks.
+    """The bottlenecks of a bundle.
 
     Attributes:
         files: path → bytes.

@@ -96,11 +96,11 @@ def build(
             torchvision's has its own: a frame is stretched to the example's size.
         postprocessing: what makes boxes, scores and labels of the outputs, before the answer codec. Detectors that
             ``adaedge.models.detector_of`` knows have their own, and are captured up to their raw heads.
-        labels: name of each class; unless told, those that the model itself names (``net.config.id2label``).
+        labels: name of each class; by default, those that the model itself names (``net.config.id2label``).
         name: name of the model.
         trained: whether its weights were trained, or random.
         answer: the answer codec: what a user gets of the outputs, and what crosses back, as ``adaedge.payload.answers``
-            lists them: ``best@5``, ``labels@129x129``, ``f16+zstd``. Accuracy is that of such answers. Unless told, no
+            lists them: ``best@5``, ``labels@129x129``, ``f16+zstd``. Accuracy is that of such answers. By default, no
             value changes, but that the logits of a map whose classes ``labels`` names become label maps, and that a
             detector answers ``boxes``.
         detector: measures how much changed since an answer was computed, by which one is kept; `MovedBlocks` unless

@@ -22,7 +22,7 @@ from adaedge.payload import OwnCodec
 
 @dataclass(slots=True)
 class BundleWriter:
-    """What a bundle is made of.
+    """Gathers the parts that a bundle is made of.
 
     Attributes:
         cuts: of one level after another, each in execution order.

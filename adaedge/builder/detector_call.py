@@ -22,7 +22,7 @@ from adaedge.models.object_detectors import Detector, detector_of
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is built.
+    """The arguments of `build`, a detector's heads in its place.
 
     Attributes:
         net: the network, or its `Elastic`; a detector's heads.
@@ -41,7 +41,7 @@ class Given:
     postprocessing: Postprocessing | None = None
 
     def split(self) -> Given:
-        """The same, where it is a known detector with its heads in its place; what the user gave beside it stands.
+        """The same, where it is a known detector with its heads in its place; what the user gave beside it stays.
 
         Raises:
             ModelError: if the example does not fit the detector, or a further network is another kind of detector.

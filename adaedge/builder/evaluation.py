@@ -36,7 +36,7 @@ Evaluate = Callable[[Predict], Accuracy | float]
 
 
 def against_full(bundle: Bundle, samples: Samples, metric: Metric | None = None) -> Evaluation | None:
-    """How near a point's answers are to those of the full network on this machine.
+    """An evaluation that compares a point's answers with those of the full network on this machine.
 
     Args:
         bundle: holds the full network.
@@ -101,7 +101,7 @@ def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
 
 
 def answers(metric: Metric, start: Callable[[], Predict], clips: Sequence[Clip]) -> list[Arrays]:
-    """What the metric needs of each frame's answer. Frames of a clip are answered in order, by what ``start`` returns.
+    """The parts of each frame's answer that the metric needs. ``start`` returns what answers a clip's frames in order.
 
     Several clips, or pictures, are answered at a time: engines run beside each other.
     """
@@ -169,7 +169,7 @@ class Evaluation:
 
 
 def content_hash(arrays: Iterable[Array]) -> bytes:
-    """What identifies these arrays."""
+    """A hash that identifies these arrays."""
     digest = hashlib.blake2b()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)

@@ -22,7 +22,7 @@ from adaedge.payload.video import Video
 
 
 def codecs_for(point: SplitPoint, space: Space, otherwise: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Those codecs of a space that fit a split point; a bottleneck as ``bottleneck``, whoever fits it.
+    """The codecs of a space that fit a split point; a bottleneck is named ``bottleneck``, whoever fits it.
 
     Args:
         point: the split point, named as the user's model has it.

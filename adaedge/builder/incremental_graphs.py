@@ -52,7 +52,7 @@ class SegmentModels:
 def segment_models(
     found: Planned, *, threads: int = 1, samples: Sequence[Sequence[Array]] | None = None
 ) -> SegmentModels:
-    """A plan's segments as ONNX graphs, the parts of each held against its whole in ONNX Runtime.
+    """A plan's segments as ONNX graphs, the parts of each compared with its whole in ONNX Runtime.
 
     Args:
         found: the plan, with its graphs in PyTorch.

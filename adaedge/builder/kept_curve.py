@@ -5,14 +5,14 @@ May import: ``errors``, ``operating_point``, ``metrics``, ``engine``, ``stream``
 Clips are replayed as a stream would run them: an answer is kept until more than so much has changed, then a new one is
 computed. That is done for each of two dozen amounts of change, the knots. It gives two figures a knot:
 
-- *expected*: what kept answers score against those that would have been computed, over all pairs of frames that the
+- *expected*: the score of kept answers against those that would have been computed, over all pairs of frames that the
   replays met at such a change; made monotone by pooling neighbours that are out of order (isotonic regression).
-- *low*: what a stretch of ten seconds scores at least, its computed frames included, in 19 of 20, said with 95 %
+- *low*: the score that 19 of 20 stretches of ten seconds reach, computed frames included, with 95 %
   confidence: the normal tolerance limit mean − k·s of the stretches' scores (e.g. NIST/SEMATECH e-Handbook, 7.2.6.3),
   which for few stretches is far below their mean. A stretch counts once, however many frames it has, for frames that
   follow each other are alike. An accuracy floor is compared with it.
 
-The bound is validated: fitted on every second part of the clips, it is held against the stretches of the others, and
+The bound is validated: fitted on every second part of the clips, it is compared with the stretches of the others, and
 the other way around; by what 19 in 20 of them fall short of it, it is lowered.
 """
 
@@ -77,7 +77,7 @@ class AnsweredClip:
         return max(detector.change(one, other), share_of_new(after - before, *self.window))
 
     def stretches(self) -> list[range]:
-        """Its frames in stretches of ten seconds, or shorter ones where the clip is short."""
+        """The clip's frames in stretches of ten seconds, or shorter ones where the clip is short."""
         whole = max(1, round(STRETCH_S * self.fps))
         length = min(whole, max(_LEAST_FRAMES, len(self.answers) // _LEAST_STRETCHES))
         count = max(1, len(self.answers) // length)

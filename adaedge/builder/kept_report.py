@@ -1,4 +1,4 @@
-"""What a build says of kept answers: the curve, or why there is none.
+"""The part of a manifest about kept answers: the curve, or why there is none.
 
 May import: ``errors``, ``operating_point``, ``metrics``, ``engine``, ``bundle``, ``stream``; of this part
 ``evaluation``, ``kept_curve``, ``samples``.

@@ -23,7 +23,7 @@ def folder_of(level: Level, kind: str) -> str:
 
 
 def prefix_of(level: Level) -> str:
-    """What stands before a weight's name in its network, so that two networks may call their weights alike.
+    """The prefix of a weight's name in its network, so that two networks may call their weights alike.
 
     Example:
         >>> prefix_of(Level("student")) + "stem.weight", prefix_of(Level(width=0.5)) + "stem.weight"
@@ -33,7 +33,7 @@ def prefix_of(level: Level) -> str:
 
 
 def mark_of(level: Level) -> str:
-    """What stands behind a weight's name: nothing for the full width in fp32.
+    """The suffix of a weight's name: empty for the full width in fp32.
 
     Example:
         >>> mark_of(Level("student")), mark_of(Level(width=0.5, precision="int8"))

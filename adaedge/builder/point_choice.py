@@ -1,4 +1,4 @@
-"""What a bundle holds where the user has not said it: dimensions to try, and which points are worth keeping.
+"""The choice of dimensions that the user did not name, and of the points that are worth keeping.
 
 May import: ``operating_point``, ``payload``, ``graph``, ``levels``, ``bottleneck``; of ``bundle`` the manifest; of this
 part ``space``.
@@ -99,7 +99,7 @@ def left_out(width: float, local: Accuracy, full: Accuracy) -> str:
 def pareto_filter(
     entries: Sequence[PointEntry], head_macs: Mapping[OperatingPoint, int], named: Space
 ) -> tuple[PointEntry, ...]:
-    """Those points that can be the best choice somewhere.
+    """The points that can be the best choice somewhere.
 
     A point is left out if another is better in one of these and worse in none: MACs of the head, mean payload at each
     amount of change, accuracy. No rate of the link, no accuracy floor and no edge server that is at least as fast as

@@ -66,7 +66,7 @@ class SampleClip:
 @final
 @dataclass(frozen=True)
 class Samples:
-    """What a build is calibrated and scored on.
+    """The pictures and clips that a build is calibrated and scored on.
 
     Attributes:
         clips: clips and pictures, as they were given.

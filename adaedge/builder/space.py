@@ -30,7 +30,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What to build. What is named here is built whole; a dimension that is ``None`` is chosen by `build`.
+    """The points to build. A dimension that is named is built whole; `build` chooses one that is ``None``.
 
     The ends are always built: ``input`` (full offload) raw and with every codec that carries frames, at width 1 in
     fp32, and ``output`` (local) at every width and precision. An edge server has the power for the full width, and a
@@ -115,7 +115,7 @@ class Space:
         return any(codec in LATENT for codec in self.codecs or () if isinstance(codec, str))
 
     def of(self, network: str) -> Space:
-        """What of this space is one network's: of a further one width 1, and no bottleneck of the full one's."""
+        """The part of this space for one network: a further one has width 1, and no bottleneck of the full one's."""
         if network == FULL:
             return self
         codecs = None if self.codecs is None else [one for one in self.codecs if not isinstance(one, Bottleneck)]

@@ -1,4 +1,4 @@
-"""Hold the graphs that were cut against the model that they come from.
+"""Compare the graphs that were cut with the model that they come from.
 
 May import: ``errors``, ``payload``, ``bundle``, ``engine``.
 """
@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 
 
 def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequence[Array]) -> None:
-    """Hold every pair of fp32 graphs against the captured model.
+    """Compare every pair of fp32 graphs with the captured model.
 
     Args:
         bundle: holds them.
@@ -45,7 +45,7 @@ def verify(bundle: Bundle, cuts: Iterable[Cut], inputs: Arrays, expected: Sequen
 
 
 def verify_folded(bundle: Bundle, inputs: Arrays) -> None:
-    """Hold every tail that a decoder was folded into against decoder and tail, at its bottleneck's finest rate.
+    """Compare every tail that a decoder was folded into with decoder and tail, at its bottleneck's finest rate.
 
     Args:
         bundle: holds them, and names its points.

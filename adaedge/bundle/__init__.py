@@ -1,4 +1,4 @@
-"""What is deployed: a folder of JSON, safetensors and ONNX, hashed, versioned, loaded without executing anything.
+"""A bundle is what is deployed: a folder of JSON, safetensors and ONNX, hashed, versioned, loaded without executing it.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``.
 

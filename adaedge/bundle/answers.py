@@ -1,4 +1,4 @@
-"""A bundle's answers: what becomes of the model's outputs, how that is written, and how it nests.
+"""A bundle's answers: how they are made of the model's outputs, how they are written, and how they nest.
 
 May import: ``errors``, ``payload``, ``metrics``, ``engine``, ``detection``; of this part ``batches``, ``entries``,
 ``frames``, ``manifest``, ``structure``.
@@ -37,7 +37,7 @@ _FACTOR = 2  # no answer codec writes more than this of an answer, whatever it h
 
 @final
 class AnswerFormat:
-    """How a bundle answers. Thread-safe.
+    """Makes, writes, reads and nests a bundle's answers. Thread-safe.
 
     Args:
         manifest: names the answer codec, and the model's outputs.
@@ -105,7 +105,7 @@ class AnswerFormat:
         return self.codec.encode(answer)[1]
 
     def read(self, data: Segment, request: Request) -> tuple[AnswerHeader, Arrays]:
-        """What an answer says, and the answer.
+        """The header of an answer, and the answer.
 
         Raises:
             PayloadError: if it is truncated, foreign, oversized, corrupted, or the answer to something else.
@@ -114,7 +114,7 @@ class AnswerFormat:
         return header, self._decode(segment)
 
     def default_metric(self) -> Metric:
-        """The metric of a bundle that nobody chose one for: by what it answers.
+        """The metric that fits the answers of a bundle, where the user chose none.
 
         Raises:
             MetricError: if no rule says how to judge it.

@@ -105,7 +105,7 @@ class AxisFilter:
         Example:
             >>> halves = filter_of(4, 2, 0, 2, "bilinear")
             >>> halves.rows(np.repeat(np.uint8([0, 0, 200, 200]), 3).reshape(4, 1, 3))[:, 0, 0].tolist()
-            [25, 175]
+            [29, 171]
         """
         made = np.empty((len(self.first), *pixels.shape[1:]), np.uint8)
         PASSES.rows(pixels, self.first, self.weights, made)

@@ -25,7 +25,7 @@ def load_in_background(bundle: Bundle, points: Iterable[OperatingPoint]) -> Thre
         points: which, the one that is needed first in front.
 
     Returns:
-        The thread: nobody has to wait for it.
+        The thread; the caller need not wait for it.
     """
     opening = Thread(target=_open, args=(bundle, tuple(points)), name="adaedge-opening")
     opening.start()

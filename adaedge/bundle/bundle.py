@@ -50,6 +50,15 @@ class Bundle(BundleContents):
     Raises:
         BundleError: if there is no such engine.
         MissingExtraError: if the engine is not installed.
+
+    Example:
+        >>> import adaedge, torch
+        >>> bundle = adaedge.build(torch.nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), adaedge.Space([]))
+        >>> [str(point) for point in bundle.points]
+        ['input/w1/fp32/raw', 'output/w1/fp32/raw']
+        >>> (answer,) = bundle.run(OperatingPoint("output"), (np.ones((1, 4), np.float32),))
+        >>> answer.shape
+        (1, 2)
     """
 
     def route(self, point: OperatingPoint) -> Route:
@@ -74,7 +83,7 @@ class Bundle(BundleContents):
         return self.engine(self.manifest.cut(split, level).tail)
 
     def engine(self, half: Subgraph | None) -> Engine:
-        """What runs a half; for none, what returns its inputs. Loaded when it is first asked for, then kept."""
+        """The engine of a half; for ``None``, one that returns its inputs. Loaded on first use, then kept."""
         return self._engines.of(half)
 
     def onnx(self, half: Subgraph) -> bytes:
@@ -82,7 +91,7 @@ class Bundle(BundleContents):
         return self._engines.whole(half)
 
     def codec(self, point: OperatingPoint) -> Codec:
-        """What turns the features at a point into segments and back. A bottleneck is loaded when it is first asked for.
+        """The codec of the features at a point. A bottleneck is loaded when it is first asked for.
 
         Raises:
             BundleError: if the bundle does not hold the point's split point at its level.
@@ -139,7 +148,7 @@ class Bundle(BundleContents):
     def encode(
         self, point: OperatingPoint, features: Sequence[Array], *, sequence: int = 0, deadline_s: float = 0.0
     ) -> bytes:
-        """As `encode_next`, of no stream: the payload stands by itself, and nothing is held of it."""
+        """Encode a payload of no stream, as `encode_next`: it stands by itself, and nothing is held of it."""
         return self.encode_next(point, features, StreamPosition(0, sequence, 0, deadline_s))[0]
 
     def encode_next(
@@ -197,7 +206,7 @@ class Bundle(BundleContents):
             raise PayloadError(f"a payload that this adaedge cannot read: {error}") from error
 
     def receive(self, message: Message, reference: Reference | None = None) -> tuple[Engine, Arrays, Reference | None]:
-        """What is to be run for a message, on what, and what this end holds of it for the next one.
+        """The engine to run for a message, its inputs, and the reference that this end holds for the next one.
 
         That is the tail on features, or a bottleneck's on its coefficients.
 
@@ -223,7 +232,7 @@ class Bundle(BundleContents):
         return answer_wire.encode(message.request, header, self.answers.write(answer))
 
     def decode_answer(self, data: bytes | bytearray | memoryview, request: Request) -> tuple[AnswerHeader, Arrays]:
-        """What an answer says, and the answer.
+        """The header of an answer, and the answer.
 
         Args:
             data: what was received.

@@ -90,7 +90,7 @@ class CodecTable:
 
 
 def on_edge(cut: Cut, point: OperatingPoint, codec: Codec) -> tuple[Codec, Subgraph | None]:
-    """What an edge server decodes with, and what it runs then.
+    """The codec that an edge server decodes with, and the half that it runs then.
 
     That is the point's codec and the tail; where a bottleneck's decoder is folded into a tail, a codec that decodes to
     coefficients, and that tail. A tail that computes only what changed takes features: they are near to what changed,

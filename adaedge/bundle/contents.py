@@ -30,7 +30,7 @@ _RAW_FACTOR = 2  # no codec makes features larger than this, whatever they hold
 
 
 class BundleContents:
-    """What a `Bundle` holds, which adds how frames are run and says what the arguments and attributes are."""
+    """The contents of a `Bundle`, which adds how frames are run and documents arguments and attributes."""
 
     def __init__(
         self,
@@ -101,8 +101,8 @@ class BundleContents:
 
         Args:
             repo_id: ``NAME`` or ``OWNER/NAME``, as on the hub.
-            revision: a branch, a tag or a commit; the newest of ``main`` unless told.
-            token: for a private one; unless told, that of ``hf auth login``.
+            revision: a branch, a tag or a commit; the newest of ``main`` by default.
+            token: for a private one; by default, that of ``hf auth login``.
             threads: as `load`.
             codecs: as `load`.
             engine: as `load`.
@@ -129,8 +129,8 @@ class BundleContents:
         Args:
             repo_id: ``NAME`` or ``OWNER/NAME``; made where there is none.
             profile: of this bundle: then the card's table has times too, and the machines that they were measured on.
-            private: whether a new repository is; the owner's default unless told.
-            token: that may write there; unless told, that of ``hf auth login``.
+            private: whether a new repository is; the owner's setting by default.
+            token: that may write there; by default, that of ``hf auth login``.
 
         Returns:
             The address of the commit.

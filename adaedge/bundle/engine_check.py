@@ -1,4 +1,4 @@
-"""Does another engine answer as ONNX Runtime does, with which the bundle's accuracies were measured?
+"""Compares another engine's answers with those of ONNX Runtime, with which the bundle's accuracies were measured.
 
 May import: ``errors``, ``operating_point``, ``engine``; of this part ``entries``, ``random_inputs``.
 """
@@ -40,7 +40,7 @@ def fp32_of(half: Subgraph, cuts: Sequence[Cut]) -> Subgraph | None:
 
 
 def check_answers(half: Subgraph, made: Engine, onnx: Engine, fp32: Engine | None, name: str) -> None:
-    """Hold a graph in another engine against the same graph in ONNX Runtime, on two random inputs.
+    """Compare a graph in another engine with the same graph in ONNX Runtime, on two random inputs.
 
     Args:
         half: the graph.

@@ -59,7 +59,7 @@ class EngineTable:
             return self._engines[half.graph]
 
     def of_part(self, half: Subgraph) -> Engine:
-        """What runs a graph of an incremental head: ONNX Runtime, in which its parts were held against the whole."""
+        """What runs a graph of an incremental head: ONNX Runtime, in which its parts were compared with the whole."""
         if self._engine == ONNX_RUNTIME:
             return self.of(half)
         key = f"{ONNX_RUNTIME}:{half.graph}"

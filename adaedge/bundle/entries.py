@@ -77,7 +77,7 @@ class IncrementalHalf:
         whole: takes the half's inputs, and returns every other tensor that is held between frames.
         plain: takes the half's inputs, and returns what the half does; ``None`` where the half itself does that, bit
             for bit as its precision has it.
-        tolerance: what may be left as it was: a share of a tensor's own spread; 0 for nothing.
+        tolerance: the largest change that is not propagated: a share of a tensor's own spread; 0 propagates all.
         audit_every: one frame in so many is computed as a whole as well; 0 for none.
         floor: the least cosine between the two; below it the tolerance is halved.
     """

@@ -32,7 +32,11 @@ def push(
     private: bool | None = None,
     token: str | None = None,
 ) -> str:
-    """Upload a bundle in one commit; arguments and errors as `Bundle.push_to_hub`."""
+    """Upload a bundle in one commit; arguments and errors as `Bundle.push_to_hub`.
+
+    Raises:
+        BundleError: if it cannot be written there; see `Bundle.push_to_hub` for the others.
+    """
     import tempfile  # with what it needs, 4 ms that a terminal never pays
 
     api = _hub("Bundle.push_to_hub").HfApi(token=token)
@@ -57,7 +61,11 @@ def push(
 
 
 def pull(repo_id: str, *, revision: str | None = None, token: str | None = None) -> Path:
-    """The folder of a bundle in the hub's cache on this machine; arguments and errors as `Bundle.from_hub`."""
+    """The folder of a bundle in the hub's cache on this machine; arguments and errors as `Bundle.from_hub`.
+
+    Raises:
+        BundleError: if it cannot be read from there.
+    """
     hub = _hub("Bundle.from_hub")
     try:
         return Path(hub.snapshot_download(repo_id, revision=revision, token=token, allow_patterns=_FILES))

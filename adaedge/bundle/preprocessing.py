@@ -29,6 +29,9 @@ class Preprocessing:
         frames: how many frames are one input; 1 where the model takes an image.
         stride: of a window of several, how many frames of the camera each is after the one before.
         fit: ``crop`` or ``stretch``: both sides become ``size``, whatever the frame's, and nothing is cropped.
+
+    Raises:
+        BundleError: if a size, a fraction, a count or a name is out of its range.
     """
 
     size: tuple[int, int] = (224, 224)

@@ -1,4 +1,4 @@
-"""Route: an operating point of a bundle, bound to all that its frames meet on their way.
+"""Route: an operating point of a bundle, bound to its head, codec, tail and answer codec.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``; of this part ``answers``, ``batches``, ``codecs``,
 ``engines``, ``entries``, ``manifest``.
@@ -28,7 +28,7 @@ from adaedge.payload.messages import read_tensors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IncrementalEngines:
-    """What runs a head or a tail in parts.
+    """The engines that run a head or a tail in parts.
 
     Attributes:
         about: what the manifest says of it.
@@ -128,7 +128,7 @@ class Route:
         return IncrementalEngines(half, self._engines.file(half.plan), tuple(engines), *ends)
 
     def load(self) -> None:
-        """Load the engines of head and finish: they are there when they are asked for, and nobody else waits."""
+        """Load the engines of head and finish: a frame that asks for them then need not wait."""
         for half in (self._cut.head, self._finishing()):
             self._engines.of(half)
         _ = self.incremental

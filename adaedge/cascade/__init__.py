@@ -1,4 +1,4 @@
-"""Cascades: a cheap answer at home where it is sure to be good, the dear one otherwise.
+"""Cascades: a cheap local answer where it is sure, and a costlier one otherwise.
 
 May import: ``errors``, ``operating_point``, ``metrics``, ``bundle``. NumPy only: a terminal runs it.
 """

@@ -1,4 +1,4 @@
-"""Cascade: one operating point at home answers first; where it is not sure, another one does.
+"""Cascade: a local operating point answers first; where it is not sure, another one does.
 
 May import: ``errors``, ``operating_point``, ``metrics``, ``bundle``; of this part ``cascade_file``,
 ``risk``, ``sureness``.
@@ -28,12 +28,12 @@ Arrays = tuple[npt.NDArray[Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a cascade made of a frame.
+    """A cascade's result for one frame.
 
     Attributes:
         answer: as `Bundle.run` returns it; ``None`` where the first was not sure and only it was asked.
         sureness: of the first answer.
-        stands: whether the first answer stands.
+        stands: whether the first answer is given; otherwise the second point answers.
     """
 
     answer: Arrays | None
@@ -46,7 +46,7 @@ class Judged:
     """A cascade on frames that it was not fitted on.
 
     Attributes:
-        share: fraction of the frames whose first answer stood.
+        share: fraction of the frames that got the first answer.
         score: of its answers against those of the full network, the mean over groups, with its 95 % interval.
         then: the same where the second point answers every frame.
         loss: how much higher the second point's score is; the 90 % interval's upper end of it is ``loss_high``.
@@ -63,20 +63,26 @@ class Judged:
 @final
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A first answer at home that stands where it is sure.
+    """A first local answer that is given where it is sure; a second operating point answers where it is not.
 
     Attributes:
         first: a local point, such as a student's.
-        then: any other point: what answers where the first is not sure.
-        temperature: of the first answer's scores.
-        threshold: the sureness from which on it stands; infinite where it never may.
-        floor: what the mean score is expected to be at least, on frames like those that it was fitted on.
-        share: fraction of those frames whose first answer stands.
+        then: any other point, which answers where the first is not sure.
+        temperature: divides the first answer's scores before their softmax.
+        threshold: the least sureness at which the first answer is given; infinite where it never may be.
+        floor: the least expected mean score, on frames like those that the cascade was fitted on.
+        share: fraction of those frames that get the first answer.
         accuracy: their mean score.
         sureness: how sure outputs are; not saved.
 
     Raises:
         ScheduleError: if the first point is not local, or is the second.
+
+    Example:
+        >>> first, then = OperatingPoint("output", network="small"), OperatingPoint("output")
+        >>> cascade = Cascade(first, then, 1.0, 0.8, 0.97, 0.5, 0.98)
+        >>> cascade.threshold, str(cascade.point)
+        (0.8, 'output/w1/fp32/raw/small?full')
     """
 
     first: OperatingPoint
@@ -146,7 +152,7 @@ class Cascade:
 
     @property
     def point(self) -> OperatingPoint:
-        """By which name the two are chosen: the second point, its network that of the first, ``?``, and its own.
+        """The name by which the two are chosen: the second point, its network that of the first, ``?``, and its own.
 
         Example:
             >>> first, then = OperatingPoint("output", network="small"), OperatingPoint("output")
@@ -156,7 +162,7 @@ class Cascade:
         return replace(self.then, network=f"{self.first.network}?{self.then.network}")
 
     def first_answer(self, bundle: Bundle, inputs: Sequence[Any]) -> Told:
-        """The first answer where it stands; without an answer where it does not, and the frame goes on."""
+        """The first answer where it is sure; a result without an answer where the second point has to be asked."""
         outputs = bundle.route(self.first).head.run(tuple(inputs))
         sure = self.sureness(outputs, self.temperature)
         stands = sure >= self.threshold
@@ -168,7 +174,7 @@ class Cascade:
         return told if told.stands else replace(told, answer=tuple(bundle.run(self.then, inputs)))
 
     def cost(self, profile: Profile) -> Cost:
-        """What a frame costs in the mean, as a row of the table: all of the first point, of the second its share."""
+        """The mean cost of a frame, as a row of the table: all of the first point's, and a share of the second's."""
         return profile[self.first].followed_by(profile[self.then], 1 - self.share, self.accuracy)
 
     def judge(
@@ -179,7 +185,7 @@ class Cascade:
         metric: Metric | None = None,
         groups: Sequence[int] | None = None,
     ) -> Judged:
-        """How it does on other frames, against the full network's answers.
+        """Score the cascade on other frames, against the full network's answers.
 
         Args:
             bundle: holds both points.

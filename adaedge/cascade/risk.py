@@ -1,4 +1,4 @@
-"""From which sureness on an answer may stand, so that a floor holds on frames that nobody has seen.
+"""The least sureness at which a first answer may be given, so that a floor holds on new frames.
 
 May import: ``errors``.
 
@@ -26,10 +26,10 @@ def controlled_threshold(
     limit: float,
     groups: Sequence[int] | Array | None = None,
 ) -> float:
-    """The least sureness from which on first answers may stand; infinite where none may.
+    """The least sureness at which first answers may be given; infinite where none may.
 
-    What a frame loses is what the second answer loses, and what the first loses beyond that where it stands. Where the
-    first is the better one, that counts for nothing: so losses never rise with the threshold.
+    The loss of a frame is that of the second answer, plus the excess of the first where the first is given. Where the
+    first is the better one, the excess counts as 0, so losses never rise with the threshold.
 
     Args:
         sureness: of the first answer to each frame.

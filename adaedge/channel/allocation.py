@@ -20,7 +20,7 @@ def allocate(variances: Any, channel_uses: int, snr: float) -> Floats:
     """Power of each value in linear joint source–channel coding: the least squared error under a total power.
 
     Independent values of variances v are scaled to powers p, two of them make a complex symbol (one the real part, one
-    the imaginary), white noise of power 1/snr comes to each symbol, and the best linear receiver leaves an error of
+    the imaginary), white noise of power 1/snr is added to each symbol, and the best linear receiver leaves an error of
     v / (1 + 2·snr·p). The sum of errors under Σp = channel_uses (a mean symbol power of 1) is least at
 
         p = max(0, √v / θ − 1) / (2·snr),

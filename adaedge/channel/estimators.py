@@ -45,6 +45,9 @@ class RateEstimate:
         round_trip_s: seconds that an empty message takes there and back.
         time_s: when the newest upload behind the estimate ended.
         spread: how likely each rate is, where the estimator says so; ``None`` where it does not.
+
+    Raises:
+        ScheduleError: if a figure is negative or not finite.
     """
 
     rate_bps: float

@@ -1,4 +1,4 @@
-"""LinkSignal: what a modem measures of the link for nothing, and the rate that it lets expect.
+"""LinkSignal: what a modem measures of the link without sending, and the rate that follows from it.
 
 May import: ``errors``. `ask_signal` and `ask_modem_manager` start a process, `read_signal` looks at the wall clock.
 
@@ -33,7 +33,7 @@ _SILENT = "--"
 
 @dataclass(frozen=True, slots=True)
 class LinkSignal:
-    """What a modem reports while it sends nothing; ``None`` for what it does not report.
+    """The quality that a modem reports while it sends nothing; ``None`` for a figure that it does not report.
 
     Attributes:
         rsrp_dbm: power of the reference signal. It says nothing of noise, so no rate follows from it alone.
@@ -67,7 +67,7 @@ class LinkSignal:
             raise ScheduleError(f"a CQI is a whole number from 0 to 15; got {self.cqi}")
 
     def rate_bps(self, bandwidth_hz: float, share: float = 1.0) -> float | None:
-        """The rate that it lets expect; ``None`` where neither CQI nor SINR is known.
+        """The rate in bit/s that follows from it; ``None`` where neither CQI nor SINR is known.
 
         Args:
             bandwidth_hz: bandwidth of the uplink.

@@ -37,6 +37,9 @@ class MovingTerminal:
         speed_mps: how fast it moves.
         blocked_s: intervals (begin, end) in which something stands between it and the base station.
 
+    Raises:
+        TraceError: if the path has no corner, the speed is below 0, or an interval ends before it begins.
+
     Example:
         >>> walk = MovingTerminal(waypoints_m=((30.0, 0.0), (30.0, 200.0)), speed_mps=2.0)
         >>> walk.travelled_m(np.array([0.0, 50.0])).tolist(), walk.distance_m(np.array([100.0])).round(1).tolist()

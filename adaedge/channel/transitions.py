@@ -92,7 +92,7 @@ class Transitions:
 
     @property
     def stretch(self) -> float:
-        """By how much the spread is stretched about its median just now."""
+        """The factor by which the spread is stretched about its median now."""
         return math.exp(self._stretch)
 
     def observe(self, upload: Upload) -> None:

@@ -38,7 +38,7 @@ def preprocessing_of(own: Preprocessing | None, text: str) -> Preprocessing | No
 
 
 def networks_by_name(networks: Sequence[str]) -> dict[str, str]:
-    """What `--network` names: name → model.
+    """The networks of `--network`: name → model.
 
     Raises:
         ModelError: if one is not NAME=MODEL, or a name stands twice.

@@ -26,10 +26,10 @@ _J_PER_WH = 3600.0
 
 @dataclass(slots=True)
 class Totals:
-    """What a run has come to so far.
+    """The sums of a run so far.
 
     Attributes:
-        battery_wh: watt-hours in the battery when the run began; ``None`` where nobody said.
+        battery_wh: watt-hours in the battery when the run began; ``None`` where that is not known.
         frames: how many were answered.
         energy_j: modelled joules of all of them.
         missed: how many were answered after their deadline.
@@ -83,7 +83,7 @@ class Totals:
 
 
 def view(record: FrameRecord, totals: Totals) -> Table:
-    """What the last frame was, and what the run has come to."""
+    """The last frame, and the sums of the run."""
     decision, happened = record.decision, record.measurement
     table = Table(title="adaedge run", show_header=False, width=78)
     table.add_column(style="bold", no_wrap=True)

@@ -2,10 +2,10 @@
 
 May import: nothing of adaedge. It knows no network.
 
-One rule: **a payload that builds upon another goes where that is held; one that builds upon nothing goes wherever the
-least is under way.** So a stream stays on its replica while it has a reference there, and moves for nothing whenever it
+One rule: **a payload that builds upon another goes to the replica that holds it; a refresh goes to the replica with the
+fewest payloads under way.** So a stream stays on its replica while it has a reference there. It moves freely when it
 sends a refresh: after a replica was lost, after one refused because it was overloaded, or because its codec keeps no
-references at all.
+references.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Affinity:
 
     @property
     def replicas(self) -> tuple[str, ...]:
-        """Those that there are."""
+        """The replicas that there are."""
         with self._lock:
             return tuple(self._under_way)
 

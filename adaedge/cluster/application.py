@@ -118,7 +118,7 @@ def application(args: dict[str, Any]) -> Any:
     """Ingress and replicas, for a Serve config file: ``import_path: adaedge.cluster.application:application``.
 
     Args:
-        args: ``bundle`` and, unless told otherwise, ``listen`` (``0.0.0.0:50051``), ``state`` (the folder of
+        args: ``bundle``; and, if they are given, ``listen`` (``0.0.0.0:50051``), ``state`` (the folder of
             certificate, key and token, on the machine of the ingress), ``names`` that the certificate is for,
             ``replicas`` (``2``, or ``1-8``), ``cores``, ``threads``, ``engine``.
 
@@ -135,7 +135,11 @@ def application(args: dict[str, Any]) -> Any:
 
 
 def planned(args: dict[str, Any]) -> tuple[ReplicaPlan, str, str, tuple[str, ...]]:
-    """What the arguments of a Serve config file say: plan, address, folder, names."""
+    """The plan, address, folder and names in the arguments of a Serve config file.
+
+    Raises:
+        LinkError: if an argument is unknown, or the bundle is missing.
+    """
     from adaedge.cluster.plan import replica_range
 
     known = {field.name for field in dataclasses.fields(ReplicaPlan)} - {"least", "most"}
@@ -180,7 +184,7 @@ class IngressReplica:
         self._ingress.start()
 
     def where(self) -> str:
-        """Its address."""
+        """The address of the ingress."""
         return self._ingress.address
 
     def __del__(self) -> None:

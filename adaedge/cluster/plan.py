@@ -16,7 +16,7 @@ _COUNT = re.compile(r"([1-9]\d*)(?:-([1-9]\d*))?")
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPlan:
-    """What Ray is asked for.
+    """The request to Ray: how many replicas, and how large.
 
     Attributes:
         bundle: folder of the bundle, at the same path on every machine of the cluster.
@@ -45,7 +45,7 @@ class ReplicaPlan:
 
 
 def replica_range(text: str) -> tuple[int, int]:
-    """What ``N`` or ``LEAST-MOST`` says.
+    """The least and the most replicas in ``N`` or ``LEAST-MOST``.
 
     Raises:
         LinkError: if it is neither.

@@ -44,7 +44,7 @@ class Replica:
         self._told_s, self._asked_s = time.monotonic(), 0.0
 
     def where(self) -> str:
-        """Its address."""
+        """The address of the replica."""
         return self._server.address
 
     def record_autoscaling_stats(self) -> dict[str, float]:
@@ -77,11 +77,11 @@ class RayMetrics:
         self._queue_s: Any = metrics.Histogram("adaedge_queue_seconds", "Waiting for a turn.", bounds)
 
     def answered(self, point: OperatingPoint, edge_s: float, queue_s: float) -> None:
-        """As in `Observer`."""
+        """Count it, as an `Observer`."""
         self._answered.inc(tags={"point": str(point)})
         self._edge_s.observe(edge_s)
         self._queue_s.observe(queue_s)
 
     def refused(self, reason: str) -> None:
-        """As in `Observer`."""
+        """Count it, as an `Observer`."""
         self._refused.inc(tags={"reason": reason})

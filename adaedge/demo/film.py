@@ -62,7 +62,7 @@ def calibration(each: int) -> list[Clip]:
 
 
 def still_scene(still: Frame, count: int, *, seed: int) -> tuple[Frame, ...]:
-    """What a camera sees that stands still: a frame, its noise, and something that passes in the middle third.
+    """The frames of a camera that stands still: a frame, its noise, and something that passes in the middle third.
 
     Args:
         still: uint8 (H, W, 3).

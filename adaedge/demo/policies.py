@@ -30,7 +30,7 @@ TECHNIQUES: dict[str, Callable[[OperatingPoint], bool]] = {
 
 
 def always(profile: Profile, floor: float) -> dict[str, OperatingPoint]:
-    """What a user could pick without a scheduler, each the cheapest that keeps the floor on the first halves.
+    """The points that a user could pick without a scheduler, each the cheapest that keeps the floor on first halves.
 
     Where none keeps it: the best there is, whose energy then does not count.
     """

@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What all policies share.
+    """The things that all policies of the demo share.
 
     Attributes:
         bundle: the deployed model.
@@ -56,13 +56,13 @@ class Stage:
 
     @property
     def frames(self) -> list[Frame]:
-        """All frames in order."""
+        """The frames of all scenes, in order."""
         return [frame for scene in self.scenes for frame in scene.frames]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one policy did.
+    """The run of one policy.
 
     Attributes:
         records: one a frame.
@@ -83,16 +83,16 @@ class FromFirstFrame:
     begin_s: float = math.inf
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
-        """As of the trace."""
+        """Ask the trace, from the first frame on."""
         return float(self.trace.transfer_s(payload_bytes, max(0.0, start_s - self.begin_s)))
 
     def bytes_within(self, start_s: float, duration_s: float) -> float:
-        """As of the trace."""
+        """Ask the trace, from the first frame on."""
         return self.trace.bytes_within(max(0.0, start_s - self.begin_s), duration_s)
 
 
 def answers_of(bundle: Bundle, scenes: Sequence[Scene]) -> list[Arrays]:
-    """What the full network in fp32 answers to each frame as it came."""
+    """The answers of the full network in fp32 to each frame as it came."""
     return [
         bundle.run(OperatingPoint(OUTPUT), (bundle.preprocess(frame),)) for scene in scenes for frame in scene.frames
     ]

@@ -45,7 +45,7 @@ RULES = Rules(ACCURACY_FLOOR)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the demo has to say.
+    """The result of the demo.
 
     Attributes:
         table: every policy under every radio.

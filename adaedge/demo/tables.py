@@ -44,7 +44,7 @@ _CAPTION = (
 
 
 def standing_still(runs: Runs) -> list[str]:
-    """What the scene in which the camera stands still costs, against the best of what needs no scheduler."""
+    """The cost of the scene in which the camera stands still, against the best policy without a scheduler."""
     told = []
     for radio, policies in runs.items():
         kept = {name: policies[name].scenes[STANDING] for name in ALWAYS}

@@ -31,7 +31,7 @@ class Candidates(NamedTuple):
 
 
 def of_levels(logits: Array, centres: Array | None, ends: Sequence[int], threshold: float, most: int) -> Candidates:
-    """Of each feature map the best pairs of box and class, by sigmoid scores.
+    """The best pairs of box and class of each feature map, by sigmoid scores.
 
     Args:
         logits: (A, C).
@@ -62,7 +62,7 @@ def _of_level(logits: Array, centres: Array | None, threshold: float, most: int)
 
 
 def of_classes(logits: Array, background: int | None, threshold: float, most: int) -> Candidates:
-    """Of each class the best boxes, by softmax scores; one class after another.
+    """The best boxes of each class, by softmax scores; one class after another.
 
     Args:
         logits: (A, C).

@@ -1,4 +1,4 @@
-"""A level's batch-norms by least squares: as near as a shift and a scale of each channel come to the full width.
+"""A level's batch-norms by least squares: as near to the full width as a shift and a scale of each channel allow.
 
 May import: ``levels``; of this part ``batch_norms``.
 

@@ -68,7 +68,7 @@ def record_activations(
 
 
 def statistics(norm: BatchNorm) -> tuple[Tensor, Tensor]:
-    """What a batch-norm subtracts and divides by in evaluation mode."""
+    """The mean and the deviation that a batch-norm subtracts and divides by in evaluation mode."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean, torch.sqrt(norm.running_var + norm.eps)

@@ -38,7 +38,7 @@ RIDGE = 1e-4  # of the mean variance of a channel
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What an encoder stands in place of.
+    """The head that an encoder replaces.
 
     Attributes:
         net: the network.

@@ -182,7 +182,7 @@ class LightHead(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """What stands in place of the head."""
+        """The encoder in the head's place."""
         return self.get_submodule(self._path)
 
     def forward(self, image: Tensor) -> Any:

@@ -144,13 +144,21 @@ class DecoupledTargets:
 
 
 def check_temperature(temperature: float) -> None:
-    """Refuse one that is not above 0."""
+    """Refuse one that is not above 0.
+
+    Raises:
+        TrainingError: if it is not.
+    """
     if not temperature > 0:
         raise TrainingError(f"a temperature is above 0; got {temperature}")
 
 
 def check_same_shape(student: Tensor, teacher: Tensor) -> None:
-    """Refuse two that PyTorch would stretch to one shape, or could not compare."""
+    """Refuse two that PyTorch would stretch to one shape, or could not compare.
+
+    Raises:
+        TrainingError: if the shapes differ.
+    """
     if student.shape != teacher.shape:
         raise TrainingError(
             f"the student's tensor is {tuple(student.shape)}, the teacher's {tuple(teacher.shape)}; this loss compares"

@@ -59,6 +59,9 @@ class Sandwich:
         loss: of a narrower width's logits and the full width's.
         weight: of each narrower width's loss; the full width's counts 1.
         own: width → its own scales and shifts, which learn with it, where it has some; fold them after the training.
+
+    Raises:
+        TrainingError: if the network has fewer than two widths.
     """
 
     elastic: Elastic

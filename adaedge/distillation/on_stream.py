@@ -52,7 +52,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaughtFrame:
-    """What a frame of the stream came to.
+    """The result of one frame of the stream.
 
     Attributes:
         at_s: when it was seen.
@@ -107,7 +107,7 @@ def teach(
     pace: Pace | None = None,
     gate: Gate | None = None,
 ) -> TaughtStream:
-    """Run a recorded stream: the student answers each frame at home, and is taught as the stream goes.
+    """Run a recorded stream: the student answers each frame on the terminal, and is taught meanwhile.
 
     Frames to be labelled cross as they would: encoded, decoded at the other end, and answered there by the full
     network. So the student learns from what the edge server sees. Time is the stream's own: how fast this machine
@@ -123,7 +123,7 @@ def teach(
         gate: told of each labelled frame what the student answered before it learned that.
 
     Returns:
-        What each frame came to.
+        The result of each frame.
 
     Raises:
         TrainingError: if the stream is empty, or the training fails.

@@ -21,6 +21,9 @@ Schedule = Callable[[float], float]
 class WarmCosine:
     """Linear from 0 to 1 over the first ``warm_up`` of the training, then half a cosine down to 0.
 
+    Raises:
+        TrainingError: if ``warm_up`` is not in [0, 1).
+
     Example:
         >>> schedule = WarmCosine(warm_up=0.1)
         >>> [round(schedule(progress), 3) for progress in (0.0, 0.05, 0.1, 0.55, 1.0)]

@@ -105,6 +105,16 @@ class StreamTeacher:
         TrainingError: if the student's weights are not those of the bundle, or none of them learns.
         SplitError: if the student has no such split point.
         BundleError: if the bundle has no such network.
+
+    Example:
+        >>> import adaedge
+        >>> from adaedge.taught import UpdateKey
+        >>> net, small = torch.nn.Linear(8, 4).eval(), torch.nn.Linear(8, 4).eval()
+        >>> example, key = (torch.zeros(1, 8),), UpdateKey("a secret that both ends share")
+        >>> bundle = adaedge.build(net, example, adaedge.Space([], networks={"small": small}))
+        >>> teacher = StreamTeacher(bundle, "small", small, example, key, loss=adaedge.SoftTargets())
+        >>> teacher.version, teacher.labelled  # `adaedge.teach` plays a whole stream
+        (0, 0)
     """
 
     def __init__(
@@ -139,7 +149,7 @@ class StreamTeacher:
 
     @property
     def version(self) -> int:
-        """Of the weights that the next update builds upon: the terminal's, if it took the last one."""
+        """The version that the next update builds upon: the terminal's, if it took the last one."""
         return self._held.version
 
     @property

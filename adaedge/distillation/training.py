@@ -48,6 +48,9 @@ class Plan:
         every_s: time between two checkpoints.
         log: a folder for a log of all losses and of the learning rate, which TensorBoard reads:
             ``tensorboard --logdir FOLDER``. A resumed run adds a file to it.
+
+    Raises:
+        TrainingError: if there is less than one epoch.
     """
 
     epochs: int

@@ -32,7 +32,7 @@ class ComputePower:
         provenance: how the figures are known.
         source: where they come from, for people.
         macs_per_s: multiply-accumulates that it does in a second, in int8 unless ``source`` says otherwise; ``None``
-            where nobody knows. Times are measured; this serves to estimate what was not.
+            where that is not known. Times are measured; this serves to estimate what was not.
 
     Example:
         >>> ComputePower(busy_w=4.0).busy_w * 0.020  # joules of 20 ms

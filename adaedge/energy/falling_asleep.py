@@ -36,7 +36,7 @@ class Drx(NamedTuple):
     inactivity_s: float
 
     def connected(self, release_s: float) -> Iterator[Step]:
-        """From the last packet to the release; watts above deep sleep."""
+        """The steps from the last packet to the release; watts above deep sleep."""
         left_s = release_s
         for step in self._for_ever():
             if step.lasts_s >= left_s:

@@ -32,6 +32,9 @@ class BaseStation:
         downlink_bps: what a cell sends at its peak.
         provenance: how the figures are known.
 
+    Raises:
+        EnergyError: if a slot with data draws no more than micro sleep, or a rate is not above 0.
+
     Example:
         >>> station = BaseStation(unit_w=3.5, uplink_bps=200e6)
         >>> round(station.uplink_j(12_500), 6)  # 0.1 Mbit take half a millisecond, 55 units above micro sleep

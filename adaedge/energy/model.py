@@ -42,7 +42,7 @@ class EnergySplit:
 
     @property
     def total_j(self) -> float:
-        """All of it."""
+        """The sum of all causes, in joules."""
         return self.compute_j + self.promote_j + self.transmit_j + self.receive_j + self.wait_j + self.tail_j
 
     def __add__(self, other: EnergySplit) -> EnergySplit:
@@ -57,7 +57,7 @@ class EnergySplit:
 
 
 class Prices(NamedTuple):
-    """What each unit of an offload costs at given rates: its joules, changes of the radio's state aside, are linear.
+    """The price of each unit of an offload at given rates: without changes of the radio's state, joules are linear.
 
     Attributes:
         compute_w: joules of a second that the terminal computes.

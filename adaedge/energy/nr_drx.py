@@ -85,6 +85,9 @@ class NrDrx:
         provenance: for each of these figures, how it is known; one that is not named is as it is by default.
         source: where they come from, for people.
 
+    Raises:
+        EnergyError: if a figure is out of its range, or ``provenance`` names one that does not exist.
+
     Example:
         >>> radio = NrDrx()
         >>> round(radio.idle_j(0.0, 0.1), 4), round(radio.idle_j(0.0, math.inf), 3)  # listening on; all of it
@@ -142,7 +145,7 @@ class NrDrx:
 
     @property
     def wake_s(self) -> float:
-        """Seconds to send from the state that a release ends in: RRC inactive, or RRC idle where it comes to that."""
+        """Seconds to send from the state that a release ends in: RRC inactive, or RRC idle."""
         return float(self.ready_s(math.inf))
 
     @property

@@ -5,7 +5,7 @@ May import: ``errors``.
 3GPP, TR 38.840, *Study on User Equipment (UE) power saving in NR*, V16.0.0, clause 8.1, gives powers relative to deep
 sleep, for 100 MHz and four receive antennas in FR1 (below 7 GHz, Table 18), and 100 MHz and two in FR2 (millimetre
 waves, Table 20), transitions (Table 19) and scaling (Table 21). A *unit* is the power of deep sleep; the report gives
-no watts. The figures were held against two readings of the report: 5G-LENA's energy model, and a thesis on
+no watts. The figures were compared with two readings of the report: 5G-LENA's energy model, and a thesis on
 handovers and energy (github.com/bjoluc/5g-handover-optimization). Rows that no frame meets here are left out: one
 synchronisation block only, PDSCH without PDCCH, short PUCCH, a second transmit antenna.
 """

@@ -33,7 +33,7 @@ _DONE, _ARRIVED, _FRAME = range(3)  # events at one time: first what makes room
 
 @dataclass(slots=True)
 class CrowdOutcome:
-    """What a simulated crowd came to.
+    """The result of a simulated crowd.
 
     Attributes:
         frames: frames that came.
@@ -153,7 +153,7 @@ class _State:
             self.inverse += _NEW * ((upload.sent_s - begin_s) / (8 * upload.cost.payload_bytes) - self.inverse)
 
     def close(self) -> float:
-        """All that it drew, its radio asleep again."""
+        """The joules of the whole run, its radio asleep again."""
         if self.packet_s > -math.inf:
             self.spent_j += float(self.kind.energy.radio.idle_j(0.0, math.inf))
         return float(self.spent_j)

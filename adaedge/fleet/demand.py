@@ -83,7 +83,7 @@ class Demand:
         deadline_s: seconds from a frame to its answer.
         local: the cheapest way that sends nothing.
         offloads: the ways that send something and could be in time if the terminal were alone.
-        battery_j: joules in its battery, which say whose is empty first; all alike unless told.
+        battery_j: joules in its battery, which say whose is empty first; all alike by default.
 
     Raises:
         ScheduleError: if a period, deadline or battery is no number above 0, or a way is on the wrong side.
@@ -130,7 +130,7 @@ class Demand:
         """A terminal's demand, from what its bundle was measured to cost; every payload is a refresh.
 
         Joules are those of a steady stream of frames, the radio's rest between them included. They are taken to be
-        linear between the quickest and the slowest upload that is in time, and exact there.
+        linear between the fastest and the slowest upload that is in time, and exact there.
 
         Args:
             name: the terminal's.
@@ -140,7 +140,7 @@ class Demand:
             whole_bps: its uplink's rate if it had the whole band.
             round_trip_s: seconds of an empty message there and back.
             downlink_bps: rate of the answers; ``None``: as that of the uplink with the whole band.
-            infrastructure: what base station and edge server draw; assumed figures unless told.
+            infrastructure: what base station and edge server draw; assumed figures by default.
             battery_j: joules in its battery.
 
         Raises:

@@ -27,7 +27,7 @@ _LATE = 1e3  # times what all take locally: no joules are worth an answer that i
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one terminal is given, and what it comes to.
+    """The share of one terminal, and its latency and joules with it.
 
     Attributes:
         name: the terminal's.
@@ -74,7 +74,7 @@ class Division:
 
     @property
     def gap(self) -> float:
-        """By what fraction the objective may at most lie above the optimum."""
+        """The largest fraction by which the objective may lie above the optimum."""
         return max(0.0, self.found / self.bound - 1) if self.bound > 0 else math.inf
 
     @property

@@ -25,7 +25,7 @@ STEPS = 12
 
 
 class Offload(NamedTuple):
-    """What a frame costs that is sent, as the events of a crowd need it: times, and whole bytes."""
+    """The cost of a frame that is sent, as the events of a crowd need it: times, and whole bytes."""
 
     terminal_s: float
     timeout_s: float
@@ -36,7 +36,7 @@ class Offload(NamedTuple):
 
     @classmethod
     def of(cls, cost: Cost, limits: Limits) -> Offload:
-        """That of a point's cost."""
+        """The offload of a point's cost."""
         timeout_s = offload_timeout_s(cost, limits.deadline_s, limits.margin_s)
         sizes = math.ceil(cost.payload_bytes), math.ceil(cost.answer_bytes)
         return cls(cost.terminal_s, timeout_s, sizes[0], cost.edge_s, sizes[1], cost.finish_s)
@@ -44,7 +44,7 @@ class Offload(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """What terminals of one kind have in common.
+    """The properties that terminals of one kind share.
 
     Attributes:
         profile: costs, joined with the edge server's.
@@ -128,7 +128,7 @@ class FastTrace:
         self._lasts_s, self._all = float(edges[-1]), float(bits[-1])
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
-        """As `Trace.transfer_s`."""
+        """Seconds of a transfer, as `Trace.transfer_s` has them."""
         phase_s = start_s % self._lasts_s
         target = self._until(phase_s) + 8 * payload_bytes
         rounds = max(0, math.ceil(target / self._all) - 1)
@@ -139,7 +139,7 @@ class FastTrace:
         return max(0.0, rounds * self._lasts_s + self._edges_s[at] + inside_s - phase_s)
 
     def bytes_within(self, start_s: float, duration_s: float) -> float:
-        """As `Trace.bytes_within`."""
+        """Bytes that cross, as `Trace.bytes_within` has them."""
         phase_s = start_s % self._lasts_s
         rounds, end_s = divmod(phase_s + duration_s, self._lasts_s)
         return (rounds * self._all + self._until(end_s) - self._until(phase_s)) / 8

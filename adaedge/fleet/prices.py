@@ -58,7 +58,7 @@ class Ways:
 
     @classmethod
     def of(cls, demands: Sequence[Demand], locals_w: Floats, *, everywhere: bool) -> Ways:
-        """All of them: of each terminal the one that sends nothing, then its offloads.
+        """The ways of all terminals: of each the one that sends nothing, then its offloads.
 
         Args:
             demands: the terminals.
@@ -86,7 +86,7 @@ class Ways:
 
     @property
     def columns(self) -> tuple[Floats, ...]:
-        """All of them, in order."""
+        """The columns, in order."""
         return self.spent, self.upload_s, self.edge_s, self.left_s, self.upload_w, self.wait_w
 
     def at(self, rows: Any) -> Ways:
@@ -131,12 +131,12 @@ def used(ways: Ways, times: Times) -> tuple[Any, Any]:
 
 
 def spent(ways: Ways, times: Times) -> Floats:
-    """What each comes to in so long."""
+    """The watts of each way at these times."""
     return ways.spent + ways.upload_w * times.upload_s + ways.wait_w * times.edge_s
 
 
 class Offer(NamedTuple):
-    """What happens at a pair of prices.
+    """The outcome at a pair of prices.
 
     Attributes:
         band: price of the whole band.
@@ -157,7 +157,7 @@ class Offer(NamedTuple):
 
 @final
 class Market:
-    """All ways of all terminals, to be asked what happens at which prices.
+    """The ways of all terminals; says what each takes at given prices.
 
     Args:
         ways: of all terminals, each one's together.

@@ -1,4 +1,4 @@
-"""The window: between which joules of a local run partial offload is the best mode, at a rate and with a radio.
+"""The window: the range of joules of a local run in which partial offload is the best mode, at a rate, with a radio.
 
 May import: ``errors``, ``energy``.
 
@@ -31,6 +31,9 @@ class Offer:
         head_share: of a local run's seconds and joules, spent before the payload is there; 0 for the whole frame.
         answer_bytes: on the downlink.
         edge_s: seconds that the edge server computes.
+
+    Raises:
+        ScheduleError: if a figure is negative or not finite, or no bytes are sent.
     """
 
     name: str
@@ -47,14 +50,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a network asks of its terminal, however it is run.
+    """The work that a network asks of its terminal, however it is run.
 
     Attributes:
         local_s: seconds of a local run on the terminal.
         full: ways to send the whole frame.
         partial: ways to send what crosses a split point.
-        macs: multiply-accumulates of a local run; ``None`` where nobody counted them.
-        assumptions: figures that nobody measured, for people.
+        macs: multiply-accumulates of a local run; ``None`` where they were not counted.
+        assumptions: figures that were not measured, for people.
     """
 
     local_s: float
@@ -73,7 +76,7 @@ class Window:
         above_j: above them it is cheaper than a local run.
         below_j: below them it is cheaper than a whole frame; infinite where nothing else ever is.
         local_j: of a local run as it is.
-        macs: multiply-accumulates of a local run; ``None`` where nobody counted them.
+        macs: multiply-accumulates of a local run; ``None`` where they were not counted.
     """
 
     offer: str

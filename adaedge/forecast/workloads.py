@@ -15,7 +15,7 @@ from adaedge.operating_point import INPUT, KEPT, OUTPUT, Cost, Level, OperatingP
 
 
 def of_profile(profile: Mapping[OperatingPoint, Cost], accuracy_floor: float = 0.0) -> Workload:
-    """What was measured: the fastest local run, and every offload by its share of that.
+    """The workload of a profile: the fastest local run, and every offload by its share of that.
 
     Args:
         profile: what every point costs.
@@ -39,7 +39,7 @@ def of_profile(profile: Mapping[OperatingPoint, Cost], accuracy_floor: float = 0
 
 
 def of_bundle(bundle: Bundle, compute: ComputePower, accuracy_floor: float = 0.0) -> Workload:
-    """What follows from a bundle's MACs and bytes on a processor: shares are those of MACs, in fp32 at full width.
+    """The workload that follows from a bundle's MACs and bytes on a processor, in fp32 at full width.
 
     Args:
         bundle: the model.

@@ -1,4 +1,4 @@
-"""Capture a model as one flat graph of functional operators, and hold it against the original.
+"""Capture a model as one flat graph of functional operators, and compare it with the original.
 
 May import: ``errors``. The batch is made dynamic where that works: a capture that fails, or that differs from the
 original on a second random input of another batch size, is made again at the example's own batch.

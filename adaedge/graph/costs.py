@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What one run showed.
+    """The shapes and MACs that one run showed.
 
     Attributes:
         macs: multiply-accumulates of each node.

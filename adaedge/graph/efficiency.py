@@ -1,4 +1,4 @@
-"""Which split points are worth building when nobody has named any.
+"""The split points that are worth building when the user names none.
 
 May import: nothing of adaedge but this part.
 """

@@ -19,7 +19,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What the model was called with.
+    """The call that a model was captured with.
 
     Attributes:
         spec: the structure of ``(args, kwargs)``.
@@ -109,7 +109,7 @@ def written(shape: Shape) -> str:
 
 
 def shape_of(value: Any) -> str:
-    """What came, for an error message."""
+    """The type and shape of a value, for an error message."""
     return written(tuple(value.shape)) if isinstance(value, torch.Tensor) else type(value).__name__
 
 

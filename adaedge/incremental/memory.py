@@ -23,7 +23,7 @@ _IN_PLACE = UNARY | {"view", "reshape", "_unsafe_view", "flatten", "unflatten", 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a network's activations.
+    """The memory that a network's activations take.
 
     Attributes:
         cache_bytes: what a stream holds between frames.
@@ -45,7 +45,7 @@ class Memory:
 
     @classmethod
     def of(cls, net: nn.Module, signature: Signature) -> Memory:
-        """That of a network.
+        """The memory of a network.
 
         Args:
             net: nothing of it is changed.

@@ -39,7 +39,7 @@ def name_of(node: fx.Node) -> str:
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
-    """Of a node's tensor; of the first of several."""
+    """The shape of a node's tensor; of the first of several."""
     value = node.meta.get("val")
     if isinstance(value, tuple | list):
         value = value[0]

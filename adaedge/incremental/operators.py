@@ -30,7 +30,7 @@ _RESIZING = ("upsample_", "_upsample_", "interpolate")
 
 
 def local(node: fx.Node, axes: MutableMapping[fx.Node, Axes]) -> Local | None:
-    """What a node depends on, if that is a neighbourhood; ``None`` if it runs as a whole.
+    """The neighbourhood that a node depends on; ``None`` if it runs as a whole.
 
     Args:
         node: of a captured graph.

@@ -1,4 +1,4 @@
-"""From a network to a plan: capture it, divide it, and hold each segment's parts against the whole.
+"""From a network to a plan: capture it, divide it, and compare each segment's parts with the whole.
 
 May import: ``errors``, ``engine``, ``graph``, ``stream``.
 """
@@ -211,7 +211,7 @@ def _held(node: fx.Node, traced: Traced) -> Held:
 
 
 def fingerprint(graph: fx.GraphModule) -> str:
-    """Of all parameters and buffers: their sums tell apart two networks of one architecture."""
+    """The fingerprint of all parameters and buffers: their sums tell apart two networks of one architecture."""
     digest = hashlib.sha256()
     for name, tensor in itertools.chain(graph.named_parameters(), graph.named_buffers()):
         values = tensor.detach().double() if not tensor.is_complex() else torch.view_as_real(tensor.detach()).double()
@@ -230,7 +230,7 @@ def _verified(found: Planned) -> Planned:
 
 
 def values_of(found: Planned) -> dict[int, Array]:
-    """All held tensors, of random inputs."""
+    """The held tensors of random inputs."""
     plan = found.plan
     inputs = [tensor.numpy() for tensor in randomised(found.signature, found.signature.batch)]
     values = dict(zip(plan.inputs, inputs, strict=True))

@@ -210,7 +210,7 @@ def _share(node: fx.Node, ways: dict[fx.Node, Reaches], traced: Traced) -> float
 
 
 def work_of(node: fx.Node, costs: GraphCosts) -> float:
-    """What all of a node costs, in multiply-accumulates."""
+    """The cost of all of a node, in multiply-accumulates."""
     shape = shape_of(node)
     return costs.macs.get(node, 0) + (TOUCHED * math.prod(shape) if shape else 0.0)
 

@@ -102,7 +102,7 @@ def _with_ends(graph: fx.GraphModule, outputs: int, ends: Sequence[tuple[int, in
 
 @final
 class Sliding(nn.Module):
-    """A network of clips whose forward takes the new frames of a window and a cache, and hands back the next cache.
+    """A network of clips whose forward takes the new frames of a window and a cache, and returns the next cache.
 
     ``plan.is_exact`` says whether its answers are the clip's own. Where temporal convolutions are padded they are not:
     see this module; `error` measures by how much.

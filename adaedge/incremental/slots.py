@@ -39,7 +39,7 @@ class Slots:
 
     @classmethod
     def of(cls, found: Capture, entry: fx.Node, axis: int, step: int) -> Self:
-        """Of a captured network, whose input has frames along ``axis``, ``step`` of them new.
+        """The slots of a captured network, whose input has frames along ``axis``, ``step`` of them new.
 
         Height and width are followed beside time, as convolutions over all three need it. Where an operator loses them,
         or frames lie in the batch, time is followed by itself, as long as no slot looks at another: a head along time

@@ -26,12 +26,12 @@ _DENSE = FrameStats(1.0, 1.0, "dense")
 
 @final
 class Incremental(nn.Module):
-    """A network whose forward takes a frame and a cache, and hands back its output and the next frame's cache.
+    """A network whose forward takes a frame and a cache, and returns its output and the next frame's cache.
 
     What did not change is taken from the cache; where most of a frame changed, or where that is cheaper, all is
     computed. With a tolerance of 0 outputs equal the network's own but for rounding (within 1e-5 of the largest value).
     The cache is all that is remembered: one wrapper serves any number of streams. A network that cannot be captured,
-    and whatever of one is not known to depend on a neighbourhood only, runs as ever.
+    and whatever of one is not known to depend on a neighbourhood only, runs dense.
 
     With a tolerance, of a transformer whose attentions are between all tokens (ViT, VideoMAE) only tokens that changed,
     and the oldest few, go through the blocks; keys and values of the others are held. That is approximate: in truth

@@ -52,7 +52,7 @@ def widest(cost: Callable[[float], float], budget: float, what: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a level may cost for the example: one of these.
+    """A limit on the cost of a level for the example: one of these.
 
     Attributes:
         macs: multiply-accumulates.

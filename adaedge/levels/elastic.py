@@ -129,7 +129,7 @@ class Elastic(nn.Module):
         return self._levels[self._width](*args, **kwargs)
 
     def level(self, width: float) -> nn.Module:
-        """The network at a width, on the shared memory.
+        """The network at a width, in the shared memory.
 
         Raises:
             LevelError: if it is none of ``widths``.

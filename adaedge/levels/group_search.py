@@ -56,7 +56,7 @@ def find(net: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
 
 
 def still_whole(skipped: Mapping[str, str], groups: Sequence[ChannelGroup]) -> dict[str, str]:
-    """What is kept whole once these groups are narrowed: not the modules whose channels belong to one of them.
+    """The modules that are kept whole once these groups are narrowed: none whose channels belong to one of them.
 
     Example:
         >>> heads = ChannelGroup("attn", 2, (Member("attn.qkv.weight", 0, torch.arange(6), torch.arange(6) % 2),))
@@ -140,7 +140,7 @@ def _is_grouped(module: Any) -> bool:
 
 
 def _follow(graph: Any, module: nn.Module) -> tuple[list[_Occurrence], bool]:
-    """Where all the output channels of a module occur, the module first, and whether the search came to its end.
+    """Where all the output channels of a module occur, the module first, and whether the search was complete.
 
     This is torch-pruning's own walk over its graph. Its search for what it has met before is quadratic, and on
     attention, where residual streams meet heads in ever new orders, has no end.

@@ -1,4 +1,4 @@
-"""Hold every channel group against the zero-masked network before it is used (law 3).
+"""Compare every channel group with the zero-masked network before it is used (law 3 of the design).
 
 May import: ``graph``; of this part ``channel_groups``, ``masks``, ``permutation``, ``slices``.
 
@@ -44,7 +44,7 @@ def verified(
     kwargs: Mapping[str, Any],
     progress: Progress | None = None,
 ) -> tuple[list[ChannelGroup], dict[str, str]]:
-    """Those groups that can be narrowed, and why others cannot.
+    """The groups that can be narrowed, and why others cannot.
 
     Each group is narrowed alone to half; then all that passed together.
 

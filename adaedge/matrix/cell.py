@@ -37,7 +37,7 @@ ROUND_TRIP_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is compared, as it was measured here.
+    """A network that is compared, as it was measured here.
 
     Attributes:
         name: for people.
@@ -98,7 +98,7 @@ class Bench:
 
     @cached_property
     def changes(self) -> tuple[ClipChanges, ClipChanges | None]:
-        """Of the second half's frames, as codecs and as kept answers see them."""
+        """The changes of the second half's frames, as codecs and as kept answers see them."""
         lumas = self.played.second.lumas
         moved = MovedBlocks()
         own = self.believed.kept is not None and self.believed.kept.detector == moved.name
@@ -117,7 +117,7 @@ class Bench:
         return sum(change(lumas[at - 1], lumas[at]) for at in range(1, len(lumas))) / max(1, len(lumas) - 1)
 
     def score(self, records: Sequence[FrameRecord]) -> float | None:
-        """How good the answers of a run are, each as it was measured; ``None`` where nobody judges them."""
+        """How good the answers of a run are, each as it was measured; ``None`` where they are not judged."""
         metric, half = self.network.metric, self.played.second
         if metric is None:
             return None

@@ -48,7 +48,7 @@ def play(
         period_s: seconds from a frame that is taken to the next; a clip of fewer frames a second is taken as it is.
         most: frames of each half at most.
         judged: whether the answers are kept: those of random weights say nothing.
-        points: those to play; all unless told. The full network is always among them.
+        points: those to play; all by default. The full network is always among them.
         progress: called as ``progress(what, done, total)``.
 
     Raises:

@@ -3,7 +3,7 @@
 May import: ``energy``, ``channel``, ``operating_point``, ``scheduling``, ``forecast``.
 
 The forecast itself takes one rate. A link has many: it is asked at so many quantiles of the trace's rates, and at each
-an offload that is late there costs its head, the rest of the network, and what it sent for nothing.
+an offload that is late there costs its head, the rest of the network, and a payload that was sent without an answer.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Workloads:
-    """What every point asks of a frame that changed as much as frames did.
+    """The costs of every point for a frame that changed by the mean change.
 
     Attributes:
         steady: of each point, its cost at the mean change.

@@ -29,14 +29,14 @@ _FRAMES = 32
 
 
 def floor_for(metric: Metric | None) -> float:
-    """The floor that is asked for unless told: 0.95, or 0.1 nats of divergence; none where nothing is judged."""
+    """The floor that is asked for by default: 0.95, or 0.1 nats of divergence; none where nothing is judged."""
     if metric is None:
         return 0.0
     return math.exp(-NATS) if metric.name == Divergence().name else FLOOR
 
 
 def metric_of(bundle: Bundle) -> Metric | None:
-    """What judges a bundle's answers: the metric that it was built with, else the default one of its outputs.
+    """The metric of a bundle's answers: the one that it was built with, else the default one of its outputs.
 
     ``None`` where its weights are random, or its answers cannot be judged.
     """
@@ -65,7 +65,7 @@ def measure_network(
     Args:
         bundle: the model.
         clip: frames to run it on; some from its first half.
-        name: for people; the model's unless told.
+        name: for people; the model's by default.
         metric: judges its answers; see `metric_of`.
         floor: least accuracy; see `floor_for`.
         repetitions: how often each part is run.

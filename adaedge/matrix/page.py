@@ -70,7 +70,7 @@ def write_page(
         path: the file to write.
         rows: of any number of cells.
         title: of the page.
-        focus: the cell that is looked into; the first that is judged unless told.
+        focus: the cell that is looked into; the first that is judged by default.
         along: a run of it, whose choices are shown along time.
 
     Raises:
@@ -115,7 +115,7 @@ def _page(rows: Sequence[Row], cells: Cells, title: str, focus: tuple[str, ...],
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """What all techniques together come to, in one sentence."""
+    """The saving of all techniques together, in one sentence."""
     found = [one for one in savings(rows) if one.keeps_floor is not False]
     middle = median_saving(found)
     if middle is None:
@@ -128,7 +128,7 @@ def headline(rows: Sequence[Row]) -> str:
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """What else is to be said: the worst cell, floors that were broken, what counts for its cost only."""
+    """Further sentences: the worst cell, floors that were broken, networks that count for their cost only."""
     found = savings(rows)
     told = []
     if found:

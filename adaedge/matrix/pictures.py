@@ -103,7 +103,7 @@ def energy_by_part(rows: Sequence[Row], *, narrow: bool = False) -> str:
 
 
 def predicted_against_replayed(rows: Sequence[Row], *, narrow: bool = False) -> str:
-    """What the closed forecast said of every mode in every cell, against what its replay came to."""
+    """The closed forecast of every mode in every cell, against the result of its replay."""
     with style():
         figure = _figure(narrow, 4.2)
         axes = figure.subplots()

@@ -57,7 +57,7 @@ class ClipHalf:
 
     @property
     def points(self) -> list[OperatingPoint]:
-        """Those that were played, and the local ones."""
+        """The points that were played, and the local ones."""
         return [*self.payloads, *(point for point in self.answers if point not in self.payloads), *self.local]
 
     def answer(self, point: OperatingPoint, frame: int) -> list[Array]:

@@ -22,7 +22,7 @@ def family_of(point: OperatingPoint) -> Family:
 
 
 def worth_playing(bundle: Bundle, floor: float) -> list[OperatingPoint]:
-    """Of each codec at each place the rates of the fewest bytes that may keep the floor; the best one where none may.
+    """The rates of fewest bytes that may keep the floor, of each codec at each place; the best one where none may.
 
     Args:
         bundle: whose accuracies were measured when it was built; a point without one is always played.
@@ -44,7 +44,7 @@ def worth_playing(bundle: Bundle, floor: float) -> list[OperatingPoint]:
 def worth_offering(
     costs: Mapping[OperatingPoint, Cost], steady: Mapping[OperatingPoint, Cost], floor: float
 ) -> list[OperatingPoint]:
-    """Of each codec at each place the point of the fewest bytes that keeps the floor, and the most accurate one.
+    """The point of fewest bytes that keeps the floor, and the most accurate one, of each codec at each place.
 
     Under a floor all that keep it count alike, so nothing is lost but a choice among equals; the most accurate one
     stays, for a kept answer is the better the better it was computed.

@@ -1,4 +1,4 @@
-"""Row: what one mode or technique comes to in one cell.
+"""Row: the result of one mode or technique in one cell.
 
 May import: nothing of adaedge.
 """
@@ -21,7 +21,7 @@ class Row:
         link: by name.
         mode_or_technique: one of `techniques.MODES`, a technique alone, none of them, or all together.
         energy_j: joules of a frame, modelled, the terminal's only.
-        accuracy: of the answers that were given, measured on the second half; ``None`` where nobody judged them.
+        accuracy: of the answers that were given, measured on the second half; ``None`` where they were not judged.
         metric: how; or that the network counts for its cost only.
         misses: fraction of frames that were answered late.
         scenario: what was asked.
@@ -67,7 +67,7 @@ class Row:
 
     @property
     def radio_j(self) -> float:
-        """Of ``energy_j``, the radio's."""
+        """The radio's part of ``energy_j``."""
         return self.transmit_j + self.wait_j + self.tail_j
 
     @property

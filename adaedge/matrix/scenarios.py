@@ -21,7 +21,7 @@ NATS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Scenario3gpp:
-    """What is asked of every frame.
+    """The requirements on every frame.
 
     Attributes:
         name: for people and the command line.

@@ -47,7 +47,7 @@ TECHNIQUES: dict[str, Uses] = {
 
 
 def is_base(point: OperatingPoint) -> bool:
-    """What is there before any technique: the network in fp32 on the terminal, and a whole frame, raw or as JPEG."""
+    """Whether a point is there without any technique: fp32 on the terminal, or a whole frame, raw or as JPEG."""
     ends = point.split == OUTPUT or (point.split == INPUT and (point.codec == "raw" or _codec("jpeg")(point)))
     return ends and point.level == Level() and not point.incremental
 

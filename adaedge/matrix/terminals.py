@@ -27,7 +27,7 @@ class Terminal:
 
     Attributes:
         name: for people.
-        compute: its watts, and what it computes in a second in its quickest arithmetic.
+        compute: its watts, and what it computes in a second in its fastest arithmetic.
         slower_in_fp32: times by which fp32, or what an accelerator runs in its place, is slower than that. Assumed.
         cpu_macs_per_s: of the cores that resize, code and decode, in fp32. Assumed.
         video_in_hardware: whether it encodes 4:2:0 video without its cores, at `VIDEO_J_PER_PIXEL`.
@@ -56,7 +56,7 @@ class Terminal:
         return self.compute.provenance
 
     def profile(self, here: Profile, macs: float, *, prepare_s: float = 0.0, pixels: float = 0.0) -> Profile:
-        """What every point costs on this terminal, from what it costs here.
+        """The profile of this terminal, from the profile of this machine.
 
         Args:
             here: measured on this machine, without preparing frames.
@@ -65,7 +65,7 @@ class Terminal:
             pixels: of a frame as it is encoded.
 
         Raises:
-            EnergyError: if the terminal's throughput is not known, or nobody counted the network's operations.
+            EnergyError: if the terminal's throughput is not known, or the network's operations were not counted.
         """
         if not macs > 0:
             raise EnergyError(

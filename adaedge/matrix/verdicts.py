@@ -1,4 +1,4 @@
-"""What the rows of a matrix come to: where partial offload is the best mode, what techniques save, where radios differ.
+"""The conclusions of a matrix: where partial offload is the best mode, what techniques save, where radios differ.
 
 May import: ``operating_point``; of this part ``rows``, ``techniques``. Pure.
 """
@@ -59,11 +59,11 @@ def predicted_best(cell: Mapping[str, Row]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What all techniques together save in a cell, against the best of what needs no scheduler.
+    """The saving of all techniques together in a cell, against the best mode without a scheduler.
 
     Attributes:
         cell: which one.
-        against: the mode that it is held against.
+        against: the mode that it is compared with.
         fraction: of that mode's joules; negative where it costs.
         keeps_floor: whether the answers kept the floor on the second half.
     """
@@ -75,7 +75,7 @@ class Saving:
 
 
 def savings(rows: Iterable[Row]) -> list[Saving]:
-    """Of each cell: all together against the cheapest of local, JPEG and H.264 that keeps floor and deadlines.
+    """The saving of each cell: all together against the cheapest of local, JPEG and H.264 that keeps its limits.
 
     A rival that broke the floor on the second half does not count: it was cheap for it gave worse answers.
     """

@@ -18,7 +18,7 @@ from adaedge.metrics.score import Answer, Score, pairs, shapes
 
 
 class Output(Protocol):
-    """What is known of an output, or the output itself: its NumPy type and shape."""
+    """An output, or what is known of it: its NumPy type and shape."""
 
     @property
     def dtype(self) -> Any:
@@ -27,7 +27,7 @@ class Output(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, batch included."""
+        """The dimensions of the output, batch included."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The metric of a model that nobody chose one for.
+"""The metric that fits a model, where the user chose none.
 
 May import: ``errors``; of this part the metrics.
 """

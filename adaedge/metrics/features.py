@@ -25,6 +25,9 @@ class Cosine:
     A sample is all floating-point outputs of one index of the batch, one after another. Nothing but zeros is like
     nothing but zeros (1), and unlike everything else (0).
 
+    Raises:
+        MetricError: from ``score``, if the answers hold no samples.
+
     Example:
         >>> round(Cosine().score([[np.array([[1.0, 0.0]])]], [[np.array([[1.0, 1.0]])]]).value, 4)
         0.7071

@@ -28,6 +28,9 @@ class LabelIoU:
         classes: which classes count; empty for all that occur, the background among them. One that occurs in no map,
             expected or given, is left out.
 
+    Raises:
+        MetricError: from ``score``, if none of the classes occurs in any map.
+
     Example:
         >>> expected, given = np.array([[[0, 0, 5, 5]]]), np.array([[[0, 0, 0, 5]]])
         >>> LabelIoU((5,)).score([[expected]], [[given]]).value

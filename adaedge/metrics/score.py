@@ -51,7 +51,7 @@ class Score:
 
 @runtime_checkable
 class Metric(Protocol):
-    """What compares answers with those that were expected."""
+    """Compares answers with those that were expected."""
 
     @property
     def name(self) -> str:

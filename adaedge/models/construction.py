@@ -1,4 +1,4 @@
-"""Make a module, fill it with weights, and say clearly what does not fit.
+"""Make a module and fill it with weights; an error names what does not fit.
 
 May import: ``errors``.
 """
@@ -19,7 +19,7 @@ from adaedge.errors import ModelError
 
 
 def made(label: str, make: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:
-    """What ``make`` returns.
+    """The object that ``make`` returns.
 
     Raises:
         ModelError: if the constructor refuses the arguments.

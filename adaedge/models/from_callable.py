@@ -19,7 +19,7 @@ _OTHERWISE = ". A model is named timm:NAME, torchvision:NAME, transformers:NAME_
 
 
 def load(module_path: str, attribute: str, pretrained: bool, arguments: dict[str, Any]) -> Model:
-    """What ``module_path.attribute(**arguments)`` returns. Whether its weights are trained, ``pretrained`` says.
+    """The model that ``module_path.attribute(**arguments)`` returns; ``pretrained`` says whether it is trained.
 
     Raises:
         ModelError: if there is no such callable, or it returns no model.

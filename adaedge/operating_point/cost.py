@@ -13,7 +13,7 @@ from adaedge.errors import ProfileError
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one frame costs at one operating point. Times are medians measured on the machine that runs the part.
+    """The cost of one frame at one operating point. Times are medians measured on the machine that runs the part.
 
     Attributes:
         head_s: terminal: from the frame to the features (all of the model where the point is local).
@@ -27,6 +27,11 @@ class Cost:
 
     Raises:
         ProfileError: if a figure is negative, infinite or NaN, or the accuracy is no fraction.
+
+    Example:
+        >>> sent = Cost(head_s=0.04, payload_bytes=6e3, tail_s=0.01, finish_s=0.08, accuracy=0.96)
+        >>> sent.head_s + sent.finish_s  # seconds on the terminal where the edge server does not answer
+        0.12
     """
 
     head_s: float
@@ -66,7 +71,7 @@ class Cost:
         return accuracy_floor <= 0 or (self.accuracy is not None and self.accuracy >= accuracy_floor)
 
     def followed_by(self, other: Cost, share: float, accuracy: float | None) -> Cost:
-        """What a frame costs in the mean that is always answered here, and goes on to another point so often.
+        """The mean cost of a frame that always runs at this point, and for a share of the frames at another too.
 
         Args:
             other: the second point's.

@@ -12,7 +12,7 @@ from adaedge.operating_point.point import OperatingPoint
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a scheduler chose for one frame, what it predicted, and why.
+    """A scheduler's choice for one frame, with its prediction and its reasons.
 
     Attributes:
         point: the operating point to run.
@@ -23,6 +23,11 @@ class Decision:
         reasons: why this point and not another, for people.
         payload_bytes: predicted bytes on the link, header included; 0 where the point is local.
         change: the frame's change against what both ends held, which the prediction assumed; 1 is a refresh.
+
+    Example:
+        >>> decision = Decision(OperatingPoint("output"), latency_s=0.03, energy_j=0.11)
+        >>> str(decision.point), decision.rate_bps is None, decision.change
+        ('output/w1/fp32/raw', True, 1.0)
     """
 
     point: OperatingPoint

@@ -94,7 +94,7 @@ class KeptCurve:
         return knot.low if knot else 0.0
 
     def largest_change(self, floor: float) -> float | None:
-        """Up to what change an answer may be kept under an accuracy floor; ``None`` where at none."""
+        """The largest change over which an answer may be kept under an accuracy floor; ``None`` where there is none."""
         held = [knot.change for knot in self.knots if knot.low >= floor]
         return held[-1] if held else None
 
@@ -117,7 +117,7 @@ class KeptCurve:
 
 @dataclass(frozen=True, slots=True)
 class LastAnswer:
-    """What a scheduler is told of the answer that may be kept.
+    """The answer that may be kept, as a scheduler sees it.
 
     Attributes:
         frame: number of the frame that it was computed for, from 0.

@@ -16,7 +16,7 @@ FULL = "full"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Level:
-    """One setting of network, width and precision; the widest in fp32 unless told.
+    """One setting of network, width and precision; the widest in fp32 by default.
 
     Attributes:
         network: ``full``, or the name of another network in the same bundle.

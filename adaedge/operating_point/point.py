@@ -26,7 +26,7 @@ class OperatingPoint:
 
     Attributes:
         split: name of the split point; everything before it runs on the terminal. ``input`` is full offload,
-            ``output`` is local execution; at ``kept`` the last answer stands, and nothing runs at all.
+            ``output`` is local execution; at ``kept`` the last answer is given again, and nothing runs.
         width: fraction of channels kept, in (0, 1].
         precision: number format of the terminal's arithmetic.
         codec: how the features become bytes; ``raw`` where nothing is sent.
@@ -86,7 +86,7 @@ class OperatingPoint:
         """Read what ``str(point)`` wrote.
 
         Raises:
-            LevelError: if ``text`` is not of the form ``SPLIT/wWIDTH/PRECISION/CODEC``, behind which may stand
+            LevelError: if ``text`` is not of the form ``SPLIT/wWIDTH/PRECISION/CODEC``, behind which there may be
                 ``/NETWORK`` and ``/incremental``.
         """
         match = _WRITTEN.fullmatch(text)

@@ -76,7 +76,7 @@ class Profile(Mapping[OperatingPoint, Cost]):
                 )
 
     def at(self, point: OperatingPoint, change: float = REFRESH) -> Cost:
-        """What a frame costs that changed so much against what both ends hold; between two measured changes, so much.
+        """The cost of a frame that changed so much against what both ends hold, interpolated between measured changes.
 
         Args:
             point: one of the profile's.

@@ -179,7 +179,7 @@ def is_stateful(name: str) -> bool:
 
 
 def codec_family(name: str) -> str:
-    """What two codecs have in common where payloads of one can build upon those of the other, as far as names say.
+    """The family of a codec: payloads of one family can build upon each other, as far as names say.
 
     A latent delta builds upon the same latents, whatever rate they were sent at; a video encoder goes on only as it
     began; of a codec of one's own nothing else is known.
@@ -203,6 +203,10 @@ class Features(StandsAlone):
     Attributes:
         bits: bits of a floating-point value, 1 to 8; 0 for raw.
         compressed: whether zstd follows.
+
+    Raises:
+        CodecError: from ``encode``, if there are not as many axes as tensors.
+        PayloadError: from ``decode``, if the payload is oversized or corrupted.
     """
 
     bits: int = 0

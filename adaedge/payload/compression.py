@@ -21,7 +21,7 @@ compress = partial(zstd.compress, level=1)
 
 
 def decompress(frame: Segment, most: int) -> bytes:
-    """What a frame holds; one that holds more than ``most`` bytes is refused before it is unpacked.
+    """The content of a frame; one that holds more than ``most`` bytes is refused before it is unpacked.
 
     Raises:
         PayloadError: if it is no whole frame, or something follows it.

@@ -32,7 +32,11 @@ def number(value: int) -> bytes:
 
 
 class Reader:
-    """A position in a header; reading past its end is an error, never a short read."""
+    """A position in a header; reading past its end is an error, never a short read.
+
+    Raises:
+        PayloadError: from every read, if the header ends early or a number takes more than 64 bits.
+    """
 
     def __init__(self, view: memoryview, position: int) -> None:
         self._view = view

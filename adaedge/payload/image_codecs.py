@@ -1,4 +1,4 @@
-"""A frame ⇄ files of a picture format: what a user sends who offloads everything, so these are the baselines.
+"""A frame ⇄ files of a picture format: the baselines of full offload.
 
 May import: ``errors``. Shares the header with ``payload.wire``.
 
@@ -46,7 +46,7 @@ class Pictures(StandsAlone):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What its writer is told."""
+        """The options of its writer."""
         return {"quality": self.quality}
 
     def encode(
@@ -92,7 +92,7 @@ class WebP(Pictures):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What its writer is told."""
+        """The options of its writer."""
         return {"quality": self.quality, "method": 6}
 
 
@@ -113,7 +113,7 @@ class Avif(Pictures):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What its writer is told."""
+        """The options of its writer."""
         return {"quality": self.quality, "speed": 6, "max_threads": 1}
 
 

@@ -1,4 +1,4 @@
-"""A frame ⇄ JPEG: what nearly everybody sends who offloads everything.
+"""A frame ⇄ JPEG: the most frequent way to offload a whole frame.
 
 May import: ``errors``; of this part ``image_codecs``. Shares the header with ``payload.wire``.
 """
@@ -36,5 +36,5 @@ class Jpeg(Pictures):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What its writer is told."""
+        """The options of its writer."""
         return {"quality": self.quality, "subsampling": self.chroma}

@@ -45,7 +45,7 @@ class TensorHeader:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an answer is tied to. Both ends know it, so an answer bears no more than a hash of it.
+    """The request that an answer is tied to. Both ends know it, so an answer bears only a hash of it.
 
     Attributes:
         bundle: SHA-256 of the bundle, in hexadecimal.
@@ -62,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a terminal sends: one frame's features. Its answer is `adaedge.payload.answers.wire`.
+    """A terminal's message: one frame's features. Its answer is `adaedge.payload.answers.wire`.
 
     Attributes:
         bundle: SHA-256 of the bundle, in hexadecimal; its first 16 digits cross the link.

@@ -1,4 +1,4 @@
-"""Features ⇄ payload: a codec and the wire format put together. What arrives is checked before it is believed.
+"""Features ⇄ payload: a codec and the wire format put together. Received bytes are checked before they are used.
 
 May import: ``errors``, ``operating_point``.
 """

@@ -24,7 +24,7 @@ class OwnCodec(Codec, Protocol):
 
     @property
     def name(self) -> str:
-        """As in an operating point: lower-case letters, digits and ``-``, perhaps ``@`` and a number; none of ours."""
+        """Its name in an operating point: lower-case letters, digits and ``-``, perhaps ``@`` and a number."""
         ...
 
     @property
@@ -67,7 +67,7 @@ class Guarded:
     def encode(
         self, tensors: Sequence[Array], axes: Sequence[int | None], reference: Reference | None = None
     ) -> tuple[Encoded, Reference | None]:
-        """As the codec.
+        """Ask the codec.
 
         Raises:
             CodecError: if it raises anything.
@@ -86,7 +86,7 @@ class Guarded:
         max_bytes: int,
         reference: Reference | None = None,
     ) -> tuple[tuple[Array, ...], Reference | None]:
-        """As the codec.
+        """Ask the codec.
 
         Raises:
             PayloadError: if it raises anything.
@@ -101,5 +101,5 @@ class Guarded:
             ) from error
 
     def accepts(self, reference: Reference) -> bool:
-        """As the codec."""
+        """Ask the codec."""
         return self._codec.accepts(reference)

@@ -1,4 +1,4 @@
-"""Uniform levels and an entropy coder: what features cost without any transform, as baselines.
+"""Uniform levels and an entropy coder, without a transform: the baselines of a bottleneck.
 
 May import: ``errors``, ``payload.entropy``; of this part ``tensors``. Shares the header with ``payload.wire``.
 

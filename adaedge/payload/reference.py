@@ -25,7 +25,7 @@ class StandsAlone:
 
 
 class Reference(Protocol):
-    """One end's half of what both hold. It is used once: who has built upon it holds the next one, or none."""
+    """One end's half of what both ends hold. It is used once: encoding or decoding with it gives the next, or none."""
 
     @property
     def nbytes(self) -> int:

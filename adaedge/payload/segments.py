@@ -1,4 +1,4 @@
-"""The segments of a message, each held against its length and checksum.
+"""The segments of a message, each compared with its length and checksum.
 
 May import: ``errors``.
 """
@@ -14,7 +14,7 @@ MAX_SEGMENTS = 255
 
 
 def complete(body: memoryview, entries: list[tuple[int, int]]) -> tuple[memoryview, ...]:
-    """All segments.
+    """The segments, all of them whole.
 
     Args:
         body: what follows the header.

@@ -28,8 +28,8 @@ bits in each, the least significant first, all but the last with the bit 0x80 se
     4      CRC-32 of the header up to here
     …      the segments, one after another
 
-What is the same for most payloads takes no byte: the header of one tensor takes some 65. An empty scene changes by
-little, and what says so should not be longer than the change.
+Values that most payloads share take no byte: the header of one tensor takes about 65. A still scene changes little, and
+the header should not be longer than the change.
 
 Nothing here is executed or unpickled. Each length is checked against what is there and against a limit before memory is
 taken for it.
@@ -173,7 +173,7 @@ def decode(
 
 
 def place_in_stream(data: Segment) -> tuple[int, int]:
-    """Of a message: its stream, and the sequence number of the payload that it builds upon, 0 for a refresh.
+    """The stream of a message, and the sequence number of the payload that it builds upon, 0 for a refresh.
 
     For whoever passes a message on. Of the rest, only the header's checksum is looked at.
 

@@ -1,4 +1,4 @@
-"""What a bundle costs on this machine: synchronised, warmed-up, interleaved timing of its parts.
+"""Measures the costs of a bundle on this machine: synchronised, warmed-up, interleaved timing of its parts.
 
 May import: ``operating_point``, ``payload``, ``engine``, ``clip``, ``bundle``, ``stream``.
 """

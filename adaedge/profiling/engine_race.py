@@ -24,7 +24,7 @@ _WARM_UP = 3
 
 @dataclass(frozen=True, slots=True)
 class EngineRace:
-    """What was found.
+    """The result of a race of engines.
 
     Attributes:
         fastest: name of the engine that needs least.

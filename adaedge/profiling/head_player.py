@@ -80,7 +80,7 @@ class HeadPlayer:
 def head_players(
     bundle: Bundle, played: Sequence[Arrays], frames: Sequence[Any], runners: Runners
 ) -> tuple[dict[str, HeadPlayer], dict[str, Callable[[Arrays], object]]]:
-    """What times each incremental head frame after frame, and what refreshes it; by `refresh_key`.
+    """The timers of each incremental head frame after frame, and of its refreshes; by `refresh_key`.
 
     Where a bundle knows no amounts of change, there are refreshes only.
 
@@ -103,5 +103,5 @@ def head_players(
 
 
 def refresh_key(point: OperatingPoint) -> str:
-    """What names the head of an incremental point."""
+    """The name of the head of an incremental point."""
     return f"refresh {point.split} {point.level}"

@@ -46,7 +46,7 @@ class Player:
         changes: the amounts of change that are asked about, ascending, below 1.
         played: the frames as the model's inputs.
         frames: the same as the camera gave them, or ``None`` each.
-        runners: what computes incremental halves, what they cost on this machine measured; its own unless told.
+        runners: what computes incremental halves, what they cost on this machine measured; its own by default.
     """
 
     def __init__(

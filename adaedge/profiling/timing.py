@@ -77,6 +77,12 @@ def profile(
 
     Raises:
         ScheduleError: if the detector is another than that of the bundle's kept answers.
+
+    Example:
+        >>> import adaedge, torch
+        >>> bundle = adaedge.build(torch.nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), adaedge.Space([]))
+        >>> profile(bundle, repetitions=2)[OperatingPoint("output")].head_s > 0
+        True
     """
     if threads != bundle.threads:
         bundle = bundle.with_threads(threads)

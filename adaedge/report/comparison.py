@@ -60,7 +60,7 @@ class Rules:
 
 
 def judge(policies: Mapping[str, PolicySummary], focus: str, rules: Rules) -> Comparison:
-    """Hold one policy against the others.
+    """Compare one policy with the others.
 
     A policy that breaks a limit cannot win. Of the others, the one with the least energy does; ``focus`` wins too where
     it is within 1 % of it.

@@ -16,11 +16,11 @@ from adaedge.runtime.record import FrameRecord
 def energy_everywhere(records: Sequence[FrameRecord], infrastructure: Infrastructure | None = None) -> GlobalEnergy:
     """Mean joules of a frame by where they are drawn.
 
-    The edge server's seconds are those of answered offloads, in its own words; of failed ones nobody knows them.
+    The edge server's seconds are those of answered offloads, as it reports; those of failed ones are not known.
 
     Args:
         records: the frames of a run.
-        infrastructure: base station and edge server; assumed figures unless told.
+        infrastructure: base station and edge server; assumed figures by default.
 
     Raises:
         SourceError: if there are no records.

@@ -48,7 +48,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DominatedPoints:
-    """What was on no Pareto front of energy and accuracy: whatever the accuracy floor, something else was better.
+    """The points on no Pareto front of energy and accuracy: whatever the accuracy floor, another point was better.
 
     Attributes:
         evaluated: what was looked at, in words.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the records of a run do not say of it.
+    """The facts about a run that its records do not hold.
 
     Attributes:
         title: name of the run.

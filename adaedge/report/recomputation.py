@@ -30,7 +30,7 @@ def in_part(records: Sequence[FrameRecord]) -> list[FrameRecord]:
 
 
 def drawn(records: Sequence[FrameRecord]) -> list[FrameRecord]:
-    """Those of them that are drawn: at even distances, the first and the last among them."""
+    """The frames that are drawn: at even distances, the first and the last among them."""
     found = in_part(records)
     last, count = len(found) - 1, min(SHOWN, len(found))
     return [found[round(at * last / max(1, count - 1))] for at in range(count)]
@@ -63,7 +63,7 @@ def overlay(records: Sequence[FrameRecord], *, narrow: bool = False) -> str:
 
 
 def often(records: Sequence[FrameRecord]) -> npt.NDArray[np.float64]:
-    """Of the frames that were computed in part, the share in which each cell of a grid was recomputed.
+    """The share of the frames computed in part in which each cell of a grid was recomputed.
 
     Example:
         >>> from adaedge.operating_point import Decision, OperatingPoint
@@ -84,7 +84,7 @@ def often(records: Sequence[FrameRecord]) -> npt.NDArray[np.float64]:
 
 
 def caption_of(records: Sequence[FrameRecord]) -> str:
-    """What the pictures show, in words and figures."""
+    """The caption of the pictures, in words and figures."""
     found = in_part(records)
     areas = [_covered(record) for record in found]
     shares = [record.measurement.macs_share or 0.0 for record in found]

@@ -30,7 +30,7 @@ class PointUse:
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """What one policy did over one run.
+    """The result of one policy over one run.
 
     Attributes:
         frames: number of frames.
@@ -47,8 +47,8 @@ class PolicySummary:
         latency_error: median error of the predicted latency, as a fraction of the measured one.
         rate_error: the same for the link rate, over the uploads that crossed; ``None`` where there were none.
         earlier_answers: frames for which nothing was sent, because the answer to an earlier one stands.
-        score: how good the answers were by a metric, in [0, 1]; ``None`` where nobody judged them.
-        metric: its name; empty where nobody did.
+        score: how good the answers were by a metric, in [0, 1]; ``None`` where they were not judged.
+        metric: its name; empty where they were not.
     """
 
     frames: int

@@ -35,7 +35,7 @@ ROOM = 1.35  # the axis ends at so many times the dearest point of the front
 def tradeoff(places: Sequence[Place], accuracy_floor: float, *, narrow: bool = False) -> str:
     """The points on time by energy and accuracy: a colour for each precision, a mark for each network and width.
 
-    The points of the front are filled and numbered by their energy, the least first. Points far dearer than the front,
+    The points of the front are filled and numbered by their energy, the least first. Points far off the front,
     or below it, are left out of the picture. ``narrow``: for a narrow screen.
     """
     front = [place for place in places if place.on_front]

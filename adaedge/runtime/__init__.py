@@ -1,4 +1,4 @@
-"""What runs: link, terminal, edge server, session.
+"""The running parts: link, terminal, edge server, session.
 
 May import: ``late``, ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
 ``stream``, ``profiling``, ``scheduling``. Never torch.

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a terminal was given.
+    """The rights of one terminal.
 
     Attributes:
         name: of the terminal.
@@ -67,7 +67,7 @@ class Tokens:
 
     Args:
         folder: that of the edge server's credentials; the tokens are in ``terminals`` in it.
-        now_s: the time since 1970; that of the machine unless told.
+        now_s: the time since 1970; that of the machine by default.
 
     Example:
         >>> import tempfile
@@ -129,7 +129,7 @@ class Tokens:
         return sorted(self._look().values(), key=lambda grant: grant.name)
 
     def whose(self, token: str) -> str | None:
-        """The terminal whose token it is; ``None`` where it is nobody's, or has expired."""
+        """The terminal whose token it is; ``None`` where it belongs to no terminal, or has expired."""
         grant = self._grant(token)
         return None if grant is None else grant.name
 
@@ -148,7 +148,7 @@ class Tokens:
             return grant.name, bucket.take(grant.rate_per_s, now_s)
 
     def _grant(self, token: str) -> Grant | None:
-        """What it was granted; ``None`` where it is nobody's, or has expired."""
+        """What it was granted; ``None`` where it belongs to no terminal, or has expired."""
         grant = self._look().get(_hash(token))
         return None if grant is None or self._now_s() >= grant.expires_s else grant
 

@@ -2,7 +2,7 @@
 
 May import: ``errors``. It knows no network and no model.
 
-An edge server that computes everything in the order in which it came computes, under load, answers that nobody waits
+An edge server that computes payloads in the order of arrival computes, under load, answers that no terminal waits
 for any more. Here the payload whose deadline comes first is computed first, which is best on one machine whenever all
 can be in time (earliest deadline first: Liu and Layland, Journal of the ACM 20(1), 1973), and a payload is let in only
 if all that wait can still be in time. How long a payload takes is learned from those before it.
@@ -81,7 +81,7 @@ class Admission:
 
     Args:
         slots: payloads that are computed at the same time.
-        now_s: the time; that of the machine unless told.
+        now_s: the time; that of the machine by default.
 
     Example:
         >>> admission = Admission(slots=1)
@@ -125,7 +125,7 @@ class Admission:
 
         Args:
             kind: what is computed: payloads of one kind take about as long as each other.
-            left_s: seconds until its answer has to be back; ``None`` where nobody says.
+            left_s: seconds until its answer has to be back; ``None`` where that is not known.
             terminal: whose it is.
 
         Raises:

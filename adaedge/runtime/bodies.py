@@ -28,7 +28,7 @@ class Bodies:
     Args:
         longest_s: seconds after which a call whose payload has not come is ended.
         most: payloads of one terminal at once.
-        now_s: the time; that of the machine unless told.
+        now_s: the time; that of the machine by default.
 
     Example:
         >>> bodies = Bodies(most=1)

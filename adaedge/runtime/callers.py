@@ -13,7 +13,7 @@ from adaedge.runtime.access_tokens import Tokens
 
 
 class UnknownCallerError(Exception):
-    """A call that bears no token, or one that is nobody's any more."""
+    """A call that bears no token, or one that belongs to no terminal any more."""
 
 
 class GreedyCallerError(Exception):

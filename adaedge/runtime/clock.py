@@ -14,7 +14,7 @@ Job = Callable[[], None]
 
 
 class Clock(Protocol):
-    """What the runtime asks of time. A user's own clock needs these three methods."""
+    """The protocol of a clock. A user's own clock needs these three methods."""
 
     def now_s(self) -> float:
         """Seconds since the clock was made."""

@@ -32,7 +32,7 @@ VALID_DAYS = 3650
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What an edge server proves itself with, and what it asks of a terminal.
+    """The edge server's certificate and key, and the token that it asks of a terminal.
 
     Attributes:
         certificate: PEM. Copy it to the terminal.
@@ -91,7 +91,7 @@ class Credentials:
 
     @classmethod
     def stored(cls, folder: str | Path, names: Sequence[str] = ()) -> Credentials:
-        """Those in ``folder``; made and written there on first use, the key and the token readable by the owner only.
+        """The credentials in ``folder``; made there on first use, key and token readable by the owner only.
 
         Raises:
             LinkError: if the folder holds only some of the three files, cannot be read or written, or holds a
@@ -137,7 +137,7 @@ def check_token(token: str) -> None:
 
 
 def default_folder() -> Path:
-    """Where the edge server keeps its credentials unless told otherwise: ``adaedge`` in the user's configuration."""
+    """Where the edge server keeps its credentials by default: ``adaedge`` in the user's configuration."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "adaedge"
 
 

@@ -1,4 +1,4 @@
-"""EdgeSession: what an edge server does with payloads, and what it remembers of the streams they are of.
+"""EdgeSession: answers payloads, and holds references and caches of their streams.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``stream``. Knows no network.
 """

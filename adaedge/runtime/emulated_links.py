@@ -16,7 +16,7 @@ from adaedge.runtime.link import HELLO_BYTES, Link, Reply
 
 
 class Transfer(Protocol):
-    """What is asked of a trace: ``adaedge.channel.Trace``, or a user's own."""
+    """The protocol of a trace: ``adaedge.channel.Trace``, or a user's own."""
 
     def transfer_s(self, payload_bytes: float, start_s: float) -> float:
         """Seconds that so many bytes take when the first is sent at ``start_s``."""
@@ -37,6 +37,9 @@ class ShapedLink:
         link: where the bytes go once they have taken their time.
         trace: the rate along time.
         clock: says where in the trace we are; it must run with real time (``MonotonicClock`` or ``SkippingClock``).
+
+    Raises:
+        LinkTimeoutError: from a call that the link does not carry in time.
     """
 
     def __init__(self, link: Link, trace: Transfer, clock: Clock) -> None:
@@ -94,6 +97,17 @@ class ReplayLink:
         server: answers a payload: ``EdgeSession(bundle).answer``, or any function of bytes to bytes.
         clock: the clock to move; give the same one to the terminal.
         round_trip_s: seconds that an empty message takes there and back.
+
+    Raises:
+        LinkTimeoutError: from a call that the link does not carry in time.
+        RefusedError: from ``exchange``, if ``server`` refuses the payload.
+
+    Example:
+        >>> from adaedge.channel import Trace
+        >>> link = ReplayLink(Trace([0.0], [8e6]), lambda payload: payload[:1])
+        >>> reply = link.exchange(bytes(500_000), timeout_s=2.0)
+        >>> reply.upload_s, link.clock.now_s()  # half a megabyte at 8 Mbit/s
+        (0.5, 0.5)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A cascade's first answer to a frame: it stands, or the frame goes on.
+"""A cascade's first answer to a frame: it is given, or the second point answers.
 
 May import: ``operating_point``, ``engine``, ``bundle``, ``scheduling``.
 """
@@ -16,12 +16,12 @@ from adaedge.scheduling import TwoAnswers
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstAnswer:
-    """What became of a decision once the first answer was there, if its point is a cascade's.
+    """A decision after the first answer, if its point is a cascade's.
 
     Attributes:
-        decision: the one for the record, with what the first answer came to among its reasons.
+        decision: the one for the record, with the result of the first answer among its reasons.
         run: the one that is carried out: at the first point, or at the second.
-        answer: the first, where it stands; ``None`` where the frame goes on, and at any other point.
+        answer: the first, where it is given; ``None`` where the second is asked, and at any other point.
         took_s: seconds that the profile says of the first point; 0 at any other point.
     """
 

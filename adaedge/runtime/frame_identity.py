@@ -9,7 +9,7 @@ import hashlib
 
 
 def frame_id(stream: int, sequence: int) -> str:
-    """Its stream, in hexadecimal, and its number in it.
+    """The name of a frame: its stream, in hexadecimal, and its number in it.
 
     Example:
         >>> frame_id(255, 7)

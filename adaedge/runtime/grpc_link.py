@@ -37,6 +37,12 @@ class GrpcLink:
     Raises:
         LinkError: if the address is none, or the certificate or the token is missing or cannot be one and
             ``insecure`` was not asked for.
+
+    Example:
+        >>> from adaedge.runtime import Credentials
+        >>> credentials = Credentials.create()  # those of an edge server
+        >>> link = GrpcLink("edge.local:50051", certificate=credentials.certificate, token=credentials.token)
+        >>> link.close()  # it connects with its first call, and there was none
     """
 
     def __init__(

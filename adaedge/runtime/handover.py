@@ -60,22 +60,22 @@ class HandoverLink:
         self._close_if_left(left)
 
     def hello(self, bundle: str, timeout_s: float) -> None:
-        """As the link of now."""
+        """Pass it to the present link."""
         with self._used() as link:
             link.hello(bundle, timeout_s)
 
     def exchange(self, payload: bytes, timeout_s: float) -> Reply:
-        """As the link of now."""
+        """Pass it to the present link."""
         with self._used() as link:
             return link.exchange(payload, timeout_s)
 
     def probe(self, size_bytes: int, timeout_s: float) -> Reply:
-        """As the link of now."""
+        """Pass it to the present link."""
         with self._used() as link:
             return link.probe(size_bytes, timeout_s)
 
     def close(self) -> None:
-        """Close the link of now."""
+        """Close the present link."""
         self._link.close()
 
     @contextmanager

@@ -30,9 +30,9 @@ class Health:
         calls.add_HealthServicer_to_server(self._servicer, server)
 
     def serving(self) -> None:
-        """From now on it serves."""
+        """Say from now on that the server serves."""
         self._servicer.set(rpc.SERVICE, self._states.SERVING)
 
     def draining(self) -> None:
-        """No new calls are taken."""
+        """Say from now on that no new calls are taken."""
         self._servicer.enter_graceful_shutdown()

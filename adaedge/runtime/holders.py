@@ -52,7 +52,7 @@ class Holders:
             del self._of[terminal]
 
     def first_to_go(self, *, by_bytes: bool) -> int:
-        """Of whoever holds most bytes, or streams, and called longest ago, the stream that it used least recently."""
+        """The stream used least recently, of the terminal that holds most bytes, or streams, and called longest ago."""
         most = max(self._of.values(), key=lambda held: held.nbytes if by_bytes else len(held.names))
         return next(iter(most.names))
 
@@ -63,5 +63,5 @@ class Holders:
 
     @property
     def terminals(self) -> tuple[str, ...]:
-        """Those that hold anything; the one that called last is last."""
+        """The terminals that hold anything; the one that called last is last."""
         return tuple(self._of)

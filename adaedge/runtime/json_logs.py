@@ -17,7 +17,7 @@ FRAME = "adaedge_frame"
 
 
 def about_frame(stream: int, sequence: int, **more: Any) -> dict[str, Any]:
-    """What ``extra`` of a log call is, for a line about a frame.
+    """The ``extra`` of a log call for a line about a frame.
 
     Example:
         >>> about_frame(255, 7, terminal="robot-7")["adaedge_frame"]["frame_id"]

@@ -13,7 +13,7 @@ HELLO_BYTES = 256  # a hello on the link, roughly
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back over a link.
+    """The reply that came back over a link.
 
     Attributes:
         data: the answer's bytes, unchecked.

@@ -62,8 +62,8 @@ class LinkMonitor:
         plan: when to probe.
         handshake_timeout_s: seconds that a handshake or a probe has.
         radio: the terminal's; what it takes to wake is no part of an upload.
-        wants_probe: whether to probe now, of the link's state and the time; as the plan says unless told.
-        probe_timeout_s: seconds that a probe has, of its round trips; as long as a first handshake unless told.
+        wants_probe: whether to probe now, of the link's state and the time; as the plan says by default.
+        probe_timeout_s: seconds that a probe has, of its round trips; as long as a first handshake by default.
     """
 
     def __init__(

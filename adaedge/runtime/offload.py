@@ -114,7 +114,7 @@ class Attempt:
         wait_s: seconds from the payload's arrival to the answer's.
         answer_bytes: bytes that came back.
         lost_segments: how many of the payload's last segments the edge server could not use.
-        edge_s: seconds that the edge server computed, in its own words.
+        edge_s: seconds that the edge server computed, as it reports.
         frame_id: the name of the frame on the link; empty where nothing was sent.
     """
 
@@ -219,5 +219,5 @@ def _word(error: Exception) -> str:
 
 
 def for_meter(crossings: list[UploadRecord]) -> list[tuple[float, float, int]]:
-    """What the energy meter takes of uploads."""
+    """The uploads as the energy meter takes them."""
     return sorted(map(attrgetter("start_s", "end_s", "payload_bytes"), crossings))

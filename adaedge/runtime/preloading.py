@@ -34,7 +34,7 @@ def preload(bundle: Bundle, points: Iterable[OperatingPoint], runners: Runners) 
 
 
 def points_of(table: Table) -> tuple[OperatingPoint, ...]:
-    """What a terminal runs for a scheduler's table: its points, and of a cascade its two."""
+    """The points that a terminal runs for a scheduler's table: its points, and of a cascade its two."""
     cascades = table.cascades
     both = (point for one, _ in cascades.values() for point in (one.first, one.then))
     return tuple(dict.fromkeys([*(point for point in table.points if point not in cascades), *both]))

@@ -65,13 +65,13 @@ class Prometheus:
         self._held.set_function(lambda: server.session.held_bytes)
 
     def answered(self, point: OperatingPoint, edge_s: float, queue_s: float) -> None:
-        """As in `Observer`."""
+        """Count it, as an `Observer`."""
         self._answered.labels(str(point)).inc()
         self._edge_s.observe(edge_s)
         self._queue_s.observe(queue_s)
 
     def refused(self, reason: str) -> None:
-        """As in `Observer`."""
+        """Count it, as an `Observer`."""
         self._refused.labels(reason).inc()
 
     @property

@@ -19,7 +19,7 @@ from adaedge.operating_point import Decision, OperatingPoint
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What happened to one frame. Times are measured (or replayed); joules are modelled from them.
+    """The measurement of one frame. Times are measured (or replayed); joules are modelled from them.
 
     Attributes:
         latency_s: seconds from the frame to its answer.
@@ -42,7 +42,7 @@ class Measurement:
         audit_score: of a frame whose answer could have been kept, and was computed to see whether it is right: the
             score of kept answers against computed ones, at the last few such frames; ``None`` elsewhere.
         correction: by how much a change counts more from then on, for what audits have found.
-        edge_s: seconds that the edge server computed for the answer, in its own words; 0 where it did not answer, and
+        edge_s: seconds that the edge server computed for the answer, as it reports; 0 where it did not answer, and
             in older records.
         frame_id: the frame's name on the link, which the edge server's log has too; empty where nothing was sent, in a
             simulation, and in older records.

@@ -43,7 +43,7 @@ def bearer(token: str) -> str:
 
 
 def hello(bundle: str) -> bytes:
-    """What both ends say of themselves.
+    """The hello message, which both ends send.
 
     Example:
         >>> hello("ab" * 32)[:23]

@@ -48,8 +48,8 @@ class EdgeServer:
         address: ``HOST:PORT`` to listen on; port 0 takes a free one.
         credentials: certificate, key and token. ``None`` only with ``insecure``.
         insecure: no TLS; without credentials no token either. For experiments on one machine; it warns.
-        session: what answers and what it may hold of streams; one with the usual limits unless told.
-        workers: frames computed at the same time; unless told, as many as there are cores. What cannot be ready in time
+        session: what answers and what it may hold of streams; one with the usual limits by default.
+        workers: frames computed at the same time; by default, as many as there are cores. What cannot be ready in time
             is refused at once, see ``admission``.
         tokens: those of terminals that have one of their own, beside that of ``credentials``.
         observer: is told of every payload, such as `Prometheus`.
@@ -58,6 +58,15 @@ class EdgeServer:
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
+
+    Example:
+        >>> import adaedge, torch
+        >>> bundle = adaedge.build(torch.nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), adaedge.Space([]))
+        >>> credentials = Credentials.create()
+        >>> with EdgeServer(bundle, credentials=credentials) as server:
+        ...     link = adaedge.GrpcLink(server.address, certificate=credentials.certificate, token=credentials.token)
+        ...     link.hello(bundle.digest, timeout_s=2.0)
+        ...     link.close()
     """
 
     def __init__(
@@ -94,7 +103,7 @@ class EdgeServer:
         self.address = self._listener.address
 
     def preload(self, points: Iterable[OperatingPoint] | None = None) -> None:
-        """Load and run the tails of these points now (of all, unless told), instead of at each one's first payload."""
+        """Load and run the tails of these points now (of all, by default), instead of at each one's first payload."""
         points = [point for point in points or self._bundle.points if not point.is_local]
         for point in points:
             self._bundle.codec(point)
@@ -129,7 +138,7 @@ class EdgeServer:
 
 
 class Serving(Protocol):
-    """What answers terminals: an `EdgeServer`, or the ingress of many."""
+    """A server that answers terminals: an `EdgeServer`, or the ingress of many."""
 
     def start(self) -> None:
         """Begin to answer."""

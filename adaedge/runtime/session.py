@@ -1,4 +1,4 @@
-"""Session: frames in, one record each out, paced by the clock.
+"""Session: runs frames through a terminal, paced by the clock, and yields one record for each.
 
 May import: ``bundle``.
 """
@@ -29,7 +29,7 @@ def run(
     Args:
         terminal: an entered terminal; its clock paces the run.
         frames: what ``Terminal.infer`` takes.
-        period_s: seconds from a frame to the next; the scheduler's unless told.
+        period_s: seconds from a frame to the next; the scheduler's by default.
         heard: is given each result, of which a record holds the answer in short only.
 
     Raises:

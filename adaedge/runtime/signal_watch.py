@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 @final
 class SignalWatch:
-    """The rate that the modem's signal lets expect, as last reported. Pass it to `Terminal` as ``signal``.
+    """The rate that the modem's signal promises, as last reported. Pass it to `Terminal` as ``signal``.
 
     The signal is read once at once, so that one that cannot be understood is an error before the first frame; then in a
     thread of its own, because a command may take longer than a frame. One that cannot be understood later says nothing.

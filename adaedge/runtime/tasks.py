@@ -1,7 +1,7 @@
-"""Tasks: a frame goes in, names come out, by a terminal or a bundle alone.
+"""Tasks: classification, segmentation and detection by a terminal or by a bundle alone.
 
 May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``terminal``. The three
-commonest tasks, called and answered as the pipelines of Hugging Face's transformers are.
+most frequent tasks, called and answered as the pipelines of Hugging Face's transformers are.
 """
 
 from __future__ import annotations

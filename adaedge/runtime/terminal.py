@@ -1,4 +1,4 @@
-"""Terminal: a frame in, its answer out, whatever the link does.
+"""Terminal: answers every frame within its deadline, whatever the link does.
 
 May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``,
 ``scheduling``.
@@ -36,34 +36,36 @@ from adaedge.stream.filtering import Latent
 class Terminal:
     """Runs each frame at the operating point that the scheduler chooses. Every frame gets an answer.
 
-    An offload is given up in time for a local finish from the head's features (at ``input``: for a local run). While
-    the edge server cannot be used, frames are answered locally and the link is probed beside them, as the plan says.
-    What an offload is charged that was not answered, `UploadRecord` says.
-    ``infer`` is safe to call from several threads: frames of one stream take turns, and the energy of frames that
-    overlap is charged one after the other.
+    An offload is given up in time for a local finish. While the edge server cannot be used, frames are answered locally
+    and the link is probed as the plan says. ``infer`` is thread-safe; frames of one stream take turns.
 
     Args:
         bundle: the model.
         scheduler: chooses, and knows deadline and energy model.
         link: the way to the edge server; the terminal closes it.
-        estimator: turns uploads into a rate; ``Transitions`` unless told.
-        clock: the time; real unless told.
-        plan: when to probe an unused link; the scheduler's plan unless told.
-        preload: load and run everything on entering, so that no frame waits for it (30 to 50 MB for each copy of a
-            network like EfficientNet-Lite0); otherwise each part when it is first used.
-        paced: let all computing take at least as long as the scheduler's profile says. For experiments: with
-            ``Profile.slowed`` it stands for a slower processor, though not for its heat or its memory. The clock waits:
-            a ``SkippingClock`` skips, so with it call ``infer`` from one thread only.
+        estimator: turns uploads into a rate; ``Transitions`` by default.
+        clock: the time; real by default.
+        plan: when to probe an unused link; the scheduler's plan by default.
+        preload: load and run everything on entering, so that no frame waits for it; otherwise each part at first use.
+        paced: let computing take at least as long as the profile says, for experiments: with ``Profile.slowed`` this
+            machine stands for a slower one. With a ``SkippingClock`` call ``infer`` from one thread only.
         handshake_timeout_s: seconds that the edge server has to answer a handshake or a probe.
-        tolerance: at points with a bottleneck, a frame whose latent moved by less since the frame of the last computed
-            answer is not sent, and that answer stands: nats of the prediction; 0 sends every frame.
+        tolerance: nats; at a bottleneck's points a frame whose latent moved by less gets the last answer. 0 sends all.
         keeping: how answers are kept (detector, audits, metric), where the bundle knows how good they are.
-        signal: the rate in bit/s that the modem's signal lets expect now, or ``None``, such as a `SignalWatch`: a link
-            is then probed when it is worth it, not when it has become time.
+        signal: returns the rate in bit/s that the modem's signal promises, or ``None``, such as a `SignalWatch`.
 
     Raises:
-        ScheduleError: if the profile names points that the bundle does not hold, the tolerance is below 0, or the
-            detector is not the one that the bundle's kept answers were fitted with.
+        ScheduleError: if the profile has points that the bundle lacks, the tolerance is below 0, or the detector is
+            not that of the bundle's kept answers.
+
+    Example:
+        >>> import adaedge, torch
+        >>> from adaedge.energy import RASPBERRY_PI_4 as PI, WIFI_2012, EnergyModel
+        >>> bundle = adaedge.build(torch.nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), adaedge.Space([]))
+        >>> scheduler = Scheduler(adaedge.profile(bundle), EnergyModel(PI, WIFI_2012), deadline_s=1.0)
+        >>> with Terminal(bundle, scheduler, adaedge.runtime.NoLink()) as terminal:
+        ...     terminal.infer((torch.ones(1, 4).numpy(),)).measurement.answered_by
+        'terminal'
     """
 
     def __init__(
@@ -145,7 +147,7 @@ class Terminal:
         """A stream for another camera. Frames of different streams do not wait for each other.
 
         Args:
-            detector: measures its changes since the last answer; the terminal's unless told.
+            detector: measures its changes since the last answer; the terminal's by default.
 
         Raises:
             ScheduleError: if it is not the one that the bundle's kept answers were fitted with.
@@ -162,7 +164,7 @@ class Terminal:
             frame: uint8 (H, W, 3) of any size, or the model's inputs as a tuple of arrays. Where the model takes a
                 window, the stream holds its frames, the first of all in the place of those before it; a clip as long
                 as a window, or longer, may be given in place of a frame.
-            stream: whose next frame it is; the terminal's own unless told.
+            stream: whose next frame it is; the terminal's own by default.
 
         Raises:
             SourceError: if the frame is not what the bundle takes. Nothing else is affected.

@@ -1,4 +1,4 @@
-"""What to run: policies choose among predictions, `Scheduler` holds their state, `LinkState` knows the link.
+"""Scheduling: policies choose among predictions, `Scheduler` holds their state, `LinkState` knows the link.
 
 May import: ``late``, ``errors``, ``operating_point``, ``energy``, ``channel``. No sockets, no clocks, no tensors:
 observations carry their time.

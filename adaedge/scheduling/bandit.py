@@ -1,4 +1,4 @@
-"""LinearBandit: a profile that is wrong, corrected by what frames really took.
+"""LinearBandit: corrects a wrong profile by what frames really took.
 
 May import: ``errors``; of this part ``least_energy``, ``policy``, ``prediction``, ``table``.
 
@@ -33,7 +33,7 @@ _OUTLIER = 3.0  # a frame that took so many times as much met an accident
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What is remembered.
+    """The memory of the bandit.
 
     Attributes:
         gram: (2, 2): of the joules predicted, by cause, beyond the prior.
@@ -51,7 +51,7 @@ class Learned:
 
     @property
     def inverse(self) -> Column:
-        """Of the whole Gram matrix."""
+        """The inverse of the whole Gram matrix."""
         return np.asarray(np.linalg.inv(self.gram + _PRIOR * np.eye(2)))
 
 

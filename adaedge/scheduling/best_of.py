@@ -28,7 +28,7 @@ _FORGET = 0.998
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is remembered of each policy.
+    """The memory of each policy's proposals and joules.
 
     Attributes:
         choices: what they proposed for the frame before.

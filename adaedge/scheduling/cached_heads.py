@@ -2,7 +2,7 @@
 
 May import: ``operating_point``; of this part ``knots``, ``prediction``, ``table``.
 
-The first frame of an incremental head is a refresh, and takes a little longer than the same frame computed as ever. By
+The first frame of an incremental head is a refresh, and takes a little longer than the same frame computed dense. By
 itself it would never be chosen. What it costs beyond the frames after it is a change of state, like waking a radio: it
 is spread over the frames of the horizon. Those after it cost what a frame does that changes as much as this one did
 against the one before. So a stream whose frames change little begins to hold what it computes, and one whose frames
@@ -38,7 +38,7 @@ class CachedHeads:
 
     @classmethod
     def of(cls, table: Table) -> CachedHeads | None:
-        """Those of a table; ``None`` where there are none."""
+        """The incremental heads of a table; ``None`` where there are none."""
         if table.knots is None:
             return None
         points = tuple(point for point in table.knots.rows if point.incremental)

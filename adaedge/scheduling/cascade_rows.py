@@ -1,4 +1,4 @@
-"""Rows of a table for cascades: a first answer at home stands where it is sure, otherwise the frame goes on.
+"""Rows of a table for cascades: the first, local answer is given where it is sure; else a second point answers.
 
 May import: ``errors``, ``operating_point``; of this part ``deadlines``, ``knots``, ``table``, ``two_answers``.
 
@@ -65,7 +65,7 @@ def _check(cascades: Sequence[TwoAnswers], profile: Mapping[OperatingPoint, Cost
 
 
 def mean_cost(cascade: TwoAnswers, profile: Mapping[OperatingPoint, Cost]) -> Cost:
-    """What a frame takes in the mean, and how good its answer is at least.
+    """The mean cost of a frame, and the least accuracy of its answer.
 
     The floor is of the answers against the full network's. Where the second point is itself measured below 1, as
     against labels, what it falls short by is taken off as well.

@@ -9,7 +9,7 @@ from adaedge.operating_point import Cost
 
 
 def default_margin_s(deadline_s: float) -> float:
-    """Seconds kept in reserve for a local finish, unless told: a tenth of the deadline, at most 10 ms."""
+    """Seconds kept in reserve for a local finish, by default: a tenth of the deadline, at most 10 ms."""
     return min(0.01, 0.1 * deadline_s)
 
 

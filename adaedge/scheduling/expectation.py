@@ -36,7 +36,7 @@ class Expected(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of the points at one rate; the columns may be changed.
+    """The points at one rate; the columns may be changed.
 
     Attributes:
         rate_bps: of the uplink.

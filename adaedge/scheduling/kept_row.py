@@ -2,9 +2,9 @@
 
 May import: ``operating_point``; of this part ``table``.
 
-A kept answer is at least as good as its curve says for what changed since, less what the point that computed it was
-short of the full network: of two answers that differ from a third, the errors add up at most (for the classes of
-agreement, for sets by intersection over union, and nearly so for the rest).
+A kept answer is at least as good as its curve says for what changed since, less the loss of the point that computed it.
+The two losses add up at most (for the classes of agreement, for sets by intersection over union, and nearly so for the
+rest).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KeptRow:
 
     @classmethod
     def of(cls, profile: Profile | Mapping[OperatingPoint, Cost], table: Table) -> KeptRow | None:
-        """That of a profile; ``None`` without a curve, without a floor, or where the curve is nowhere above it."""
+        """The row of a profile; ``None`` without a curve, without a floor, or where the curve is nowhere above it."""
         curve = profile.kept if isinstance(profile, Profile) else None
         floor = table.limits.accuracy_floor
         if curve is None or KEPT not in profile or floor <= 0 or curve.largest_change(floor) is None:

@@ -26,7 +26,7 @@ class Named:
     Attributes:
         points: all that they name, in their order.
         known: of these, whether each has such costs.
-        places: of each that has (there are m), where it stands among them.
+        places: of each that has (there are m), its place among them.
         rows: (m,): their rows in the table.
         changes: the K amounts, ascending to 1; two or more.
         costs: (K, 3, m): seconds of the terminal, seconds of the edge server, bytes on the uplink.
@@ -81,7 +81,7 @@ class Knots:
 
     @classmethod
     def of(cls, profile: Profile, points: Sequence[OperatingPoint]) -> Knots | None:
-        """Those of a profile's points; ``None`` where there are none."""
+        """The knots of a profile's points; ``None`` where there are none."""
         rows = {point: row for row, point in enumerate(points) if profile.next_costs.get(point)}
         costs = {point: np.array([*map(_varying, (*profile.next_costs[point], profile[point]))]) for point in rows}
         return cls(profile.changes, rows, costs) if rows else None
@@ -92,7 +92,7 @@ class Knots:
         Args:
             changes: of which only the points count.
             before: what was found for the frame before. A stream names the same points frame after frame, and comparing
-                them is quicker than looking each of them up.
+                them is faster than looking each of them up.
         """
         points = tuple(changes)
         if before is not None and points == before.points:

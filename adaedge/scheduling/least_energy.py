@@ -25,6 +25,9 @@ class LeastEnergy(Guarded):
     Attributes:
         hysteresis: the point of the frame before is kept while it is on time and the best would save less than this
             fraction: a new point means other sessions and cold caches, which the predictions do not hold.
+
+    Raises:
+        ScheduleError: if ``hysteresis`` is not in [0, 1).
     """
 
     at_the_estimate: ClassVar[bool] = True

@@ -4,14 +4,14 @@ May import: nothing of adaedge. Pure: every method returns a new ledger.
 
 **Bound.** Let L be the joules of the best local point that keeps the floor, over any number of frames in a row, and A
 what the terminal really spent on them, probes and the radio's falling asleep included. Every frame puts
-``(1 + share)·local`` into the purse and takes what was spent out of it. The radio is used only if the purse, less what
+``(1 + share)·local`` to the balance and subtracts what was spent. The radio is used only if the balance, less what
 the radio has yet to draw, stays at ``-credit`` or above when the whole cost of using it is taken. So
 
     from the first frame on:   A ≤ (1 + share)·L + credit + one exchange
-    over any window of frames: A ≤ (1 + share)·L + credit + one exchange + what was in the purse before the window
+    over any window of frames: A ≤ (1 + share)·L + credit + one exchange + what was in the ledger before the window
 
-where *one exchange* is what one probe or one offload can take beyond what was expected of it: after it the purse is
-below, and no other is made until it is filled again.
+where *one exchange* is what one probe or one offload can take beyond what was expected of it: after it the ledger is
+below that, and no other exchange is made until the balance has grown again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHARE = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A purse of joules.
+    """A balance of joules.
 
     Attributes:
         credit_j: what may be spent before anything was earned: what the first contact with the edge server may cost.

@@ -35,7 +35,7 @@ def trips_of(link: LinkState) -> float:
 
 
 class Purpose(Enum):
-    """What an exchange is for."""
+    """The purpose of an exchange."""
 
     FRAME = "frame"
     PROBE = "probe"
@@ -71,7 +71,7 @@ class Exchange:
         payload_bytes: bytes that were to be sent.
         purpose: what for.
         failure: why there is no usable answer; ``None`` where there is one.
-        edge_s: seconds that the edge server computed, in its own words; if it did not answer, those expected of it.
+        edge_s: seconds that the edge server computed, as it reports; if it did not answer, those expected of it.
         upload_s: seconds that the upload took, where the link tells; ``None`` where they are what the rest leaves.
         sent_bytes: bytes that crossed before a time-out; ``None`` where the link cannot know.
 
@@ -94,7 +94,7 @@ class Exchange:
 
     @property
     def sending_throughout(self) -> bool:
-        """Whether all of it counts as sending: nobody knows how much of a failure or a handshake was waiting."""
+        """Whether all of it counts as sending: how much of a failure or a handshake was waiting is not known."""
         return self.failure is not None or self.purpose is Purpose.HANDSHAKE
 
     @property
@@ -121,7 +121,7 @@ class UploadRecord:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What follows from an exchange.
+    """The consequences of an exchange.
 
     Attributes:
         state: the link from now on.
@@ -136,7 +136,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What is known of one link, and what follows from it.
+    """The state of one link, and what follows from it.
 
     The link is *up* after an answered probe or frame; *down* before the first one, after a probe that failed, and after
     a frame that was refused, unreadable, met a broken connection, or was the second in a row to time out or to find the
@@ -156,6 +156,9 @@ class LinkState:
         patience: so many of them mean that the link is down; an estimator that knows what follows a time-out has more.
         probing: whether a probe is under way.
         active_s: when the radio carried its last packet.
+
+    Raises:
+        ScheduleError: if a round trip is negative or not finite.
 
     Example:
         >>> state = LinkState(ProbePlan())

@@ -25,7 +25,7 @@ class Outlook:
 
     Attributes:
         prior: rates seen here, those of earlier runs included.
-        signal_bps: what the modem's signal lets expect; ``None`` where it is silent.
+        signal_bps: the rate that the modem's signal promises; ``None`` where it is silent.
     """
 
     def __init__(self, prior: LinkPrior, limits: Limits) -> None:
@@ -37,7 +37,7 @@ class Outlook:
         self._learned_s = -math.inf
 
     def hear(self, signal_bps: float | None) -> None:
-        """What the signal lets expect, once a frame: a peak of a second counts no more than the mean before it."""
+        """Take the signal's rate, once a frame: a peak of a second counts at most as the mean before it."""
         if signal_bps is None:
             self.signal_bps = self._mean_bps = None
             return

@@ -1,4 +1,4 @@
-"""Past: what a policy is told of the frames before.
+"""Past: the frames before, as a policy sees them.
 
 May import: nothing of adaedge.
 """
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a policy is told of the frames before.
+    """The frames before, as a policy sees them.
 
     Attributes:
-        memory: what it handed back with its last choice; ``None`` at first.
+        memory: what it returned with its last choice; ``None`` at first.
         spent_j: joules that were really spent since then, with what the radio draws yet because of them.
         now_s: the time of this frame.
     """

@@ -1,7 +1,7 @@
 """Policy: the protocol of what chooses among predictions, and the simplest ones.
 
 May import: ``errors``, ``operating_point``; of this part ``prediction``, ``table``. Every policy is pure: what it has
-to remember it hands back with its choice, and finds in ``predictions.past`` at the next frame.
+to remember it returns with its choice, and finds in ``predictions.past`` at the next frame.
 
 A policy of your own is any callable of this form:
 
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     Attributes:
         row: of the table.
         reason: for people.
-        memory: anything; it is handed back as ``predictions.past.memory`` at the next frame.
+        memory: anything; it is returned as ``predictions.past.memory`` at the next frame.
     """
 
     row: int

@@ -98,7 +98,7 @@ class Predictions:
 
     @property
     def at_the_estimate(self) -> Predictions:
-        """The same without a spread of the rates: at the estimate, with the error that its low rate tells of."""
+        """The same without a spread of the rates: at the estimate, with the error that its low rate implies."""
         if self.again is None or self.spread is None:
             return self
         assert self.estimate is not None  # else there is no spread
@@ -129,7 +129,7 @@ def predict(
     frames: float | None = None,
     past: Past = NOTHING,
 ) -> Predictions:
-    """What every point would take.
+    """Predict the seconds and joules of every point.
 
     Args:
         table: the points.

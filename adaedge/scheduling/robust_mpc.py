@@ -1,4 +1,4 @@
-"""RobustMPC: the plan for the next frames that is best if the link is as bad as it may well be.
+"""RobustMPC: the plan for the next frames that is best at the low rate of the link.
 
 May import: ``errors``; of this part ``least_energy``, ``policy``, ``prediction``, ``table``.
 """

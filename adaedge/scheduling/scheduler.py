@@ -37,7 +37,7 @@ FIRST_FRAMES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a scheduler remembers from one frame to the next.
+    """The memory of a scheduler from one frame to the next.
 
     Attributes:
         point: what was chosen for the last frame that was computed; ``None`` before the first.
@@ -45,7 +45,7 @@ class State:
         active_s: when the radio carried its last packet, as far as is known; ``-inf`` where it never did.
         regret_j: what the frames so far would have cost less with the radio asleep; negative: with the radio awake.
         ledger: what offloading has saved so far.
-        memory: what the policy handed back with its last choice.
+        memory: what the policy returned with its last choice.
         spent_j: joules really spent since then, with what the radio draws yet because of them.
     """
 
@@ -223,12 +223,12 @@ class Scheduler:
 
     @property
     def signal_bps(self) -> float | None:
-        """What the modem's signal lets expect of the link; ``None`` where it is silent."""
+        """The rate that the modem's signal promises; ``None`` where it is silent."""
         return self._outlook.signal_bps
 
     @property
     def verdict(self) -> str:
-        """From which rate on offloading pays here, or why it cannot; for people, where the edge server was not used."""
+        """The rate from which offloading pays here, or why it cannot; for people."""
         worth = self.worth
         if math.isinf(self.probe_plan().wait_s):
             return (
@@ -238,14 +238,14 @@ class Scheduler:
         return f"offloading pays here from {worth.asleep_bps / 1e6:.3g} Mbit/s on"
 
     def hear(self, signal_bps: float | None) -> None:
-        """What the modem's signal lets expect of the link, once a frame, see `LinkSignal`; ``None`` where it is silent.
+        """The rate that the modem's signal promises, once a frame, see `LinkSignal`; ``None`` where it is silent.
 
         A peak of a second does not pay for the radio's falling asleep: it counts no more than the mean before it.
         """
         self._outlook.hear(signal_bps)
 
     def wants_probe(self, link: LinkState, now_s: float) -> bool:
-        """Whether an unused link should be probed now: the plan wants it, it can pay, and the purse covers it."""
+        """Whether an unused link should be probed now: the plan wants it, it can pay, and the ledger covers it."""
         if not self.guarded:
             return link.probe_due(now_s)
         self._outlook.asked(now_s)
@@ -263,7 +263,7 @@ class Scheduler:
         return self.worth.probe_timeout_s(trips_s) if self.guarded else LONGEST_PROBE_S
 
     def settle(self, spent_j: float, owed_j: float) -> None:
-        """What the terminal has really spent since the last time, and what its radio will draw yet if left alone."""
+        """Take the joules that the terminal has really spent since the last time, and those its radio will draw yet."""
         before = self.state
         more_j = spent_j + owed_j - before.ledger.owed_j
         ledger = before.ledger.settled(spent_j, owed_j)

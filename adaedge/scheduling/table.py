@@ -27,7 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Limits:
-    """What the user asks for.
+    """The limits that the user sets.
 
     Attributes:
         deadline_s: seconds from a frame to its answer.
@@ -82,7 +82,7 @@ class Limits:
 
     @cached_property
     def text(self) -> str:
-        """What a point has to meet, for people; that nobody asked for an accuracy is said too."""
+        """What a point has to meet, for people; it says too where no accuracy is asked for."""
         floor = f" and {self.accuracy_floor:.4g}" if self.accuracy_floor else ", at any accuracy"
         return f"{self.deadline_s:.3f} s{floor}"
 

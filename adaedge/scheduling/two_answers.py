@@ -11,11 +11,11 @@ from adaedge.operating_point import OperatingPoint
 
 
 class TwoAnswers(Protocol):
-    """What a scheduler asks of a cascade, such as `adaedge.Cascade`."""
+    """The protocol of a cascade, such as `adaedge.Cascade`, as a scheduler sees it."""
 
     @property
     def first(self) -> OperatingPoint:
-        """A local point, whose answer stands where it is sure."""
+        """A local point, whose answer is given where it is sure."""
         ...
 
     @property
@@ -25,12 +25,12 @@ class TwoAnswers(Protocol):
 
     @property
     def point(self) -> OperatingPoint:
-        """By which name the two together are chosen."""
+        """The name by which the two together are chosen."""
         ...
 
     @property
     def share(self) -> float:
-        """Fraction of the frames whose first answer stands."""
+        """Fraction of the frames that get the first answer."""
         ...
 
     @property
@@ -40,7 +40,7 @@ class TwoAnswers(Protocol):
 
     @property
     def threshold(self) -> float:
-        """The sureness from which on the first answer stands."""
+        """The least sureness at which the first answer is given."""
         ...
 
     def first_answer(self, bundle: Any, inputs: Any) -> Any:

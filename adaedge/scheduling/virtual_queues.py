@@ -9,7 +9,7 @@ frame takes the point of the least
     joules / scale - accuracy_queue · weight · accuracy                         without a battery
     battery_queue · joules / scale - (accuracy_queue + 1) · accuracy            with one
 
-where *scale* is the dearest joules of a point on time just now. What is lacking after n frames is the queue over n, and
+where *scale* is the most joules of a point on time just now. What is lacking after n frames is the queue over n, and
 a queue cannot grow for ever: at some length the most accurate point, or the cheapest, is always chosen. The battery's
 part of a frame is what is left of it over the frames that are left, so what was saved early is spent later. A link is
 probed only where that can pay, or probes would empty the battery behind the policy's back.
@@ -34,7 +34,7 @@ PRICE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """What is remembered.
+    """The memory of the queues.
 
     Attributes:
         begun_s: when the first frame came.

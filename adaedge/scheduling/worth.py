@@ -1,4 +1,4 @@
-"""Worth: from which rate of the link on offloading pays, and so when a probe can.
+"""Worth: the rate of the link from which offloading pays, and so when a probe can pay.
 
 May import: ``channel``, ``energy``; of this part ``prediction``, ``probing``, ``table``.
 """
@@ -24,7 +24,7 @@ _STEPS = 24  # of a bisection: far below a per cent
 
 @dataclass(frozen=True, eq=False)
 class Worth:
-    """What a link is good for.
+    """The joules that a link can save, and the rates from which it saves them.
 
     Attributes:
         gain_w: watts that the best offload saves against the best local point, on a link without limits, the radio
@@ -43,7 +43,7 @@ class Worth:
 
     @classmethod
     def of(cls, table: Table, energy: EnergyModel) -> Self:
-        """That of a table's points."""
+        """The worth of a table's points."""
         probe_j = float(energy.offload(0.0, PROBE_BYTES, 1e6, idle_s=math.inf).total_j)
         ideal = predict(table, energy, RateEstimate(_FASTEST_BPS, _FASTEST_BPS), idle_s=0.0)
         local, offload = ideal.on_time & table.local, ideal.on_time & ~table.local
@@ -55,7 +55,7 @@ class Worth:
 
     @cached_property
     def awake_bps(self) -> float:
-        """From this rate on an offload is chosen while the radio is awake; infinite where none ever is."""
+        """The rate from which an offload is chosen while the radio is awake; infinite where none ever is."""
         return self._break_even_bps(0.0)
 
     @cached_property

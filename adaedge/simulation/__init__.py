@@ -1,4 +1,4 @@
-"""Replay a rate trace through a scheduler, without a model and without waiting; find what hindsight would have chosen.
+"""Replay a rate trace through a scheduler, without a model and without waiting; find the best choice in hindsight.
 
 May import: ``operating_point``, ``energy``, ``channel``, ``payload``, ``clip``, ``bundle``, ``stream``, ``scheduling``,
 ``runtime.record``. Scheduler, rate estimator, probe plan, time-out, energy meter and the rules of what both ends hold

@@ -49,7 +49,7 @@ class ClipChanges:
 
     Args:
         looks: what the detector compares, of each frame.
-        detector: what looked at them; `BlockChange` unless told.
+        detector: what looked at them; `BlockChange` by default.
         preprocessing: of a model that takes a window: so much has changed at least as the share of its frames that are
             new, if more than one is. ``None`` for a model of one frame.
 
@@ -89,7 +89,7 @@ class ClipChanges:
         detector: ChangeDetector | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> Self:
-        """Those of a clip: of each frame, only what is compared is kept.
+        """The changes of a clip: of each frame, only what is compared is kept.
 
         Args:
             clip: a clip, the path of a video, or a list of frames.

@@ -1,4 +1,4 @@
-"""KeptAnswers: which answer of a replay may stand for a frame, and which such frames are computed all the same.
+"""KeptAnswers: which answer of a replay may be kept for a frame, and which such frames are audited.
 
 May import: ``errors``, ``operating_point``, ``scheduling``, ``stream``; of this part ``changes``, ``references``.
 """
@@ -40,7 +40,7 @@ class KeptAnswers:
         self.last: LastAnswer | None = None
 
     def changes(self, frame: int) -> dict[OperatingPoint, float]:
-        """How much a frame changed since the one of the last answer; of one that is audited nothing is told."""
+        """How much a frame changed since the one of the last answer; nothing for a frame that is audited."""
         if self._changes is None or self.last is None:
             return {}
         changes = {KEPT: self._changes.of(frame, self.last.frame)}

@@ -10,7 +10,7 @@ from adaedge.scheduling import LONGEST_PROBE_S, Exchange, LinkState, Scheduler, 
 
 
 class LinkObserver:
-    """What the terminal knows of the link: the replay's counterpart of the runtime's ``LinkMonitor``."""
+    """The terminal's knowledge of the link: the replay's counterpart of the runtime's ``LinkMonitor``."""
 
     def __init__(self, estimator: RateEstimator, state: LinkState, scheduler: Scheduler | None = None) -> None:
         self._estimator = estimator

@@ -40,7 +40,7 @@ Best = tuple[Floats, Rows]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """What frames at points would really come to; all of one shape.
+    """The true outcome of frames at points; all arrays of one shape.
 
     Attributes:
         energy_j: joules until the next upload; a penalty is added where the answer is late.
@@ -55,7 +55,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
-    """What really happens to each frame of a scenario.
+    """The true outcome of each frame of a scenario.
 
     Attributes:
         scenario: what is replayed.

@@ -1,4 +1,4 @@
-"""What hindsight would have chosen: the best static point, and the best point of every frame.
+"""The oracle: the best static point in hindsight, and the best point of every frame.
 
 May import: ``operating_point``, ``scheduling``, ``runtime.record``; of this part ``changes``, ``optimal_plan``,
 ``references``, ``replay``, ``scenario``.

@@ -23,7 +23,7 @@ Costs = Profile | Mapping[OperatingPoint, Cost]
 
 @final
 class HeldFrames:
-    """What both ends of a replayed link hold: `HeldPayload`, as a terminal's stream has it, of frame numbers.
+    """The frames that both ends of a replayed link hold: `HeldPayload` of frame numbers, as in a terminal's stream.
 
     Args:
         costs: the points that have costs at several amounts of change are those whose codecs or heads have a state.
@@ -40,11 +40,11 @@ class HeldFrames:
 
     @property
     def sent_ratio(self) -> Mapping[OperatingPoint, float]:
-        """As of a stream."""
+        """The ratio of sent to predicted bytes, as a stream has it."""
         return self._held.sent_ratio
 
     def step(self, frame: int) -> float | None:
-        """How much a frame changed against the one before; ``None`` where nobody said."""
+        """How much a frame changed against the one before; ``None`` where that is not known."""
         if self._changes is None:
             return None
         return self._changes.of(frame, frame - 1) if frame else REFRESH
@@ -59,7 +59,7 @@ class HeldFrames:
         return merged(codecs, heads, self._heads, self._stateful)
 
     def compute(self, point: OperatingPoint, frame: int) -> float:
-        """By how much change what the terminal computes now is priced; an incremental head holds it from now on.
+        """The change by which the terminal's computing is priced now; an incremental head holds the frame from now on.
 
         Where a frame has to be computed whole although little changed, as a real head may, is not modelled.
         """
@@ -70,7 +70,7 @@ class HeldFrames:
         return change
 
     def take(self, point: OperatingPoint, frame: int) -> float:
-        """By how much change the payload that is made now is priced; nothing is held from now on.
+        """The change by which the payload made now is priced; nothing is held from now on.
 
         An incremental head holds what it computed of this frame from now on.
         """
@@ -106,5 +106,5 @@ def whole_bytes(payload_bytes: Any) -> Any:
 
 
 def cost_at(costs: Costs, point: OperatingPoint, change: float) -> Cost:
-    """What a frame costs that changed so much; a table without amounts of change has refreshes only."""
+    """The cost of a frame that changed so much; a table without amounts of change has refreshes only."""
     return costs.at(point, change) if isinstance(costs, Profile) else costs[point]

@@ -34,7 +34,7 @@ from adaedge.simulation.references import Costs, HeldFrames, cost_at, whole_byte
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a replay comes to.
+    """The result of a replay.
 
     Attributes:
         energy_j_per_frame: mean modelled joules of the terminal, failed offloads and probes included.
@@ -51,7 +51,7 @@ class Outcome:
         return cls(energy_j / len(records), sum(record.missed for record in records) / len(records))
 
     def regret(self, oracle: Outcome) -> float:
-        """By what fraction it took more joules than what a clairvoyant chose for the same frames.
+        """The fraction by which it took more joules than a clairvoyant's choice for the same frames.
 
         Example:
             >>> round(Outcome(0.22, 0.0).regret(Outcome(0.2, 0.0)), 6)
@@ -84,14 +84,14 @@ def simulate(
         scheduler: chooses; its state goes on from where it is.
         frames: number of frames.
         period_s: seconds from a frame to the next.
-        estimator: turns uploads into a rate; a new ``Transitions`` unless told.
+        estimator: turns uploads into a rate; a new ``Transitions`` by default.
         round_trip_s: seconds that an empty message takes there and back.
         start_s: where in the trace the first frame arrives.
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
         kept_changes: the same, as the detector sees it that the profile's curve of kept answers was fitted with, so
             that answers are kept by it as a terminal does; ``None``: none is.
-        signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
+        signal: the rate that the modem's signal promises at a time, in bit/s; ``None`` where there is none.
 
     Returns:
         One record per frame. The probe that the terminal sends before the first is charged to it, the radio's tail

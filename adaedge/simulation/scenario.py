@@ -1,4 +1,4 @@
-"""Scenario: what every policy of a comparison meets alike.
+"""Scenario: costs, link, frames and limits that all policies of a comparison share.
 
 May import: ``operating_point``, ``energy``, ``channel``, ``clip``, ``stream``, ``scheduling``, ``runtime.record``; of
 this part ``changes``, ``references``, ``replay``.
@@ -25,7 +25,7 @@ from adaedge.stream.detectors import check_detector
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What every policy of a comparison meets alike.
+    """The costs, link, frames and limits that all policies of a comparison share.
 
     Attributes:
         costs: what every point costs.
@@ -37,7 +37,7 @@ class Scenario:
         start_s: where in the trace the first frame arrives.
         changes: how much the frames differ from each other: `ClipChanges` of a clip, or a number a frame, its change
             against the one before. ``None``: each frame is as the first ever seen, so every payload is a refresh.
-        signal: what the modem's signal lets expect of the uplink at a time, in bit/s; ``None`` where there is none.
+        signal: the rate that the modem's signal promises at a time, in bit/s; ``None`` where there is none.
         kept_changes: the same, as the detector of the profile's kept answers sees it; ``None``: no answer is kept.
 
     Example:

@@ -49,5 +49,5 @@ class ModelledSignal:
         return LinkSignal(cqi=int(np.searchsorted(EFFICIENCIES, efficiency, side="right")) - 1)
 
     def __call__(self, time_s: float) -> float | None:
-        """The rate that it lets expect, in bit/s."""
+        """The rate that follows from it, in bit/s."""
         return self.at(time_s).rate_bps(self._bandwidth_hz)

@@ -29,7 +29,7 @@ _END = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the audits of a stream have found.
+    """The findings of a stream's audits.
 
     Attributes:
         every: one frame in so many that could be kept is audited; 0 for none.

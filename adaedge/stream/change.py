@@ -115,7 +115,7 @@ def moved(largest: Luma, still: float = 0.0) -> float:
 
 
 def look_of(frame: Any, inputs: Sequence[npt.NDArray[Any]]) -> Luma | None:
-    """What `change_between` compares of a frame, or of the newest image among a model's inputs; ``None`` of neither.
+    """The look of a frame, or of the newest image among a model's inputs, for `change_between`; ``None`` of neither.
 
     Args:
         frame: as it came.

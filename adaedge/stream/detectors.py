@@ -107,7 +107,7 @@ DETECTORS: tuple[ChangeDetector, ...] = (MovedBlocks(), BlockChange())
 
 
 def look_by(detector: ChangeDetector, frame: Frame, luma: Luma | None) -> Any:
-    """What a detector compares of a frame.
+    """A detector's look of a frame.
 
     Args:
         detector: one of adaedge's, or the user's.
@@ -120,7 +120,7 @@ def look_by(detector: ChangeDetector, frame: Frame, luma: Luma | None) -> Any:
 
 
 def check_detector(curve: KeptCurve | None, own: ChangeDetector | None) -> ChangeDetector | None:
-    """What measures the changes that a curve was fitted to; ``None`` where there is no curve.
+    """The detector that a curve was fitted with; ``None`` where there is no curve.
 
     Args:
         curve: a bundle's.

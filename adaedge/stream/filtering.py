@@ -1,4 +1,4 @@
-"""Temporal filtering: an answer stands while the latent has hardly moved since the frame that it was given to.
+"""Temporal filtering: an answer is given again while the latent moved by less than a tolerance since its frame.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``; of this part ``window``. ``replay``
 and ``largest_tolerance`` decide from arrays alone; a `Stream` remembers the answer. Why a tolerance is in nats:
@@ -28,7 +28,7 @@ _TOLERANCES = tuple(2.0 ** (half / 2) for half in range(-24, 9))
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What filtering a clip comes to.
+    """The result of filtering a clip.
 
     Attributes:
         tolerance: by how many nats a latent may move unsent (1 − cosine where the network has no classes).
@@ -78,7 +78,7 @@ def largest_tolerance(latents: Sequence[npt.NDArray[Any]], answers: Sequence[Has
         floor: least agreement with sending every frame, as a fraction.
 
     Returns:
-        What it comes to; tolerance 0, with which every frame is sent, where nothing else keeps the floor.
+        The result; tolerance 0, with which every frame is sent, where nothing else keeps the floor.
     """
     best = replay(latents, answers, 0.0)
     for tolerance in _TOLERANCES:

@@ -1,4 +1,4 @@
-"""Keeper: the last answer that a stream computed, what it was computed for, and whether it may stand.
+"""Keeper: the last answer that a stream computed, the frame it was computed for, and whether it may be kept.
 
 May import: ``errors``, ``operating_point``, ``payload``, ``engine``, ``bundle``, ``metrics``; of this part ``audit``,
 ``change``, ``detectors``, ``filtering``.
@@ -107,7 +107,7 @@ class Keeper:
 
     @property
     def last(self) -> LastAnswer | None:
-        """What a scheduler is told of the answer; ``None`` where there is none."""
+        """The last answer as a scheduler sees it; ``None`` where there is none."""
         held = self._computed
         return None if held is None else LastAnswer(held.frame, held.point, self.audit.correction)
 
@@ -140,7 +140,7 @@ class Keeper:
     def computed(
         self, answer: Arrays | None, frame: int, point: OperatingPoint, seen: int, latent: Latent | None = None
     ) -> None:
-        """From now on this is the last answer.
+        """Hold this answer as the last one from now on.
 
         Args:
             answer: of the frame whose change was asked for last; ``None`` for none that may be kept.
@@ -186,7 +186,7 @@ class Keeper:
             return None  # sending them says what is wrong
 
     def standing(self, point: OperatingPoint, latent: Latent | None) -> Arrays | None:
-        """The answer, if it stands: it was given at this point, to a frame whose latent is less than so far away."""
+        """The answer, if it may be given again: it is of this point, and the latent moved less than the tolerance."""
         held = self._computed
         if latent is None or held is None or held.latent is None or held.point != point:
             return None

@@ -59,7 +59,7 @@ class Plain:
 
     @staticmethod
     def raised(before: Bytes, after: Bytes, middle: int) -> tuple[int, int]:
-        """By how much most pixels rose, of those that were up to a value, and of those above it: two medians."""
+        """How much most pixels rose, of those that were up to a value, and of those above it: two medians."""
         by, bright = after.astype(np.int16) - before, before > middle
         dark, light = (_middle(np.bincount(by[half] + 255, minlength=511)) - 255 for half in (~bright, bright))
         return dark, light

@@ -24,7 +24,7 @@ class Playback:
     Args:
         bundle: the model.
         point: where the frames cross.
-        runners: what computes the bundle's incremental halves; its own unless told.
+        runners: what computes the bundle's incremental halves; its own by default.
     """
 
     def __init__(self, bundle: Bundle, point: OperatingPoint, runners: Runners | None = None) -> None:

@@ -23,7 +23,7 @@ _Key = tuple[str, str, object]
 
 @final
 class Runners:
-    """What computes the incremental halves of a bundle, each made when it is first asked for, then kept. Thread-safe.
+    """The runners of a bundle's incremental halves, each made when it is first asked for, then kept. Thread-safe.
 
     They hold nothing of any stream, so all of a terminal's, or of an edge server's, share them.
 

@@ -55,12 +55,12 @@ class _Left:
 
 @final
 class Stream:
-    """What the terminal holds of one camera's frames; ``Terminal.stream`` opens one. Frames take turns.
+    """The terminal's state of one camera's frames; ``Terminal.stream`` opens one. Frames take turns.
 
     Args:
         bundle: the model.
         keeping: how its answers are kept.
-        runners: what computes its incremental heads; its own unless told.
+        runners: what computes its incremental heads; its own by default.
 
     Attributes:
         name: what names it on the link, at random from 64 bits: no two terminals need to agree.
@@ -107,7 +107,7 @@ class Stream:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[bool]:
-        """Wait until no other frame of this stream is under way; whether that came to be in time."""
+        """Wait until no other frame of this stream is under way; yields whether that was in time."""
         mine = self._turn.acquire(timeout=max(0.0, timeout_s))
         try:
             yield mine

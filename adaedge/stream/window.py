@@ -66,17 +66,17 @@ class Window:
             return (np.stack(list(self._held)[:: self._preprocessing.stride], axis=1),)
 
     def new_share(self, before: int) -> float:
-        """Of its frames, about what share came after so many had come; 0 where that is one at most."""
+        """About what share of its frames came after so many had come; 0 for one frame at most."""
         return new_share(self._preprocessing, self.seen - before)
 
 
 def new_share(preprocessing: Preprocessing | None, came: int) -> float:
-    """Of the window of a bundle, about what share is new once so many frames came; 0 where that is one at most."""
+    """About what share of a bundle's window is new once so many frames came; 0 for one frame at most."""
     return 0.0 if preprocessing is None else share_of_new(came, preprocessing.frames, preprocessing.stride)
 
 
 def share_of_new(came: int, frames: int, stride: int) -> float:
-    """Of a window, about what share is new once so many frames of the camera came; 0 where that is one at most.
+    """About what share of a window is new once so many frames of the camera came; 0 for one frame at most.
 
     Example:
         >>> share_of_new(4, frames=8, stride=2), share_of_new(2, frames=8, stride=2)
@@ -87,7 +87,7 @@ def share_of_new(came: int, frames: int, stride: int) -> float:
 
 
 def slid(frames: Frames, preprocessing: Preprocessing) -> list[Arrays]:
-    """What a window shows as it slides over a clip, once for each frame: views of one copy of it.
+    """The windows that slide over a clip, one for each frame: views of one copy of it.
 
     Args:
         frames: prepared, uint8 (frames, height, width, 3).

@@ -43,18 +43,18 @@ class Spread:
 
     @classmethod
     def of(cls, figures: Floats) -> Spread:
-        """That of so many figures."""
+        """The spread of some figures."""
         return cls(*map(float, np.quantile(figures, (0.05, 0.5, 0.95))))
 
 
 @dataclass(frozen=True, slots=True)
 class Relief:
-    """What fraction of the joules is saved by asking for a little less.
+    """The fraction of the joules that is saved by asking for a little less.
 
     Attributes:
         accuracy: by a floor that is a hundredth lower.
         delay: by a deadline that is a tenth longer.
-        bits: by a link that is a tenth quicker, so that a tenth more bits take no longer.
+        bits: by a link that is a tenth faster, so that a tenth more bits take no longer.
     """
 
     accuracy: float
@@ -224,7 +224,7 @@ class _Asked:
     round_trip_s: float
 
     def at(self, rates: Floats, deadline_s: float, floor: float) -> _Found:
-        """All points at all rates. Where none is in time, the quickest is the best."""
+        """The outcome of all points at all rates. Where none is in time, the fastest is the best."""
         slower = not_faster(self.profile)
         points = {p: c for p, c in self.profile.items() if c.meets(floor) and p not in slower and p != KEPT}
         if not points:

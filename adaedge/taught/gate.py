@@ -51,7 +51,7 @@ class Gate:
 
     @property
     def score(self) -> float | None:
-        """Of the last labelled frames together; ``None`` before the first.
+        """The score of the last labelled frames together; ``None`` before the first.
 
         Where none of the classes that count occurs in any of them, expected or given, the answers agree in full: 1.
         """

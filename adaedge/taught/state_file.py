@@ -35,7 +35,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """What a terminal holds: the weights, those before where it can go back to them, the newest version ever taken."""
+    """The weights that a terminal holds, those before for a roll-back, and the newest version ever taken."""
 
     now: Version
     before: Version | None

@@ -36,7 +36,7 @@ class TaughtNetwork:
 
     Args:
         bundle: holds the network; its file is not changed. Whatever runs the network's point runs the new weights.
-        network: its name; it answers at home whole, and only in fp32.
+        network: its name; it runs on the terminal only, as a whole, in fp32.
         key: signs the updates.
         path: a file that keeps the weights over a restart. It is replaced as a whole: after a crash it holds the old
             version or the new one.
@@ -48,7 +48,12 @@ class TaughtNetwork:
         network: its name.
 
     Example:
-        `adaedge.teach` has one that runs.
+        >>> import adaedge, torch
+        >>> net, student = torch.nn.Linear(8, 4).eval(), torch.nn.Linear(8, 4).eval()
+        >>> space = adaedge.Space([], networks={"small": student})
+        >>> bundle = adaedge.build(net, (torch.zeros(1, 8),), space)
+        >>> TaughtNetwork(bundle, "small", UpdateKey("a secret that both ends share")).version
+        0
     """
 
     def __init__(self, bundle: Bundle, network: str, key: UpdateKey, *, path: str | Path | None = None) -> None:
@@ -63,7 +68,7 @@ class TaughtNetwork:
 
     @property
     def version(self) -> int:
-        """Of the weights that are held; 0 is the bundle's own."""
+        """The version of the weights that are held; 0 is the bundle's own."""
         return self._state.now.number
 
     @property

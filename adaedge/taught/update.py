@@ -1,4 +1,4 @@
-"""An update as it crosses: signed, versioned, compressed. Nothing of it is believed before its signature is.
+"""An update as it crosses: signed, versioned, compressed. Nothing of it is read before its signature is verified.
 
 May import: ``errors``, ``payload``, ``bundle``; of this part ``weight_delta``.
 
@@ -35,7 +35,7 @@ _SECRET_BYTES = 16
 
 @final
 class UpdateKey:
-    """What signs updates and recognises them; derived from a secret that both ends share, such as an access token.
+    """A key that signs and verifies updates; derived from a secret that both ends share, such as an access token.
 
     The secret itself is neither kept nor shown.
 

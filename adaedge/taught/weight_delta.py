@@ -23,7 +23,7 @@ LEVELS = 127
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
-    """What is added to one tensor: ``scale * values`` at the places that the mask marks.
+    """The addition to one tensor: ``scale * values`` at the positions that the mask marks.
 
     Attributes:
         mask: uint8, a bit for each weight in C order, the highest bit of a byte first (`numpy.packbits`).
@@ -68,7 +68,7 @@ class Delta:
 
 
 def apply(weights: Weights, deltas: Mapping[str, Delta]) -> dict[str, Array]:
-    """All weights anew; those without a delta are the arrays that came.
+    """The new weights; those without a delta are the arrays that came.
 
     Raises:
         PayloadError: if a delta is of a weight that is not there, or does not fit it.

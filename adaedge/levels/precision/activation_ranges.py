@@ -44,10 +44,10 @@ def extremes(model: ir.Model, samples: Iterable[Sample]) -> Extremes:
 
 
 def whole_range(rows: npt.NDArray[Any]) -> Range:
-    """From the least entry of any sample to the greatest of any."""
+    """The range from the least entry of any sample to the greatest of any."""
     return rows[:, 0].min(), rows[:, 1].max()
 
 
 def typical_range(rows: npt.NDArray[Any]) -> Range:
-    """From the mean of the samples' least entries to the mean of their greatest: outliers are clipped."""
+    """The range from the mean of the samples' least entries to the mean of their greatest: outliers are clipped."""
     return rows[:, 0].mean(), rows[:, 1].mean()

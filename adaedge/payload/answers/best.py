@@ -53,7 +53,7 @@ class Best:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, ``best@K``."""
         return f"best@{self.count}"
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:

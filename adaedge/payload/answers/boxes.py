@@ -51,7 +51,7 @@ class Boxes:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, ``boxes``."""
         return "boxes"
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:

@@ -1,4 +1,4 @@
-"""The answer codec of a name, and the one that a model gets that nobody chose one for.
+"""The answer codec of a name, and the default one of a model.
 
 May import: ``errors``; of this part the codecs.
 """
@@ -33,7 +33,7 @@ class AnswerCodec(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name: ``answer_codec(name)`` is this codec."""
+        """The codec's name: ``answer_codec(name)`` is this codec."""
         ...
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:
@@ -64,7 +64,7 @@ class AnswerCodec(Protocol):
 
 
 class Spec(Protocol):
-    """What is known of an output before there is one: its NumPy type and shape."""
+    """An output before there is one: its NumPy type and shape."""
 
     @property
     def dtype(self) -> str:
@@ -73,7 +73,7 @@ class Spec(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions, batch included."""
+        """The dimensions of the output, batch included."""
         ...
 
 
@@ -106,7 +106,7 @@ def answer_codec(name: str) -> AnswerCodec:
 
 
 def default_answer(outputs: Sequence[Spec], classes: Sequence[str] = ()) -> str:
-    """Name of the answer codec for a model that nobody chose one for. It loses nothing that could be wanted.
+    """Name of the default answer codec of a model. It changes no value, but for label maps of known classes.
 
     ``labels`` where the one output is (N, C, h, w) and the model names C classes, so that its meaning is known;
     otherwise ``raw`` up to `SMALL_BYTES`, and ``raw+zstd`` beyond.

@@ -52,7 +52,7 @@ class LabelMap:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, such as ``labels@129x129``."""
         if self.size is None:
             return "labels"
         return f"labels{'-aligned' if self.aligned else ''}@{self.size[0]}x{self.size[1]}"
@@ -99,7 +99,7 @@ def is_logits_map(dtype: str, shape: Sequence[int]) -> bool:
 
 
 def _classes(logits: Array) -> Array:
-    """The argmax over axis 1, one class at a time: several times quicker than NumPy's across planes."""
+    """The argmax over axis 1, one class at a time: several times faster than NumPy's across planes."""
     best = logits[:, 0].copy()
     classes = np.zeros(best.shape, np.uint8 if logits.shape[1] <= 256 else np.int32)
     for index in range(1, logits.shape[1]):

@@ -44,7 +44,7 @@ class Levels:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, ``u8+zstd``."""
         return "u8+zstd"
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:

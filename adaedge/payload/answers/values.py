@@ -31,6 +31,9 @@ class Values:
         half: whether floating-point values become float16; beyond ±65,504 that is infinity.
         compressed: whether zstd follows.
 
+    Raises:
+        PayloadError: from a decoder, if the segment has another length than the answer takes.
+
     Example:
         >>> codec = Values(half=True)
         >>> headers, segment = codec.encode(codec.reduce([np.array([[1 / 3]])]))
@@ -43,7 +46,7 @@ class Values:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The codec's name, such as ``f16+zstd``."""
         return ("f16" if self.half else "raw") + ("+zstd" if self.compressed else "")
 
     def reduce(self, outputs: Sequence[Array]) -> Arrays:

@@ -42,7 +42,7 @@ OVERHEAD_BYTES = _START.size + _SEAL_BYTES
 
 @dataclass(frozen=True, slots=True)
 class AnswerHeader:
-    """What an answer says beside the answer.
+    """The fields of an answer beside the answer itself.
 
     Attributes:
         edge_s: seconds that the edge server computed.
@@ -81,7 +81,7 @@ def encode(request: Request, header: AnswerHeader, segment: Segment) -> bytes:
 
 
 def decode(data: Segment, request: Request, *, max_bytes: int) -> tuple[AnswerHeader, Segment]:
-    """What an answer says, and its segment: a view of ``data``, not a copy.
+    """The header of an answer, and its segment: a view of ``data``, not a copy.
 
     Args:
         data: what was received.

@@ -49,7 +49,7 @@ ACTIVITY_ROW = np.searchsorted(ACTIVITY_LEVELS, np.arange(256), side="right").as
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """What each fact about a coefficient adds to its sum, int32: its class, an activity, those around, what is near."""
+    """The summands of each fact about a coefficient, int32: its class, an activity, those around, what is near."""
 
     of_class: npt.NDArray[np.int32]
     of_activity: npt.NDArray[np.int32]
@@ -58,7 +58,7 @@ class Said:
 
     @classmethod
     def by(cls, weights: npt.NDArray[np.int32]) -> Self:
-        """Of a table's weights."""
+        """The look-up tables of a table's weights."""
         of_class, of_activity, of_around, of_near, _ = np.split(weights, (_ACTIVE, _AROUND, _NEAR, _PACE))
         return cls(of_class.copy(), of_activity[ACTIVITY_ROW], of_around[ACTIVITY_ROW], of_near.copy())
 
@@ -75,6 +75,9 @@ class ChangeTables:
             its change to be sent, by how many changed in the frame before. Only an encoder looks at it.
         coded: the frequencies as the coder takes them.
         said: the weights as facts are looked up.
+
+    Raises:
+        CodecError: if tables have other shapes, are not positive, or a weight passes 2**20.
     """
 
     weights: npt.NDArray[np.int32]
@@ -116,7 +119,7 @@ class ChangeTables:
 
     @classmethod
     def taken(cls, arrays: Mapping[str, Array]) -> tuple[Self | None, dict[str, Array]]:
-        """Those among named arrays, where there are any, and the others."""
+        """The tables among named arrays, where there are any, and the other arrays."""
         rest = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
         own = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
         return (cls(**own) if own else None), rest

@@ -3,7 +3,7 @@
 May import: ``errors``; of this part ``tables``, ``transform``, of ``payload`` ``wire``.
 
 The coder's words (little-endian uint32) hold the coefficients from the most to the least important. They are cut
-into at most nine segments of the same number of words, the first one shorter: who loses the last tenth of a long
+into at most nine segments of the same number of words, the first one shorter: losing the last tenth of a long
 payload loses one segment. The first segment begins with a uint32, how many words there are in all, from which follows
 where each segment ends; and with an int8, by how many classes this payload's latents are wider than usual.
 """

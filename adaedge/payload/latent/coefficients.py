@@ -40,13 +40,13 @@ def variances(latents: TransformCode) -> Floats:
 
 
 def unit(latents: TransformCode) -> float:
-    """What one of the encoder's integers is, in the metric's unit."""
+    """The value of one of the encoder's integers, in the metric's unit."""
     finest = int(np.argmax(latents.steps))  # the largest integer is the one that was rounded least
     return float(latents.sizes[finest]) / float(latents.steps[finest])
 
 
 def moved(before: Array, now: Array) -> float:
-    """By how much coefficients moved: ½‖now − before‖², the expected divergence in nats; the batch's largest.
+    """The distance that coefficients moved: ½‖now − before‖², the expected divergence in nats; the batch's largest.
 
     Example:
         >>> moved(np.zeros((1, 2, 2)), np.array([[[0.3, 0.0], [0.0, 0.4]]]))

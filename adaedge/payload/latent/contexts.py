@@ -46,7 +46,7 @@ class Group:
 
     @property
     def all(self) -> slice:
-        """Its coefficients among all."""
+        """The group's coefficients among all."""
         return slice(self.start, self.stop)
 
     def near_rows(self, sizes: Array) -> Array:

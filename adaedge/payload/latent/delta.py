@@ -46,7 +46,7 @@ _MOST = 0.75
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class DeltaReference:
-    """What both ends hold of a stream's latents. It is never changed: each payload leaves another.
+    """The latents of a stream that both ends hold. It is never changed: each payload leaves another.
 
     Attributes:
         fingerprint: of the bottleneck.
@@ -211,7 +211,7 @@ class DeltaCodec:
 
 
 def at_rate(latents: TransformCode, reference: DeltaReference, rate: int) -> tuple[Array, Array]:
-    """What is held, and its activity, as a rate has it: rounded to its step, of the coefficients that it sends.
+    """The held latents and their activity at a rate: rounded to its step, of the coefficients that it sends.
 
     A division, a product and a rounding to whole numbers, each as IEEE 754 has it: the same on every machine.
     """

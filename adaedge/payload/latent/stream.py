@@ -84,7 +84,7 @@ def decompress(latents: TransformCode, data: Segment, *, max_bytes: int = MAX_BY
 
 
 def predicted_bytes(latents: TransformCode, rate: int, tensors: Sequence[Array]) -> float:
-    """What ``compress`` is expected to need for these features: the entropy under the tables, and what is around it."""
+    """The expected bytes of ``compress`` for these features: the entropy under the tables, and the fields around it."""
     coded = LatentCodec(latents, rate).predicted_bytes(tensors)
     count = len(segment_words(int(np.ceil((coded - PREFIX.size) / WORD_BYTES))))
     return coded + _HEADER.size + count * _CRC.size

@@ -139,7 +139,7 @@ class Tables:
         return float(self._bits[classes.rows, symbols].sum(dtype=np.float64) + 16 * escapes.sum())
 
     def shift(self, latents: Array, classes: Classes) -> int:
-        """By how many classes these latents are wider than the tables expect: from how many are not zero.
+        """The number of classes by which these latents are wider than the tables expect: from how many are not zero.
 
         A frame with little in it then takes few bytes. In integers, so that every machine finds the same.
         """

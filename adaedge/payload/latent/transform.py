@@ -72,6 +72,9 @@ class TransformCode:
         changes: those of what changes from frame to frame; ``None`` where no clips were there to fit them on.
         offset: float32 (1, width), or (positions, width): the mean in the decoder's units.
         fingerprint: CRC-32 of all this; streams of another bottleneck are refused by it.
+
+    Raises:
+        CodecError: if maps have other shapes or integers pass 2**53; from encoding, if features are not finite.
     """
 
     layout: Layout

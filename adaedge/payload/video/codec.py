@@ -99,7 +99,7 @@ class Video:
 
     @property
     def name(self) -> str:
-        """As in an operating point."""
+        """Its name in an operating point."""
         return f"{self.family.name}{'-444' if self.full_chroma else ''}@{self.crf}"
 
     def fits(self, tensors: Sequence[tuple[str, tuple[int, ...]]]) -> bool:

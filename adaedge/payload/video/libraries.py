@@ -164,7 +164,7 @@ FAMILIES = (H264, HEVC, AV1)
 @final
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What this machine does with a codec.
+    """The libraries that this machine has for a codec.
 
     Attributes:
         codec: its name before the ``@``.
@@ -178,7 +178,7 @@ class Availability:
 
 
 def available() -> tuple[Availability, ...]:
-    """What the installed PyAV encodes and decodes, of all video codecs there are.
+    """The video codecs, and what the installed PyAV encodes and decodes of them.
 
     Example:
         >>> [each.codec for each in available()]

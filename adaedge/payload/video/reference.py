@@ -186,7 +186,7 @@ def _decoded(context: VideoCodecContext, data: memoryview) -> list[VideoFrame]:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoReference:
-    """What the next frame builds on. It is good for one frame: the call that takes it returns the one after it.
+    """The state that the next frame builds on. It is good for one frame: the call that takes it returns the next one.
 
     Attributes:
         live: the encoder on the terminal, the decoder on the edge server.

@@ -37,7 +37,7 @@ _STEP = 8  # every so many pixels of every so many rows tell frames apart that d
 
 
 def encode(live: LiveEncoder, clip: npt.NDArray[np.uint8]) -> bytes:
-    """What follows the prefix for a window, uint8 (T, H, W, 3).
+    """The bytes after the prefix for a window, uint8 (T, H, W, 3).
 
     Raises:
         CodecError: if the encoder fails.

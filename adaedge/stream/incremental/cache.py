@@ -23,7 +23,7 @@ from adaedge.stream.incremental.plan import FrameStats, Held
 class Cache:
     """The tensors of one stream, as of its last frame.
 
-    It is used up by the frame that it is given to, which hands back another: computing in place spares copying what did
+    It is used up by the frame that it is given to, which returns another: computing in place spares copying what did
     not change. `copy` makes one that can be used besides.
 
     Args:
@@ -66,7 +66,7 @@ class Cache:
         return sum(tensor.nbytes for tensor in self._tensors or ())
 
     def take(self, content_hash: str, held: Sequence[Held] = ()) -> tuple[list[Array], list[float]]:
-        """Its tensors and scales, for the one frame that uses it up.
+        """Give tensors and scales to the one frame that uses the cache up.
 
         Args:
             content_hash: of the plan that takes it.

@@ -63,7 +63,7 @@ def alive_boxes(before: Array, after: Array, axes: Sequence[int], threshold: flo
 
 
 def spread_of(tensor: Array) -> float:
-    """Standard deviation of an input: what a difference is held against. At most a few ten thousand elements count."""
+    """Standard deviation of an input: what a difference is compared with. At most a few ten thousand elements count."""
     flat = tensor.reshape(-1)
     return float(np.std(flat[:: max(1, flat.size // 50_000)].astype(np.float32)))
 

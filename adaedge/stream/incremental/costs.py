@@ -19,7 +19,7 @@ Boxes = list[Box] | None
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What computing costs on a machine: measured in seconds, or estimated from multiply-accumulates.
+    """The costs of computing on a machine: measured in seconds, or estimated from multiply-accumulates.
 
     Attributes:
         whole: the whole network at once.
@@ -33,12 +33,12 @@ class Costs:
 
     @classmethod
     def estimated(cls, plan: Plan, call: float = 2e6) -> Costs:
-        """From the plan alone, in the unit of multiply-accumulates; a call costs about a tenth of a millisecond."""
+        """Costs from the plan alone, in multiply-accumulates; a call costs about a tenth of a millisecond."""
         works = tuple(segment.work + call for segment in plan.segments)
         return cls(sum(segment.work for segment in plan.segments) + call, works, call)
 
     def prices(self, plan: Plan) -> tuple[Price, ...]:
-        """Of computing a box on each segment's grid."""
+        """The price of computing a box on each segment's grid."""
         return tuple(
             Price.of(plan, segment, self.call, dense)
             for segment, dense in zip(plan.segments, self.segments, strict=True)
@@ -47,7 +47,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a box on a segment's grid costs: a call, and the box with what its outputs depend on around it.
+    """The cost of a box on a segment's grid: a call, and the box with the surroundings that its outputs depend on.
 
     Attributes:
         call: of a call, whatever its size.
@@ -65,7 +65,7 @@ class Price:
 
     @classmethod
     def of(cls, plan: Plan, segment: Segment, call: float, dense: float) -> Price:
-        """Of a segment, from what all of it costs."""
+        """The price of a segment's boxes, from what all of it costs."""
         if segment.kind is not Kind.PART:
             return cls(call, 0.0, (), (), dense)
         lengths = tuple(stop - start for start, stop in plan.grid(segment))

@@ -1,4 +1,4 @@
-"""A frame whose numbers may not all be finite: it is computed as ever, and nothing of it is held.
+"""A frame whose numbers may not all be finite: it is computed dense, and nothing of it is held.
 
 May import: ``engine``.
 """
@@ -19,7 +19,7 @@ from adaedge.stream.incremental.runner import IncrementalRunner
 def run_finite(
     runner: IncrementalRunner, inputs: Sequence[Array], cache: Cache | None
 ) -> tuple[Arrays, Cache | None, FrameStats]:
-    """What a runner makes of a frame, what the next one takes, and what was computed.
+    """A runner's outputs for a frame, the cache for the next one, and what was computed.
 
     Args:
         runner: of a bundle: it has a plain graph.

@@ -34,7 +34,7 @@ class Frame:
 
 
 def cosine(one: Array, other: Array) -> float:
-    """Of all their numbers; 1 for two that are 0 throughout."""
+    """The cosine of two arrays, over all their numbers; 1 for two that are 0 throughout."""
     a, b = one.astype(np.float64).reshape(-1), other.astype(np.float64).reshape(-1)
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / length if length else float(np.array_equal(a, b))

@@ -46,7 +46,7 @@ class Held:
 
     @property
     def everything(self) -> Box:
-        """All of it."""
+        """The box of the whole tensor."""
         return tuple((0, length) for length in self.lengths)
 
     def at(self, box: Box) -> tuple[slice, ...]:
@@ -59,7 +59,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From an input of a segment to an output.
+    """A way from an input of a segment to an output.
 
     Attributes:
         source: place of the input among the segment's inputs.
@@ -101,17 +101,17 @@ class Segment:
     work: float = 0.0
 
     def source_units(self, source: int) -> Units:
-        """Of an input."""
+        """The units of an input."""
         return self.units[source]
 
     def target_units(self, target: int) -> Units:
-        """Of an output."""
+        """The units of an output."""
         return self.units[len(self.inputs) + target]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All segments in the order in which they run.
+    """The segments of a network, in the order in which they run.
 
     Attributes:
         held: the tensors that are kept; segments speak of them by their places here.
@@ -129,7 +129,7 @@ class Plan:
 
     @property
     def macs(self) -> int:
-        """Of the whole network."""
+        """Multiply-accumulates of the whole network."""
         return sum(segment.macs for segment in self.segments)
 
     @property
@@ -163,7 +163,7 @@ class Plan:
         return list(found)
 
     def output_box(self, segment: Segment, target: int, box: Box) -> Box:
-        """Of an output, what a box on the grid covers."""
+        """The part of an output that a box on the grid covers."""
         lengths = self.held[segment.outputs[target]].lengths
         units = segment.target_units(target)
         return tuple(
@@ -187,7 +187,7 @@ class Plan:
         return hull([*needed, box])
 
     def input_box(self, segment: Segment, source: int, crop: Box) -> Box:
-        """Of an input, what a box on the grid covers."""
+        """The part of an input that a box on the grid covers."""
         lengths = self.held[segment.inputs[source]].lengths
         units = segment.source_units(source)
         return tuple(
@@ -196,7 +196,7 @@ class Plan:
         )
 
     def grid(self, segment: Segment) -> Box:
-        """All of a segment's grid."""
+        """The box of a segment's whole grid."""
         return hull(
             [
                 _coarser(self.held[index].everything, segment.target_units(at))
@@ -205,7 +205,7 @@ class Plan:
         )
 
     def resized(self, segment: Segment, box: Box) -> Box:
-        """Of a ``RESIZE``'s output, what a changed box of its input reaches: up to two elements on both sides of it."""
+        """The part of a ``RESIZE``'s output that a changed box of its input reaches: two elements more on each side."""
         source, target = self.held[segment.inputs[0]], self.held[segment.outputs[0]]
         found = []
         for (start, stop), length, size in zip(box, source.lengths, target.lengths, strict=True):
@@ -220,7 +220,7 @@ def _coarser(box: Box, units: Units) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class FrameStats:
-    """What was computed of a frame.
+    """The statistics of a computed frame.
 
     Attributes:
         changed: share of the input that counted as changed, in [0, 1].

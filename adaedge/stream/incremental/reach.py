@@ -33,7 +33,7 @@ class Reach:
     after: int = 0
 
     def then(self, following: Reach) -> Reach:
-        """Of this operator with another one after it."""
+        """The reach of this operator with another one after it."""
         return Reach(
             self.stride * following.stride,
             following.before * self.stride + self.before,
@@ -41,7 +41,7 @@ class Reach:
         )
 
     def joined(self, other: Reach) -> Reach | None:
-        """Of two ways from the same input to the same output; ``None`` where their strides differ."""
+        """The reach of two ways from the same input to the same output; ``None`` where their strides differ."""
         if self.stride != other.stride:
             return None
         return Reach(self.stride, max(self.before, other.before), max(self.after, other.after))

@@ -30,7 +30,7 @@ _CELLS = 32  # of a feature map along its shorter axis
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What may be left as it was, and how that is watched.
+    """The largest change that is not propagated, and how that is audited.
 
     Attributes:
         change: a change of an input counts where it is larger than this share of the input's own spread. 0: every
@@ -91,7 +91,7 @@ class IncrementalRunner:
 
         Args:
             inputs: the frame; nothing of it is kept but copies.
-            cache: what the last frame handed back; ``None`` for a first one, or to refresh.
+            cache: what the last frame returned; ``None`` for a first one, or to refresh.
 
         Raises:
             CacheError: if the cache is of another network or was used already, or an input is none of this network's.

@@ -30,7 +30,7 @@ class SlidingPlan:
         outputs: how many the network has.
         macs_share: multiply-accumulates of a slide, as a share of a clip's.
         is_exact: whether a slide equals the clip but for rounding: where no operator before time is pooled looks at
-            more than one slot, so that no zero of padding stands where a frame is.
+            more than one slot, so that no zero of padding is in the place of a frame.
         name: of the network, with its weights.
     """
 

@@ -30,7 +30,7 @@ from adaedge.stream.incremental.runner import Tolerance
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs between one attention and the next.
+    """The operators between one attention and the next.
 
     Attributes:
         rows: names of tensors of which it takes the recomputed tokens' rows.
@@ -90,7 +90,7 @@ class TokenPlan:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What computes a `TokenPlan`.
+    """The engines that compute a `TokenPlan`.
 
     Attributes:
         front: the network's inputs → the embedded tokens.
