@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from adaedge.scheduling.prediction import Predictions
 from adaedge.scheduling.table import Table
 from benchmarks import result
 from benchmarks.fault_processes import SIZE, Processes, favour
+from benchmarks.fault_tally import Tally
 
 KINDS = ("kill -9", "SIGSTOP", "refused", "corrupted answer", "black hole", "another bundle")
 FEATURES, LOCAL = OperatingPoint("relu", codec="u8"), OperatingPoint("output")
@@ -46,28 +46,17 @@ PLAN = ProbePlan(interval_s=0.1, longest_s=0.4)
 
 
 @dataclass
-class Tally:
-    """What happened under one kind of fault."""
+class Recovery(Tally):
+    """And whether offloading resumed."""
 
-    injected: int = 0
-    frames: int = 0
-    failed_offloads: Counter[str] = field(default_factory=Counter)
-    unanswered: int = 0
-    wrong: int = 0
-    late: list[dict[str, Any]] = field(default_factory=list)
-    latency_s: list[float] = field(default_factory=list)
     resumed_s: list[float] = field(default_factory=list)
     not_resumed: int = 0
 
     def row(self, kind: str) -> dict[str, Any]:
         """The tally as a row of the result."""
-        return {
-            "fault": kind,
-            "injected": self.injected,
-            "frames": self.frames,
-            "failed_offloads": dict(self.failed_offloads),
+        return self.counts(kind) | {
             "unanswered": self.unanswered,
-            "wrong_answers": self.wrong,
+            "wrong_answers": self.wrong_answers,
             "later_than_deadline_plus_25_ms": len(self.late),
             "of_these_while_a_local_run_fitted": sum(frame["compute_s"] <= DEADLINE_S for frame in self.late),
             "late_frames": self.late,
@@ -103,12 +92,9 @@ class Frames:
             print(f"unanswered: {error!r}", file=sys.stderr)
             return False
         done = answered.measurement
-        tally.wrong += not np.allclose(answered.output[0], self.expected[done.answered_by][index], rtol=1e-4)
-        tally.failed_offloads.update([done.failure] if done.failure else [])
-        tally.latency_s.append(done.latency_s)
-        if done.latency_s > DEADLINE_S + ALLOWED_S:
-            figures = ("latency_s", "compute_s", "upload_s", "wait_s", "answered_by", "failure")
-            tally.late.append({name: getattr(done, name) for name in figures})
+        expected = self.expected[done.answered_by][index]
+        tally.wrong_answers += not np.allclose(answered.output[0], expected, rtol=1e-4)
+        tally.answered(done, done.latency_s, DEADLINE_S + ALLOWED_S)
         time.sleep(max(0.0, start_s + PERIOD_S - time.monotonic()))
         return done.answered_by == "edge"
 
@@ -130,7 +116,7 @@ class Frames:
             self.one(tally)
 
 
-def suffer(frames: Frames, fault: tuple[Callable[[], None], Callable[[], None]], tally: Tally) -> None:
+def suffer(frames: Frames, fault: tuple[Callable[[], None], Callable[[], None]], tally: Recovery) -> None:
     """Inject one fault into a terminal that offloads, heal it, and wait until the terminal offloads again."""
     inject, heal = fault
     before = Tally()
@@ -166,7 +152,7 @@ def run(faults: int, seed: int, folder: Path) -> list[dict[str, Any]]:
     random.seed(seed)
     order = [KINDS[index % len(KINDS)] for index in range(faults)]
     random.shuffle(order)
-    tallies = {kind: Tally() for kind in KINDS}
+    tallies = {kind: Recovery() for kind in KINDS}
     processes = Processes(folder)
     bundle = Bundle.load(folder / "right.bundle")
     try:

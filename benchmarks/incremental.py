@@ -39,6 +39,7 @@ from adaedge.errors import MetricError
 from adaedge.graph.signature import Signature
 from adaedge.incremental.planner import planned
 from adaedge.metrics import LabelIoU
+from adaedge.metrics.features import cosines
 from adaedge.stream.incremental import IncrementalRunner, Tolerance
 from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.segment_costs import measure_segments
@@ -153,8 +154,8 @@ def accuracy(seen: Seen, frames: Sequence[Array], shown: int | None) -> Row:
     for at in range(1, len(frames)):
         cells = moving_cells(frames, at, seen.dense[at].shape[2:])
         expected = seen.dense[at][0][:, cells]
-        moving.append(_cosines(seen.given[at][0][:, cells], expected))
-        held.append(_cosines(seen.dense[at - at % HOLD][0][:, cells], expected))
+        moving.append(cosines((seen.given[at][0][:, cells].T,), (expected.T,)))
+        held.append(cosines((seen.dense[at - at % HOLD][0][:, cells].T,), (expected.T,)))
     row: Row = {
         "moving_cosine": round(float(np.concatenate(moving).mean()), 4) if sum(map(len, moving)) else None,
         "hold4_cosine": round(float(np.concatenate(held).mean()), 4) if sum(map(len, held)) else None,
@@ -166,11 +167,6 @@ def accuracy(seen: Seen, frames: Sequence[Array], shown: int | None) -> Row:
         return row | {"iou": round(metric.score(*maps).value, 4)}
     except MetricError:  # nobody is to be seen
         return row | {"iou": None}
-
-
-def _cosines(one: Array, other: Array) -> Array:
-    lengths = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
-    return np.asarray((one * other).sum(0) / np.maximum(lengths, 1e-12))
 
 
 def speed(seen: Seen, skip: int = 1) -> Row:

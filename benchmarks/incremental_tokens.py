@@ -35,6 +35,7 @@ from adaedge.clip import as_clip
 from adaedge.graph.capture import capture
 from adaedge.graph.signature import Signature
 from adaedge.incremental.tokens import staged
+from adaedge.metrics.features import cosines
 from adaedge.models import load
 from adaedge.stream.incremental import Tolerance
 from adaedge.stream.incremental.tokens import Choice, TokenRunner
@@ -79,10 +80,9 @@ def moving(before: Array, after: Array) -> npt.NDArray[np.bool_]:
     return found
 
 
-def cosines(one: Array, other: Array) -> Array:
-    """Of each patch's features; the class token is left out."""
-    a, b = one[0, 1:], other[0, 1:]
-    return np.asarray((a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12))
+def of_patches(one: Array, other: Array) -> Array:
+    """The cosine of each patch's features; the class token is left out."""
+    return cosines((one[0, 1:],), (other[0, 1:],))
 
 
 def vit(clip: Path, frames: int, every: int, *, int8: bool) -> Row:
@@ -128,10 +128,10 @@ def followed(runner: TokenRunner, engines: dict[str, Any], pictures: Sequence[Ar
             (made[name],) = engines[name].run([picture])
             seconds[name].append(time.thread_time() - started)
         if at:
-            moved, found = moving(pictures[at - 1], picture), cosines(given, made["fp32"])
+            moved, found = moving(pictures[at - 1], picture), of_patches(given, made["fp32"])
             cosine["moving"].append(found[moved])
             cosine["still"].append(found[~moved])
-            cosine["held"].append(cosines(held, made["fp32"])[moved])
+            cosine["held"].append(of_patches(held, made["fp32"])[moved])
         held = made["fp32"]
     fifth = max(1, len(cosine["moving"]) // 5)
     mean = {name: float(np.mean(values)) for name, values in seconds.items()}

@@ -40,7 +40,7 @@ from adaedge import AnalogBottleneck, Bottleneck, Splittable, models
 from adaedge.bottleneck import AnySnr, Awgn, RadioChannel, Rayleigh
 from adaedge.bundle.frames import prepare
 from adaedge.distillation import NoisyChannelObjective, Plan, train
-from adaedge.metrics import wilson
+from adaedge.metrics import Agreement, Divergence
 from benchmarks.result import RESULTS, write
 
 DATA = Path(os.environ.get("ADAEDGE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -76,10 +76,10 @@ class Test:
     def score(self, features: Tensor) -> dict[str, float]:
         """Agreement with its Wilson interval, and divergence in nats."""
         found = self._predict(features)
-        agreed = int((found.argmax(1) == self.wanted.argmax(1)).sum())
-        low, high = wilson(agreed, len(found))
-        divergence = torch.nn.functional.kl_div(found, self.wanted, log_target=True, reduction="batchmean")
-        return {"agreement": agreed / len(found), "low": low, "high": high, "divergence": divergence.item()}
+        answers = [(self.wanted.numpy(),)], [(found.numpy(),)]
+        agreement, nearness = Agreement().score(*answers), Divergence().score(*answers).value
+        shown = {"agreement": agreement.value, "low": agreement.low, "high": agreement.high}
+        return shown | {"divergence": -math.log(nearness)}
 
     def through(self, analog: AnalogBottleneck, radio_channel: RadioChannel) -> dict[str, float]:
         """The same behind a radio channel; the same noise for every arm."""

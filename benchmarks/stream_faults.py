@@ -48,6 +48,7 @@ from adaedge.scheduling.prediction import Predictions
 from adaedge.scheduling.table import Table
 from benchmarks import result, stream_memory
 from benchmarks.fault_processes import favour
+from benchmarks.fault_tally import Tally
 from benchmarks.faulty_link import FAULTS, FaultyLink
 from benchmarks.stream_pictures import Pictures, evicting
 from benchmarks.stream_processes import Edge
@@ -69,19 +70,12 @@ PLAN = ProbePlan(interval_s=0.05, longest_s=0.2)
 
 
 @dataclass
-class Tally:
-    """What happened under one kind of fault."""
+class StreamTally(Tally):
+    """And what the edge server decoded, and what was accepted again."""
 
-    injected: int = 0
-    frames: int = 0
-    failed_offloads: Counter[str] = field(default_factory=Counter)
-    unanswered: int = 0
-    late: list[dict[str, Any]] = field(default_factory=list)
     kept: int = 0
-    wrong_answers: int = 0
     decoded: int = 0
     wrong_reconstructions: int = 0
-    latency_s: list[float] = field(default_factory=list)
     accepted_after: Counter[int] = field(default_factory=Counter)
     refreshes: int = 0
     stale: int = 0
@@ -89,11 +83,7 @@ class Tally:
 
     def row(self, kind: str) -> dict[str, Any]:
         """The tally as a row of the result."""
-        return {
-            "fault": kind,
-            "injected": self.injected,
-            "frames": self.frames,
-            "failed_offloads": dict(self.failed_offloads),
+        return self.counts(kind) | {
             "without_an_answer": self.unanswered,
             "later_than_the_deadline": len(self.late),
             "late_frames": self.late,
@@ -136,7 +126,7 @@ class Camera:
         self.base = 0
         self.answer: Any = None
 
-    def one(self, tally: Tally) -> None:
+    def one(self, tally: StreamTally) -> None:
         """Send one frame; afterwards ``offloaded``, ``accepted`` and ``base`` say what became of it."""
         frame, start_s = next(self._shown), time.monotonic()
         stale, self.link.sent = self.link.stale, []
@@ -148,11 +138,7 @@ class Camera:
             print(f"without an answer: {error!r}", file=sys.stderr)
             return
         latency_s, done = time.monotonic() - start_s, result.measurement
-        tally.latency_s.append(latency_s)
-        if latency_s > DEADLINE_S:
-            figures = ("compute_s", "upload_s", "wait_s", "answered_by", "failure")
-            tally.late.append({"latency_s": latency_s} | {name: getattr(done, name) for name in figures})
-        tally.failed_offloads.update([done.failure] if done.failure else [])
+        tally.answered(done, latency_s, DEADLINE_S)
         tally.stale += self.link.stale - stale
         self.offloaded, self.accepted = bool(self.link.sent), done.answered_by == "edge"
         if self.link.stale > stale and done.failure in ("", "stale"):
@@ -160,7 +146,7 @@ class Camera:
         self._check(tally, frame, result)
         time.sleep(max(0.0, start_s + PERIOD_S - time.monotonic()))
 
-    def _check(self, tally: Tally, frame: Any, result: Result) -> None:
+    def _check(self, tally: StreamTally, frame: Any, result: Result) -> None:
         for payload in self.link.sent:
             self.base = self.pictures.sent(payload)
         for stream, number, crc in self.edge.decoded():
@@ -175,7 +161,7 @@ class Camera:
         tally.wrong_answers += not np.allclose(output, expected, rtol=1e-4, atol=1e-5)
         self.answer = output
 
-    def until(self, tally: Tally, done: Callable[[], bool]) -> int:
+    def until(self, tally: StreamTally, done: Callable[[], bool]) -> int:
         """Send frames until something holds; how many of them were offloaded."""
         offloaded, end_s = 0, time.monotonic() + PATIENCE_S
         while time.monotonic() < end_s:
@@ -185,7 +171,7 @@ class Camera:
                 return offloaded
         raise RuntimeError(f"offloading has not resumed: {tally}")
 
-    def during(self, tally: Tally, action: Callable[[], None]) -> None:
+    def during(self, tally: StreamTally, action: Callable[[], None]) -> None:
         """Send frames while something happens."""
         thread = threading.Thread(target=action)
         thread.start()
@@ -194,7 +180,7 @@ class Camera:
         thread.join()
 
 
-def inject(camera: Camera, kind: str, tally: Tally) -> None:
+def inject(camera: Camera, kind: str, tally: StreamTally) -> None:
     """Let a fault happen; afterwards it is over, though nothing need be accepted yet."""
     edge, link = camera.edge, camera.link
     if kind == "restarted while idle":
@@ -214,7 +200,7 @@ def inject(camera: Camera, kind: str, tally: Tally) -> None:
             camera.one(tally)
 
 
-def suffer(camera: Camera, kind: str, tally: Tally, steady: Tally) -> None:
+def suffer(camera: Camera, kind: str, tally: StreamTally, steady: StreamTally) -> None:
     """One fault to a stream that builds upon what it has sent, and what comes after it."""
     camera.policy.point = random.choice(STATEFUL)
     camera.until(steady, lambda: camera.accepted and camera.base > 0)
@@ -255,7 +241,7 @@ def run(folder: Path, shown: Sequence[Any], faults: Sequence[str]) -> list[dict[
         scheduler = Scheduler(measured(bundle, shown[:8]), energy, policy=policy, **limits)
         real = GrpcLink(edge.address, certificate=edge.credentials.certificate, token=edge.credentials.token)
         link = FaultyLink(real, evicting(bundle, VIDEO[0], shown[0], MAX_STREAMS), random.Random(random.random()))
-        tallies = {kind: Tally() for kind in ("none", *KINDS)}
+        tallies = {kind: StreamTally() for kind in ("none", *KINDS)}
         with Terminal(bundle, scheduler, link, plan=PLAN, handshake_timeout_s=0.5) as terminal:
             camera = Camera(terminal, link, edge, policy, shown)
             for kind in track(faults, description="faults", disable=not sys.stderr.isatty()):

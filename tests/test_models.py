@@ -154,9 +154,10 @@ def test_models_of_clips_bring_their_frames(tmp_path):
 def test_the_users_own_callable(monkeypatch, tmp_path):
     (tmp_path / "own_models.py").write_text(
         "import torch\n"
-        "def plain():\n    return torch.nn.Conv2d(3, 2, 1)\n"
+        "def plain():\n    return torch.nn.Conv2d(3, 2, 1).eval()\n"
+        "def training():\n    return torch.nn.Conv2d(3, 2, 1)\n"
         "def called(width=2):\n"
-        "    return torch.nn.Bilinear(3, 4, width), (torch.rand(1, 3),), {'input2': torch.rand(1, 4)}\n"
+        "    return torch.nn.Bilinear(3, 4, width).eval(), (torch.rand(1, 3),), {'input2': torch.rand(1, 4)}\n"
         "def wrong():\n    return 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -164,6 +165,10 @@ def test_the_users_own_callable(monkeypatch, tmp_path):
     model = load("own_models:called", model_args={"width": 5}, pretrained=False)
     assert model.module(*model.args, **model.kwargs).shape == (1, 5)
     assert not model.trained
+    with pytest.warns(
+        UserWarning, match=r"own_models:training returned a network in training mode; .* Call `\.eval\(\)`"
+    ):
+        assert not load("own_models:training").module.training
     with pytest.raises(ModelError, match=r"own_models:wrong returned int; return a torch.nn.Module"):
         load("own_models:wrong")
 

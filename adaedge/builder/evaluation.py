@@ -93,7 +93,22 @@ def top1(samples: Iterable[tuple[Arrays, Any]]) -> Evaluate:
     """Whether a point's class is the label.
 
     Args:
-        samples: (inputs, label or labels of the batch), as ``Bundle.run`` takes the inputs.
+        samples: (inputs, label or labels of the batch), as ``Bundle.run`` takes the inputs: a frame goes through
+            `adaedge.bundle.frames.prepare` first, which needs no bundle.
+
+    Example:
+        >>> import adaedge, torch
+        >>> from adaedge.bundle import Preprocessing
+        >>> from adaedge.bundle.frames import prepare
+        >>> frame, geometry = np.zeros((48, 64, 3), np.uint8), Preprocessing(size=(16, 16))
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 2)).eval()
+        >>> net[1].bias.data[1] = 100.0  # always the second class
+        >>> evaluate = top1([((prepare(frame, geometry),), 1), ((prepare(frame, geometry),), 0)])
+        >>> bundle = adaedge.build(
+        ...     net, (torch.rand(1, 3, 16, 16),), adaedge.Space(widths=[1]), preprocessing=geometry, evaluate=evaluate
+        ... )
+        >>> bundle.manifest.points[-1].accuracy.value
+        0.5
     """
     listed = list(samples)
     labels = [(np.atleast_1d(label),) for _, label in listed]

@@ -36,13 +36,26 @@ def pieces(inputs: Sequence[Array] | Array, manifest: Manifest) -> list[Arrays]:
     cut = (
         [tuple(array[i * batch : (i + 1) * batch] for array in arrays) for i in range(count)] if count > 1 else [arrays]
     )
-    check(cut[0], manifest.inputs, BundleError, "inputs")
+    try:
+        check(cut[0], manifest.inputs, BundleError, "inputs")
+    except BundleError as error:
+        raise _as_they_came(error, arrays, manifest) from None
     return cut
 
 
 def join(results: Sequence[Arrays]) -> Arrays:
     """The outputs of the pieces, put together."""
     return results[0] if len(results) == 1 else tuple(map(np.concatenate, zip(*results, strict=True)))
+
+
+def _as_they_came(error: BundleError, arrays: Arrays, manifest: Manifest) -> BundleError:
+    """Of arrays that lack the batch, or have one dimension too many: their own shapes, not those of a piece of them."""
+    if [array.ndim for array in arrays] == [len(spec.shape) for spec in manifest.inputs]:
+        return error
+    expected = listed([(spec.dtype, spec.shape) for spec in manifest.inputs])
+    came = listed([(array.dtype.name, array.shape) for array in arrays])
+    way_out = " A camera's frame becomes that by `bundle.preprocess(frame)`." if manifest.preprocessing else ""
+    return BundleError(f"inputs: expected {expected}; got {came}.{way_out}")
 
 
 def _count(arrays: Arrays, manifest: Manifest) -> tuple[int, int]:

@@ -5,6 +5,7 @@ May import: ``errors``; of this part ``intervals``, ``score``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -37,14 +38,22 @@ class Cosine:
 
     def score(self, expected: Sequence[Answer], given: Sequence[Answer]) -> Score:
         """How near they are."""
-        values = np.concatenate([_cosines(one, other) for one, other in pairs(expected, given)])
+        values = np.concatenate([cosines(one, other) for one, other in pairs(expected, given)])
         if not values.size:
             raise MetricError("the answers hold no samples")
         return Score(_mean(values), values.size, *bootstrap(values, _mean))
 
 
-def _cosines(expected: Answer, given: Answer) -> Array:
-    """The cosine of each sample, (N,), in [0, 1]."""
+def cosines(expected: Answer, given: Answer) -> Array:
+    """The cosine of each sample, (N,), in [0, 1].
+
+    Raises:
+        MetricError: if they are no floating-point features of the same shape, or hold NaN or infinity.
+
+    Example:
+        >>> cosines((np.array([[3.0, 4.0], [1.0, 0.0]]),), (np.array([[4.0, 3.0], [0.0, 2.0]]),)).tolist()
+        [0.96, 0.0]
+    """
     one, other = _vectors(expected), _vectors(given)
     if one.shape != other.shape:
         raise MetricError(f"features of the same shape are compared; got {shapes(given)} where {shapes(expected)} is")
@@ -64,7 +73,9 @@ def _vectors(answer: Answer) -> Array:
             f"cosine compares floating-point features (N, …), all of one batch; got {shapes(answer)}."
             " Pass a metric for such answers."
         )
-    return np.concatenate([one.reshape(len(one), -1).astype(np.float64) for one in floating], axis=1)
+    return np.concatenate(
+        [one.reshape(len(one), math.prod(one.shape[1:])).astype(np.float64) for one in floating], axis=1
+    )
 
 
 def _mean(values: Array) -> float:

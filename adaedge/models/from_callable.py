@@ -5,6 +5,7 @@ May import: ``errors``, ``named_objects``.
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,9 @@ def load(module_path: str, attribute: str, pretrained: bool, arguments: dict[str
 
     Raises:
         ModelError: if there is no such callable, or it returns no model.
+
+    Warns:
+        UserWarning: if the model is in training mode; `adaedge.models.load` puts it into evaluation mode.
     """
     label = f"{module_path}:{attribute}"
     make = own(label, None, ModelError, otherwise=_OTHERWISE)
@@ -32,6 +36,13 @@ def load(module_path: str, attribute: str, pretrained: bool, arguments: dict[str
         raise ModelError(
             f"{label} returned {type(returned).__name__}; return a torch.nn.Module, (module, args) or"
             " (module, args, kwargs)"
+        )
+    if module.training:
+        warnings.warn(
+            f"{label} returned a network in training mode; it is taken in evaluation mode: dropout off, batch-norm by"
+            " its running statistics. Call `.eval()` on it before, if that is meant.",
+            UserWarning,
+            stacklevel=3,
         )
     args, kwargs = (*example, {})[:2]
     return Model(label, module, tuple(args), dict(kwargs), trained=pretrained)

@@ -56,7 +56,7 @@ class GrpcLink:
     ) -> None:
         self._address = check_address(address)
         self._pem = None if insecure else _pem(certificate)
-        token = token.strip()  # a file that holds it may end with a newline
+        token = str(token).strip()  # a file that holds it may end with a newline; a Path that names the file is refused
         if not insecure:
             credentials.check_token(token)
         self._metadata = ((rpc.AUTHORIZATION, rpc.bearer(token)),)

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 
 import adaedge
 from adaedge import cli
+from adaedge.builder import top1
 from adaedge.energy import RASPBERRY_PI_4, WIFI_2012, EnergyModel
 from adaedge.errors import AdaedgeError
 from adaedge.models import load
@@ -163,6 +165,14 @@ CALLS = {
     "a point that is no text of one": (lambda bundle: OperatingPoint.parse("layer"), "SPLIT/wWIDTH/PRECISION/CODEC"),
     "a bundle that is not there": (lambda bundle: adaedge.Bundle.load("missing.bundle"), "missing.bundle"),
     "a frame in place of inputs": (lambda bundle: bundle.run(LOCAL, np.zeros((64, 64, 3), np.uint8)), "preprocess"),
+    "a frame without its batch": (
+        lambda bundle: bundle.run(LOCAL, (np.zeros((48, 64, 3), np.uint8),)),
+        "got uint8 (48, 64, 3). ",
+    ),
+    "labelled frames that are not prepared": (
+        lambda bundle: top1([((np.zeros((48, 64, 3), np.uint8),), 1)])(lambda inputs: bundle.run(LOCAL, inputs)),
+        "`bundle.preprocess(frame)`",
+    ),
     "a point that the bundle lacks": (
         lambda bundle: bundle.run(OperatingPoint("layer9"), (np.zeros((1, 64, 64, 3), np.uint8),)),
         "layer9",
@@ -175,6 +185,12 @@ CALLS = {
     "a link without a certificate": (lambda bundle: adaedge.GrpcLink("edge.local:1"), "insecure=True"),
     "a token's file in place of the token": (
         lambda bundle: adaedge.GrpcLink("edge.local:1", certificate=Credentials.create().certificate, token=__file__),
+        "read_text()",
+    ),
+    "the path of a token's file": (
+        lambda bundle: adaedge.GrpcLink(
+            "edge.local:1", certificate=Credentials.create().certificate, token=Path(__file__)
+        ),
         "read_text()",
     ),
     "profiles of two bundles": (

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import adaedge
+from benchmarks import tutorial_pictures
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -46,6 +47,27 @@ def test_pictures_have_words_for_those_who_do_not_see_them():
     for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
         for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             assert len(words) > 10, f"{page.name}: say what {target} shows"
+
+
+def test_each_tutorial_has_a_picture_beside_it():
+    for page in (DOCS / "tutorial").glob("*.md"):
+        pictures = re.findall(r"!\[[^\]]+\]\(([^):]+)\)", page.read_text(encoding="utf-8"))
+        assert any((page.parent / name).exists() for name in pictures), f"draw what {page.name} is about"
+
+
+def test_a_tutorials_picture_is_what_its_code_counts():
+    drawn = tutorial_pictures.on_paper(tutorial_pictures.split_points(tutorial_pictures.split_of_the_page()))
+    stored = (DOCS / "tutorial/split-your-own-model.svg").read_text(encoding="utf-8")
+    for name in ("input", "stem", "body", "output"):
+        assert f">{name}</text>" in drawn
+    assert drawn.count("<use ") == stored.count("<use "), "run `python -m benchmarks.tutorial_pictures` again"
+
+
+@pytest.mark.slow
+def test_a_tutorials_run_loses_its_edge_server_and_finds_it_again():
+    by = [record.measurement.answered_by for record in tutorial_pictures.outage(150)]
+    assert by[10] == by[-1] == "edge"
+    assert by[80] == "terminal"
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from adaedge.metrics import (
     default_metric,
     wilson,
 )
+from adaedge.metrics.features import cosines
 from adaedge.payload import TensorHeader
 from adaedge.payload.answers import Best, LabelMap
 
@@ -278,3 +279,10 @@ def test_the_default_judges_what_the_answer_codec_gives():
     for answer in (LabelMap().reduce([logits]), Best(3).reduce([logits[:, :, 0, 0]])):
         metric = default_metric([TensorHeader(one.dtype.name, one.shape) for one in answer])
         assert metric.score([answer], [answer]).value == 1
+
+
+def test_cosines_of_no_samples_are_none_and_cannot_be_scored():
+    nothing = (np.empty((0, 4), np.float32),)
+    assert cosines(nothing, nothing).shape == (0,)
+    with pytest.raises(MetricError, match="the answers hold no samples"):
+        Cosine().score([nothing], [nothing])
