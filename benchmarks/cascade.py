@@ -2,7 +2,7 @@
 
     python -m benchmarks.cascade
 
-Photographs: the 10,000 test images of CIFAR-10 as JPEG, ResNet-20 before ResNet-56, judged by their labels. Clips: every
+Photographs: the 10,000 test images of CIFAR-10 as JPEG, ResNet-20 before ResNet-56, judged by their labels. Clips: each
 frame of seven, EfficientNet-Lite0 on a smaller picture before the same weights on the whole one, judged by agreement
 with the latter, for nobody labelled them. Temperature, threshold, limit and side are chosen on one half and reported on
 the other, either way round: of photographs every second one, of a clip its halves. The difference is paired, its 90 %
@@ -203,7 +203,7 @@ def main() -> None:
         "cascade", rows, bar=BAR, lowest=LOWEST, limits=LIMITS, sides=SIDES, clips=[clip.stem for clip in CLIPS]
     )
     for each in rows:
-        print(each)  # noqa: T201
+        print(each)
 
 
 if __name__ == "__main__":
