@@ -92,11 +92,10 @@ class FrameNet(nn.Module):
         return self.classify(self.temporal(frames.unflatten(0, (-1, clip.shape[2])).transpose(1, 2)))
 
 
-def learned(net: nn.Module, teacher: nn.Module, data: TensorDataset, epochs: int, share: float) -> nn.Module:
+def learned(net: nn.Module, teacher: nn.Module, data: TensorDataset, epochs: int, share: float) -> None:
     """A network after so many epochs: a share of the loss is the teacher's answers, the rest the labels."""
     loader, losses = DataLoader(data, batch_size=16, shuffle=True), {(None, None): Weighted(SoftTargets(2.0), share)}
     adaedge.distill(net, teacher, loader, losses=losses, label_weight=1 - 0.5 * share, epochs=epochs)
-    return net.eval()
 
 
 @torch.inference_mode()
@@ -115,6 +114,7 @@ def photographs(asked: argparse.Namespace) -> list[Tensor]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compose, teach the teacher, teach the student and its twin, judge, write."""
+    torch.manual_seed(0)
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser("python -m recipes.video_student", description=__doc__, formatter_class=raw)
     made.add_argument("--images", type=Path, help="folder of photographs; a quarter of them are for the test")
@@ -125,11 +125,11 @@ def main(arguments: list[str] | None = None) -> None:
     asked, begun_s = made.parse_args(arguments), time.monotonic()
     asked.out.mkdir(parents=True, exist_ok=True)
     asked.clips, asked.epochs = (36, 1) if asked.smoke else (asked.clips, asked.epochs)
-    images, _ = photographs(asked), torch.manual_seed(0)
+    images = photographs(asked)
     data = TensorDataset(*composed(images[: len(images) * 3 // 4], asked.clips, 0))
     shown = composed(images[len(images) * 3 // 4 :], asked.clips // 3, 1)
-    teacher, student = ClipNet(16), FrameNet(12)
-    twin, anyone = copy.deepcopy(student), ClipNet(1).eval()  # whose answers weigh nothing
+    teacher, student, anyone = ClipNet(16), FrameNet(12), ClipNet(1).eval()  # whose answers weigh nothing
+    twin = copy.deepcopy(student)
     learned(teacher, anyone, data, asked.epochs, 0.0)
     learned(student, teacher, data, asked.epochs, 1.0)
     learned(twin, anyone, data, asked.epochs, 0.0)
@@ -138,11 +138,11 @@ def main(arguments: list[str] | None = None) -> None:
     full, whole, frame = (adaedge.Splittable(net, (each,)).points[-1].head_macs for net, each in parts)
     head = whole - FRAMES * frame
     found = {name: accuracy(net, *shown) for name, net in (("teacher", teacher), ("student", student), ("twin", twin))}
-    document = {**found, "clips": asked.clips, "epochs": asked.epochs, "motions": MOTIONS, "composed": True}
+    document = found | {"clips": asked.clips, "epochs": asked.epochs, "motions": MOTIONS, "composed": True}
     document |= {"macs": {"teacher": full, "frame": frame, "head": head}, "seconds": time.monotonic() - begun_s}
     (asked.out / "measured.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-    told = ", ".join(f"{name} {value:.1%}" for name, value in found.items())
-    print(f"{told}; a new frame takes {(frame + head) / full:.1%} of the clip network's MACs")  # noqa: T201
+    print(", ".join(f"{name} {value:.1%}" for name, value in found.items()))  # noqa: T201
+    print(f"a new frame takes {(frame + head) / full:.1%} of the clip network's MACs")  # noqa: T201
 
 
 if __name__ == "__main__":
