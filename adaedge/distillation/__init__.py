@@ -16,6 +16,7 @@ from adaedge.distillation.refinement import refine
 from adaedge.distillation.schedules import Schedule, WarmCosine
 from adaedge.distillation.stream_teacher import Lessons, StreamTeacher
 from adaedge.distillation.switchable_affine import SwitchableAffine
+from adaedge.distillation.teacher_process import TeacherProcess
 from adaedge.distillation.teacher_student import distill
 from adaedge.distillation.terms import Weighted
 from adaedge.distillation.training import Plan, train
@@ -44,6 +45,7 @@ __all__ = [
     "SwitchableAffine",
     "TaughtFrame",
     "TaughtStream",
+    "TeacherProcess",
     "WarmCosine",
     "WeightAverage",
     "Weighted",

@@ -6,13 +6,9 @@ May import: ``errors``, ``operating_point``, ``engine``, ``bundle``, ``taught``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, final
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from adaedge.bundle import Bundle
 from adaedge.distillation.stream_teacher import StreamTeacher
@@ -146,7 +142,7 @@ def teach(
         ([0, 1, 2], 18)
     """
     pace, run = pace or Pace(), TaughtStream(fps)
-    tensor, link = _to_tensor(bundle), Playback(bundle, OperatingPoint(INPUT, codec=pace.codec))
+    link = Playback(bundle, OperatingPoint(INPUT, codec=pace.codec))
     own = OperatingPoint(OUTPUT, network=taught.network)
     coming: tuple[float, bytes] | None = None
     next_update_s = pace.period_s
@@ -163,7 +159,7 @@ def teach(
             data = link.encode(inputs)
             engine, shown = link.receive(data)
             outputs, label_bytes = engine.run(shown), len(data)
-            teacher.label(tensor(shown), torch.from_numpy(np.asarray(outputs[0])))
+            teacher.label_seen(shown, outputs)
             if gate:
                 gate.saw(bundle.answers.reduce(outputs), answer)
         run.frames.append(TaughtFrame(at_s, answer, version, label_bytes, update_bytes, is_open))
@@ -185,12 +181,3 @@ def _is_due(index: int, fps: float, labels_per_s: float) -> bool:
         [0, 5, 10]
     """
     return index == 0 or int(index * labels_per_s / fps) > int((index - 1) * labels_per_s / fps)
-
-
-def _to_tensor(bundle: Bundle) -> Callable[[Arrays], Tensor]:
-    """What turns a bundle's inputs into its module's: pixels (N, H, W, 3) into normalised images (N, 3, H, W)."""
-    about = bundle.manifest.preprocessing
-    if about is None:
-        return lambda inputs: torch.from_numpy(np.array(inputs[0]))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (about.mean, about.std))
-    return lambda inputs: (torch.from_numpy(np.array(inputs[0])).permute(0, 3, 1, 2) / 255 - mean) / std

@@ -20,10 +20,11 @@ from adaedge.arrays import Array
 from adaedge.bundle import Bundle
 from adaedge.distillation.losses import SoftTargetMaps
 from adaedge.distillation.terms import Loss
+from adaedge.engine import Arrays
 from adaedge.errors import TrainingError
 from adaedge.graph import Splittable
 from adaedge.operating_point import INPUT
-from adaedge.taught import Delta, Update, UpdateKey, apply, fingerprint
+from adaedge.taught import Delta, HeldWeights, Update, UpdateKey, apply, fingerprint
 
 View = tuple[Tensor, Tensor]
 Views = Callable[[Tensor, Tensor], Sequence[View]]
@@ -146,11 +147,17 @@ class StreamTeacher:
         self._recent: deque[_Example] = deque(maxlen=self.lessons.recent)
         self._waiting: deque[_Example] = deque()
         self._labelled = 0
+        self._preprocessing = bundle.manifest.preprocessing
 
     @property
     def version(self) -> int:
         """The version that the next update builds upon: the terminal's, if it took the last one."""
         return self._held.version
+
+    @property
+    def holding(self) -> HeldWeights:
+        """What a terminal says that it holds, if it took the last one."""
+        return HeldWeights(self.network, self._held.version, self._held.version, fingerprint(self._held.weights).hex())
 
     @property
     def labelled(self) -> int:
@@ -175,6 +182,14 @@ class StreamTeacher:
             self._all.append(example)
         if len(self._waiting) > max(1, self.lessons.recent // self.lessons.held_out):
             self._all.append(self._waiting.popleft())
+
+    def label_seen(self, inputs: Arrays, outputs: Arrays) -> None:
+        """As `label`, of a frame as the bundle takes it, and all that the full network gives for it."""
+        about, (seen, *_) = self._preprocessing, [torch.from_numpy(np.array(each)) for each in inputs]
+        if about is not None:  # pixels (N, H, W, 3) into normalised images (N, 3, H, W)
+            mean, std = (torch.tensor(values).view(3, 1, 1) for values in (about.mean, about.std))
+            seen = (seen.permute(0, 3, 1, 2) / 255 - mean) / std
+        self.label(seen, torch.from_numpy(np.array(outputs[0])))
 
     def update(self) -> bytes | None:
         """Teach for a while. Returns the update to send; ``None`` where it would gain nothing on held-out frames.

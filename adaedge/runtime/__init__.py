@@ -1,7 +1,7 @@
 """The running parts: link, terminal, edge server, session.
 
 May import: ``late``, ``errors``, ``operating_point``, ``energy``, ``channel``, ``payload``, ``engine``, ``bundle``,
-``stream``, ``profiling``, ``scheduling``. Never torch.
+``taught``, ``stream``, ``profiling``, ``scheduling``. Never torch.
 """
 
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adaedge.runtime.emulated_links import NoLink, ReplayLink, ShapedLink
     from adaedge.runtime.handover import HandoverLink
     from adaedge.runtime.prometheus import Prometheus
+    from adaedge.runtime.pupil import Pupil
     from adaedge.runtime.server import EdgeServer, serve_forever
     from adaedge.runtime.session import run
     from adaedge.runtime.signal_watch import SignalWatch
@@ -36,6 +37,7 @@ else:
             "HandoverLink": "handover",
             "NoLink": "emulated_links",
             "Prometheus": "prometheus",
+            "Pupil": "pupil",
             "ReplayLink": "emulated_links",
             "ShapedLink": "emulated_links",
             "SignalWatch": "signal_watch",
@@ -62,6 +64,7 @@ __all__ = [
     "MonotonicClock",
     "NoLink",
     "Prometheus",
+    "Pupil",
     "ReplayLink",
     "Reply",
     "Result",

@@ -1,4 +1,4 @@
-"""Calls: the three that an edge server or an ingress answers; the token is checked before anything else is read.
+"""Calls: those that an edge server or an ingress answers; the token is checked before anything else is read.
 
 May import: ``errors``; of this part ``bodies``, ``callers``, ``prometheus`` and ``rpc``.
 """
@@ -60,17 +60,26 @@ class Refusals:
 
 @final
 class Calls:
-    """The three calls of `rpc`.
+    """The calls of `rpc`.
 
     Args:
         digest: of the bundle that is answered with.
         callers: tell whose call it is.
         infer: answers a payload.
         refusals: end the calls of whoever may not call.
+        more: calls beside these three: name of each → what answers it.
     """
 
-    def __init__(self, digest: str, callers: Naming, infer: Infer, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        digest: str,
+        callers: Naming,
+        infer: Infer,
+        refusals: Refusals,
+        more: Mapping[str, Infer] | None = None,
+    ) -> None:
         self._digest, self._callers, self._infer, self._refusals = digest, callers, infer, refusals
+        self._more = more or {}
         self._bodies = Bodies()
 
     def handler(self) -> Any:
@@ -79,7 +88,7 @@ class Calls:
         Payloads are read here, as a stream of one: gRPC would otherwise wait for them before anybody is asked for a
         token, in a thread that it has not for others then.
         """
-        calls: dict[str, Infer] = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe}
+        calls: dict[str, Infer] = {rpc.HELLO: self._hello, rpc.INFER: self._infer, rpc.PROBE: self._probe, **self._more}
         checked: dict[str, Any] = {
             rpc.path(name): grpc.stream_unary_rpc_method_handler(self._checked(call)) for name, call in calls.items()
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, final
@@ -102,7 +102,14 @@ class EdgeSession:
         self._held_bytes = self._cache_bytes = self._forgotten_bytes = 0
         self._lock = Lock()
 
-    def answer(self, payload: bytes | Message, queue_s: float = 0.0, read_s: float = 0.0, terminal: str = "") -> bytes:
+    def answer(
+        self,
+        payload: bytes | Message,
+        queue_s: float = 0.0,
+        read_s: float = 0.0,
+        terminal: str = "",
+        heard: Callable[[Arrays, Arrays], None] | None = None,
+    ) -> bytes:
         """The answer to one payload; it says how many seconds decoding, the tail and the answer's codec took.
 
         Args:
@@ -110,6 +117,7 @@ class EdgeSession:
             queue_s: seconds that it waited before it was this payload's turn.
             read_s: seconds that reading it took, where it was read before.
             terminal: whose it is.
+            heard: is given what the tail was run on, and its outputs.
 
         Raises:
             PayloadError: if the payload is truncated, foreign, oversized, corrupted, or not of a point of this bundle.
@@ -126,6 +134,8 @@ class EdgeSession:
             outputs = engine.run(carried)
         if cache is not None:
             self._put_back(message, cache)
+        if heard is not None:
+            heard(carried, outputs)
         segment = answers.write(answers.reduce(outputs))
         edge_s = time.perf_counter() - start_s
         return wire.encode(message.request, AnswerHeader(edge_s, queue_s, held, message.lost_segments), segment)

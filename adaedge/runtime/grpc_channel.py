@@ -62,7 +62,7 @@ class GrpcChannel:
             if credentials.is_own(pem):
                 options.append(("grpc.ssl_target_name_override", credentials.NAME))
             self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(pem), options)
-        names = (rpc.HELLO, rpc.INFER, rpc.PROBE)
+        names = (rpc.HELLO, rpc.INFER, rpc.PROBE, rpc.LABEL, rpc.UPDATE)
         self._calls: dict[str, Any] = {name: self._channel.unary_unary(rpc.path(name), None, None) for name in names}
 
     def call(self, method: str, request: bytes, timeout_s: float) -> bytes:

@@ -80,6 +80,14 @@ class GrpcLink:
         """Send zeros, of which the edge server returns the number."""
         return Reply(self._call(rpc.PROBE, bytes(size_bytes), timeout_s))
 
+    def label(self, payload: bytes, timeout_s: float) -> Reply:
+        """Send a frame to be labelled, to an edge server that teaches; the reply is its answer."""
+        return Reply(self._call(rpc.LABEL, payload, timeout_s))
+
+    def update(self, holding: bytes, timeout_s: float) -> Reply:
+        """Ask an edge server that teaches for an update upon what is held; nothing where there is none."""
+        return Reply(self._call(rpc.UPDATE, holding, timeout_s))
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

@@ -50,6 +50,13 @@ class Measurement:
         macs_share: at such a point the multiply-accumulates that were spent, as a share of the whole head's.
         recomputed: of a frame that was computed in part the boxes that counted as changed, each as top, bottom, left
             and right, in shares of the picture's height and width; empty elsewhere, and in older records.
+        label_bytes: sent since the frame before to be labelled, where the terminal has a `Pupil`; no part of
+            ``payload_bytes``.
+        update_bytes: of updates of weights that came since then, those refused included.
+        weights_version: of the student that is taught, when the frame was answered; ``None`` without a pupil.
+        teaching_failure: ``link`` where a label or an update did not come, ``refused`` where one was no use.
+        teaching_j: the part of ``energy`` that computing, sending and receiving for all that took, the tail not
+            counted.
     """
 
     latency_s: float
@@ -71,6 +78,11 @@ class Measurement:
     macs_share: float | None = None
     frame_id: str = ""
     recomputed: tuple[tuple[float, ...], ...] = ()
+    label_bytes: int = 0
+    update_bytes: int = 0
+    weights_version: int | None = None
+    teaching_failure: str = ""
+    teaching_j: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

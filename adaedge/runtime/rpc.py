@@ -1,4 +1,4 @@
-"""The three calls between terminal and edge server, byte by byte.
+"""The calls between terminal and edge server, byte by byte.
 
 May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests and replies are plain bytes, no protobuf.
 
@@ -8,6 +8,10 @@ May import: ``payload``. gRPC carries them under ``/adaedge.Edge/``; requests an
             where it builds upon a payload that the edge server does not hold: a refresh is welcome. Refused with
             RESOURCE_EXHAUSTED where there is no room: the answer would be late, or the terminal sends too much.
     Probe   request: any bytes, to see how long they take; reply: their number, uint32 little-endian.
+    Label   where the edge server teaches. Request: a payload at ``input`` and the reply as of Infer; the frame and the
+            full network's answer are kept to teach a student by.
+    Update  where it teaches. Request: what the terminal holds (``taught/held_weights.py``); reply: an update
+            (``taught/update.py``) upon that, or no byte where there is none now.
 
 Every call bears the metadata ``authorization: Bearer TOKEN``. One that an ingress passes on bears the ingress's own
 token, and ``adaedge-terminal: NAME``, the terminal that the ingress knows by the token which it was shown.
@@ -25,6 +29,8 @@ SERVICE = "adaedge.Edge"
 HELLO = "Hello"
 INFER = "Infer"
 PROBE = "Probe"
+LABEL = "Label"
+UPDATE = "Update"
 AUTHORIZATION = "authorization"
 TERMINAL = "adaedge-terminal"
 STALE = "ABORTED"  # the name of a status of gRPC, as the next one

@@ -1,6 +1,6 @@
 """EdgeServer: answers payloads over gRPC.
 
-May import: ``errors``, ``operating_point``, ``bundle``, ``extras``.
+May import: ``errors``, ``operating_point``, ``bundle``, ``taught``, ``extras``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from adaedge.bundle import Bundle
 from adaedge.bundle.entries import Subgraph
 from adaedge.errors import OverloadError, PayloadError, StaleReferenceError
-from adaedge.operating_point import OperatingPoint
+from adaedge.operating_point import INPUT, OperatingPoint
 from adaedge.runtime import rpc
 from adaedge.runtime.access_tokens import Tokens
 from adaedge.runtime.admission import Admission
@@ -30,6 +30,8 @@ from adaedge.runtime.edge_session import EdgeSession
 from adaedge.runtime.json_logs import about_frame
 from adaedge.runtime.listener import Listener
 from adaedge.runtime.prometheus import Observer
+from adaedge.runtime.teacher import Teaching
+from adaedge.taught.held_weights import HeldWeights
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
@@ -55,6 +57,7 @@ class EdgeServer:
         observer: is told of every payload, such as `Prometheus`.
         health: answer gRPC's health checks too; needs the extra ``metrics``.
         behind_ingress: an `Ingress` calls, which says whose payload it is; only it may know the token.
+        teaching: teaches a student by frames that a terminal's `Pupil` sends, such as a `TeacherProcess`.
 
     Raises:
         LinkError: if there are no credentials and ``insecure`` was not asked for, or the address is taken.
@@ -82,6 +85,7 @@ class EdgeServer:
         observer: Observer | None = None,
         health: bool = False,
         behind_ingress: bool = False,
+        teaching: Teaching | None = None,
     ) -> None:
         self._bundle = bundle
         token = None if credentials is None else credentials.token
@@ -89,9 +93,10 @@ class EdgeServer:
         self.admission = Admission(workers or os.cpu_count() or 1)
         self.session = session or EdgeSession(bundle)
         refusals = Refusals(observer)
-        answers = _Answers(bundle, self.session, self.admission, observer, refusals)
+        answers = _Answers(bundle, self.session, self.admission, observer, refusals, teaching)
+        more = {} if teaching is None else {rpc.LABEL: answers.label, rpc.UPDATE: answers.update}
         self._listener = Listener(
-            Calls(bundle.digest, callers, answers.infer, refusals).handler(),
+            Calls(bundle.digest, callers, answers.infer, refusals, more).handler(),
             address,
             credentials,
             insecure=insecure,
@@ -173,20 +178,37 @@ class _Answers:
         admission: Admission,
         observer: Observer | None,
         refusals: Refusals,
+        teaching: Teaching | None = None,
     ) -> None:
+        self._teaching = teaching
         self._bundle, self._session, self._admission, self._observer = bundle, session, admission, observer
         self._refusals, self._refuse = refusals, refusals.refuse
 
-    def infer(self, request: bytes, context: Any, terminal: str) -> bytes:
+    def label(self, request: bytes, context: Any, terminal: str) -> bytes:
+        """Answer a frame, and give it to whoever teaches."""
+        return self.infer(request, context, terminal, labels=True)
+
+    def update(self, request: bytes, context: Any, _: str) -> bytes:
+        """The update upon what a terminal holds."""
+        assert self._teaching is not None
+        try:
+            return self._teaching.update(HeldWeights.from_bytes(request))
+        except PayloadError as error:
+            self._refuse("unreadable", context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+    def infer(self, request: bytes, context: Any, terminal: str, *, labels: bool = False) -> bytes:
         left_s = self._refusals.left_s(context)
         start_s = time.perf_counter()
         about: dict[str, Any] = {}  # what is known of the frame, for the log
         try:
             message = self._bundle.read(request)
+            heard = self._teaching.label if labels and self._teaching is not None else None
+            if heard is not None and message.point != OperatingPoint(INPUT, codec=message.point.codec):
+                raise PayloadError(f"a frame is labelled whole, at `{INPUT}`; got {message.point}")
             about = about_frame(message.stream, message.sequence, terminal=terminal, point=str(message.point))
             read_s = time.perf_counter() - start_s
             with self._admission.turn(message.point, left_s, terminal) as waited_s:
-                reply = self._session.answer(message, waited_s, read_s, terminal)
+                reply = self._session.answer(message, waited_s, read_s, terminal, heard)
         except OverloadError as error:
             self._refuse("overload", context, grpc.StatusCode[rpc.OVERLOAD], str(error), about)
         except StaleReferenceError as error:

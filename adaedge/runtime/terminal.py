@@ -1,7 +1,6 @@
 """Terminal: answers every frame within its deadline, whatever the link does.
 
-May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``,
-``scheduling``.
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``, ``scheduling``.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from adaedge.bundle import Bundle
-from adaedge.bundle.batches import listed
 from adaedge.channel import RateEstimator, Transitions
 from adaedge.energy import EnergyMeter, EnergySplit
 from adaedge.engine import Arrays
-from adaedge.errors import LinkError, SourceError
+from adaedge.errors import LinkError
 from adaedge.operating_point import KEPT, Decision, LastAnswer, OperatingPoint
 from adaedge.runtime.clock import Clock, MonotonicClock, Stopwatch
 from adaedge.runtime.first_answers import FirstAnswer
@@ -30,6 +28,9 @@ from adaedge.runtime.result import Result
 from adaedge.scheduling import LinkState, ProbePlan, Scheduler
 from adaedge.stream import ChangeDetector, Keeping, Runners, Stream
 from adaedge.stream.filtering import Latent
+
+if TYPE_CHECKING:
+    from adaedge.runtime.pupil import Pupil
 
 
 @final
@@ -53,6 +54,7 @@ class Terminal:
         tolerance: nats; at a bottleneck's points a frame whose latent moved by less gets the last answer. 0 sends all.
         keeping: how answers are kept (detector, audits, metric), where the bundle knows how good they are.
         signal: returns the rate in bit/s that the modem's signal promises, or ``None``, such as a `SignalWatch`.
+        pupil: sends frames to be labelled and takes new weights of a student, beside the frames.
 
     Raises:
         ScheduleError: if the profile has points that the bundle lacks, the tolerance is below 0, or the detector is
@@ -83,6 +85,7 @@ class Terminal:
         tolerance: float = 0.0,
         keeping: Keeping | None = None,
         signal: Callable[[], float | None] | None = None,
+        pupil: Pupil | None = None,
     ) -> None:
         self._points = points_of(scheduler.table)
         check_points(self._points, bundle)
@@ -110,8 +113,8 @@ class Terminal:
             probe_timeout_s=scheduler.probe_timeout_s,
         )
         self._offload = Offload(link, self._monitor, self.clock)
-        self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
         self._bindings = Bindings(bundle, scheduler.table, paced=paced)
+        self._pupil = None if pupil is None else pupil.begin(bundle, self._monitor, self.clock)
 
     @property
     def offloads(self) -> bool:
@@ -137,11 +140,12 @@ class Terminal:
 
     def close(self) -> EnergySplit:
         """Close the link. Returns the joules of the radio after the last frame: the last probes' and its tail's."""
+        taught = EnergySplit() if self._pupil is None else self._pupil.close(self._meter, self.clock.now_s())
         self._monitor.close()
         now_s, uploads = self.clock.now_s(), for_meter(self._monitor.take_probes())
         with self._lock:
             probes = self._meter.frame(now_s, 0.0, uploads, end_s=now_s) if uploads else EnergySplit()
-            return probes + self._meter.close()
+            return taught + probes + self._meter.close()
 
     def stream(self, detector: ChangeDetector | None = None) -> Stream:
         """A stream for another camera. Frames of different streams do not wait for each other.
@@ -174,7 +178,7 @@ class Terminal:
         stopwatch = Stopwatch(self.clock)
         number, late = stream.number(), stream.is_prepared_late(frame)
         with stopwatch:
-            inputs = None if late else self._inputs_of(stream, frame)
+            inputs = None if late else stream.inputs_of(frame)
         with stream.turn(self.scheduler.limits.deadline_s) as mine:
             with stopwatch:
                 changes = stream.changes(frame) if mine else {}
@@ -183,7 +187,7 @@ class Terminal:
                 return self._kept(stream, decision, start_s, stopwatch, frame)
             if inputs is None:
                 with stopwatch:
-                    inputs = self._inputs_of(stream, frame)
+                    inputs = stream.inputs_of(frame)
             its = stream if mine else self.stream()  # a refresh, of which nothing is kept
             first = FirstAnswer(decision, decision)
             if self.scheduler.table.cascades:
@@ -204,15 +208,9 @@ class Terminal:
             found = {"audit_score": score, "correction": its.keeper.audit.correction, **its.cached.measured}
             measurement = replace(self._measured(start_s, stopwatch.compute_s, attempt, answered_by=by), **found)
         self._monitor.refresh()
+        if self._pupil is not None:
+            self._pupil.saw(inputs)
         return Result(self.bundle.answers.nested(answer, frame), first.decision, measurement, answer)
-
-    def _inputs_of(self, stream: Stream, frame: Any) -> Arrays:
-        """The model's inputs for the next frame of a stream, in the example's batch."""
-        inputs = stream.inputs_of(frame)
-        came = [(part.dtype.name, part.shape) for part in inputs]
-        if came != self._taken:
-            raise SourceError(f"a frame of this bundle is {listed(self._taken)}; got {listed(came)}")
-        return inputs
 
     def _decide(self, stream: Stream, changes: Mapping[OperatingPoint, float]) -> tuple[Decision, float | None]:
         """What to do with a frame; of one that is audited, what its kept answer would have scored at least."""
@@ -281,6 +279,7 @@ class Terminal:
         end_s, probes = self.clock.now_s(), self._monitor.take_probes()
         uploads = for_meter([*probes, *attempt.uploads])
         with self._lock:
+            taught, told = (EnergySplit(), {}) if self._pupil is None else self._pupil.charged(self._meter, start_s)
             energy = self._meter.frame(start_s, compute_s, uploads, attempt.wait_s, attempt.answer_bytes, end_s=end_s)
             self.scheduler.settle(energy.total_j, self._meter.owed_j)
         return Measurement(
@@ -292,9 +291,10 @@ class Terminal:
             answer_bytes=attempt.answer_bytes,
             answered_by=answered_by,
             failure=attempt.failure,
-            energy=energy,
+            energy=energy + taught if told else energy,
             probe_bytes=sum([probe.payload_bytes for probe in probes]) if probes else 0,
             lost_segments=attempt.lost_segments,
             edge_s=attempt.edge_s,
             frame_id=attempt.frame_id,
+            **told,
         )

@@ -19,10 +19,12 @@ from threading import Lock
 from typing import Any, final
 
 from adaedge.bundle import Bundle
+from adaedge.bundle.batches import listed
 from adaedge.bundle.frames import inputs_of, is_clip
 from adaedge.bundle.route import Route
 from adaedge.clip import is_frame
 from adaedge.engine import Arrays
+from adaedge.errors import SourceError
 from adaedge.operating_point import KEPT, REFRESH, Decision, OperatingPoint
 from adaedge.payload import Codec, Reference, StreamPosition
 from adaedge.stream.cached_head import CachedHead, merged
@@ -87,6 +89,7 @@ class Stream:
         self.cached = CachedHead(bundle, runners)
         self.step: float | None = None
         self._preprocessing = bundle.manifest.preprocessing
+        self._taken = [(spec.dtype, spec.shape) for spec in bundle.manifest.inputs]
         windows = self._preprocessing is not None and self._preprocessing.frames > 1
         self._window = Window(self._preprocessing) if windows else None  # an image is no window
         self._sequence = 0
@@ -103,7 +106,11 @@ class Stream:
         Raises:
             SourceError: if the frame is nothing that the bundle takes; the window is left as it was.
         """
-        return inputs_of(frame, self._preprocessing) if self._window is None else self._window.inputs_of(frame)
+        inputs = inputs_of(frame, self._preprocessing) if self._window is None else self._window.inputs_of(frame)
+        came = [(part.dtype.name, part.shape) for part in inputs]
+        if came != self._taken:
+            raise SourceError(f"a frame of this bundle is {listed(self._taken)}; got {listed(came)}")
+        return inputs
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[bool]:

@@ -5,8 +5,9 @@ is in ``distillation``.
 """
 
 from adaedge.taught.gate import Gate
+from adaedge.taught.held_weights import HeldWeights
 from adaedge.taught.taught_network import TaughtNetwork
 from adaedge.taught.update import Update, UpdateKey
 from adaedge.taught.weight_delta import Delta, apply, fingerprint
 
-__all__ = ["Delta", "Gate", "TaughtNetwork", "Update", "UpdateKey", "apply", "fingerprint"]
+__all__ = ["Delta", "Gate", "HeldWeights", "TaughtNetwork", "Update", "UpdateKey", "apply", "fingerprint"]

@@ -1,7 +1,7 @@
 """TaughtNetwork: the terminal's end. It verifies an update, swaps it in between two frames, and can roll it back.
 
-May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``state_file``, ``update``,
-``weight_delta``.
+May import: ``errors``, ``operating_point``, ``engine``, ``bundle``; of this part ``held_weights``, ``state_file``,
+``update``, ``weight_delta``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from adaedge.engine import OnnxEngine
 from adaedge.errors import BundleError, PayloadError
 from adaedge.operating_point import OUTPUT, Level
 from adaedge.taught import state_file
+from adaedge.taught.held_weights import HeldWeights
 from adaedge.taught.state_file import State, Version
 from adaedge.taught.update import Update, UpdateKey
 from adaedge.taught.weight_delta import apply, fingerprint
@@ -75,6 +76,12 @@ class TaughtNetwork:
     def weights(self) -> dict[str, Array]:
         """Name in the bundle → array, of the weights that are held."""
         return dict(self._state.now.weights)
+
+    @property
+    def holding(self) -> HeldWeights:
+        """What is held, as an edge server is told that teaches."""
+        held = self._state
+        return HeldWeights(self.network, held.now.number, held.newest, fingerprint(held.now.weights).hex())
 
     def receive(self, data: bytes) -> int:
         """Take an update. Returns the new version.

@@ -26,6 +26,7 @@ WRITES = {
     "repair": "",
     "teach_on_stream": "student.taught",
     "train_bottleneck": "bottleneck.safetensors",
+    "video_student": "student.safetensors",
 }
 
 MEASURED = {
@@ -33,6 +34,7 @@ MEASURED = {
     "codec_aware_edge": {"plain", "aware", "saved"},
     "distill_student": {"teacher", "mean", "rows"},
     "teach_on_stream": {"alone", "taught", "up_bps", "down_bps", "updates"},
+    "video_student": {"teacher", "student", "twin", "macs", "composed"},
     "light_head": {"macs", "head_s", "agreement", "curves"},
 }
 
