@@ -103,7 +103,7 @@ test-arm: arm  ## Test a terminal on ARM, emulated, against an edge server on th
 	$(ON_ARM) terminal_only arm
 
 test-arm-bytes: arm  ## Of test-arm what tells most in a few minutes: equal bytes, equal answers, an edge server on this machine.
-	$(BESIDE_ARM) payload/test_entropy.py payload/test_latent_loops.py payload/test_latent_tables.py payload/test_range_coded.py stream/test_looks.py
+	$(BESIDE_ARM) payload/test_entropy.py payload/test_latent_loops.py payload/test_latent_tables.py payload/test_range_coded.py stream/test_looks.py bundle/test_axis_filter.py
 	$(ON_ARM) arm
 
 check: $(READY)  ## Lint and type-check.

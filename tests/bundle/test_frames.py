@@ -11,7 +11,7 @@ from adaedge.bundle.frames import _resized, in_frame, prepare
 from adaedge.bundle.preprocessing import INTERPOLATIONS
 from adaedge.errors import SourceError
 
-LEVELS = 2  # of 255: Pillow holds the corners of a part in single precision, and rounds after either pass
+LEVELS = 2  # of 255: weights are rounded, and so are the levels after either pass
 SHAPES = [(360, 640), (640, 480), (123, 457), (224, 224), (256, 256), (100, 90), (37, 53), (719, 1281), (1080, 333)]
 GEOMETRIES = [
     ((224, 224), 0.875),

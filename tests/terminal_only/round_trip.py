@@ -29,7 +29,7 @@ def round_trip(codec: str) -> None:
 
 if __name__ == "__main__":
     if "--compiled" in sys.argv:
-        for extension in ("payload.entropy._ans", "payload.latent._loops", "stream._looks"):
+        for extension in ("payload.entropy._ans", "payload.latent._loops", "stream._looks", "bundle._axis_filter"):
             importlib.import_module(f"adaedge.{extension}")
     for name in CODECS:
         round_trip(name)
