@@ -199,3 +199,14 @@ def test_a_turn_that_fails_is_given_back():
             raise ValueError("no answer")
     with admission.turn("kind", 1.0) as waited_s:
         assert waited_s < 1.0
+
+
+def test_a_greedy_terminals_payload_stays_before_the_others_where_it_would_be_late_behind_them(edge):
+    edge.send("greedy 0", 100.0, "greedy")
+    edge.send("greedy 1", 2.2, "greedy")
+    edge.send("modest", 100.0, "modest")
+    edge.end("greedy 0")
+    edge.settled()
+    edge.end("greedy 1")
+    edge.settled()
+    assert (edge.began, edge.refused) == (["greedy 0", "greedy 1", "modest"], [])
