@@ -5,11 +5,18 @@ May import: ``errors``. It knows no network and no model.
 An edge server that computes payloads in the order of arrival computes, under load, answers that no terminal waits
 for any more. Here the payload whose deadline comes first is computed first, which is best on one machine whenever all
 can be in time (earliest deadline first: Liu and Layland, Journal of the ACM 20(1), 1973), and a payload is let in only
-if all that wait can still be in time. How long a payload takes is learned from those before it.
+if it and all that wait can still be in time. How long a payload takes is learned from those before it, and payloads are
+let in by what they take with caution.
+
+**Who is let in stays in.** A refusal is of use to a terminal only if it comes at once: then there is time to compute
+the frame itself. So nobody is refused later to make room for another, and the order of those that wait changes only
+when a newcomer comes, and only so that all stay in time. A payload is refused after it was let in only
+if those before it took longer than expected with caution.
 
 **Fair shares.** A terminal that had more of the edge server than most, in the last seconds and with what it waits for,
 comes after the others, whatever its deadlines are, and is let in only if there is room for theirs: one that sends ten
-times its share takes nothing from them.
+times its share takes nothing from them. What of it was let in already moves behind the others too, if it stays in time
+there.
 """
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ ROOM = 0.5
 """Of the time that is left, the share by which a payload of such a terminal has to be done to be let in."""
 _ABSENT_S = 1e-3  # whoever had less in the last seconds is not counted among the terminals
 _NEW = 0.2  # of the newest measurement, in what a payload is expected to take
+_CAUTION = 3.0  # mean deviations above the mean: the 99th percentile of a normal spread is 2.9 of them
 
 
 @dataclass(slots=True, eq=False)
@@ -45,8 +53,14 @@ class _Job:
     least_s: float  # and if all goes well
     terminal: str
     wake: Condition
+    after: bool = False  # its terminal had more than most: it comes after the others
     turn: bool = False
     refused: bool = False
+
+
+def _place(job: _Job) -> tuple[bool, float]:
+    """What those that wait are ordered by."""
+    return job.after, job.due_s
 
 
 @dataclass(slots=True)
@@ -129,13 +143,13 @@ class Admission:
             terminal: whose it is.
 
         Raises:
-            OverloadError: at once, or as soon as it is known, if its answer would come too late.
+            OverloadError: at once if its answer would come too late; later only if those before it took longer than
+                expected with caution.
         """
         come_s = self._now_s()
         with self._lock:
             job = self._job(kind, come_s + (math.inf if left_s is None else left_s - RESERVE_S), terminal)
-            self._waiting.append(job)
-            self._make_room(job)
+            job.refused = not self._let_in(job)
             self._begin()
             while not (job.turn or job.refused):
                 job.wake.wait()
@@ -151,7 +165,7 @@ class Admission:
     def _job(self, kind: Hashable, due_s: float, terminal: str) -> _Job:
         known = self._costs.get(kind)
         alike = [known] if known else [*self._costs.values()]  # a new kind is taken to be as the others are
-        cost_s = sum(cost.mean_s + cost.off_s for cost in alike) / max(1, len(alike))
+        cost_s = sum(cost.mean_s + _CAUTION * cost.off_s for cost in alike) / max(1, len(alike))
         least_s = sum(cost.mean_s - cost.off_s for cost in alike) / max(1, len(alike))
         return _Job(due_s, cost_s, least_s, terminal, Condition(self._lock))
 
@@ -166,35 +180,40 @@ class Admission:
             return set()
         return {name for name, seconds in had_s.items() if seconds > LEAD * present[(len(present) - 1) // 2]}
 
-    def _in_order(self, greedy: set[str]) -> list[_Job]:
-        """Those that wait, in the order of their turns."""
-        return sorted(self._waiting, key=lambda job: (job.terminal in greedy, job.due_s))
+    def _let_in(self, newcomer: _Job) -> bool:
+        """Put the newcomer among those that wait, unless it or another would be late.
 
-    def _make_room(self, newcomer: _Job) -> None:
-        """Refuse until the newcomer makes nobody late: greedy ones behind it, or else the newcomer itself."""
+        Payloads of terminals that turned out to be greedy move behind the others if all stay in time there.
+        """
+        self._waiting.append(newcomer)
         greedy = self._greedy()
-        while (late := self._first_late(newcomer, greedy)) is not None:
-            victim = late if late.terminal in greedy else newcomer
-            self._waiting.remove(victim)
-            victim.refused = True
-            victim.wake.notify()
-            if victim is newcomer:
-                return
+        before = {job: job.after for job in self._waiting}
+        for job in self._waiting:
+            job.after = job.terminal in greedy
+        if not self._late(newcomer, 0):
+            return True
+        for job, after in before.items():
+            job.after = after
+        newcomer.after = newcomer.terminal in greedy
+        # Those before it were let in and stay as they are.
+        if not self._late(newcomer, sorted(self._waiting, key=_place).index(newcomer)):
+            return True
+        self._waiting.remove(newcomer)
+        return False
 
-    def _first_late(self, newcomer: _Job, greedy: set[str]) -> _Job | None:
-        """The first that would be late, of the newcomer and those behind it. Those before it were let in already."""
-        now_s, order = self._now_s(), self._in_order(greedy)
-        first = order.index(newcomer)
+    def _late(self, newcomer: _Job, first: int) -> bool:
+        """Whether one from a place on would be late."""
+        now_s = self._now_s()
         ahead_s = sum(max(0.0, begun_s + job.cost_s - now_s) for job, begun_s in self._running.items())
         free = self._slots - len(self._running)
-        for place, job in enumerate(order):
+        for place, job in enumerate(sorted(self._waiting, key=_place)):
             start_s = now_s if place < free else now_s + ahead_s / self._slots
-            room = ROOM if job is newcomer and job.terminal in greedy else 1.0
+            room = ROOM if job is newcomer and job.after else 1.0
             late = start_s + job.cost_s > now_s + room * (job.due_s - now_s)
             if place >= first and late and not (place == 0 and self._alone(job)):
-                return job
+                return True
             ahead_s += job.cost_s
-        return None
+        return False
 
     def _alone(self, job: _Job) -> bool:
         """Whether nothing is in its way: then it is tried, or what was expected could never turn out to be wrong."""
@@ -203,7 +222,7 @@ class Admission:
     def _begin(self) -> None:
         """Give free slots to those whose turn it is; refuse such as have become late by waiting."""
         while self._waiting and len(self._running) < self._slots:
-            now_s, job = self._now_s(), self._in_order(self._greedy())[0]
+            now_s, job = self._now_s(), min(self._waiting, key=_place)
             self._waiting.remove(job)
             if now_s + job.least_s > job.due_s and not self._alone(job):
                 job.refused = True

@@ -143,7 +143,7 @@ def test_a_greedy_terminal_takes_nothing_from_the_others(edge):
     assert edge.began[1:] == ["modest", "modest again"]
 
 
-def test_a_greedy_terminals_payload_makes_room_and_a_newcomer_does_for_the_others(edge):
+def test_a_greedy_terminal_leaves_room_for_the_others_and_none_that_was_let_in_is_refused_for_another(edge):
     edge.send("modest", 100.0, "modest")
     for turn in range(4):
         edge.send(f"greedy {turn}", 100.0, "greedy")
@@ -154,7 +154,31 @@ def test_a_greedy_terminals_payload_makes_room_and_a_newcomer_does_for_the_other
         edge.send(f"modest {turn}", 100.0, f"modest {turn}")
     assert len(edge.refused) == 1
     edge.send("modest 7", 100.0, "modest 7")
-    assert [name for name, _ in edge.refused[1:]] == ["greedy soon"]
+    assert [name for name, _ in edge.refused[1:]] == ["modest 7"]  # at once: "greedy soon" was let in
+    edge.send("greedy again", 100.0, "greedy")
+    edge.end("modest")
+    while edge.began[-1] != "greedy again":
+        edge.settled()
+        edge.end(edge.began[-1])
+        edge.settled()
+    assert "greedy soon" in edge.began
+    assert len(edge.refused) == 2
+
+
+def test_what_was_let_in_is_not_refused_while_payloads_take_what_is_expected_with_caution(edge):
+    for turn in range(30):  # 1 s, give or take 0.3 s
+        edge.send(f"learn {turn}", 100.0)
+        edge.end(f"learn {turn}", after_s=1.3 if turn % 2 else 0.7)
+    edge.send("runs", 10.0)
+    for turn in range(8):
+        edge.send(turn, 10.0, turn)
+    let_in = edge.admission.waiting
+    assert 0 < let_in < 8
+    edge.end("runs", after_s=1.3)
+    for _ in range(let_in):
+        edge.settled()
+        edge.end(edge.began[-1], after_s=1.3)
+    assert len(edge.refused) == 8 - let_in
 
 
 def test_as_many_run_as_there_are_slots():
@@ -175,3 +199,14 @@ def test_a_turn_that_fails_is_given_back():
             raise ValueError("no answer")
     with admission.turn("kind", 1.0) as waited_s:
         assert waited_s < 1.0
+
+
+def test_a_greedy_terminals_payload_stays_before_the_others_where_it_would_be_late_behind_them(edge):
+    edge.send("greedy 0", 100.0, "greedy")
+    edge.send("greedy 1", 2.2, "greedy")
+    edge.send("modest", 100.0, "modest")
+    edge.end("greedy 0")
+    edge.settled()
+    edge.end("greedy 1")
+    edge.settled()
+    assert (edge.began, edge.refused) == (["greedy 0", "greedy 1", "modest"], [])
