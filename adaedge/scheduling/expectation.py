@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from adaedge.channel import RateSpread
 from adaedge.energy import Radio
 from adaedge.scheduling.knots import Column
@@ -74,8 +76,8 @@ def expected(table: Table, radio: Radio, spread: RateSpread, known: Known) -> Ex
     bits_w = (8.0 * float(radio.sending_j(0.0, 1.0))) * columns[PAYLOAD_BYTES]
     if known.downlink_bps is None:
         # A byte received, but for what no rate changes.
-        beyond_j = float(radio.downlink_j(1.0, rate_bps) - radio.downlink_j(1.0, 2.0 * rate_bps))
-        bits_w += 2 * rate_bps * beyond_j * columns[ANSWER_BYTES]
+        slow_j, fast_j = radio.downlink_j(1.0, rate_bps * np.array([1.0, 2.0]))
+        bits_w += 2 * rate_bps * float(slow_j - fast_j) * columns[ANSWER_BYTES]
     bits_w *= seconds
     found_j += bits_w
     return Expected(risk, found_j)

@@ -76,7 +76,7 @@ def test_a_caption_says_how_figures_are_known(model):
 
 @pytest.mark.parametrize("radio", RADIOS.values(), ids=RADIOS)
 def test_arrays_and_numbers_are_the_same_joules(radio):
-    """A decision asks for either, whichever is quicker: the last bit must not depend on which."""
+    """Of a radio a caller may ask either; the last bit of a byte received must not depend on which."""
     rates_bps, times_s = np.geomspace(1e3, 1e9, 50), np.geomspace(1e-3, 1e3, 50)
     assert radio.downlink_j(1.0, rates_bps).tolist() == [radio.downlink_j(1.0, rate) for rate in rates_bps.tolist()]
     for begin_s in (0.0, 5.0):
