@@ -46,6 +46,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -247,7 +248,8 @@ def _weigh(table: Table, energy: EnergyModel, link: _Link, *, absolute: bool = F
         given_up,
         (compute_w, price.wait_w, up_j, down_j, waiting_j, 0.0, 0.0),
     )
-    return np.asarray(np.array(weights).dot(table.columns))
+    flat = np.fromiter(chain.from_iterable(weights), np.float64)  # NumPy reads nested tuples at half the speed
+    return np.asarray(flat.reshape(len(weights), -1).dot(table.columns))
 
 
 def _risk(share: Column, link: _Link) -> Column:

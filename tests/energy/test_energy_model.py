@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaedge.energy import LTE_2021, RASPBERRY_PI_4, EnergyModel, EnergySplit
+from adaedge.energy import LTE_2021, RADIOS, RASPBERRY_PI_4, EnergyModel, EnergySplit
 from adaedge.errors import EnergyError
 
 
@@ -72,3 +72,14 @@ def test_a_caption_says_how_figures_are_known(model):
     assert model.provenance == "compute assumed; radio assumed"
     caption = EnergyModel(RASPBERRY_PI_4, LTE_2021).provenance
     assert caption == "compute preset; radio uplink, downlink preset, others assumed"
+
+
+@pytest.mark.parametrize("radio", RADIOS.values(), ids=RADIOS)
+def test_arrays_and_numbers_are_the_same_joules(radio):
+    """Of a radio a caller may ask either; the last bit of a byte received must not depend on which."""
+    rates_bps, times_s = np.geomspace(1e3, 1e9, 50), np.geomspace(1e-3, 1e3, 50)
+    assert radio.downlink_j(1.0, rates_bps).tolist() == [radio.downlink_j(1.0, rate) for rate in rates_bps.tolist()]
+    for begin_s in (0.0, 5.0):
+        found = radio.idle_j(begin_s, times_s)
+        assert found.tolist() == radio.idle_j(np.full(50, begin_s), times_s).tolist()
+        assert found.tolist() == pytest.approx([radio.idle_j(begin_s, time) for time in times_s.tolist()])

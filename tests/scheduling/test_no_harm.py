@@ -152,3 +152,8 @@ def test_time_outs_are_weighed_by_what_followed_them() -> None:
 def test_an_estimator_says_how_many_time_outs_mean_that_a_link_is_down() -> None:
     assert patience_with(HarmonicMean()) == 2
     assert patience_with(Transitions()) == 16
+
+
+def test_what_is_earned_leaves_the_rest_of_a_ledger_as_it_is():
+    ledger = Ledger(credit_j=3.0, share=0.01, balance_j=0.5, owed_j=7.0)
+    assert ledger.earned(2.0) == replace(ledger, balance_j=0.5 + 1.01 * 2.0)
