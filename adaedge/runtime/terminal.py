@@ -1,6 +1,7 @@
 """Terminal: answers every frame within its deadline, whatever the link does.
 
-May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``, ``scheduling``.
+May import: ``errors``, ``operating_point``, ``energy``, ``channel``, ``engine``, ``bundle``, ``stream``,
+``scheduling``.
 """
 
 from __future__ import annotations
@@ -57,8 +58,7 @@ class Terminal:
         pupil: sends frames to be labelled and takes new weights of a student, beside the frames.
 
     Raises:
-        ScheduleError: if the profile has points that the bundle lacks, the tolerance is below 0, or the detector is
-            not that of the bundle's kept answers.
+        ScheduleError: if the bundle lacks points of the profile, or its kept answers' detector; if a tolerance is below 0.
 
     Example:
         >>> import adaedge, torch
