@@ -58,7 +58,7 @@ class Terminal:
         pupil: sends frames to be labelled and takes new weights of a student, beside the frames.
 
     Raises:
-        ScheduleError: if the bundle lacks points of the profile, or its kept answers' detector; if a tolerance is below 0.
+        ScheduleError: if the bundle lacks points of the profile, the tolerance is below 0, or the detector is wrong.
 
     Example:
         >>> import adaedge, torch
