@@ -105,7 +105,7 @@ def main() -> None:
     if not options.smoke:
         about = {"frames_per_half": options.frames, "refined_frames": options.refined, "refined_epochs": EPOCHS}
         about |= {"first": first, "second": second, "chosen_on_first_half": chosen, "times_fewer": times}
-        write("still_bytes", halves[0] + halves[1], iou=TARGET, bar=BAR, **about)
+        write("still_bytes_refined" if refined else "still_bytes", halves[0] + halves[1], iou=TARGET, bar=BAR, **about)
 
 
 if __name__ == "__main__":
