@@ -18,6 +18,7 @@ from rich.progress import track
 from torch.utils import _pytree as pytree
 
 from adaedge import Bottleneck, Splittable
+from adaedge.arrays import cosine
 from adaedge.errors import CodecError
 from adaedge.graph import SplitPoint
 from adaedge.payload.latent import Layout
@@ -70,7 +71,7 @@ def row_of(name: str) -> dict[str, Any]:
             back = bottleneck.decompress(data)
             assert [one.shape for one in back] == [one.shape for one in features]
             answer = first(bottleneck.tail(*back))
-            cosines.append(torch.nn.functional.cosine_similarity(answer.flatten(), wanted.flatten(), dim=0).item())
+            cosines.append(cosine(wanted.numpy(), answer.numpy()))
             lengths.append(len(data))
     raw = sum(feature.numel() * feature.element_size() for feature in features)
     return {

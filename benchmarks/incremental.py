@@ -33,6 +33,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from adaedge.arrays import cosine
 from adaedge.builder.incremental_graphs import dense_engines, onnx_runner
 from adaedge.clip import as_clip
 from adaedge.errors import MetricError
@@ -41,7 +42,6 @@ from adaedge.incremental.planner import planned
 from adaedge.metrics import LabelIoU
 from adaedge.metrics.features import cosines
 from adaedge.stream.incremental import IncrementalRunner, Tolerance
-from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.segment_costs import measure_segments
 from benchmarks import deeplabv3
 from benchmarks.result import write

@@ -39,12 +39,10 @@ class Lessons:
         batch: frames of a step.
         rate: learning rate (Adam, whose state lasts over the stream).
         recent: how many of the last labelled frames are recent.
-        recent_share: of a batch that is drawn from them; the rest from all frames that were ever seen, so that
-            nothing is forgotten.
+        recent_share: of a batch that is drawn from them; the rest from all frames seen, so that nothing is forgotten.
         held_out: one in so many labelled frames is not learned while it is recent: an update is sent only where it
             gains on those.
-        fraction: of the weights that may change in an update, those that moved most (Khani et al., 'Real-time video
-            inference on edge devices via adaptive model streaming', ICCV 2021, section 3.1.2, choose so too).
+        fraction: of the weights that may change in an update, those that moved most (Khani et al., ICCV 2021, 3.1.2).
         seed: of what is drawn.
 
     Raises:

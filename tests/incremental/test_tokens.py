@@ -8,8 +8,8 @@ import transformers
 from torch import nn
 
 from adaedge import Incremental
+from adaedge.arrays import cosine
 from adaedge.errors import CacheError
-from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.tokens import Choice, TokenRunner
 
 SMALL = {

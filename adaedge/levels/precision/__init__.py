@@ -6,7 +6,8 @@ May import: ``errors``.
 what was compared.
 """
 
-from adaedge.levels.precision.agreement import Metric, cosine, same_class
+from adaedge.arrays import cosine
+from adaedge.levels.precision.agreement import Metric, same_class
 from adaedge.levels.precision.quantised_graph import Quantised, crossing
 from adaedge.levels.precision.scheme_choice import quantise
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 
-from adaedge.arrays import Array
+from adaedge.arrays import Array, cosine
 
 Sample = Mapping[str, Array]
 Metric = Callable[[Array, Array], float]
@@ -29,18 +29,6 @@ def same_class(expected: Array, found: Array) -> float:
         0.5
     """
     return float((expected.argmax(-1) == found.argmax(-1)).mean())
-
-
-def cosine(expected: Array, found: Array) -> float:
-    """The cosine of the angle between two arrays, taken as vectors.
-
-    Example:
-        >>> cosine(np.array([3.0, 4.0]), np.array([4.0, 3.0]))
-        0.96
-    """
-    one, other = expected.astype(np.float64).ravel(), found.astype(np.float64).ravel()
-    norms = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / norms if norms else float(np.array_equal(one, other))
 
 
 def relative_error(expected: Array, found: Array) -> float:

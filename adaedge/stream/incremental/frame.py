@@ -33,13 +33,6 @@ class Frame:
     boxes: list[tuple[int, Box]] = field(default_factory=list)
 
 
-def cosine(one: Array, other: Array) -> float:
-    """The cosine of two arrays, over all their numbers; 1 for two that are 0 throughout."""
-    a, b = one.astype(np.float64).reshape(-1), other.astype(np.float64).reshape(-1)
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / length if length else float(np.array_equal(a, b))
-
-
 def owned(value: Array, others: Sequence[Array]) -> Array:
     """The value, or a copy where it lies in the same memory as another, which may be written to."""
     shared = not value.flags.writeable or any(np.may_share_memory(value, other) for other in others)

@@ -11,13 +11,13 @@ from typing import final
 
 import numpy as np
 
-from adaedge.arrays import Array
+from adaedge.arrays import Array, cosine
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.changed_cells import INPUT_CELL, alive_boxes, died_out, moved_boxes, scale_of, spread_of
 from adaedge.stream.incremental.costs import Boxes, Costs, Decider
-from adaedge.stream.incremental.frame import Frame, cosine, is_busy, moved_by, owned
+from adaedge.stream.incremental.frame import Frame, is_busy, moved_by, owned
 from adaedge.stream.incremental.plan import FrameStats, Kind, Plan
 from adaedge.stream.incremental.reach import Box, is_empty, volume
 

@@ -18,12 +18,11 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from adaedge.arrays import Array
+from adaedge.arrays import Array, cosine
 from adaedge.engine import Arrays, Engine
 from adaedge.errors import CacheError
 from adaedge.stream.incremental.cache import Cache
 from adaedge.stream.incremental.changed_cells import scale_of
-from adaedge.stream.incremental.frame import cosine
 from adaedge.stream.incremental.plan import FrameStats, Held
 from adaedge.stream.incremental.runner import Tolerance
 
