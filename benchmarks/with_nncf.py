@@ -1,25 +1,33 @@
 """Quantise an ONNX file with NNCF; `benchmarks.quantisers` runs it in an environment that has `nncf` and `onnx`.
 
-Arguments: the file, a NumPy file of inputs (samples, 1, 3, H, W), and the file to write. Says NNCF's version last.
+It prints NNCF's version last.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from pathlib import Path
 
 import numpy as np
 
 
 def main() -> None:
-    import nncf
-    import onnx
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("given", type=Path, help="the ONNX file")
+    parser.add_argument("inputs", type=Path, help="a NumPy file of inputs, (samples, 1, 3, H, W)")
+    parser.add_argument("written", type=Path, help="the file to write")
+    options = parser.parse_args()
+    try:
+        import nncf
+        import onnx
+    except ModuleNotFoundError as error:
+        parser.error(f"{error.name} is not installed here: pip install nncf onnx, in an environment of its own")
 
-    given, inputs, written = sys.argv[1:]
-    model = onnx.load(given)
+    model = onnx.load(options.given)
     name = model.graph.input[0].name
-    samples = np.load(inputs, mmap_mode="r")
+    samples = np.load(options.inputs, mmap_mode="r")
     found = nncf.quantize(model, nncf.Dataset(samples, lambda array: {name: array}), subset_size=len(samples))
-    onnx.save(found, written)
+    onnx.save(found, options.written)
     print(nncf.__version__)
 
 
