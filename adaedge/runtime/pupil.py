@@ -70,7 +70,7 @@ class Pupil:
     that is not signed, not upon the weights that are held, or not whole is refused, and the weights stand. New weights
     are loaded beside the old ones; the frame that is being computed ends with those that it began with. Where nothing
     usable comes, it asks less and less often. A link that is down it probes as seldom, for the plan of a terminal that
-    answers at home may never do so.
+    answers locally may never do so.
 
     Frames leave the terminal to be labelled only where there is a pupil; ``labels_per_s=0`` sends none and asks all the
     same.
