@@ -15,7 +15,7 @@ from adaedge.metrics import Score
 from adaedge.operating_point import KEPT, Cost, KeptCurve, KeptKnot, OperatingPoint, Profile
 from adaedge.runtime import EdgeServer, EdgeSession, FrameRecord, ManualClock, ReplayLink, Terminal, session
 from adaedge.scheduling import Scheduler
-from adaedge.stream import BlockChange, Keeping
+from adaedge.stream import BlockChange, Keeping, Stream
 from benchmarks.tiny_bundle import tiny_bundle
 
 LOCAL = OperatingPoint("output")
@@ -158,8 +158,8 @@ def test_drift_is_measured_against_the_frame_that_was_computed(keeping):
 def test_a_kept_frame_is_not_resized(keeping, monkeypatch):
     resized = []
     terminal = terminal_of(keeping)
-    inner = type(terminal)._inputs_of
-    monkeypatch.setattr(type(terminal), "_inputs_of", lambda self, *given: resized.append(1) or inner(self, *given))
+    inner = Stream.inputs_of
+    monkeypatch.setattr(Stream, "inputs_of", lambda self, *given: resized.append(1) or inner(self, *given))
     points(terminal, frames(6))
     assert len(resized) == 1
 
