@@ -126,7 +126,7 @@ def teach(
         PayloadError: if an update is refused, for the two ends are not of one beginning.
 
     Example:
-        >>> import adaedge, torch
+        >>> import adaedge, numpy as np, torch
         >>> from torch import nn
         >>> from adaedge.distillation import Lessons, SoftTargets
         >>> from adaedge.taught import UpdateKey
