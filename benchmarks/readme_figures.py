@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -38,9 +39,29 @@ def settings(name: str) -> Row:
 
 
 def demo() -> tuple[Row, dict[str, dict[str, Row]]]:
-    """Settings of the demo, and radio → policy → what it came to."""
-    (found,) = rows("demo")
-    return found["settings"], {radio: one["policies"] for radio, one in found["radios"].items()}
+    """Settings of the demo, and radio → policy → what it came to over all recorded links."""
+    runs = rows("demo")
+    first = runs[0]["radios"]
+    merged = {
+        radio: {name: _over_links([run["radios"][radio]["policies"][name] for run in runs]) for name in one["policies"]}
+        for radio, one in first.items()
+    }
+    return runs[0]["settings"], merged
+
+
+def _over_links(runs: list[Row]) -> Row:
+    """One policy on several links: the mean of the joules, the worst of the rest."""
+    scenes = {
+        scene: {"energy_j_per_frame": fmean(run["scenes"][scene]["energy_j_per_frame"] for run in runs)}
+        for scene in runs[0]["scenes"]
+    }
+    return {
+        "energy_j_per_frame": fmean(run["energy_j_per_frame"] for run in runs),
+        "score": min(run["score"] for run in runs),
+        "deadline_miss_fraction": max(run["deadline_miss_fraction"] for run in runs),
+        "bytes_per_frame": max(run["bytes_per_frame"] for run in runs),
+        "scenes": scenes,
+    }
 
 
 def joules(policy: Row, scene: str | None = None) -> float:
