@@ -159,7 +159,7 @@ def simulate(
     from adaedge.channel import read_trace
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
-    from adaedge.scheduling import Limits
+    from adaedge.scheduling import Limits, Scheduler
     from adaedge.simulation import Outcome, Scenario, clairvoyant
 
     checks.limits(deadline, accuracy_floor, period)
@@ -182,6 +182,10 @@ def simulate(
         show.document(json.dumps(named | summary.as_dict() | judged | {"frontier": frontier}, indent=1))
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
+        if policy == "adaptive":
+            asked = {"deadline_s": deadline, "accuracy_floor": accuracy_floor, "period_s": period}
+            about = Scheduler(costs, energy, **asked).verdict
+            show.console.print(f"{about[0].upper()}{about[1:]}.", highlight=False)
 
 
 def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:

@@ -235,9 +235,7 @@ class Scheduler:
                 f"offloading cannot pay here, because even the best link would save {max(0.0, worth.gain_w):.3g} W, and"
                 f" reaching for it takes {worth.probe_j:.3g} J"
             )
-        if math.isinf(worth.asleep_bps):
-            return "offloading pays here at no rate: the modelled energy of a local answer is always less"
-        return f"offloading pays here from {worth.asleep_bps / 1e6:.3g} Mbit/s on"
+        return worth.words
 
     def hear(self, signal_bps: float | None) -> None:
         """The rate that the modem's signal promises, once a frame, see `LinkSignal`; ``None`` where it is silent.

@@ -63,6 +63,18 @@ class Worth:
         """The same from sleep: a probe that wakes it, and one falling asleep, are earned within the horizon."""
         return self._break_even_bps(self.probe_j / self.table.limits.horizon_frames)
 
+    @property
+    def words(self) -> str:
+        """The rate from which offloading pays, for people."""
+        if math.isinf(self.awake_bps):
+            return "offloading pays here at no rate: the modelled energy of a local answer is always less"
+        if math.isinf(self.asleep_bps):
+            return (
+                f"offloading pays here from {self.awake_bps / 1e6:.3g} Mbit/s on while the radio is awake; waking it"
+                f" takes {self.probe_j:.3g} J, and {self.table.limits.horizon_frames:.0f} frames do not earn that"
+            )
+        return f"offloading pays here from {self.asleep_bps / 1e6:.3g} Mbit/s on"
+
     def plan(self, horizon_s: float, tail_j: float) -> ProbePlan:
         """How an unused link should be probed.
 

@@ -184,6 +184,12 @@ def most_bytes(table, predictions, previous):
 """
 
 
+def test_simulate_says_from_which_rate_offloading_pays(profile, trace):
+    options = ("--trace", trace, "--frames", 20)
+    assert re.search(r"Offloading (pays|cannot pay) here", adaedge_command("simulate", profile, *options))
+    assert "ffloading" not in adaedge_command("simulate", profile, *options, "--policy", "local")
+
+
 def test_simulate_takes_a_processor_a_radio_and_a_policy_of_the_users_own(profile, trace, tmp_path, monkeypatch):
     (tmp_path / "adaedge_own.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)

@@ -121,6 +121,17 @@ def test_offloading_pays_from_a_rate_on_and_from_sleep_from_a_higher_one() -> No
     assert scheduler().choose(RateEstimate(0.8 * worth.awake_bps, 0.79 * worth.awake_bps)).point == LOCAL
 
 
+def test_the_verdict_says_from_which_rate_offloading_pays_and_where_only_an_awake_radio_does() -> None:
+    often, worth = scheduler(), scheduler().worth
+    assert often.verdict == f"offloading pays here from {worth.asleep_bps / 1e6:.3g} Mbit/s on"
+    dear = replace(worth, probe_j=1e3 * worth.probe_j)
+    assert math.isinf(dear.asleep_bps)
+    assert dear.words.startswith(f"offloading pays here from {dear.awake_bps / 1e6:.3g} Mbit/s on while the radio is")
+    assert f"waking it takes {dear.probe_j:.3g} J, and 100 frames do not earn that" in dear.words
+    idle = replace(dear, table=replace(dear.table, local=dear.table.local | True))
+    assert idle.words == "offloading pays here at no rate: the modelled energy of a local answer is always less"
+
+
 def test_a_probe_is_given_up_once_the_link_is_too_slow_to_be_worth_one() -> None:
     found = scheduler(WIFI_2012)
     pays_s = 8 * PROBE_BYTES / found.worth.awake_bps
