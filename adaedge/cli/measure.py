@@ -183,9 +183,8 @@ def simulate(
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
         if policy == "adaptive":
-            asked = {"deadline_s": deadline, "accuracy_floor": accuracy_floor, "period_s": period}
-            about = Scheduler(costs, energy, **asked).verdict
-            show.console.print(f"{about[0].upper()}{about[1:]}.", highlight=False)
+            chosen = Scheduler(costs, energy, deadline_s=deadline, accuracy_floor=accuracy_floor, period_s=period)
+            show.console.print(f"{chosen.verdict[0].upper()}{chosen.verdict[1:]}.", highlight=False)
 
 
 def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:
