@@ -41,10 +41,9 @@ def settings(name: str) -> Row:
 def demo() -> tuple[Row, dict[str, dict[str, Row]]]:
     """Settings of the demo, and radio → policy → what it came to over all recorded links."""
     runs = rows("demo")
-    first = runs[0]["radios"]
     merged = {
         radio: {name: _over_links([run["radios"][radio]["policies"][name] for run in runs]) for name in one["policies"]}
-        for radio, one in first.items()
+        for radio, one in runs[0]["radios"].items()
     }
     return runs[0]["settings"], merged
 

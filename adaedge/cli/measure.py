@@ -159,7 +159,7 @@ def simulate(
     from adaedge.channel import read_trace
     from adaedge.report import Frontier, comparison_table, summarize
     from adaedge.runtime import write_records
-    from adaedge.scheduling import Limits, Scheduler
+    from adaedge.scheduling import Limits
     from adaedge.simulation import Outcome, Scenario, clairvoyant
 
     checks.limits(deadline, accuracy_floor, period)
@@ -183,8 +183,8 @@ def simulate(
     else:
         show.console.print(comparison_table({policy: summary}, _simulated(compute, radio)))
         if policy == "adaptive":
-            chosen = Scheduler(costs, energy, deadline_s=deadline, accuracy_floor=accuracy_floor, period_s=period)
-            show.console.print(f"{chosen.verdict[0].upper()}{chosen.verdict[1:]}.", highlight=False)
+            verdict = scenario.scheduler().verdict
+            show.console.print(f"{verdict[0].upper()}{verdict[1:]}.", highlight=False)
 
 
 def _replay(scenario: Scenario, policy: str) -> list[FrameRecord]:

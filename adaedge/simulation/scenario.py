@@ -78,15 +78,14 @@ class Scenario:
         kept_changes = None if detector is None else ClipChanges.of_clip(clip, detector=detector, **told)
         return replace(self, changes=ClipChanges.of_clip(clip, **told), kept_changes=kept_changes)
 
-    def run(self, policy: Policy | None = None) -> list[FrameRecord]:
-        """Replay the frames through a fresh scheduler; `LeastEnergy` chooses unless a policy is given.
+    def scheduler(self, policy: Policy | None = None) -> Scheduler:
+        """A fresh scheduler for these points and limits; its default policy chooses unless one is given.
 
         Raises:
             ScheduleError: if no point has the accuracy.
-            SourceError: if the changes are fewer than the frames, or one is no number in [0, 1].
         """
         limits = self.limits
-        scheduler = Scheduler(
+        return Scheduler(
             self.costs,
             self.energy,
             deadline_s=limits.deadline_s,
@@ -96,13 +95,21 @@ class Scenario:
             horizon_s=limits.horizon_s,
             policy=policy,
         )
+
+    def run(self, policy: Policy | None = None) -> list[FrameRecord]:
+        """Replay the frames through a fresh `scheduler`.
+
+        Raises:
+            ScheduleError: if no point has the accuracy.
+            SourceError: if the changes are fewer than the frames, or one is no number in [0, 1].
+        """
         return simulate(
             self.costs,
             self.energy,
             self.trace,
-            scheduler,
+            self.scheduler(policy),
             frames=self.frames,
-            period_s=limits.period_s,
+            period_s=self.limits.period_s,
             round_trip_s=self.round_trip_s,
             start_s=self.start_s,
             changes=self.changes,
