@@ -32,12 +32,14 @@ def benchmark(
     terminals: Annotated[
         str,
         typer.Option(help=f"{_ANY}: raspberry-pi-4, raspberry-pi-5, jetson-nano, jetson-orin, phone-npu."),
-    ] = "raspberry-pi-4,jetson-orin,phone-npu",
-    radios: Annotated[str, typer.Option(help=f"{_ANY}: {', '.join(RADIOS)}.")] = "nr-drx,nr-drx-fast-release,lte-2021",
+    ] = "raspberry-pi-4, jetson-orin, phone-npu",
+    radios: Annotated[
+        str, typer.Option(help=f"{_ANY}: {', '.join(RADIOS)}.")
+    ] = "nr-drx, nr-drx-fast-release, lte-2021",
     links: Annotated[
         str,
         typer.Option(help=f"{_ANY}: paths of rate traces, umi-walk, umi-drive, umi-blocked, or a rate such as 4mbps."),
-    ] = "umi-walk,umi-blocked",
+    ] = "umi-walk, umi-blocked",
     scenario: Annotated[
         str, typer.Option(help="robot-video, media-recognition, image-recognition, video-clip or query.")
     ] = "robot-video",

@@ -1,6 +1,6 @@
 """The command that says what this machine has: ``doctor``. Nothing is downloaded, built or measured.
 
-May import, inside the command: ``extras``, ``engine``, ``payload``, ``profiling``.
+May import, inside the command: ``extras``, ``engine``, ``payload``, ``bundle``, ``stream``, ``profiling``.
 """
 
 from __future__ import annotations
@@ -114,10 +114,13 @@ def _engines() -> dict[str, str]:
 
 
 def _loops() -> dict[str, bool]:
+    from adaedge.bundle import axis_filter
     from adaedge.payload.entropy import stack
     from adaedge.payload.latent import loops
+    from adaedge.stream import looks
 
-    return {"entropy coder": stack.compiled is not None, "bottleneck": loops.compiled is not None}
+    parts = {"entropy coder": stack, "bottleneck": loops, "resizing": axis_filter, "change of a frame": looks}
+    return {name: part.compiled is not None for name, part in parts.items()}
 
 
 def _image_encoders() -> dict[str, bool]:
@@ -157,7 +160,8 @@ def _advice(found: dict[str, Any]) -> Iterable[str]:
     if missing:
         yield f"Not installed: {', '.join(missing)}. Install adaedge anew with `pip install adaedge`."
     if not all(found["compiled_loops"].values()):
-        yield "The loops in C were not built: bottlenecks encode several times slower. Install a wheel or a compiler."
+        slower = ", ".join(name for name, built in found["compiled_loops"].items() if not built)
+        yield f"Loops in C were not built ({slower}): they are several times slower. Install a wheel or a compiler."
     if not _INT8 & set(found["machine"]["instruction_sets"]):
         yield "This processor has no int8 dot products: int8 may be no faster than fp32. `adaedge profile` tells."
     for extra, state in found["extras"].items():

@@ -28,6 +28,7 @@ EngineName = Annotated[
     str | None, typer.Option("--engine", help="What runs the graphs: onnxruntime, or openvino (its own extra).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="No TLS and no token: for experiments on one machine.")]
 
 
 def energy_model(compute: str, radio: str) -> EnergyModel:

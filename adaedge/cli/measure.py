@@ -44,7 +44,9 @@ def profile(
     ] = None,
     cautious: Annotated[
         bool,
-        typer.Option(help="Take the lower end of an accuracy's 95 % interval, so that a floor holds elsewhere too."),
+        typer.Option(
+            "--cautious", help="Take the lower end of an accuracy's 95 % interval, so that a floor holds elsewhere too."
+        ),
     ] = False,
     engine: Annotated[
         str, typer.Option(help="What runs the graphs: onnxruntime, openvino, or the fastest of those installed.")

@@ -16,7 +16,17 @@ import typer
 
 from adaedge.cli import checks, many_machines, show
 from adaedge.cli import way as ways
-from adaedge.cli.limits import AccuracyFloor, Compute, DeadlineS, EngineName, Json, PeriodS, Radio, energy_model
+from adaedge.cli.limits import (
+    AccuracyFloor,
+    Compute,
+    DeadlineS,
+    EngineName,
+    Insecure,
+    Json,
+    PeriodS,
+    Radio,
+    energy_model,
+)
 from adaedge.cli.modem import Signal, SignalBandwidth, SignalShare, watch
 from adaedge.errors import ProfileError, ScheduleError
 from adaedge.named_objects import own
@@ -52,10 +62,13 @@ def serve(
     cores: Annotated[
         int | None, typer.Option(min=1, help="With --ray: of each replica, frames at the same time.")
     ] = None,
-    insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
-    verbose: Annotated[bool, typer.Option(help="Log every payload.")] = False,
+    insecure: Insecure = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every payload.")] = False,
     log_json: Annotated[
-        bool, typer.Option(help="Log in JSON, a line each, with the frame that it is about; refusals are logged too.")
+        bool,
+        typer.Option(
+            "--log-json", help="Log in JSON, a line each, with the frame that it is about; refusals are logged too."
+        ),
     ] = False,
 ) -> None:
     """Answer terminals: gRPC with TLS and a bearer token. Stops on Ctrl-C or SIGTERM.
@@ -155,13 +168,15 @@ def run(
     signal_bandwidth: SignalBandwidth = 20e6,
     signal_share: SignalShare = 0.5,
     record: Annotated[Path, typer.Option(help="Where to write the record of every frame.")] = Path("run.jsonl"),
-    live: Annotated[bool, typer.Option(help="Show rate, chosen point, joules and battery while it runs.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show rate, chosen point, joules and battery while it runs.")
+    ] = False,
     battery: Annotated[
         float | None, typer.Option(help="Watt-hours in the battery: --live shows what inference leaves of them.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     engine: EngineName = None,
-    insecure: Annotated[bool, typer.Option(help="No TLS and no token: for experiments on one machine.")] = False,
+    insecure: Insecure = False,
     as_json: Json = False,
 ) -> None:
     """Run the terminal on a video, a camera or a folder of images. Every frame is answered, with or without the edge.

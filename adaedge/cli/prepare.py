@@ -24,7 +24,7 @@ from adaedge.cli.arguments import (
     networks_by_name,
     preprocessing_of,
 )
-from adaedge.cli.limits import radio_named
+from adaedge.cli.limits import Json, radio_named
 from adaedge.energy import RADIOS
 from adaedge.errors import CaptureError
 
@@ -39,13 +39,12 @@ ModelName = Annotated[
 ]
 ModelArgs = Annotated[str, typer.Option(help="Arguments of the model's constructor, as a JSON object.")]
 Weights = Annotated[Path | None, typer.Option(help="A safetensors file with the model's own parameter names.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def inspect(
     model: ModelName,
     model_args: ModelArgs = "{}",
-    operators: Annotated[bool, typer.Option(help="Show the points inside modules too.")] = False,
+    operators: Annotated[bool, typer.Option("--operators", help="Show the points inside modules too.")] = False,
     incremental: Annotated[
         bool, typer.Option("--incremental", help="Show too what computing only what changed holds between frames.")
     ] = False,
@@ -153,7 +152,7 @@ def build(
         float, typer.Option(help="Of --incremental: what may be left as it was, a share of a tensor's own spread.")
     ] = 0.0,
     weights: Weights = None,
-    random_weights: Annotated[bool, typer.Option(help="Do not look for trained weights.")] = False,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Do not look for trained weights.")] = False,
     model_args: ModelArgs = "{}",
     preprocessing: Annotated[
         str,

@@ -118,6 +118,13 @@ def test_help_names_every_command_and_each_shows_an_example():
         assert "Example: adaedge" in adaedge_command(command, "--help").replace("`", "")
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, "token grant", "token revoke", "token list"])
+def test_help_fits_80_columns_and_cuts_nothing_off(command):
+    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "80"}).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert [line for line in shown.replace("u1 … u8", "").splitlines() if "…" in line] == []
+
+
 def test_inspect_prints_one_document_with_the_split_points():
     found = json.loads(adaedge_command("inspect", MODEL, "--json"))
     points = {point["name"]: point for point in found["split_points"]}
@@ -551,7 +558,7 @@ def test_doctor_says_what_a_machine_has_and_lacks(tmp_path, monkeypatch):
     assert not [line for line in board["advice"] if "int8 dot products" in line]
     assert [line for line in board["advice"] if "No power meter" in line]
     monkeypatch.setattr(loops, "compiled", None)
-    assert [line for line in examined(tmp_path)["advice"] if "loops in C were not built" in line]
+    assert [line for line in examined(tmp_path)["advice"] if "Loops in C were not built (bottleneck)" in line]
 
 
 def test_completion_can_be_shown():
