@@ -113,7 +113,7 @@ def build(
     codecs: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: raw, u1 … u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; h264@CRF,"
+            help="Comma-separated: raw, u1 to u8, +zstd or +range; jpeg@QUALITY, jpeg444@, webp@, avif@; h264@CRF,"
             " hevc@, av1@; bottleneck, which needs --images or --clips."
         ),
     ] = None,

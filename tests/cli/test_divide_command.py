@@ -40,6 +40,8 @@ def test_a_fleet_is_divided(folder):
     assert 0.5 < sum(share["band"] for share in found["shares"]) <= 1 + 1e-9
     assert set(found["refused"]) == {share["name"] for share in found["shares"] if share["refused"]}
     words = told(path, "--slots", "0.05")
+    assert max(map(len, words.splitlines())) <= 80
+    assert "…" not in words
     assert "(no room)" in words
     assert "would send if there were room" in words
 

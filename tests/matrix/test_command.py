@@ -55,6 +55,8 @@ def test_for_people_it_is_a_table(there):
     assert "all together" in done.stdout
     assert "made on phone-npu, nr-awake, 4mbps" in done.stdout
     assert "In brackets: answers below the floor" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def test_the_command_and_the_picture(tmp_path):
     assert picture.read_text().count("<path") > 20
     words = runner.invoke(cli.app, arguments, catch_exceptions=False).stdout
     assert "A bit costs as much as" in words
+    assert max(map(len, words.splitlines())) <= 80
 
 
 def test_a_picture_of_one_point_alone(tmp_path):
