@@ -211,6 +211,7 @@ def test_simulate_takes_a_processor_a_radio_and_a_policy_of_the_users_own(profil
     own = simulated("--policy", "local", "--compute", "adaedge_own:board")["energy_j_per_frame"]
     assert own == pytest.approx(2 * preset)
     offload = ("--policy", "adaedge_own:most_bytes", "--radio")
+    adaedge_command("simulate", profile, "--trace", trace, "--frames", 20, *offload, "wifi-2012")  # no name is cut
     wifi, modem = simulated(*offload, "wifi-2012"), simulated(*offload, "adaedge_own:modem")
     assert wifi["bytes_per_frame"] > 0
     assert modem["energy_j_per_frame"] > wifi["energy_j_per_frame"]
