@@ -101,8 +101,12 @@ def comparison_table(policies: Mapping[str, PolicySummary], origin: Origin) -> r
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False, padding=0)
     for column in columns[:-1]:
         heading = "\n".join((column.name, column.unit, column.known)) if column.numeric else column.name
-        justify = "right" if column.numeric else "left"
-        table.add_column(Text(heading), justify=justify, no_wrap=column.numeric, overflow="fold")
+        table.add_column(
+            Text(heading),
+            justify="right" if column.numeric else "left",
+            no_wrap=column.numeric,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row[:-1]))
     return table
