@@ -52,7 +52,7 @@ accessibility: docs $(AXE)  ## Check site and reports with axe-core in Chromium 
 	$(BIN)/python .ci/accessibility.py site --axe $(AXE)
 
 test: $(READY)  ## Run the tests (under 10 minutes on 2 cores, no network).
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(READY)  ## Run the tests, the slow ones too, with new examples.
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --hypothesis-profile explore

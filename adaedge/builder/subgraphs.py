@@ -21,6 +21,7 @@ from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from torch import nn
 
+from adaedge.builder.operator_registry import operators_read_once
 from adaedge.builder.weight_file import Weights
 from adaedge.bundle.manifest import WEIGHTS
 from adaedge.errors import CaptureError, first_line
@@ -41,7 +42,7 @@ def export(net: nn.Module, tensors: Sequence[torch.Tensor], free: Sequence[Colle
         CaptureError: if it cannot be exported.
     """
     try:
-        with _quiet():
+        with _quiet(), operators_read_once():
             shapes = None if free is None else tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in free)
             program = torch.onnx.export(
                 net, tuple(tensors), dynamo=True, optimize=False, verbose=False, dynamic_shapes=shapes
